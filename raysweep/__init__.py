@@ -1,0 +1,30 @@
+"""Scaling sweeps on Ray for people who train neural force fields: which architecture, how large, on how much data.
+
+`load_space`, `plan`, `run` and `open_store` are here; the estimator is `raysweep.frontier`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from raysweep.data.store import open_store as open_store
+    from raysweep.sweep.plan import plan as plan
+    from raysweep.sweep.run import run as run
+    from raysweep.sweep.space import load_space as load_space
+
+__version__ = "0.1.0"
+__all__ = ["load_space", "open_store", "plan", "run"]
+
+_PLACES = {
+    "load_space": "raysweep.sweep.space",
+    "open_store": "raysweep.data.store",
+    "plan": "raysweep.sweep.plan",
+    "run": "raysweep.sweep.run",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import on first use, so that `import raysweep` and `raysweep --help` stay light."""
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
+    raise AttributeError(f"module 'raysweep' has no attribute {name!r}")

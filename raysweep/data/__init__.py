@@ -1,0 +1,1 @@
+"""Structures: the embedded GFN2-xTB source, the store, neighbour graphs and batches."""

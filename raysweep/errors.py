@@ -1,0 +1,29 @@
+"""What a user can cause, and nothing else: our own mistakes are plain `assert`s."""
+
+
+class RaysweepError(Exception):
+    """The root of all errors that raysweep raises on purpose; the message names file, key, value and remedy."""
+
+
+class SpaceError(RaysweepError):
+    """A search space (YAML) that cannot be read, or that asks for something that does not exist."""
+
+
+class DataError(RaysweepError):
+    """A structure store that is absent, torn, altered or unusable for what was asked of it."""
+
+
+class TrialError(RaysweepError):
+    """A trial directory, checkpoint or trial specification that is absent, torn or altered."""
+
+
+class DivergedError(RaysweepError):
+    """A training run whose loss or gradient left the finite numbers; the points before it are kept."""
+
+
+class TrackingError(RaysweepError):
+    """An MLflow server or experiment that is absent, unreachable or not written by raysweep."""
+
+
+class FrontierError(RaysweepError):
+    """Points that cannot be read or a question that a fit cannot answer."""

@@ -1,0 +1,69 @@
+"""Files that are written whole or not at all, on any file system that `pyarrow.fs` reaches.
+
+A location is a local path, or a URI such as `s3://bucket/sweep` or `gs://bucket/sweep`.
+"""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from pyarrow import fs
+
+from raysweep.errors import RaysweepError
+
+
+def open_location(location: str | Path) -> tuple[fs.FileSystem, str]:
+    """Return the file system of a location and the path within it.
+
+    Raises:
+        RaysweepError: the URI's scheme is unknown or its file system cannot be reached.
+    """
+    text = str(location)
+    if "://" not in text:
+        return fs.LocalFileSystem(), str(Path(text).expanduser().resolve())
+    try:
+        filesystem, path = fs.FileSystem.from_uri(text)
+    except (ValueError, OSError) as error:
+        raise RaysweepError(
+            f"cannot open {text!r}: {error}. Use a local path, or a URI that pyarrow.fs knows (s3://, gs://, file://)."
+        ) from error
+    return filesystem, path
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of the bytes as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_whole(filesystem: fs.FileSystem, path: str, data: bytes) -> None:
+    """Write a file so that a reader sees all of it or nothing of it, even after a power cut.
+
+    Locally: a temporary file in the same folder, fsync, rename. On an object store one PUT is atomic by itself.
+    Folders above the file are made.
+    """
+    if isinstance(filesystem, fs.LocalFileSystem):
+        folder = os.path.dirname(path)
+        os.makedirs(folder, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".writing-")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return
+    with filesystem.open_output_stream(path) as stream:
+        stream.write(data)
+
+
+def read_whole(filesystem: fs.FileSystem, path: str) -> bytes | None:
+    """Return a file's bytes, or None where there is no such file."""
+    try:
+        with filesystem.open_input_stream(path) as stream:
+            return bytes(stream.read())
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""Force fields, one architecture per file, behind one interface."""

@@ -1,0 +1,1 @@
+"""From a search space to finished trials. The only place that imports Ray."""

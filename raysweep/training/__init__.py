@@ -1,0 +1,1 @@
+"""Training of one trajectory. Knows neither Ray nor MLflow."""
