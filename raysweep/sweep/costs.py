@@ -1,0 +1,87 @@
+"""What a trajectory costs, measured once for each architecture and size and kept with the sweep."""
+
+import hashlib
+import importlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from raysweep.errors import RaysweepError
+from raysweep.sweep.space import Space
+from raysweep.sweep.trial_store import TrialStore
+from raysweep.trial import TrialSpec
+
+FILE = "costs.json"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Per atom seen in training, forward and backward."""
+
+    params: int
+    flops_per_atom: float
+    seconds_per_atom: float
+
+
+class _Measured(Protocol):
+    params: int
+    flops_per_atom: float
+    seconds_per_atom: float
+
+
+class CostBook:
+    """Costs by architecture and size; unknown ones are measured, if asked to, and written to `costs.json`."""
+
+    def __init__(self, space: Space, store: TrialStore, *, measure: bool) -> None:
+        self._space, self._store, self._measure = space, store, measure
+        content = store.read_json(FILE)
+        self._known: dict[str, Cost | None] = {}
+        for key, value in content.items() if isinstance(content, dict) else ():
+            self._known[key] = Cost(**value)
+
+    def cost(self, spec: TrialSpec) -> Cost | None:
+        """Return the cost of a trajectory's size, None where it is not known and cannot be measured."""
+        key = _key(spec)
+        if key not in self._known and self._measure:
+            self._known[key] = self._measured(spec)
+            if self._known[key] is not None:
+                known = {k: asdict(v) for k, v in self._known.items() if v is not None}
+                self._store.write_json(FILE, known)
+        return self._known.get(key)
+
+    def _measured(self, spec: TrialSpec) -> Cost | None:
+        found: _Measured
+        if spec.entrypoint is not None:
+            measure = getattr(load_entrypoint(spec.entrypoint), "cost", None)
+            if measure is None:
+                return None
+            found = measure(spec, None)
+        else:
+            from raysweep.data.store import open_store  # heavy, and needed here alone
+            from raysweep.training import cost  # imports torch
+
+            assert self._space.data is not None
+            found = cost.measure(spec, open_store(self._space.data.store))
+        return Cost(int(found.params), float(found.flops_per_atom), float(found.seconds_per_atom))
+
+
+def load_entrypoint(entrypoint: str) -> object:
+    """Return the function that `package.module:function` names.
+
+    Raises:
+        RaysweepError: there is no such module or function.
+    """
+    module_name, _, name = entrypoint.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError) as error:
+        raise RaysweepError(
+            f"entrypoint {entrypoint!r}: {error}; the module must be importable where the sweep runs (PYTHONPATH)"
+        ) from error
+
+
+def _key(spec: TrialSpec) -> str:
+    """Return the hash of what a cost depends on: not of rate, seed or budgets."""
+    fields = ("architecture", "size", "forces", "fingerprint", "batch_atoms", "precision", "entrypoint")
+    content = json.dumps(spec.model_dump(mode="json", include=set(fields)), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]

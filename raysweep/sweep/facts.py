@@ -1,0 +1,65 @@
+"""What the planner needs to know about the structures: how many there are, and how many atoms the first n hold."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pyarrow import fs
+
+from raysweep.errors import DataError
+from raysweep.files import open_location
+from raysweep.sweep.space import Space
+
+NO_DATA = "none"
+"""Fingerprint of a sweep without a store: then a structure is one atom."""
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """Of the training part of a store."""
+
+    fingerprint: str
+    structures: int | None
+    """Training structures; None: no store, no end."""
+    cumulative: npt.NDArray[np.int64] | None
+    """[n] atoms of the first 1, 2, ..., n structures of the store's one order, as far as the sweep needs them."""
+
+    def atoms(self, seen: int, seen_at_end: int, epochs: float) -> float:
+        """Return the atoms in `seen` structures, on a trajectory of `seen_at_end` structures in so many passes."""
+        subset = int(np.ceil(seen_at_end / epochs))
+        if self.cumulative is None:
+            return float(seen)
+        if subset > len(self.cumulative):
+            return float(seen) * float(self.cumulative[-1]) / len(self.cumulative)
+        passes, rest = divmod(seen, subset)
+        return float(passes * self.cumulative[subset - 1] + (self.cumulative[rest - 1] if rest else 0))
+
+
+def data_facts(space: Space) -> DataFacts | None:
+    """Return the facts about a space's store, None where the store is still to be made.
+
+    Raises:
+        SpaceError: there is no store and no recipe to make one.
+    """
+    if space.data is None:
+        return DataFacts(NO_DATA, None, None)
+    from raysweep.data.store import open_store  # a sweep without data needs no store
+
+    try:
+        store = open_store(space.data.store)
+    except DataError as error:
+        if space.data.make is None:
+            raise space.error(("data", "store"), f"{error}; or add data.make to make one") from error
+        if not _absent(space.data.store):
+            raise
+        return None
+    needed = [int(np.ceil(space.grid.structures[-1] / space.grid.epochs)), space.learning_rate.structures or 0]
+    available = store.manifest.train_structures
+    count = min(available, max(needed))
+    cumulative = np.cumsum(store.read(store.subset(count)).n_atoms.astype(np.int64))
+    return DataFacts(store.manifest.fingerprint, available, cumulative)
+
+
+def _absent(location: str) -> bool:
+    filesystem, path = open_location(location)
+    return bool(filesystem.get_file_info(f"{path}/manifest.json").type == fs.FileType.NotFound)

@@ -1,0 +1,67 @@
+"""The grid stage: first in, first out, longest first, never stopped early."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from raysweep.measurements import Point
+from raysweep.sweep.plan import GRID, PlannedTrial
+from raysweep.sweep.stage import Listener, announce
+from raysweep.sweep.trial_store import TrialRecord
+from raysweep.trial import TrialSpec
+
+
+@dataclass(frozen=True)
+class _Work:
+    spec: TrialSpec
+    family: str
+    cost: float
+
+
+class GridStage:
+    """Hands out the trajectories that are not done, the longest first, so that no long one is left for the end."""
+
+    name = GRID
+
+    def __init__(self, trials: Sequence[PlannedTrial], listener: Listener) -> None:
+        self._listener = listener
+        self._work: dict[str, _Work] = {}
+        for trial in trials:
+            assert trial.spec is not None, "the learning-rate stage comes first"
+            # A trajectory that serves several families is run once.
+            self._work.setdefault(trial.spec.trial_id, _Work(trial.spec, trial.family, _cost(trial)))
+        self._queue = sorted(self._work.values(), key=lambda work: (-work.cost, work.spec.trial_id))
+
+    def __len__(self) -> int:
+        return len(self._work)
+
+    def next_trial(self) -> TrialSpec | None:
+        """Return the longest trajectory that is left."""
+        return self._queue.pop(0).spec if self._queue else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all were handed out."""
+        return not self._queue
+
+    def started(self, trial_id: str) -> None:
+        """Pass on that a worker has the trial."""
+        work = self._work[trial_id]
+        announce(self._listener, work.spec, work.family, self.name)
+
+    def point(self, trial_id: str, point: Point) -> bool:
+        """Pass the point on; a grid trial is never stopped."""
+        self._listener.point(trial_id, point)
+        return False
+
+    def ended(self, trial_id: str, record: TrialRecord) -> None:
+        """Pass the end on."""
+        self._listener.trial_ended(trial_id, record.state, record.message)
+
+    def costs(self) -> Mapping[str, float]:
+        """Return by trial id a number that grows with how long the trial takes."""
+        return {trial_id: work.cost for trial_id, work in self._work.items()}
+
+
+def _cost(trial: PlannedTrial) -> float:
+    """Return device seconds, or FLOPs, or structures: whichever is known (the same for all trials of a sweep)."""
+    return next(float(v) for v in (trial.device_seconds, trial.flops, trial.structures) if v is not None)

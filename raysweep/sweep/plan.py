@@ -1,0 +1,287 @@
+"""The plan: the joint grid covered by the fewest trajectories, and what is known about them before they run."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from raysweep.sweep.costs import Cost, CostBook
+from raysweep.sweep.facts import DataFacts, data_facts
+from raysweep.sweep.space import Size, Space, check_sizes
+from raysweep.sweep.trial_store import ENDED, Assignment, TrialStore
+from raysweep.trial import TrialSpec, TrialState
+
+GRID = "grid"
+LEARNING_RATE = "learning_rate"
+
+Rates = Mapping[tuple[str, str], float]
+"""Learning rates by (family, size as JSON): of the base size where muP carries them, else of each size."""
+
+
+def size_text(size: Size) -> str:
+    """Return a size as JSON with sorted keys, as points carry it."""
+    return json.dumps(size, sort_keys=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedTrial:
+    """One trajectory of the grid stage. Fields are None until they are known."""
+
+    family: str
+    architecture: str
+    size: Size
+    seed: int
+    structures: int
+    """Structures that the largest data budget sees."""
+    points: int
+    """Budgets at which it is evaluated, at most."""
+    spec: TrialSpec | None
+    """None until the learning rate is tuned."""
+    state: TrialState = TrialState.PLANNED
+    params: int | None = None
+    data: float | None = None
+    """Atoms seen at the end."""
+    flops: float | None = None
+    device_seconds: float | None = None
+    disk_bytes: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a sweep would run, and what is done of it."""
+
+    name: str
+    storage: str
+    trials: tuple[PlannedTrial, ...]
+    tuning_trials: int
+    """Trials of the learning-rate stage, without widening; ASHA stops most of them early."""
+    tuned: bool
+    """Whether all learning rates are known, and with them the trial ids."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the plan as plain values, for `--json`."""
+        rows = []
+        for trial in self.trials:
+            row = dataclasses.asdict(dataclasses.replace(trial, spec=None))
+            del row["spec"]
+            rate = trial.spec.learning_rate if trial.spec else None
+            trial_id = trial.spec.trial_id if trial.spec else None
+            rows.append({**row, "trial_id": trial_id, "learning_rate": rate})
+        totals: dict[str, object] = {
+            "trajectories": len(self.trials),
+            "done": sum(trial.state in ENDED for trial in self.trials),
+            "points": sum(trial.points for trial in self.trials),
+        }
+        for name in ("flops", "device_seconds", "disk_bytes"):
+            totals[name] = _total([getattr(trial, name) for trial in self.trials])
+        return {
+            "name": self.name,
+            "storage": self.storage,
+            "tuned": self.tuned,
+            "tuning_trials": self.tuning_trials,
+            "totals": totals,
+            "trials": rows,
+        }
+
+    def assignments(self) -> list[Assignment]:
+        """Return which trial serves which family, for the trials whose learning rate is known."""
+        return [assignment(t.spec, t.family, GRID) for t in self.trials if t.spec is not None]
+
+    def table(self) -> str:
+        """Return the plan as text, a line for each family and size."""
+        head = ("family", "size", "trials", "done", "points", "N", "D atoms", "C FLOP", "device s", "rate")
+        rows = [head]
+        for group in _groups(self.trials):
+            first = group[0]
+            rows.append(
+                (
+                    first.family,
+                    " ".join(f"{k}={v}" for k, v in first.size.items()),
+                    str(len(group)),
+                    str(sum(t.state in ENDED for t in group)),
+                    str(sum(t.points for t in group)),
+                    _number(first.params),
+                    _number(first.data),
+                    _number(_total([t.flops for t in group])),
+                    _number(_total([t.device_seconds for t in group])),
+                    f"{first.spec.learning_rate:g}" if first.spec else "to be tuned",
+                )
+            )
+        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([*lines, self._summary()])
+
+    def _summary(self) -> str:
+        done = sum(trial.state in ENDED for trial in self.trials)
+        text = f"{len(self.trials)} trajectories, {done} done, {sum(t.points for t in self.trials)} points"
+        seconds = _total([t.device_seconds for t in self.trials if t.state not in ENDED])
+        if seconds is not None:
+            text += f"; {seconds:.0f} device seconds to go"
+        if self.tuning_trials and not self.tuned:
+            text += f"; before them {self.tuning_trials} learning-rate trials, most stopped early"
+        return text
+
+
+def plan(space: Space) -> Plan:
+    """Return what `run` would do, without doing it; nothing is written but measured costs.
+
+    Raises:
+        SpaceError: the search space asks for more structures than its store has.
+    """
+    from raysweep.sweep.rates import known_rates  # rates reads plans too
+
+    check_sizes(space)
+    facts = data_facts(space)
+    rates = known_rates(space, facts, TrialStore(space.storage)) if facts is not None else {}
+    return make_plan(space, facts, rates)
+
+
+def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: bool = True) -> Plan:
+    """Return the plan for known learning rates.
+
+    Args:
+        space: the search space.
+        facts: about its structures; None where the store is not made yet.
+        rates: the learning rates that are known.
+        measure: whether sizes whose cost is not known yet are measured (seconds each).
+    """
+    store = TrialStore(space.storage)
+    begun = set(store.ids())
+    book = CostBook(space, store, measure=measure)
+    trials = []
+    for label, family in space.families.items():
+        for size in family.members():
+            rate = rates.get((label, size_text(_rate_size(space, label, size))))
+            for seed in space.grid.seeds:
+                spec = None if facts is None or rate is None else grid_spec(space, facts, label, size, seed, rate)
+                state = store.state(spec.trial_id) if spec and spec.trial_id in begun else TrialState.PLANNED
+                probe = spec or (grid_spec(space, facts, label, size, seed, 1.0) if facts else None)
+                cost = book.cost(probe) if probe and facts else None
+                trials.append(_planned(space, facts, label, size, seed, spec, state, cost))
+    searched = [label for label in space.families if label not in space.learning_rate.rates]
+    cells = sum(len(space.families[f].sizes) if space.learning_rate.transfer == "per_size" else 1 for f in searched)
+    return Plan(
+        name=space.name,
+        storage=space.storage,
+        trials=tuple(trials),
+        tuning_trials=cells * space.learning_rate.trials,
+        tuned=all(trial.spec is not None for trial in trials),
+    )
+
+
+def grid_spec(space: Space, facts: DataFacts, label: str, size: Size, seed: int, rate: float) -> TrialSpec:
+    """Return the trajectory of one size and seed: on the largest subset, evaluated at every budget on its way."""
+    largest = space.grid.structures[-1]
+    budgets = tuple(facts.atoms(n, largest, space.grid.epochs) for n in space.grid.structures)
+    return make_spec(
+        space, facts, label, size, seed=seed, rate=rate, seen=largest, epochs=space.grid.epochs,
+        data_budgets=budgets, flops_budgets=tuple(space.grid.flops),
+    )  # fmt: skip
+
+
+def make_spec(
+    space: Space,
+    facts: DataFacts,
+    label: str,
+    size: Size,
+    *,
+    seed: int,
+    rate: float,
+    seen: int,
+    epochs: float,
+    data_budgets: tuple[float, ...],
+    flops_budgets: tuple[float, ...] = (),
+    key: tuple[str, ...] = ("grid", "structures"),
+) -> TrialSpec:
+    """Return a trajectory of a family; `seen` structures at its end, in `epochs` passes over the subset."""
+    subset = subset_size(seen, epochs)
+    if facts.structures is not None and subset > facts.structures:
+        raise space.error(
+            key,
+            f"{seen} structures in {epochs:g} epochs need {subset} different ones, and the store has "
+            f"{facts.structures} for training; ask for fewer, make more (data.make.structures), or raise grid.epochs",
+        )
+    family = space.families[label]
+    mup = space.learning_rate.transfer == "mup"
+    return TrialSpec(
+        architecture=family.architecture,
+        size=size,
+        base_size=family.base_size() if mup else None,
+        entrypoint=space.entrypoint,
+        forces=space.forces,
+        fingerprint=facts.fingerprint,
+        structures=subset,
+        epochs=epochs,
+        validation_structures=space.data.validation_structures if space.data else 256,
+        data_budgets=data_budgets,
+        flops_budgets=flops_budgets,
+        learning_rate=rate,
+        seed=seed,
+        **dict(space.training),
+    )
+
+
+def subset_size(seen: int, epochs: float) -> int:
+    """Return the distinct structures behind `seen` ones in so many passes."""
+    return int(np.ceil(seen / epochs))
+
+
+def assignment(spec: TrialSpec, family: str, stage: str) -> Assignment:
+    """Return the statement that a trajectory serves a family and a stage."""
+    return Assignment(
+        trial_id=spec.trial_id, family=family, stage=stage, seed=spec.seed, size=size_text(spec.size),
+        learning_rate=spec.learning_rate,
+    )  # fmt: skip
+
+
+def _rate_size(space: Space, label: str, size: Size) -> Size:
+    return space.families[label].base_size() if space.learning_rate.transfer == "mup" else size
+
+
+def _planned(
+    space: Space,
+    facts: DataFacts | None,
+    label: str,
+    size: Size,
+    seed: int,
+    spec: TrialSpec | None,
+    state: TrialState,
+    cost: Cost | None,
+) -> PlannedTrial:
+    seen = space.grid.structures[-1]
+    atoms = facts.atoms(seen, seen, space.grid.epochs) if facts else None
+    reached = [c for c in space.grid.flops if cost is None or atoms is None or c <= cost.flops_per_atom * atoms]
+    return PlannedTrial(
+        family=label,
+        architecture=space.families[label].architecture,
+        size=size,
+        seed=seed,
+        structures=seen,
+        points=len(space.grid.structures) + len(reached),
+        spec=spec,
+        state=state,
+        params=cost.params if cost else None,
+        data=atoms,
+        flops=cost.flops_per_atom * atoms if cost and atoms else None,
+        device_seconds=cost.seconds_per_atom * atoms if cost and atoms else None,
+        # Two checkpoints of weights, averaged weights and second moments, in 4 bytes each.
+        disk_bytes=2 * 3 * 4.0 * cost.params if cost else None,
+    )
+
+
+def _groups(trials: Sequence[PlannedTrial]) -> list[list[PlannedTrial]]:
+    groups: dict[tuple[str, str], list[PlannedTrial]] = {}
+    for trial in trials:
+        groups.setdefault((trial.family, size_text(trial.size)), []).append(trial)
+    return list(groups.values())
+
+
+def _total(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(sum(known)) if known and len(known) == len(values) else None
+
+
+def _number(value: float | None) -> str:
+    return "?" if value is None else f"{value:.3g}" if value >= 1e6 else f"{value:.0f}"

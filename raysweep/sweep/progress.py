@@ -1,0 +1,130 @@
+"""What a person sees of a running sweep: one live line, and a line for each trial that ended."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from raysweep.measurements import Point
+from raysweep.trial import TrialState
+
+_COLOURS = {
+    TrialState.DONE: "green",
+    TrialState.STOPPED: "dim",
+    TrialState.DIVERGED: "yellow",
+    TrialState.FAILED: "red",
+}
+
+
+@dataclass
+class _Run:
+    family: str
+    label: str
+    began: float
+    last: Point | None = None
+
+
+class Progress:
+    """Follows the trials as a listener; on anything but a terminal it prints plain lines and no live one."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console()
+        # The stream of now, not the one of later: what Ray prints meanwhile is turned into the log (see `quiet`).
+        self.console.file = self.console.file
+        self._live: Live | None = None
+        self._runs: dict[str, _Run] = {}
+        self._costs: Mapping[str, float] = {}
+        self._stage, self._total, self._done, self._earlier = "", 0, 0, 0
+        self._began = time.monotonic()
+        self._spent = 0.0
+        self._best: tuple[float, str] | None = None
+
+    def say(self, text: str) -> None:
+        """Print a line above the live one."""
+        self.console.print(Text(text))
+
+    def stage_begins(self, stage: str, total: int, done: int, costs: Mapping[str, float]) -> None:
+        """Begin to count a stage.
+
+        Args:
+            stage: its name.
+            total: trials in it, as far as they are known.
+            done: trials that an earlier run ended.
+            costs: by trial id a number that grows with how long the trial takes; for the time left.
+        """
+        self._stage, self._total, self._done, self._earlier = stage, total, done, done
+        self._costs, self._spent, self._best = costs, 0.0, None
+        self._began = time.monotonic()
+        words = {"learning_rate": "learning-rate stage", "grid": "grid stage"}.get(stage, stage)
+        self.say(f"{words}: {total} trials" + (f", {done} of them done before" if done else ""))
+        if self.console.is_terminal and self._live is None:
+            self._live = Live(
+                get_renderable=self._line, console=self.console, refresh_per_second=4, redirect_stderr=False
+            )
+            self._live.start()
+
+    def trial_started(
+        self, trial_id: str, family: str, stage: str, params: dict[str, str], tags: dict[str, str]
+    ) -> None:
+        """Note that a trial runs."""
+        size = " ".join(f"{k[5:]}={v}" for k, v in params.items() if k.startswith("size."))
+        label = f"{family} {size} seed={params.get('seed', '?')}"
+        if stage == "learning_rate":
+            label = f"{family} rate={float(params['learning_rate']):.4g}"
+        self._runs[trial_id] = _Run(family, label, time.monotonic())
+
+    def point(self, trial_id: str, point: Point) -> None:
+        """Note a point."""
+        run = self._runs.get(trial_id)
+        if run is not None:
+            run.last = point
+            if self._best is None or point.loss < self._best[0]:
+                self._best = (point.loss, run.family)
+
+    def trial_ended(self, trial_id: str, state: TrialState, message: str | None) -> None:
+        """Print the trial's line."""
+        run = self._runs.pop(trial_id, None)
+        if run is None:
+            return
+        self._done += 1
+        self._total = max(self._total, self._done)
+        self._spent += self._costs.get(trial_id, 1.0)
+        loss = f"loss {run.last.loss:.4g}" if run.last else "no point"
+        width = len(str(self._total))
+        line = Text(f"[{self._done:>{width}}/{self._total}] ")
+        line.append(f"{state:<8}", style=_COLOURS.get(state, ""))
+        line.append(f" {run.label:<44} {loss:<14} {time.monotonic() - run.began:6.1f} s")
+        if message:
+            line.append(f"  {message.strip().splitlines()[-1][:200]}")
+        self.console.print(line, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the live line away."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _line(self) -> Text:
+        words = {"learning_rate": "learning rates", "grid": "grid"}.get(self._stage, self._stage)
+        parts = [f"{words} {self._done}/{self._total}", f"{len(self._runs)} running"]
+        if self._best is not None:
+            parts.append(f"best loss {self._best[0]:.4g} ({self._best[1]})")
+        parts.append(self._left())
+        return Text(" · ".join(part for part in parts if part), style="bold")
+
+    def _left(self) -> str:
+        """Return the time left: the cost that is left at the pace so far."""
+        elapsed = time.monotonic() - self._began
+        total = sum(self._costs.values()) if self._costs else float(self._total - self._earlier)
+        if self._spent <= 0 or self._done >= self._total:
+            return f"{_minutes(elapsed)} so far"
+        return f"about {_minutes(max(0.0, elapsed * (total - self._spent) / self._spent))} left"
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

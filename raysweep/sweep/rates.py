@@ -1,0 +1,150 @@
+"""The learning rates of a sweep: which are searched, what was found, and the file that keeps it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from raysweep.sweep.asha import rung_structures
+from raysweep.sweep.facts import DataFacts
+from raysweep.sweep.learning_rate import RateSearch
+from raysweep.sweep.plan import LEARNING_RATE, make_spec, size_text
+from raysweep.sweep.space import Size, Space
+from raysweep.sweep.trial_store import Assignment, TrialStore
+from raysweep.trial import TrialSpec
+
+FILE = "learning_rates.json"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One learning rate to find: of a family at its base size, or of one size where rates are tuned per size."""
+
+    family: str
+    size: Size
+    key: str
+    """Hash of all that determines the search; a rate found under another key is not this one's."""
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Return the key in a table of rates."""
+        return self.family, size_text(self.size)
+
+
+def cells(space: Space, facts: DataFacts) -> list[Cell]:
+    """Return all learning rates that have to be searched, in the order of the families."""
+    found = []
+    for label, family in space.families.items():
+        if label not in space.learning_rate.rates:
+            sizes = family.members() if space.learning_rate.transfer == "per_size" else (family.base_size(),)
+            found += [Cell(label, size, _key(space, facts, label, size)) for size in sizes]
+    return found
+
+
+def tuning_spec(space: Space, facts: DataFacts, label: str, size: Size, rate: float) -> TrialSpec:
+    """Return one trial of the learning-rate stage: its data budgets are ASHA's rungs."""
+    settings = space.learning_rate
+    assert settings.structures is not None
+    rungs = rung_structures(settings.structures, settings.rungs, settings.reduction_factor)
+    return make_spec(
+        space, facts, label, size, seed=settings.seed, rate=rate, seen=settings.structures, epochs=1.0,
+        data_budgets=tuple(facts.atoms(n, settings.structures, 1.0) for n in rungs),
+        key=("learning_rate", "structures"),
+    )  # fmt: skip
+
+
+def make_search(space: Space, facts: DataFacts, cell: Cell) -> RateSearch:
+    """Return the search of a cell, nothing asked yet."""
+    probe = tuning_spec(space, facts, cell.family, cell.size, 1.0)
+    return RateSearch(
+        cell.family,
+        cell.size,
+        space.learning_rate,
+        len(probe.data_budgets),
+        lambda rate: tuning_spec(space, facts, cell.family, cell.size, rate),
+    )
+
+
+def known_rates(space: Space, facts: DataFacts, store: TrialStore) -> dict[tuple[str, str], float]:
+    """Return the rates that the space gives and those that an earlier run found, by (family, size as JSON)."""
+    rates = {}
+    for label, rate in space.learning_rate.rates.items():
+        family = space.families[label]
+        rates.update({(label, size_text(size)): rate for size in (*family.members(), family.base_size())})
+    found = read_report(store)
+    for cell in cells(space, facts):
+        row = found.get(cell.key)
+        if row is not None and isinstance(row.get("rate"), float):
+            rates[cell.place] = float(str(row["rate"]))
+    return rates
+
+
+def read_report(store: TrialStore) -> dict[str, Mapping[str, object]]:
+    """Return the rows of `learning_rates.json` by cell key; none where it is absent, torn or altered."""
+    content = store.read_json(FILE)
+    if not isinstance(content, dict) or content.get("sha256") != _digest(content.get("cells")):
+        if content is not None:
+            store.notes.append(f"{FILE} was altered; the learning rates are worked out again from the trials")
+        return {}
+    return {row["key"]: row for row in content["cells"]}
+
+
+def write_report(store: TrialStore, rows: Mapping[str, Mapping[str, object]]) -> None:
+    """Write `learning_rates.json` whole: by cell the chosen rate, how it was found, and the curve of every trial."""
+    cells = list(rows.values())
+    store.write_json(FILE, {"sha256": _digest(cells), "cells": cells})
+
+
+def reported_assignments(row: Mapping[str, object]) -> list[Assignment]:
+    """Return which trials a row of `learning_rates.json` rests on."""
+    trials = row["trials"]
+    assert isinstance(trials, list)
+    return [
+        Assignment(
+            trial_id=trial["trial_id"],
+            family=str(row["family"]),
+            stage=LEARNING_RATE,
+            seed=int(str(row["seed"])),
+            size=json.dumps(row["size"], sort_keys=True),
+            learning_rate=trial["learning_rate"],
+        )
+        for trial in trials
+    ]
+
+
+def report_row(cell: Cell, search: RateSearch) -> dict[str, object]:
+    """Return what a finished search found, as plain values."""
+    choice = search.choice()
+    trials = []
+    for candidate, verdict in zip(search.candidates, search.verdicts(), strict=True):
+        points = candidate.points[: verdict.length]
+        trials.append(
+            {
+                "trial_id": candidate.spec.trial_id,
+                "learning_rate": candidate.spec.learning_rate,
+                "state": str(candidate.state),
+                "data": [point.data for point in points],
+                "losses": [point.loss for point in points],
+            }
+        )
+    return {
+        "key": cell.key,
+        "family": cell.family,
+        "size": dict(cell.size),
+        "seed": search.settings.seed,
+        "rate": choice.rate if choice else None,
+        "method": choice.method if choice else None,
+        "edge": choice.edge if choice else None,
+        "widened": search.widened,
+        "trials": trials,
+    }
+
+
+def _key(space: Space, facts: DataFacts, label: str, size: Size) -> str:
+    settings = space.learning_rate.model_dump(mode="json", exclude={"rates", "transfer"})
+    content = {"probe": tuning_spec(space, facts, label, size, 1.0).trial_id, "family": label, "settings": settings}
+    return _digest(content)[:16]
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,95 @@
+"""The Ray cluster of a sweep: started here or joined, quiet, and checked to hold a trial at all."""
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from raysweep.errors import SpaceError
+from raysweep.sweep.space import Space
+
+# Read by Ray Tune when it is imported: no result files and no console tables of its own, the trial store has it all;
+# and no experiment snapshots during the run, since nothing is ever resumed from them.
+_TUNE_ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that failed before its first point reports nothing
+}
+
+
+def set_environment() -> None:
+    """Set what Ray reads from the environment; a value that is set already stays."""
+    for name, value in _TUNE_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+@contextlib.contextmanager
+def cluster(space: Space) -> Iterator[None]:
+    """Hold a Ray cluster: one that is joined already, that of RAY_ADDRESS, or a local one that ends with the block.
+
+    Raises:
+        SpaceError: no node of the cluster can hold a trial.
+    """
+    set_environment()
+    import ray  # a finished sweep needs no Ray
+
+    joined = ray.is_initialized()
+    if not joined:
+        ray.init(
+            address=os.environ.get("RAY_ADDRESS") or "local",
+            include_dashboard=False if not os.environ.get("RAY_ADDRESS") else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+        )
+    try:
+        nodes = ray.nodes()  # type: ignore[no-untyped-call]
+        _check_fits(space, [node["Resources"] for node in nodes if node["Alive"]])
+        yield
+    finally:
+        if not joined:
+            ray.shutdown()
+
+
+def _check_fits(space: Space, nodes: list[dict[str, float]]) -> None:
+    for key, name in (("cpu", "CPU"), ("gpu", "GPU")):
+        wanted = getattr(space.resources, key)
+        most = max((node.get(name, 0.0) for node in nodes), default=0.0)
+        if wanted > most:
+            raise space.error(
+                ("resources", key),
+                f"a trial asks for {wanted:g} {name} and the largest node has {most:g}; ask for less",
+            )
+    if not any(n.get("CPU", 0) >= space.resources.cpu and n.get("GPU", 0) >= space.resources.gpu for n in nodes):
+        raise SpaceError(
+            f"no node has {space.resources.cpu:g} CPU and {space.resources.gpu:g} GPU at once; ask for less"
+        )
+
+
+@contextlib.contextmanager
+def quiet(log: Path | None) -> Iterator[None]:
+    """Send what Ray and others print, and write to standard error, into a log file while the block runs.
+
+    Of standard error the file descriptor itself is turned, since Ray's core writes past Python.
+    """
+    if log is None:
+        yield
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.dup2(target, 2)
+        with os.fdopen(os.dup(target), "a", buffering=1) as stream, contextlib.redirect_stdout(stream):
+            yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(target)

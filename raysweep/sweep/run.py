@@ -1,0 +1,227 @@
+"""Runs a sweep: makes its data, tunes its learning rates, runs its grid. Running it again goes on where it stopped."""
+
+import contextlib
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+
+import raysweep
+from raysweep.errors import RaysweepError
+from raysweep.files import open_location
+from raysweep.sweep.costs import load_entrypoint
+from raysweep.sweep.facts import DataFacts, data_facts
+from raysweep.sweep.grid import GridStage
+from raysweep.sweep.interrupts import interruptible
+from raysweep.sweep.lock import driver_lock
+from raysweep.sweep.plan import Plan, make_plan
+from raysweep.sweep.progress import Progress
+from raysweep.sweep.rates import FILE as RATES_FILE
+from raysweep.sweep.rates import known_rates, write_report
+from raysweep.sweep.resources import cluster, quiet
+from raysweep.sweep.space import Space, check_sizes
+from raysweep.sweep.stage import Listener, Listeners
+from raysweep.sweep.trial_store import ENDED, Assignment, TrialStore
+from raysweep.sweep.tuning import TuningStage
+from raysweep.trial import TrialState
+
+POINTS_FILE = "points.parquet"
+
+Mirror = Callable[[Space], Listener]
+"""Makes the listener that mirrors a sweep elsewhere, such as MLflow; called only where there are trials to run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepResult:
+    """How a sweep stands after `run`."""
+
+    name: str
+    storage: str
+    plan: Plan
+    states: dict[str, TrialState]
+    """By trial id, trials of both stages."""
+    ran: int
+    """Trials that this call ran; 0 where all was done before."""
+    without_rate: tuple[str, ...]
+    """Families whose learning rate could not be found, so that their grid was not run."""
+    notes: tuple[str, ...]
+    seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether every trajectory of the grid ended, well or by divergence."""
+        return not self.without_rate and all(trial.state in ENDED for trial in self.plan.trials)
+
+    def table(self) -> pa.Table:
+        """Return all points of the sweep, with the columns `family` and `stage`."""
+        return TrialStore(self.storage).table()
+
+    def count(self, state: TrialState) -> int:
+        """Return how many trials are in a state."""
+        return sum(value == state for value in self.states.values())
+
+
+def run(space: Space, *, mirror: Mirror | None = None, console: Console | None = None) -> SweepResult:
+    """Run a sweep to its end, or what is left of it; nothing that is done is done again.
+
+    Args:
+        space: the search space.
+        mirror: makes a listener that mirrors the trials elsewhere (MLflow); None: no mirror.
+        console: where progress is printed; standard output by default.
+
+    Raises:
+        RaysweepError: what the search space asks for cannot be had, or another driver runs this sweep.
+        Interrupted: on SIGINT or SIGTERM; the same call goes on from there.
+    """
+    began = time.monotonic()
+    progress = Progress(console)
+    with driver_lock(space.storage) as note, interruptible():
+        if note:
+            progress.say(note)
+        sweep = _Sweep(space, _ensure_data(space, progress), progress)
+        ran = sweep.go(mirror)
+        return sweep.result(ran, time.monotonic() - began)
+
+
+class _Sweep:
+    """One call of `run`."""
+
+    def __init__(self, space: Space, facts: DataFacts, progress: Progress) -> None:
+        self.space, self.facts, self.progress = space, facts, progress
+        self.store = TrialStore(space.storage)
+        self.store.write_json("sweep.json", _facts_of(space, facts))
+
+    def go(self, mirror: Mirror | None) -> int:
+        """Run what is not done, and return how many trials that were."""
+        before = {i: self.store.record(i).attempt for i in self.store.ids()}
+        self.plan = self._plan(measure=False)
+        if self._left():
+            self._run_stages(mirror)
+        self._write_table()
+        return sum(self.store.record(i).attempt != before.get(i, 0) for i in self.store.ids())
+
+    def result(self, ran: int, seconds: float) -> SweepResult:
+        """Return how the sweep stands."""
+        states = {row.trial_id: self.store.record(row.trial_id).state for row in self.store.assignments()}
+        for note in dict.fromkeys(self.store.notes):
+            self.progress.say(note)
+        return SweepResult(
+            name=self.space.name,
+            storage=self.space.storage,
+            plan=self.plan,
+            states=states,
+            ran=ran,
+            without_rate=tuple(dict.fromkeys(t.family for t in self.plan.trials if t.spec is None)),
+            notes=tuple(dict.fromkeys(self.store.notes)),
+            seconds=seconds,
+        )
+
+    def _plan(self, *, measure: bool) -> Plan:
+        return make_plan(self.space, self.facts, known_rates(self.space, self.facts, self.store), measure=measure)
+
+    def _left(self) -> bool:
+        return not self.plan.tuned or any(trial.state not in ENDED for trial in self.plan.trials)
+
+    def _run_stages(self, mirror: Mirror | None) -> None:
+        check_sizes(self.space)
+        if self.space.entrypoint is not None:
+            load_entrypoint(
+                self.space.entrypoint
+            )  # here it is one error; in the workers it would be one for each trial
+        with contextlib.ExitStack() as stack:
+            scratch, log = _scratch(self.space, stack)
+            listeners = [self.progress]
+            listener = Listeners([*listeners, mirror(self.space)] if mirror else listeners)
+            stack.callback(listener.close)
+            stack.enter_context(quiet(log))
+            stack.enter_context(cluster(self.space))
+            self._tune(listener, scratch)
+            self.plan = self._plan(measure=True)
+            self._run_grid(listener, scratch)
+        self.plan = self._plan(measure=False)
+
+    def _tune(self, listener: Listener, scratch: Path) -> None:
+        stage = TuningStage(self.space, self.facts, self.store, listener)
+        if not stage.finished:
+            done = sum(self.store.record(i).state in ENDED for i in self.store.ids())
+            self.progress.stage_begins(stage.name, self.plan.tuning_trials, min(done, self.plan.tuning_trials), {})
+            _tune_stage(stage, self.space, self.store, scratch)
+        write_report(self.store, stage.report())
+        self.store.write_assignments([*self._plan(measure=False).assignments(), *stage.assignments()])
+        for row in stage.rows.values():
+            self._say_rate(row)
+        self._write_table()
+
+    def _say_rate(self, row: object) -> None:
+        assert isinstance(row, dict)
+        if row["rate"] is None:
+            self.progress.say(
+                f"{row['family']}: no learning rate was found, no trial reached its end; see {RATES_FILE}"
+            )
+            return
+        beyond = f"; it is the {row['edge']} end of the range, a better one may lie beyond" if row["edge"] else ""
+        self.progress.say(f"{row['family']}: learning rate {row['rate']:g} ({row['method']}{beyond})")
+
+    def _run_grid(self, listener: Listener, scratch: Path) -> None:
+        known = [trial for trial in self.plan.trials if trial.spec is not None]
+        left = [trial for trial in known if trial.state not in ENDED]
+        if left:
+            stage = GridStage(left, listener)
+            total = len({trial.spec.trial_id for trial in known if trial.spec})
+            self.progress.stage_begins(stage.name, total, total - len(stage), stage.costs())
+            _tune_stage(stage, self.space, self.store, scratch)
+
+    def _write_table(self) -> None:
+        stage = TuningStage(self.space, self.facts, self.store, Listeners([]))
+        rows: list[Assignment] = [*self.plan.assignments(), *stage.assignments()]
+        if self.plan.tuned:
+            self.store.write_assignments(rows)
+        sink = pa.BufferOutputStream()
+        pq.write_table(self.store.table(), sink)
+        self.store.write_bytes(POINTS_FILE, sink.getvalue().to_pybytes())
+
+
+def _tune_stage(stage: GridStage | TuningStage, space: Space, store: TrialStore, scratch: Path) -> None:
+    from raysweep.sweep.tune_stage import run_stage  # imports Ray, which a finished sweep does not need
+
+    run_stage(stage, space, store, scratch)
+
+
+def _ensure_data(space: Space, progress: Progress) -> DataFacts:
+    facts = data_facts(space)
+    if facts is None:
+        assert space.data is not None
+        assert space.data.make is not None
+        from raysweep.data import xtb  # imports RDKit and tblite
+
+        check_sizes(space)  # an error before minutes of work, not after
+        progress.say(f"making the structure store {space.data.store}: {space.data.make.structures} structures")
+        xtb.make_store(space.data.store, structures=space.data.make.structures, seed=space.data.make.seed)
+        facts = data_facts(space)
+    if facts is None:
+        raise RaysweepError(f"the structure store {space.data.store if space.data else None} was not made")
+    return facts
+
+
+def _facts_of(space: Space, facts: DataFacts) -> dict[str, object]:
+    return {
+        "name": space.name,
+        "space": space.model_dump(mode="json"),
+        "fingerprint": facts.fingerprint,
+        "versions": {"raysweep": raysweep.__version__, "python": platform.python_version()},
+    }
+
+
+def _scratch(space: Space, stack: contextlib.ExitStack) -> tuple[Path, Path | None]:
+    """Return a local folder for what Ray Tune writes and is thrown away, and the log file for Ray's noise."""
+    if "://" in space.storage:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raysweep-", ignore_cleanup_errors=True)))
+        return folder / "tune", folder / "ray.log"
+    logs = Path(open_location(space.storage)[1]) / "logs"
+    return logs / "tune", logs / "ray.log"

@@ -1,0 +1,266 @@
+"""The search space: what a sweep varies and what it holds fixed, as one typed YAML file."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+
+from raysweep.errors import RaysweepError, SpaceError
+from raysweep.sweep import yaml_lines
+from raysweep.sweep.space_errors import first_error, refuse_other_searches
+from raysweep.trial import OptimizerSpec, SizeValue
+
+Size = dict[str, SizeValue]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+LABEL = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+"""Of families: no dot, so that `families.LABEL.key=value` overrides are not ambiguous."""
+
+
+def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    if any(value <= 0 for value in values):
+        raise ValueError("must be above 0")
+    return tuple(sorted(set(values)))
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MakeData(_Part):
+    """How the embedded source makes the store where it is absent (see raysweep.data.xtb)."""
+
+    structures: int = Field(gt=0, description="structures to label, training and validation together")
+    seed: int = Field(default=0, ge=0, description="of molecules and displacements")
+
+
+class Data(_Part):
+    """The structures that every trial of the sweep learns from."""
+
+    store: str = Field(description="location of the structure store: a folder or a URI")
+    make: MakeData | None = Field(default=None, description="recipe to make the store where there is none yet")
+    validation_structures: int = Field(default=256, gt=0, description="size of the fixed validation set, structures")
+
+
+class Family(_Part):
+    """One curve of the report: an architecture, the knobs that it keeps, and a ladder of sizes."""
+
+    architecture: str = Field(
+        pattern=NAME, description="name in the model registry: mpnn, egnn, tensor, or a plug-in's"
+    )
+    fixed: Size = Field(default_factory=dict, description="knobs that all sizes share: depth, l_max, cutoff, ...")
+    sizes: tuple[Size, ...] = Field(
+        min_length=1, description="the ladder: lists by knob, `width: [8, 16]`, or a list of knob mappings"
+    )
+    base: Size = Field(default_factory=dict, description="the size that the learning rate is tuned at; default: first")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_by_knob(cls, raw: object) -> object:
+        """Turn `sizes: {width: [8, 16], depth: 3}` into the list of sizes that it stands for."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("sizes"), dict):
+            return raw
+        columns = {k: v for k, v in raw["sizes"].items() if isinstance(v, list)}
+        lengths = {len(v) for v in columns.values()}
+        if len(lengths) > 1:
+            shown = ", ".join(f"{k} has {len(v)}" for k, v in columns.items())
+            raise ValueError(f"lists of `sizes` pair up, so they need one length: {shown}")
+        shared = {k: v for k, v in raw["sizes"].items() if not isinstance(v, list)}
+        rows = [{**shared, **{k: v[i] for k, v in columns.items()}} for i in range(max(lengths, default=1))]
+        return {**raw, "sizes": rows}
+
+    def members(self) -> tuple[Size, ...]:
+        """Return all sizes of the ladder with the fixed knobs filled in, in their order."""
+        return tuple({**self.fixed, **size} for size in self.sizes)
+
+    def base_size(self) -> Size:
+        """Return the size at which the learning rate is tuned, fixed knobs filled in."""
+        return {**self.fixed, **self.sizes[0], **self.base}
+
+
+class Grid(_Part):
+    """Model size × data size × compute: each size and seed is one trajectory that serves every budget on it."""
+
+    structures: Annotated[tuple[int, ...], AfterValidator(_ascending)] = Field(
+        min_length=1, description="data budgets, in structures seen: nested subsets of the store's one order"
+    )
+    flops: Annotated[tuple[float, ...], AfterValidator(_ascending)] = Field(
+        default=(),
+        description="compute budgets, in training FLOPs; those that a trajectory does not reach are left out",
+    )
+    epochs: float = Field(
+        default=1.0, ge=1, description="passes that the largest data budget makes over its structures"
+    )
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="one trajectory for each")
+
+
+class LearningRate(_Part):
+    """The stage that searches the learning rate, and nothing else, with Optuna and ASHA."""
+
+    low: float | None = Field(default=None, gt=0, description="lower end of the range, searched on a log scale")
+    high: float | None = Field(default=None, gt=0, description="upper end of the range")
+    trials: int = Field(default=8, ge=3, description="trials for each family (for each size: transfer: per_size)")
+    spread: int | None = Field(
+        default=None,
+        ge=3,
+        description="how many of them are spread evenly first; Optuna's TPE asks the rest. Default 5/8",
+    )
+    structures: int | None = Field(default=None, gt=0, description="structures that a trial that is not stopped sees")
+    rungs: int = Field(default=3, ge=1, description="budgets at which trials are compared, the last one included")
+    reduction_factor: float = Field(default=3.0, gt=1, description="one in so many trials goes on at each rung")
+    widenings: int = Field(default=2, ge=0, description="how often a range whose end is best is widened")
+    transfer: Literal["mup", "per_size"] = Field(
+        default="mup", description="mup: tuned at the base size, carried to the others; per_size: tuned at each"
+    )
+    rates: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict, description="known learning rates by family; these are not searched"
+    )
+    seed: int = Field(default=0, ge=0, description="of Optuna's sampler and of the tuning trials")
+
+    @model_validator(mode="after")
+    def _range(self) -> "LearningRate":
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
+        if self.spread is not None and self.spread > self.trials:
+            raise ValueError(f"spread ({self.spread}) must not exceed trials ({self.trials})")
+        return self
+
+
+class Training(_Part):
+    """What all trials share, so that families differ by architecture alone."""
+
+    batch_atoms: int = Field(default=128, gt=0, description="atoms per batch, the last structure taken whole")
+    optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec, description="the optimizer and its constants")
+    energy_weight: float = Field(default=1.0, ge=0, description="weight of the scaled per-atom energy error")
+    force_weight: float = Field(default=1.0, ge=0, description="weight of the scaled force error")
+    precision: Literal["float32", "float64"] = Field(default="float32", description="of weights and activations")
+
+
+class Resources(_Part):
+    """What one trial holds, as Ray counts it."""
+
+    cpu: float = Field(default=1, gt=0, description="CPU cores of a trial; also its number of threads")
+    gpu: float = Field(default=0, ge=0, description="GPUs of a trial: a whole number, or a fraction 1/n")
+    parallel: int | None = Field(
+        default=None, gt=0, description="trials at once at most; default: what fits the cluster"
+    )
+    max_failures: int = Field(default=3, ge=0, description="restarts of a trial whose worker died, from its checkpoint")
+
+    @model_validator(mode="after")
+    def _whole_or_fraction(self) -> "Resources":
+        share = self.gpu if self.gpu >= 1 or self.gpu == 0 else 1 / self.gpu
+        if abs(share - round(share)) > 1e-6:
+            raise ValueError(f"gpu ({self.gpu:g}) must be whole or 1/n (0.5, 0.25, ...): other fractions leave gaps")
+        return self
+
+
+class Tracking(_Part):
+    """Where MLflow keeps the face of the sweep."""
+
+    uri: str | None = Field(default=None, description="tracking URI; default: a SQLite file in the sweep's storage")
+    experiment: str | None = Field(default=None, description="experiment name; default: the sweep's name")
+    enabled: bool = Field(default=True, description="false: no MLflow; the trial store has everything anyway")
+
+
+class Space(_Part):
+    """A search space, read and checked by `load_space`."""
+
+    name: str = Field(pattern=NAME, description="name of the sweep")
+    storage: str = Field(min_length=1, description="where its trials are kept: a folder or a URI (s3://, gs://)")
+    data: Data | None = Field(default=None, description="the structures; only an `entrypoint` may do without")
+    entrypoint: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="package.module:function, a generator of points that replaces raysweep's own training",
+    )
+    families: dict[Annotated[str, Field(pattern=LABEL)], Family] = Field(
+        min_length=1, description="the curves to compare"
+    )
+    forces: Literal["direct", "conservative"] = Field(
+        default="direct", description="direct: a head predicts forces; conservative: minus the energy's gradient"
+    )
+    grid: Grid = Field(description="the joint grid")
+    learning_rate: LearningRate = Field(description="the learning-rate stage")
+    training: Training = Field(default_factory=Training, description="what all trials share")
+    resources: Resources = Field(default_factory=Resources, description="what one trial holds")
+    tracking: Tracking = Field(default_factory=Tracking, description="MLflow")
+
+    _source: yaml_lines.Source | None = PrivateAttr(default=None)
+
+    def error(self, path: Sequence[str | int], reason: str) -> SpaceError:
+        """Return the error to raise about a key, with the line it stands in."""
+        source = self._source or yaml_lines.Source(self.name, None)
+        return source.error(path, reason)
+
+
+def load_space(path: str | Path, overrides: Sequence[str] = ()) -> Space:
+    """Return the search space of a YAML file, with `key=value` overrides applied.
+
+    Args:
+        path: the YAML file.
+        overrides: such as `grid.seeds=[0,1]`; dots lead into mappings and lists, values are YAML.
+
+    Raises:
+        SpaceError: names file, line, key, reason and the nearest right key.
+    """
+    return _validated(yaml_lines.override(yaml_lines.read(path), overrides))
+
+
+def parse_space(text: str, name: str = "search space", overrides: Sequence[str] = ()) -> Space:
+    """Return the search space of a YAML text (see `load_space`)."""
+    return _validated(yaml_lines.override(yaml_lines.parse(text, name), overrides))
+
+
+def _validated(source: yaml_lines.Source) -> Space:
+    if not isinstance(source.value, dict):
+        raise source.error((), f"a search space is a mapping of keys to values, not {type(source.value).__name__}")
+    refuse_other_searches(source)
+    try:
+        space = Space.model_validate(source.value)
+    except ValidationError as error:
+        raise first_error(source, error, Space) from None
+    space._source = source
+    _check_together(space)
+    return space
+
+
+def _check_together(space: Space) -> None:
+    """Check what no single part can see."""
+    if space.data is None and space.entrypoint is None:
+        raise space.error(("data",), "missing: raysweep's own training needs a structure store (data.store)")
+    for label in space.learning_rate.rates:
+        if label not in space.families:
+            raise space.error(
+                ("learning_rate", "rates", label), f"no such family{yaml_lines.nearest(label, space.families)}"
+            )
+    if set(space.families) - set(space.learning_rate.rates):
+        for key in ("low", "high", "structures"):
+            if getattr(space.learning_rate, key) is None:
+                raise space.error(
+                    ("learning_rate", key), "missing: give low, high and structures, or known `rates` for every family"
+                )
+
+
+def check_sizes(space: Space) -> None:
+    """Raise a SpaceError for a size that its architecture does not know; imports torch, so `load_space` leaves it."""
+    if space.entrypoint is not None:
+        return
+    from raysweep.models import registry
+
+    for label, family in space.families.items():
+        for size in (*family.members(), family.base_size()):
+            try:
+                registry.check_size(family.architecture, size)
+            except RaysweepError as error:
+                raise space.error(_path_of(space, label, str(error)), str(error)) from error
+
+
+def _path_of(space: Space, label: str, message: str) -> tuple[str, ...]:
+    """Return the path of the first key of the family that the message speaks of."""
+    family = space.families[label]
+    for part, knobs in (("sizes", family.sizes[0]), ("fixed", family.fixed), ("base", family.base)):
+        for knob in knobs:
+            if re.search(rf"\b{re.escape(knob)}\b", message.split(";")[0]):
+                return ("families", label, part, knob)
+    return ("families", label, "architecture")

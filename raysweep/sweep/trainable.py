@@ -1,0 +1,124 @@
+"""What a Ray worker runs: one trial, from its specification to its end in the trial store.
+
+Workers import this module, so it stays light: torch comes with the training of the first trial.
+"""
+
+import functools
+import json
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from raysweep.errors import DivergedError, TrialError
+from raysweep.measurements import Point
+from raysweep.sweep.costs import load_entrypoint
+from raysweep.sweep.trial_store import Claim, TrialStore
+from raysweep.trial import TrialSpec, TrialState
+
+if TYPE_CHECKING:
+    from raysweep.data.store import Store
+
+Report = Callable[[int, Point], None]
+Config = dict[str, str | float | None]
+
+MESSAGE_LENGTH = 2000
+"""Characters of an error that a state file keeps: its end, which names the place and the reason."""
+
+
+def run_trial(config: Config) -> None:
+    """Run one trial as Ray Tune calls it, telling Tune of each point.
+
+    Args:
+        config: `storage` and `data`, locations; `spec`, a TrialSpec as JSON; `cpu` and `gpu`, what the trial holds.
+    """
+    from ray import tune  # a trial runs without Ray too (see `execute`)
+
+    set_threads(int(float(str(config["cpu"]))))
+    spec = TrialSpec.model_validate_json(str(config["spec"]))
+    store = TrialStore(str(config["storage"]))
+    data = None if config["data"] is None else str(config["data"])
+    claim = store.begin(spec)
+    execute(
+        spec,
+        store,
+        claim,
+        lambda: points_of(spec, data, store.checkpoints(spec.trial_id), "cuda" if config["gpu"] else "cpu"),
+        # As text: Tune flattens mappings, and copies them several times.
+        lambda index, point: tune.report({"index": index, "point": json.dumps(asdict(point))}),
+    )
+
+
+def execute(
+    spec: TrialSpec, store: TrialStore, claim: Claim, source: Callable[[], Iterator[Point]], report: Report
+) -> TrialState | None:
+    """Run a trial to its end and write that end; return it, None where somebody else has begun the trial anew.
+
+    A trial that raises ends FAILED, one that leaves the finite numbers DIVERGED: both keep the points before the end,
+    and neither is an error to Ray, which would only run it again.
+    """
+    points: list[Point] = []
+    message = None
+    try:
+        for index, point in enumerate(source()):
+            _check(spec, point)
+            if not store.holds(claim):
+                return None
+            points.append(point)
+            report(index, point)
+        state = TrialState.DONE
+        if not points:
+            state, message = TrialState.FAILED, "the training yielded no point; check budgets and entrypoint"
+    except DivergedError as error:
+        state, message = TrialState.DIVERGED, str(error)
+    except Exception:  # noqa: BLE001 - whatever a training raises ends this trial and no other
+        state, message = TrialState.FAILED, traceback.format_exc()[-MESSAGE_LENGTH:]
+    return state if store.end(claim, state, points, message) else None
+
+
+def points_of(spec: TrialSpec, data: str | None, checkpoints: str, device: str) -> Iterator[Point]:
+    """Return the points of a trajectory as its training yields them: raysweep's own, or the entrypoint's."""
+    structures = None if data is None else _open_once(data)
+    if spec.entrypoint is not None:
+        train = load_entrypoint(spec.entrypoint)
+        assert callable(train), spec.entrypoint
+        points: Iterator[Point] = iter(train(spec, structures, checkpoints=checkpoints, device=device))
+        return points
+    from raysweep.training import loop  # imports torch
+
+    set_torch_threads()
+    assert structures is not None
+    return loop.train(spec, structures, checkpoints=checkpoints, device=device)
+
+
+def set_threads(count: int) -> None:
+    """Let numerical libraries that are loaded from now on use so many threads: those that the trial holds."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(max(1, count))
+    set_torch_threads()
+
+
+def set_torch_threads() -> None:
+    """Give torch, where it is loaded already, the number of threads of the environment."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+@functools.lru_cache(maxsize=2)
+def _open_once(location: str) -> "Store":
+    from raysweep.data.store import open_store  # a sweep without data needs none
+
+    return open_store(location)
+
+
+def _check(spec: TrialSpec, point: Point) -> None:
+    if not isinstance(point, Point):
+        raise TrialError(f"the training yielded a {type(point).__name__}, not a raysweep.measurements.Point")
+    if point.trial_id != spec.trial_id:
+        raise TrialError(f"the training yielded a point of trial {point.trial_id}; set trial_id=spec.trial_id")
+    if not math.isfinite(point.loss):
+        raise DivergedError(f"the loss is {point.loss} after {point.step} steps")

@@ -1,0 +1,310 @@
+"""The trial store: the truth of a sweep, a directory per trial whose files are each whole or not there at all.
+
+    <storage>/trials/<trial id>/spec.json      {"sha256": ..., "spec": {...}}
+                                state.json     {"state": ..., "attempt": ..., "points_sha256": ..., ..., "sha256": ...}
+                                points.arrow   the trial's points, written when the trial ends, whatever the end
+                                checkpoints/   written by training
+
+A file that is torn or altered is found by its checksum and counts as not there: its trial is done again.
+"""
+
+import dataclasses
+import json
+import re
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from pyarrow import fs
+from pydantic import ValidationError
+
+from raysweep.errors import TrialError
+from raysweep.files import digest, open_location, read_whole, write_whole
+from raysweep.measurements import POINT_SCHEMA, Point, from_table, to_table
+from raysweep.trial import TrialSpec, TrialState
+
+TABLE_SCHEMA = POINT_SCHEMA.append(pa.field("family", pa.string())).append(pa.field("stage", pa.string()))
+"""Of the sweep-level table: a point, the family that it serves and its stage ("grid" or "learning_rate")."""
+
+ENDED = frozenset({TrialState.DONE, TrialState.STOPPED, TrialState.DIVERGED})
+"""States in which a trial is not run again."""
+
+_TRIAL_ID = re.compile(r"^[0-9a-f]{16}$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """What `state.json` says: where a trial stands, and who may write about it."""
+
+    state: TrialState = TrialState.PLANNED
+    attempt: int = 0
+    """How often it was begun."""
+    writer: str | None = None
+    """Token of the attempt that owns the directory; a writer that finds another one here stops writing."""
+    message: str | None = None
+    """Why it ended, where it did not end well."""
+    points_sha256: str | None = None
+    started: float | None = None
+    """Seconds since 1970 at which this attempt began."""
+    ended: float | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to write about a trial, until somebody begins it anew."""
+
+    trial_id: str
+    attempt: int
+    writer: str
+    started: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """Which trial serves which family and stage: a trial may serve several, and is run once."""
+
+    trial_id: str
+    family: str
+    stage: str
+    seed: int
+    size: str
+    """Knobs as JSON with sorted keys."""
+    learning_rate: float
+
+
+class TrialStore:
+    """The trials under one storage location (a folder, or a URI that pyarrow.fs knows)."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self.notes: list[str] = []
+        """What was found torn or altered on the way, in words for the user."""
+        self._filesystem, self._root = open_location(location)
+
+    def ids(self) -> list[str]:
+        """Return the ids of all trials that were ever begun, sorted."""
+        selector = fs.FileSelector(f"{self._root}/trials", allow_not_found=True)
+        found = (info.base_name for info in self._filesystem.get_file_info(selector))
+        return sorted(name for name in found if _TRIAL_ID.match(name))
+
+    def checkpoints(self, trial_id: str) -> str:
+        """Return the location where training keeps the checkpoints of a trial."""
+        return f"{self.location.rstrip('/')}/trials/{trial_id}/checkpoints"
+
+    def spec(self, trial_id: str) -> TrialSpec:
+        """Return a trial's specification.
+
+        Raises:
+            TrialError: it is absent, torn, altered or another trial's.
+        """
+        data = self._read(trial_id, "spec.json")
+        remedy = f"delete {self._path(trial_id)} and run the sweep again"
+        if data is None:
+            raise TrialError(f"trial {trial_id}: no spec.json; {remedy}")
+        try:
+            content = json.loads(data)
+            spec = TrialSpec.model_validate(content["spec"])
+            whole = content["sha256"] == _digest_of(content["spec"])
+        except (ValueError, KeyError, TypeError, ValidationError) as error:
+            raise TrialError(f"trial {trial_id}: spec.json is torn: {error}; {remedy}") from error
+        if not whole or spec.trial_id != trial_id:
+            raise TrialError(f"trial {trial_id}: spec.json was altered or is another trial's; {remedy}")
+        return spec
+
+    def record(self, trial_id: str) -> TrialRecord:
+        """Return what the trial's state file says; PLANNED where there is none, or where it is torn (see `notes`)."""
+        data = self._read(trial_id, "state.json")
+        if data is None:
+            return TrialRecord()
+        try:
+            content = json.loads(data)
+            checksum = content.pop("sha256")
+            record = TrialRecord(**{**content, "state": TrialState(content["state"])})
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return self._torn(trial_id, "state.json is torn")
+        if checksum != _digest_of(content):
+            return self._torn(trial_id, "state.json was altered")
+        return record
+
+    def sound_record(self, trial_id: str) -> TrialRecord:
+        """Return the record, PLANNED where the trial ended but its points are torn: then it has to run again."""
+        record = self.record(trial_id)
+        if record.points_sha256 is not None:
+            data = self._read(trial_id, "points.arrow")
+            if data is None or digest(data) != record.points_sha256:
+                return self._torn(trial_id, "points.arrow is torn or absent")
+        return record
+
+    def state(self, trial_id: str) -> TrialState:
+        """Return where a trial stands, its points checked (see `sound_record`)."""
+        return self.sound_record(trial_id).state
+
+    def points(self, trial_id: str) -> pa.Table:
+        """Return the points of a trial that ended, with `POINT_SCHEMA`; no rows where it has not ended.
+
+        Raises:
+            TrialError: the file is torn, altered or another trial's.
+        """
+        record = self.record(trial_id)
+        if record.points_sha256 is None:
+            return POINT_SCHEMA.empty_table()
+        data = self._read(trial_id, "points.arrow")
+        if data is None or digest(data) != record.points_sha256:
+            raise TrialError(f"trial {trial_id}: points.arrow is torn or absent; run the sweep again to redo the trial")
+        table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+        if not table.schema.equals(POINT_SCHEMA) or set(table["trial_id"].to_pylist()) - {trial_id}:
+            raise TrialError(f"trial {trial_id}: points.arrow holds another trial's points or another schema")
+        return table
+
+    def begin(self, spec: TrialSpec) -> Claim:
+        """Take a trial over: write its specification where it is not whole, and mark it RUNNING in a new attempt."""
+        trial_id = spec.trial_id
+        try:
+            self.spec(trial_id)
+        except TrialError:
+            content = spec.model_dump(mode="json")
+            self._write(trial_id, "spec.json", {"sha256": _digest_of(content), "spec": content})
+        claim = Claim(trial_id, self.record(trial_id).attempt + 1, uuid.uuid4().hex, time.time())
+        self._write_record(
+            trial_id,
+            TrialRecord(state=TrialState.RUNNING, attempt=claim.attempt, writer=claim.writer, started=claim.started),
+        )
+        return claim
+
+    def holds(self, claim: Claim) -> bool:
+        """Return whether nobody has begun the trial anew since (a worker cut off from its cluster may live on)."""
+        return self.record(claim.trial_id).writer == claim.writer
+
+    def end(self, claim: Claim, state: TrialState, points: Sequence[Point], message: str | None = None) -> bool:
+        """Write a trial's points and end; return False, and write nothing, where the claim no longer holds."""
+        if not self.holds(claim):
+            return False
+        self._end(claim.trial_id, claim.attempt, claim.writer, claim.started, state, points, message)
+        return True
+
+    def close(self, trial_id: str, state: TrialState, points: Sequence[Point], message: str | None = None) -> None:
+        """End a trial in place of its worker, which is dead or was told to stop: its own claim no longer holds."""
+        record = self.record(trial_id)
+        self._end(trial_id, record.attempt, uuid.uuid4().hex, record.started, state, points, message)
+
+    def table(self, assignments: Iterable[Assignment] | None = None) -> pa.Table:
+        """Return all points of the sweep with `TABLE_SCHEMA`, in the order of the assignments and budgets.
+
+        Trials in any ended state are in it, with the points before the end; torn ones are left out and noted.
+        """
+        chosen = self.assignments() if assignments is None else list(assignments)
+        tables: dict[str, pa.Table] = {}
+        parts = []
+        for row in chosen:
+            if row.trial_id not in tables:
+                tables[row.trial_id] = self._points_or_none(row.trial_id)
+            table = tables[row.trial_id]
+            parts.append(
+                table.append_column("family", pa.array([row.family] * table.num_rows, pa.string())).append_column(
+                    "stage", pa.array([row.stage] * table.num_rows, pa.string())
+                )
+            )
+        if not parts:
+            return TABLE_SCHEMA.empty_table()
+        return pa.concat_tables(parts).cast(TABLE_SCHEMA).combine_chunks()
+
+    def assignments(self) -> list[Assignment]:
+        """Return which trial serves which family and stage, as the last run of the sweep wrote it."""
+        content = self.read_json("assignments.json")
+        if not isinstance(content, list):
+            return []
+        return [Assignment(**row) for row in content]
+
+    def write_assignments(self, assignments: Iterable[Assignment]) -> None:
+        """Write `assignments.json` whole."""
+        self.write_json("assignments.json", [dataclasses.asdict(row) for row in assignments])
+
+    def read_json(self, name: str) -> object:
+        """Return a file of the sweep as plain values, None where it is absent or torn."""
+        data = read_whole(self._filesystem, f"{self._root}/{name}")
+        try:
+            return None if data is None else json.loads(data)
+        except ValueError:
+            self.notes.append(f"{name} is torn and is written anew")
+            return None
+
+    def write_json(self, name: str, content: Sequence[object] | Mapping[str, object]) -> None:
+        """Write a file of the sweep whole, unless it holds just that already."""
+        self.write_bytes(name, json.dumps(content, indent=1, sort_keys=True).encode())
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write a file of the sweep whole, unless it holds just that already."""
+        path = f"{self._root}/{name}"
+        if read_whole(self._filesystem, path) != data:
+            write_whole(self._filesystem, path, data)
+
+    def read_bytes(self, name: str) -> bytes | None:
+        """Return a file of the sweep, None where it is absent."""
+        return read_whole(self._filesystem, f"{self._root}/{name}")
+
+    def _points_or_none(self, trial_id: str) -> pa.Table:
+        try:
+            return self.points(trial_id)
+        except TrialError as error:
+            self.notes.append(str(error))
+            return POINT_SCHEMA.empty_table()
+
+    def _end(
+        self,
+        trial_id: str,
+        attempt: int,
+        writer: str,
+        started: float | None,
+        state: TrialState,
+        points: Sequence[Point],
+        message: str | None,
+    ) -> None:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, POINT_SCHEMA) as stream:
+            stream.write_table(to_table(points))
+        data = sink.getvalue().to_pybytes()
+        # Points first: a state that names points which are not there yet would be a torn trial.
+        write_whole(self._filesystem, f"{self._path(trial_id)}/points.arrow", data)
+        self._write_record(
+            trial_id,
+            TrialRecord(
+                state=state,
+                attempt=attempt,
+                writer=writer,
+                message=message,
+                points_sha256=digest(data),
+                started=started,
+                ended=time.time(),
+            ),
+        )
+
+    def _write_record(self, trial_id: str, record: TrialRecord) -> None:
+        content = dataclasses.asdict(record)
+        self._write(trial_id, "state.json", {**content, "sha256": _digest_of(content)})
+
+    def _write(self, trial_id: str, name: str, content: Mapping[str, object]) -> None:
+        write_whole(self._filesystem, f"{self._path(trial_id)}/{name}", json.dumps(content, indent=1).encode())
+
+    def _read(self, trial_id: str, name: str) -> bytes | None:
+        return read_whole(self._filesystem, f"{self._path(trial_id)}/{name}")
+
+    def _path(self, trial_id: str) -> str:
+        assert _TRIAL_ID.match(trial_id), trial_id
+        return f"{self._root}/trials/{trial_id}"
+
+    def _torn(self, trial_id: str, what: str) -> TrialRecord:
+        note = f"trial {trial_id}: {what}; it is run again"
+        if note not in self.notes:
+            self.notes.append(note)
+        return TrialRecord()
+
+
+def points_of(table: pa.Table) -> list[Point]:
+    """Return a table's rows as points."""
+    return from_table(table)
+
+
+def _digest_of(content: object) -> str:
+    return digest(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())

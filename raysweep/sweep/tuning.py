@@ -1,0 +1,133 @@
+"""The learning-rate stage as a source of trials: the searches of all families side by side."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from raysweep.measurements import Point, from_table
+from raysweep.sweep.facts import DataFacts
+from raysweep.sweep.learning_rate import Candidate, RateSearch
+from raysweep.sweep.plan import LEARNING_RATE, assignment
+from raysweep.sweep.rates import Cell, cells, make_search, read_report, report_row, reported_assignments
+from raysweep.sweep.space import Space
+from raysweep.sweep.stage import Listener, announce
+from raysweep.sweep.trial_store import ENDED, Assignment, TrialRecord, TrialStore
+from raysweep.trial import TrialSpec, TrialState
+
+
+@dataclass
+class _Told:
+    """What the listener knows of a trial."""
+
+    started: bool = False
+    points: int = 0
+    ended: bool = False
+
+
+class TuningStage:
+    """Hands out the trials of all searches, reads back those that an earlier run ended, and keeps the store canonical.
+
+    A trial may have gone on after the rung at which ASHA's verdict stops it (see `asha`): its points beyond are dropped
+    from the store, and the listener hears only of what is certain.
+    """
+
+    name = LEARNING_RATE
+
+    def __init__(self, space: Space, facts: DataFacts, store: TrialStore, listener: Listener) -> None:
+        self._store, self._listener = store, listener
+        report = read_report(store)
+        self._cells: list[Cell] = cells(space, facts)
+        self.rows: dict[str, Mapping[str, object]] = {
+            c.key: report[c.key] for c in self._cells if report.get(c.key, {}).get("rate") is not None
+        }
+        """Rows of `learning_rates.json` by cell key, those of searches that are finished."""
+        self._searches = {c.key: make_search(space, facts, c) for c in self._cells if c.key not in self.rows}
+        self._home: dict[str, tuple[RateSearch, Candidate]] = {}
+        self._told: dict[str, _Told] = {}
+
+    def next_trial(self) -> TrialSpec | None:
+        """Return the next trial of the search that is least far, so that all families move on together."""
+        for search in sorted(self._searches.values(), key=lambda s: len(s.candidates)):
+            candidate = self._ask(search)
+            if candidate is not None:
+                return candidate.spec
+        return None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all searches are finished."""
+        return all(search.finished for search in self._searches.values())
+
+    def started(self, trial_id: str) -> None:
+        """Note that a worker has the trial."""
+        search, candidate = self._home[trial_id]
+        if not candidate.ended:
+            candidate.state = TrialState.RUNNING
+        told = self._told[trial_id]
+        told.started = True
+        announce(self._listener, candidate.spec, search.family, self.name)
+
+    def point(self, trial_id: str, point: Point) -> bool:
+        """Note a point and return whether ASHA stops the trial."""
+        search, candidate = self._home[trial_id]
+        if not candidate.ended:
+            candidate.points.append(point)
+            self._settle(search)
+        return candidate.ended
+
+    def ended(self, trial_id: str, record: TrialRecord) -> None:
+        """Note how a trial ended; one that ASHA stopped is ended by `_settle`, with the points that count."""
+        search, candidate = self._home[trial_id]
+        candidate.state = record.state
+        self._settle(search)
+
+    def assignments(self) -> list[Assignment]:
+        """Return the trials of all searches, those of earlier runs too, in the order of families and of asking."""
+        rows: list[Assignment] = []
+        for cell in self._cells:
+            if cell.key in self._searches:
+                rows += [assignment(c.spec, cell.family, self.name) for c in self._searches[cell.key].candidates]
+            else:
+                rows += reported_assignments(self.rows[cell.key])
+        return rows
+
+    def report(self) -> dict[str, Mapping[str, object]]:
+        """Return the rows of `learning_rates.json`, with those of the searches that are finished by now."""
+        for cell in self._cells:
+            search = self._searches.get(cell.key)
+            if search is not None and search.finished:
+                self.rows[cell.key] = report_row(cell, search)
+        return {cell.key: self.rows[cell.key] for cell in self._cells if cell.key in self.rows}
+
+    def _ask(self, search: RateSearch) -> Candidate | None:
+        """Return the search's next trial that has to run; those that ran before are read back from the store."""
+        while (candidate := search.ask()) is not None:
+            trial_id = candidate.spec.trial_id
+            self._home[trial_id] = (search, candidate)
+            self._told[trial_id] = _Told()
+            record = self._store.sound_record(trial_id)
+            if record.state not in ENDED:
+                return candidate
+            candidate.points = from_table(self._store.points(trial_id))
+            candidate.state = record.state
+            self._settle(search)
+        return None
+
+    def _settle(self, search: RateSearch) -> None:
+        """Tell what has become certain, and end in the store the trials that ASHA's verdict stops."""
+        for candidate, verdict in zip(search.candidates, search.verdicts(), strict=True):
+            trial_id = candidate.spec.trial_id
+            told = self._told[trial_id]
+            for point in candidate.points[told.points : verdict.length]:
+                if told.started:
+                    self._listener.point(trial_id, point)
+                told.points += 1
+            cut = verdict.stopped and verdict.length <= len(candidate.points)  # else it diverged before its next rung
+            if cut and (candidate.state != TrialState.STOPPED or len(candidate.points) > verdict.length):
+                candidate.points = candidate.points[: verdict.length]
+                candidate.state = TrialState.STOPPED
+                self._store.close(trial_id, TrialState.STOPPED, candidate.points)
+            if verdict.settled and candidate.ended and not told.ended:
+                told.ended = True
+                if told.started:
+                    message = self._store.record(trial_id).message
+                    self._listener.trial_ended(trial_id, candidate.state, message)

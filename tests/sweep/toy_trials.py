@@ -1,0 +1,94 @@
+"""A training that costs nothing: an analytic loss surface with noise by seed, which keeps the contract of `train`."""
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from raysweep.errors import DivergedError
+from raysweep.measurements import Point
+from raysweep.sweep.costs import Cost
+from raysweep.trial import TrialSpec
+
+BEST_RATE = 0.02
+
+
+def params(spec: TrialSpec) -> int:
+    return int(100 * float(spec.size["width"]) ** 2)
+
+
+def loss_at(spec: TrialSpec, data: float) -> float:
+    """L = 0.1 + 3 N^-0.4 + 20 D^-0.4, times a parabola in log rate, with 1 % noise that depends on the spec alone."""
+    clean = 0.1 + 3 * params(spec) ** -0.4 + 20 * data**-0.4
+    clean *= 1 + 0.2 * math.log(spec.learning_rate / BEST_RATE) ** 2
+    key = f"{spec.architecture}{spec.size}{spec.learning_rate}{spec.seed}{data}".encode()
+    noise = int(hashlib.sha256(key).hexdigest()[:8], 16) / 0xFFFFFFFF - 0.5
+    return clean * (1 + 0.01 * noise)
+
+
+def train(spec: TrialSpec, store: object, *, checkpoints: str | None, device: str | None) -> Iterator[Point]:
+    done = _read(checkpoints)
+    for index, budget in enumerate(spec.data_budgets):
+        if index >= done:
+            _misbehave(spec, index)
+            time.sleep(float(spec.size.get("nap", 0)))
+            _note(checkpoints, index)
+            _write(checkpoints, index + 1)
+        yield _point(spec, index, budget)
+
+
+def _cost(spec: TrialSpec, store: object) -> Cost:
+    return Cost(params(spec), 6.0 * params(spec), 1e-6 * params(spec))
+
+
+train.cost = _cost
+
+
+def _point(spec: TrialSpec, index: int, budget: float) -> Point:
+    return Point(
+        trial_id=spec.trial_id,
+        architecture=spec.architecture,
+        size=json.dumps(spec.size, sort_keys=True),
+        seed=spec.seed,
+        learning_rate=spec.learning_rate,
+        step=index + 1,
+        budget=budget,
+        budget_kind="data",
+        params=params(spec),
+        data=budget,
+        flops=6.0 * params(spec) * budget,
+        loss=math.nan if spec.size.get("how") == "nan" and index == 1 else loss_at(spec, budget),
+    )
+
+
+def _misbehave(spec: TrialSpec, index: int) -> None:
+    how = spec.size.get("how", "well")
+    if index == 1 and how == "raise":
+        raise ValueError("a bug in the training")
+    if index == 1 and how == "diverge":
+        raise DivergedError("the loss is inf after 2 steps")
+    if index == 1 and how == "exit":
+        os._exit(7)
+
+
+def _read(checkpoints: str | None) -> int:
+    path = Path(checkpoints or ".") / "toy.json"
+    return int(json.loads(path.read_text())["done"]) if checkpoints and path.exists() else 0
+
+
+def _write(checkpoints: str | None, done: int) -> None:
+    if checkpoints:
+        Path(checkpoints).mkdir(parents=True, exist_ok=True)
+        Path(checkpoints, "new").write_text(json.dumps({"done": done}))
+        Path(checkpoints, "new").replace(Path(checkpoints, "toy.json"))
+
+
+def _note(checkpoints: str | None, index: int) -> None:
+    """Write down that the point was worked out, so that tests can count the work that was done twice."""
+    if checkpoints:
+        Path(checkpoints).mkdir(parents=True, exist_ok=True)
+        with Path(checkpoints, "worked.txt").open("a") as stream:
+            stream.write(f"{index}\n")
