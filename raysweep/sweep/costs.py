@@ -58,10 +58,10 @@ class CostBook:
             found = measure(spec, None)
         else:
             from raysweep.data.store import open_store  # heavy, and needed here alone
-            from raysweep.training import cost  # imports torch
+            from raysweep.training.loop import measure as measure_trajectory  # imports torch
 
             assert self._space.data is not None
-            found = cost.measure(spec, open_store(self._space.data.store))
+            found = measure_trajectory(spec, open_store(self._space.data.store))
         return Cost(int(found.params), float(found.flops_per_atom), float(found.seconds_per_atom))
 
 

@@ -44,7 +44,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print a line above the live one."""
-        self.console.print(Text(text))
+        self.console.print(Text(text), soft_wrap=True)
 
     def stage_begins(self, stage: str, total: int, done: int, costs: Mapping[str, float]) -> None:
         """Begin to count a stage.

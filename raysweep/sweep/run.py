@@ -149,8 +149,7 @@ class _Sweep:
     def _tune(self, listener: Listener, scratch: Path) -> None:
         stage = TuningStage(self.space, self.facts, self.store, listener)
         if not stage.finished:
-            done = sum(self.store.record(i).state in ENDED for i in self.store.ids())
-            self.progress.stage_begins(stage.name, self.plan.tuning_trials, min(done, self.plan.tuning_trials), {})
+            self.progress.stage_begins(stage.name, self.plan.tuning_trials, stage.ended_before, {})
             _tune_stage(stage, self.space, self.store, scratch)
         write_report(self.store, stage.report())
         self.store.write_assignments([*self._plan(measure=False).assignments(), *stage.assignments()])

@@ -33,10 +33,12 @@ def run_trial(config: Config) -> None:
     """Run one trial as Ray Tune calls it, telling Tune of each point.
 
     Args:
-        config: `storage` and `data`, locations; `spec`, a TrialSpec as JSON; `cpu` and `gpu`, what the trial holds.
+        config: `storage` and `data`, locations; `spec`, a TrialSpec as JSON; `cpu` and `gpu`, what the trial holds;
+            `path`, where the driver finds an entrypoint's module.
     """
     from ray import tune  # a trial runs without Ray too (see `execute`)
 
+    _extend_path(str(config["path"]))
     set_threads(int(float(str(config["cpu"]))))
     spec = TrialSpec.model_validate_json(str(config["spec"]))
     store = TrialStore(str(config["storage"]))
@@ -106,6 +108,11 @@ def set_torch_threads() -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+def _extend_path(path: str) -> None:
+    """Look for modules where the driver looks too: an entrypoint's module need not be installed."""
+    sys.path.extend(place for place in path.split(os.pathsep) if place and place not in sys.path)
 
 
 @functools.lru_cache(maxsize=2)

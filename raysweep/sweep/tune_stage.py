@@ -1,6 +1,8 @@
 """Runs a stage's trials in Ray Tune: the one place that knows Tune's searchers, schedulers and callbacks."""
 
 import json
+import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +61,7 @@ class _Driver:
             "spec": spec.model_dump_json(),
             "storage": self.store.location,
             "data": data,
+            "path": os.pathsep.join(sys.path) if self.space.entrypoint else "",
             "cpu": self.space.resources.cpu,
             "gpu": self.space.resources.gpu,
         }
@@ -140,6 +143,10 @@ class _Watcher(Callback):
         self._driver.guard(lambda: self._driver.ended(str(trial.config["trial_id"]), reason))
 
 
+def _name(trial: Trial) -> str:
+    return str(trial.config["trial_id"])
+
+
 def _last_error(trial: Trial) -> str:
     text = str(trial.get_error() or trial.get_pickled_error() or "no reason given by Ray")
     return text[-1000:]
@@ -160,7 +167,12 @@ def run_stage(stage: Stage, space: Space, store: TrialStore, scratch: Path) -> N
         tuner = tune.Tuner(
             tune.with_resources(run_trial, {"cpu": space.resources.cpu, "gpu": space.resources.gpu}),
             tune_config=tune.TuneConfig(
-                num_samples=-1, search_alg=_Feed(driver), scheduler=_Scheduler(driver), reuse_actors=True
+                num_samples=-1,
+                search_alg=_Feed(driver),
+                scheduler=_Scheduler(driver),
+                reuse_actors=True,
+                trial_name_creator=_name,
+                trial_dirname_creator=_name,
             ),
             run_config=tune.RunConfig(
                 name=stage.name,

@@ -43,9 +43,19 @@ class TuningStage:
         self._searches = {c.key: make_search(space, facts, c) for c in self._cells if c.key not in self.rows}
         self._home: dict[str, tuple[RateSearch, Candidate]] = {}
         self._told: dict[str, _Told] = {}
+        # Read back what earlier runs ended, up to the first trial of each search that has to run.
+        found = [self._ask(search) for search in self._searches.values()]
+        self._ready = [candidate for candidate in found if candidate is not None]
+
+    @property
+    def ended_before(self) -> int:
+        """How many trials earlier runs ended."""
+        return sum(candidate.ended for _, candidate in self._home.values())
 
     def next_trial(self) -> TrialSpec | None:
         """Return the next trial of the search that is least far, so that all families move on together."""
+        if self._ready:
+            return self._ready.pop(0).spec
         for search in sorted(self._searches.values(), key=lambda s: len(s.candidates)):
             candidate = self._ask(search)
             if candidate is not None:
@@ -55,7 +65,7 @@ class TuningStage:
     @property
     def finished(self) -> bool:
         """Whether all searches are finished."""
-        return all(search.finished for search in self._searches.values())
+        return not self._ready and all(search.finished for search in self._searches.values())
 
     def started(self, trial_id: str) -> None:
         """Note that a worker has the trial."""

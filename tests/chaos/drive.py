@@ -1,0 +1,15 @@
+"""The command that the chaos tests kill: runs a search space to its end, and prints how it stands."""
+
+import sys
+
+from raysweep.sweep.interrupts import Interrupted
+from raysweep.sweep.run import run
+from raysweep.sweep.space import load_space
+
+if __name__ == "__main__":
+    try:
+        result = run(load_space(sys.argv[1], sys.argv[2:]))
+    except Interrupted as ended:
+        print(ended)
+        sys.exit(ended.exit_code)
+    print(f"complete={result.complete} ran={result.ran}")

@@ -1,0 +1,69 @@
+"""A sweep of naps in a process of its own, to be killed."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from raysweep.sweep.trial_store import TrialStore
+
+HERE = Path(__file__).parent
+TOY = HERE.parent / "sweep"
+
+
+class Sweep:
+    """A search space on disk, and drivers that run it."""
+
+    def __init__(self, folder: Path, nap: float = 0.1, tune: bool = True) -> None:
+        folder.mkdir(parents=True)
+        self.storage = folder / "sweep"
+        self.yaml = folder / "toy.yaml"
+        fixed = {"nap": nap}
+        families = {
+            "a": {"architecture": "toy-a", "fixed": fixed, "sizes": {"width": [8, 12, 16, 24]}},
+            "b": {"architecture": "toy-b", "fixed": fixed, "sizes": {"width": [8, 12, 16, 24]}},
+        }
+        rate = {"low": 5e-3, "high": 1e-1, "structures": 90, "trials": 5, "widenings": 0}
+        content = {
+            "name": "toy",
+            "storage": str(self.storage),
+            "entrypoint": "toy_trials:train",
+            "families": families,
+            "grid": {"structures": [50, 100, 150, 200, 250, 300, 350, 400]},
+            "learning_rate": rate if tune else {"rates": {"a": 0.02, "b": 0.03}},
+            "resources": {"cpu": 1},
+        }
+        self.yaml.write_text(yaml.safe_dump(content))
+        self.store = TrialStore(str(self.storage))
+
+    def start(self) -> "subprocess.Popen[str]":
+        path = os.pathsep.join([str(TOY), os.environ.get("PYTHONPATH", "")])
+        return subprocess.Popen(
+            [sys.executable, str(HERE / "drive.py"), str(self.yaml)],
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def finish(self) -> str:
+        driver = self.start()
+        output, _ = driver.communicate(timeout=200)
+        assert driver.returncode == 0, output
+        return output
+
+    def worked(self) -> int:
+        """Return how many points were worked out, those twice counted twice."""
+        files = self.storage.glob("trials/*/checkpoints/worked.txt")
+        return sum(len(path.read_text().splitlines()) for path in files)
+
+    def wait(self, reached: Callable[[], bool], driver: "subprocess.Popen[str]", seconds: float = 60) -> None:
+        end = time.monotonic() + seconds
+        while not reached():
+            assert driver.poll() is None, driver.stdout.read() if driver.stdout else ""
+            assert time.monotonic() < end, "the sweep did not get there"
+            time.sleep(0.05)

@@ -1,0 +1,89 @@
+"""A driver that is killed, or told to end, loses nothing: the same command ends with the same points."""
+
+import signal
+import time
+from collections.abc import Callable
+
+import pyarrow.parquet as pq
+import pytest
+from killable import Sweep
+
+from raysweep.trial import TrialState
+
+SweepMaker = Callable[..., Sweep]
+WORKERS = 2
+
+
+def test_kill_9_in_the_middle_of_the_grid_ends_with_the_points_of_an_uninterrupted_run(make_sweep: SweepMaker) -> None:
+    whole, killed = make_sweep("whole"), make_sweep("killed")
+    whole.finish()
+    expected = pq.read_table(whole.storage / "points.parquet")
+
+    driver = killed.start()
+    tuning = sum(row.stage == "learning_rate" for row in whole.store.assignments())
+    killed.wait(lambda: len(killed.store.ids()) >= tuning + 3, driver)
+    driver.kill()
+    driver.wait(timeout=10)
+    states = {i: killed.store.record(i).state for i in killed.store.ids()}
+    assert TrialState.RUNNING in states.values()
+    assert (
+        not (killed.storage / "points.parquet").exists() or pq.read_table(killed.storage / "points.parquet") != expected
+    )
+
+    output = killed.finish()
+    assert "is dead; its sweep goes on here" in output
+    assert "complete=True" in output
+    assert pq.read_table(killed.storage / "points.parquet").equals(expected)
+    again = killed.finish()
+    assert "ran=0" in again
+    assert killed.worked() - whole.worked() <= 2 * WORKERS  # a point in the making by each worker, and by its orphan
+
+
+def test_sigterm_ends_within_ten_seconds_and_says_how_to_go_on(make_sweep: SweepMaker) -> None:
+    sweep = make_sweep("told", nap=0.3, tune=False)
+    driver = sweep.start()
+    sweep.wait(lambda: sweep.worked() >= 3, driver)
+    began = time.monotonic()
+    driver.send_signal(signal.SIGTERM)
+    output, _ = driver.communicate(timeout=30)
+    assert time.monotonic() - began < 10
+    assert driver.returncode == 128 + signal.SIGTERM
+    assert "run the same command again" in output
+    assert not (sweep.storage / "driver.json").exists()
+    before = sweep.worked()
+    assert before < 64
+    assert "complete=True" in sweep.finish()
+    assert sweep.worked() <= 64 + 2 * WORKERS
+    assert pq.read_table(sweep.storage / "points.parquet").num_rows == 64
+
+
+def test_second_driver_is_refused_while_the_first_lives(make_sweep: SweepMaker) -> None:
+    sweep = make_sweep("twice", nap=0.2, tune=False)
+    first = sweep.start()
+    try:
+        sweep.wait(lambda: (sweep.storage / "driver.json").exists(), first)
+        second = sweep.start()
+        output, _ = second.communicate(timeout=30)
+        assert second.returncode != 0
+        assert f"process {first.pid} on" in output
+        assert "runs this sweep" in output
+    finally:
+        first.kill()
+        first.wait(timeout=10)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_kill_9_at_ten_random_times_ends_with_the_points_of_an_uninterrupted_run(make_sweep: SweepMaker) -> None:
+    import random
+
+    whole, killed = make_sweep("whole"), make_sweep("killed")
+    whole.finish()
+    draw = random.Random(7)
+    for _ in range(10):
+        driver = killed.start()
+        time.sleep(draw.uniform(1, 14))
+        driver.kill()
+        driver.wait(timeout=10)
+    killed.finish()
+    assert (killed.storage / "points.parquet").read_bytes() == (whole.storage / "points.parquet").read_bytes()

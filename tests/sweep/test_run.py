@@ -1,0 +1,110 @@
+"""A sweep in Ray Tune, both stages, with a training that costs nothing."""
+
+import math
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import toy_trials
+from rich.console import Console
+from toy_sweep import Recorder, SpaceMaker
+
+from raysweep.errors import RaysweepError, SpaceError
+from raysweep.sweep.run import run
+from raysweep.sweep.trial_store import TrialStore
+from raysweep.trial import TrialState
+
+
+@pytest.mark.usefixtures("one_ray")
+def test_sweep_runs_both_stages_and_a_second_run_does_nothing(make_space: SpaceMaker, console: Console) -> None:
+    space, recorder = make_space(), Recorder()
+    result = run(space, mirror=lambda _: recorder, console=console)
+
+    assert result.complete
+    assert result.count(TrialState.FAILED) == 0
+    table = result.table().to_pandas()
+    grid = table[table.stage == "grid"]
+    assert len(grid) == 2 * 2 * 3  # families × sizes × budgets
+    assert sorted(grid.data.unique()) == [100.0, 200.0, 400.0]
+    assert grid.groupby("family").learning_rate.nunique().to_dict() == {"a": 1, "b": 1}
+    rates = grid.groupby("family").learning_rate.first()
+    assert all(abs(math.log(rate / toy_trials.BEST_RATE)) < 0.35 for rate in rates)  # noise of 1 % around the parabola
+    tuning = table[table.stage == "learning_rate"]
+    assert result.count(TrialState.STOPPED) >= 4
+    assert set(tuning.data.unique()) == {10.0, 30.0, 90.0}
+
+    # What the listener heard is what the store holds, to the last digit.
+    heard = {i: [p.loss for p in points] for i, points in recorder.points.items()}
+    kept = table.drop_duplicates(["trial_id", "budget"]).groupby("trial_id").loss.apply(list).to_dict()
+    assert heard == kept
+    assert {i: state for i, (state, _) in recorder.ended.items()} == result.states
+    assert recorder.closed == 1
+    assert pq.read_table(Path(space.storage) / "points.parquet").equals(result.table())
+
+    files = {p: p.stat().st_mtime_ns for p in Path(space.storage).rglob("*.*") if p.name != ".driver.json.guard"}
+    again = run(space, mirror=lambda _: pytest.fail("nothing to mirror"), console=console)
+    assert again.ran == 0
+    assert again.seconds < 5
+    assert again.table().equals(result.table())
+    assert {p: p.stat().st_mtime_ns for p in files} == files
+
+    more = run(make_space(grid={"structures": [100, 200, 400], "seeds": [0, 1]}), console=console)
+    assert more.ran == 4  # the new seed of each family and size; the tuned rates and the old trials stay
+    old = {(p.parent.name, p.name) for p in files}
+    assert ("trials", result.plan.trials[0].spec.trial_id) not in old
+    assert {t: s for t, s in more.states.items() if t in result.states} == result.states
+
+
+@pytest.mark.usefixtures("one_ray")
+def test_each_bad_end_is_a_state_of_its_own_and_others_are_untouched(make_space: SpaceMaker, console: Console) -> None:
+    ways = {"good": "well", "bug": "raise", "inf": "diverge", "nan": "nan", "dead": "exit"}
+    families = {k: {"architecture": "toy", "sizes": [{"width": 8, "how": how}]} for k, how in ways.items()}
+    space = make_space(families=families, learning_rate={"rates": dict.fromkeys(ways, 0.02)})
+    recorder = Recorder()
+    result = run(space, mirror=lambda _: recorder, console=console)
+
+    family_of = {trial.spec.trial_id: trial.family for trial in result.plan.trials if trial.spec}
+    states = {family_of[trial_id]: state for trial_id, state in result.states.items()}
+    assert states == {
+        "good": TrialState.DONE,
+        "bug": TrialState.FAILED,
+        "inf": TrialState.DIVERGED,
+        "nan": TrialState.DIVERGED,
+        "dead": TrialState.FAILED,
+    }
+    assert not result.complete
+    store = TrialStore(space.storage)
+    messages = {family_of[i]: store.record(i).message or "" for i in store.ids()}
+    assert "ValueError: a bug in the training" in messages["bug"]
+    assert "the loss is inf" in messages["inf"]
+    assert "the loss is nan" in messages["nan"]
+    assert "its worker died 2 times" in messages["dead"]
+    counts = {family_of[i]: store.points(i).num_rows for i in store.ids()}
+    assert counts == {"good": 3, "bug": 1, "inf": 1, "nan": 1, "dead": 1}
+    assert {family_of[i]: state for i, (state, _) in recorder.ended.items()} == states
+
+    again = run(space, console=console)  # failures are tried again, divergence is a result
+    assert again.ran == 2
+
+
+def test_trial_that_no_node_can_hold_is_refused(make_space: SpaceMaker, console: Console, one_ray: None) -> None:
+    with pytest.raises(SpaceError, match=r"resources.cpu: a trial asks for 999 CPU and the largest node has 2"):
+        run(make_space(resources={"cpu": 999}), console=console)
+
+
+def test_entrypoint_that_does_not_exist_is_refused_before_any_trial(make_space: SpaceMaker, console: Console) -> None:
+    space = make_space(entrypoint="toy_trials:trian")
+    with pytest.raises(RaysweepError, match="trian"):
+        run(space, console=console)
+    assert TrialStore(space.storage).ids() == []
+
+
+def test_planning_imports_neither_ray_nor_torch() -> None:
+    import subprocess
+
+    code = (
+        "import sys, raysweep.sweep.run, raysweep.sweep.trainable; print({'ray', 'torch', 'optuna'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "set()"
