@@ -1,0 +1,123 @@
+"""Batches of graphs: many structures in one set of tensors, cut by atom count, in an order that the seed alone sets."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from raysweep.data.graphs import Graphs, build_graphs
+from raysweep.data.store import Store, Structures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Structures in one set of tensors: S structures, A atoms, E directed edges, edges sorted by receiver.
+
+    Attributes:
+        numbers: [A] int64, atomic numbers.
+        positions: [A, 3] float, Å.
+        structure: [A] int64, which structure an atom belongs to, ascending.
+        n_atoms: [S] float, atoms of each structure.
+        senders: [E] int64, the neighbour's atom index.
+        receivers: [E] int64, the atom that is looked at, ascending.
+        shifts: [E, 3] float, Å, to the periodic image; None where nothing is periodic.
+        energy: [S] float, eV, labelled energy less reference energies.
+        forces: [A, 3] float, eV/Å.
+    """
+
+    numbers: torch.Tensor
+    positions: torch.Tensor
+    structure: torch.Tensor
+    n_atoms: torch.Tensor
+    senders: torch.Tensor
+    receivers: torch.Tensor
+    shifts: torch.Tensor | None
+    energy: torch.Tensor
+    forces: torch.Tensor
+
+    def vectors(self) -> torch.Tensor:
+        """Return [E, 3] in Å: from each edge's receiver to its sender (the nearest image that the edge means)."""
+        vectors = self.positions[self.senders] - self.positions[self.receivers]
+        return vectors if self.shifts is None else vectors + self.shifts
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "Batch":
+        """Return the batch on a device, its floating-point tensors in `dtype`."""
+        moved: dict[str, torch.Tensor | None] = {}
+        for field in fields(self):
+            value: torch.Tensor | None = getattr(self, field.name)
+            if value is not None:
+                value = value.to(device, dtype if value.is_floating_point() else value.dtype)
+            moved[field.name] = value
+        return Batch(**moved)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphSet:
+    """Structures with their graphs in memory, from which batches are gathered."""
+
+    structures: Structures
+    graphs: Graphs
+
+    def __post_init__(self) -> None:
+        """Derive the offsets that gathering needs."""
+        object.__setattr__(self, "_atom_offsets", _offsets(self.structures.n_atoms))
+        object.__setattr__(self, "_edge_offsets", _offsets(self.graphs.n_edges))
+
+    def __len__(self) -> int:
+        """Return the number of structures."""
+        return len(self.structures.n_atoms)
+
+    def batch(self, rows: npt.NDArray[np.int64]) -> Batch:
+        """Return the structures at `rows` as one batch, in that order."""
+        data, graphs = self.structures, self.graphs
+        n_atoms, n_edges = data.n_atoms[rows], graphs.n_edges[rows]
+        atoms = _ranges(self._atom_offsets[rows], n_atoms)  # type: ignore[attr-defined]
+        edges = _ranges(self._edge_offsets[rows], n_edges)  # type: ignore[attr-defined]
+        first_atom = np.repeat(_offsets(n_atoms)[:-1], n_edges)
+        return Batch(
+            numbers=torch.from_numpy(data.numbers[atoms].astype(np.int64)),
+            positions=torch.from_numpy(data.positions[atoms]),
+            structure=torch.from_numpy(np.repeat(np.arange(len(rows)), n_atoms)),
+            n_atoms=torch.from_numpy(n_atoms.astype(np.float32)),
+            senders=torch.from_numpy(graphs.senders[edges] + first_atom),
+            receivers=torch.from_numpy(graphs.receivers[edges] + first_atom),
+            shifts=None if graphs.shifts is None else torch.from_numpy(graphs.shifts[edges]),
+            energy=torch.from_numpy(data.residual[rows].astype(np.float32)),
+            forces=torch.from_numpy(data.forces[atoms]),
+        )
+
+
+def load_graphs(store: Store, rows: npt.NDArray[np.int64], cutoff: float) -> GraphSet:
+    """Read the structures at `rows` of a store and build their graphs within `cutoff` (Å)."""
+    structures = store.read(rows)
+    return GraphSet(structures=structures, graphs=build_graphs(structures, cutoff))
+
+
+def cut_batches(
+    n_atoms: npt.NDArray[np.int64], order: npt.NDArray[np.int64], batch_atoms: int
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Cut `order` into runs that hold at least `batch_atoms` atoms, the last structure of each taken whole."""
+    total = np.cumsum(n_atoms[order])
+    start = 0
+    while start < len(order):
+        seen = total[start - 1] if start else 0
+        stop = min(int(np.searchsorted(total, seen + batch_atoms, side="left")) + 1, len(order))
+        yield order[start:stop]
+        start = stop
+
+
+def epoch_order(n_structures: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """Return the order in which an epoch visits the structures of a subset; a function of its arguments alone."""
+    return np.random.default_rng([seed, epoch]).permutation(n_structures)
+
+
+def _offsets(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(counts)])
+
+
+def _ranges(starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the concatenation of `arange(start, start + count)` over all pairs."""
+    ends = np.cumsum(counts)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)

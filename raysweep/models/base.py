@@ -1,0 +1,93 @@
+"""The one interface of all force fields: a batch goes in, energies and forces come out."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from raysweep.data.batches import Batch
+from raysweep.models.blocks import sum_to
+
+ForceMode = Literal["direct", "conservative"]
+
+
+class Size(BaseModel):
+    """Knobs that every architecture has; each architecture adds its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: int = Field(gt=0, description="channels per node, what a ladder of sizes usually grows")
+    depth: int = Field(default=3, gt=0, description="message-passing layers")
+    cutoff: float = Field(default=5.0, gt=0, description="atoms nearer than this exchange messages, Å")
+    radial: int = Field(default=8, gt=0, description="radial basis functions")
+    neighbours: float = Field(
+        default=12.0, gt=0, description="typical neighbours of an atom; sums over them are divided by its square root"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What is known of the data before training.
+
+    Attributes:
+        elements: atomic numbers that occur, ascending.
+        scale: eV/Å, RMS force of the training part: the network's outputs times `scale` are forces in eV/Å, and
+            energies in eV (for a length of 1 Å), so that one scale serves direct and conservative forces.
+    """
+
+    elements: tuple[int, ...]
+    scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """Energies [S] in eV, less reference energies, and forces [A, 3] in eV/Å."""
+
+    energy: torch.Tensor
+    forces: torch.Tensor
+
+
+class ForceField(nn.Module):
+    """A force field. An architecture implements `atoms`; energies, forces and units are the same for all.
+
+    It sees edge vectors only, so every architecture is invariant under translation and extensive by construction.
+    """
+
+    def __init__(self, size: Size, forces: ForceMode, surroundings: Surroundings) -> None:
+        super().__init__()
+        self.size = size
+        self.forces = forces
+        self.surroundings = surroundings
+
+    def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return each atom's energy [A] and, for direct forces, its force [A, 3], both dimensionless.
+
+        Args:
+            batch: the structures; their `positions` must not be used.
+            vectors: [E, 3] in Å, from receiver to sender.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement atoms()")
+
+    def forward(self, batch: Batch) -> Prediction:
+        """Return energies [S] (eV, less reference energies) and forces [A, 3] (eV/Å) of a batch."""
+        if self.forces == "direct":
+            atom_energies, forces = self.atoms(batch, batch.vectors())
+            assert forces is not None, f"{type(self).__name__} returned no forces in direct mode"
+        else:
+            atom_energies, forces = self._conservative(batch)
+        energy = sum_to(atom_energies, batch.structure, len(batch.n_atoms))
+        return Prediction(energy=energy * self.surroundings.scale, forces=forces * self.surroundings.scale)
+
+    def _conservative(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.enable_grad():
+            # An operation stands between the leaf and the network: FlopCounterMode fails on leaves that need gradients.
+            vectors = batch.vectors().detach().requires_grad_(True)
+            atom_energies, _ = self.atoms(batch, vectors * 1.0)
+            (pull,) = torch.autograd.grad(atom_energies.sum(), vectors, create_graph=self.training)
+        # The energy depends on x_sender - x_receiver: the sender feels minus the gradient, the receiver plus.
+        forces = sum_to(pull, batch.receivers, len(batch.numbers)) - sum_to(pull, batch.senders, len(batch.numbers))
+        if not self.training:
+            atom_energies = atom_energies.detach()
+        return atom_energies, forces

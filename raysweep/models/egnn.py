@@ -1,0 +1,95 @@
+"""`egnn`: an equivariant network of scalars and several vector channels per atom (l = 1).
+
+After the multi-channel EGNN (Levy et al., arXiv 2305.14415) and EGNN (Satorras et al., arXiv 2102.09844): atoms carry
+vectors, messages see their differences through invariants, vectors move along differences and along the edge.
+"""
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from raysweep.data.batches import Batch
+from raysweep.models.base import ForceField, ForceMode, Size, Surroundings
+from raysweep.models.blocks import ElementEmbedding, Linear, RadialBasis, Readout, lengths_and_directions, sum_to
+
+
+LENGTH_FLOOR = 1e-2
+"""Added to squared lengths of vector channels before the root, whose slope at zero would be infinite."""
+
+
+class EgnnSize(Size):
+    """Knobs of `egnn`: those of all, and the vector channels."""
+
+    vector_channels: int | None = Field(default=None, gt=0, description="vectors per atom; half the width by default")
+
+    @property
+    def vectors(self) -> int:
+        """Vector channels per atom."""
+        return self.vector_channels or max(1, self.width // 2)
+
+
+class EgnnLayer(nn.Module):
+    """One round of messages over scalars h [A, width] and vectors v [A, 3, channels]."""
+
+    def __init__(self, width: int, channels: int, n_basis: int, neighbours: float) -> None:
+        super().__init__()
+        self.scale = neighbours**-0.5
+        self.from_sender = Linear(width, width, bias=False)
+        self.from_receiver = Linear(width, width)
+        self.from_edge = Linear(n_basis, width, bias=False)
+        self.from_invariants = Linear(channels, width, bias=False)
+        self.along = Linear(width, 2 * channels, gain=0.5)
+        self.mix = Linear(channels, channels, bias=False)
+        self.message = Linear(width, width, bias=False)
+        self.update = Linear(width, width)
+        self.norms = Linear(channels, width, bias=False)
+        self.out = Linear(width, width)
+
+    def forward(
+        self,
+        h: torch.Tensor,
+        v: torch.Tensor,
+        edge: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        batch: Batch,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Map (h, v) to (h, v), given the edges' basis [E, n_basis], envelope [E, 1] and directions [E, 3, 1]."""
+        basis, envelope, directions = edge
+        # [E, 3, channels]: how the vectors of both ends differ; its part along the edge is invariant.
+        difference = v[batch.senders] - v[batch.receivers]
+        invariants = (difference * directions).sum(dim=1)
+        message = self.from_edge(basis) + self.from_sender(h)[batch.senders] + self.from_receiver(h)[batch.receivers]
+        message = nn.functional.silu(message + self.from_invariants(invariants)) * (envelope * self.scale)
+        along_edge, along_difference = (self.along(message) * envelope).unsqueeze(1).chunk(2, dim=2)
+        v = v + sum_to(directions * along_edge + difference * along_difference, batch.receivers, len(h))
+        # Lengths rather than their squares: the network stays of first degree in its vectors, however deep it is.
+        lengths = (self.mix(v).square().sum(dim=1) + LENGTH_FLOOR).sqrt()
+        total = self.message(sum_to(message, batch.receivers, len(h))) + self.norms(lengths)
+        return h + self.out(nn.functional.silu(total + self.update(h))), v
+
+
+class Egnn(ForceField):
+    """Energies are invariant and direct forces equivariant under rotations and reflections."""
+
+    def __init__(self, size: EgnnSize, forces: ForceMode, surroundings: Surroundings) -> None:
+        super().__init__(size, forces, surroundings)
+        self.channels = size.vectors
+        self.basis = RadialBasis(size.radial, size.cutoff)
+        self.embedding = ElementEmbedding(surroundings.elements, size.width)
+        self.layers = nn.ModuleList(
+            EgnnLayer(size.width, self.channels, size.radial, size.neighbours) for _ in range(size.depth)
+        )
+        self.energy = Readout(size.width, 1)
+        self.force = (
+            Linear(self.channels, 1, bias=False, gain=self.channels**-0.5) if forces == "direct" else None
+        )
+
+    def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return energies [A] and forces [A, 3]; see `ForceField.atoms`."""
+        lengths, directions = lengths_and_directions(vectors)
+        basis, envelope = self.basis(lengths)
+        edge = (basis, envelope, directions.unsqueeze(2))
+        h = self.embedding(batch.numbers)
+        v = h.new_zeros(len(h), 3, self.channels)
+        for layer in self.layers:
+            h, v = layer(h, v, edge, batch)
+        return self.energy(h).squeeze(1), None if self.force is None else self.force(v).squeeze(2)

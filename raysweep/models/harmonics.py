@@ -1,0 +1,94 @@
+"""Spherical harmonics and their couplings in e3nn's conventions, built once as constant matrices.
+
+Components are ordered as in e3nn: blocks l = 0, 1, ..., l_max of 2l + 1 components each, (l_max + 1)² in all, each of
+parity (-1)^l, so that every feature here is a natural-parity irrep (0e, 1o, 2e, ...).
+"""
+
+import math
+from functools import cache
+
+import torch
+from e3nn import o3
+from torch import nn
+
+
+def block(l: int) -> slice:
+    """Return where the 2l + 1 components of degree l stand among the (l_max + 1)²."""
+    return slice(l * l, (l + 1) * (l + 1))
+
+
+class SphericalHarmonics(nn.Module):
+    """Y_0 ... Y_l_max of unit vectors, each block of norm sqrt(2l + 1) (e3nn's `component` normalisation).
+
+    Y_l is the stretched coupling of Y_(l-1) with Y_1, so that any degree is a product of polynomials: exact, smooth,
+    twice differentiable, and a matrix product each.
+    """
+
+    def __init__(self, l_max: int) -> None:
+        super().__init__()
+        self.l_max = l_max
+        for l in range(2, l_max + 1):
+            self.register_buffer(f"raise_{l}", _raising(l).to(torch.get_default_dtype()), persistent=False)
+
+    def forward(self, directions: torch.Tensor) -> torch.Tensor:
+        """Map unit vectors [E, 3] to [E, (l_max + 1)²]."""
+        blocks = [torch.ones_like(directions[:, :1])]
+        if self.l_max >= 1:
+            # e3nn takes (x, y, z) as its l = 1 basis.
+            blocks.append(directions * math.sqrt(3.0))
+        for l in range(2, self.l_max + 1):
+            products = (blocks[-1].unsqueeze(2) * directions.unsqueeze(1)).flatten(1)
+            blocks.append(products @ getattr(self, f"raise_{l}"))
+        return torch.cat(blocks, dim=1)
+
+
+@cache
+def _raising(l: int) -> torch.Tensor:
+    """Return [(2l - 1) · 3, 2l + 1]: Y_(l-1) ⊗ direction to Y_l, normalised on a test vector and e3nn's sign."""
+    coupling = o3.wigner_3j(l - 1, 1, l, dtype=torch.float64).reshape(-1, 2 * l + 1)
+    vector = torch.tensor([[0.36, 0.48, 0.8]], dtype=torch.float64)
+    lower = o3.spherical_harmonics(l - 1, vector, normalize=True, normalization="component")
+    upper = o3.spherical_harmonics(l, vector, normalize=True, normalization="component")
+    raised = (lower.unsqueeze(2) * vector.unsqueeze(1)).flatten(1) @ coupling
+    factor = (raised * upper).sum() / raised.square().sum()
+    return coupling * factor
+
+
+@cache
+def square_paths(l_max: int) -> tuple[tuple[int, int, int], ...]:
+    """Return all (l1, l2, l3) with l1 <= l2 by which a feature couples with itself, sorted by l3.
+
+    Natural parity wants l1 + l2 + l3 even; those are also the couplings that are symmetric for l1 = l2, so none
+    vanishes.
+    """
+    paths = [
+        (l1, l2, l3)
+        for l1 in range(l_max + 1)
+        for l2 in range(l1, l_max + 1)
+        for l3 in range(l2 - l1, min(l1 + l2, l_max) + 1)
+        if (l1 + l2 + l3) % 2 == 0
+    ]
+    return tuple(sorted(paths, key=lambda path: (path[2], path)))
+
+
+@cache
+def square_coupling(l_max: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return how a feature a [(l_max + 1)²] is coupled with itself.
+
+    Returns:
+        left, right: [P] int64, the components of each unordered pair that a coupling uses.
+        coupling: [P, sum over `square_paths` of 2 l3 + 1], so that `(a[left] * a[right]) @ coupling` holds the
+            components of all paths one after another, each path of unit variance for a of unit variance; float64.
+    """
+    n = (l_max + 1) ** 2
+    columns = []
+    for l1, l2, l3 in square_paths(l_max):
+        dense = torch.zeros(n, n, 2 * l3 + 1, dtype=torch.float64)
+        dense[block(l1), block(l2)] = o3.wigner_3j(l1, l2, l3, dtype=torch.float64) * math.sqrt(2 * l3 + 1)
+        columns.append(dense)
+    dense = torch.cat(columns, dim=2)
+    dense = dense + dense.transpose(0, 1) * (1 - torch.eye(n, dtype=torch.float64)).unsqueeze(2)
+    left, right = torch.triu_indices(n, n)
+    coupling = dense[left, right]
+    used = coupling.abs().amax(dim=1) > 1e-12
+    return left[used], right[used], coupling[used]

@@ -1,0 +1,216 @@
+"""What training costs: floating-point operations counted on real batches, and seconds of the device alone.
+
+Convention (see docs/cost.md): a multiply-add is two operations. Matrix products are counted by torch's own formulas,
+every elementwise operation (transcendental ones too) as one operation per element of its result, every reduction and
+scatter as one per element that goes in, over forward, loss and all backward passes. Moving data (gathers, copies, views)
+and the optimizer's update are not counted.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from raysweep.data.batches import GraphSet, cut_batches
+from raysweep.errors import DataError
+from raysweep.models.base import ForceField
+from raysweep.training.objective import Objective
+
+Rows = npt.NDArray[np.int64]
+
+_REDUCTIONS = {"sum", "mean", "index_add", "linalg_vector_norm", "amax", "amin", "scatter_add", "_index_put_impl_"}
+_MOVES = {
+    "clone", "copy_", "fill_", "zeros_like", "ones_like", "_to_copy", "zero_", "where", "alias", "detach",
+    "masked_fill", "masked_fill_", "new_zeros", "expand", "view_as", "empty_like", "full_like",
+}  # fmt: skip
+
+
+class FlopMeter(TorchDispatchMode):
+    """Counts the floating-point operations of everything that runs inside it, backward passes included.
+
+    Attributes:
+        products: of matrix products.
+        pointwise: of elementwise operations, reductions and scatters.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.products = 0
+        self.pointwise = 0
+
+    @property
+    def total(self) -> int:
+        """All operations."""
+        return self.products + self.pointwise
+
+    def __torch_dispatch__(
+        self,
+        func: "torch._ops.OpOverload",
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        """Run an operation and count it."""
+        out = func(*args, **(kwargs or {}))
+        packet = func._overloadpacket
+        name = packet.__name__
+        if packet in flop_registry:
+            self.products += flop_registry[packet](*args, **(kwargs or {}), out_val=out)
+            if name in ("addmm", "baddbmm") and isinstance(out, torch.Tensor):
+                self.pointwise += out.numel()
+        elif name in _REDUCTIONS:
+            tensors = [arg for arg in args if isinstance(arg, torch.Tensor) and arg.is_floating_point()]
+            self.pointwise += tensors[-1].numel()
+        elif torch.Tag.pointwise in func.tags and name not in _MOVES:
+            results = out if isinstance(out, tuple | list) else (out,)
+            self.pointwise += sum(
+                result.numel() for result in results if isinstance(result, torch.Tensor) and result.is_floating_point()
+            )
+        return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What training one member of a family costs.
+
+    Attributes:
+        params: N, trainable parameters.
+        flops_per_step, flops_per_structure, flops_per_atom_alone, flops_per_edge: a step over S structures, A atoms
+            and E edges takes `flops_per_step + S · flops_per_structure + A · flops_per_atom_alone + E · flops_per_edge`.
+        flops_per_atom: the same per atom of the data, its edges and its share of a structure and a step included.
+        edges_per_atom: of the data within the cutoff.
+        seconds_per_atom: device seconds of forward and backward per atom, on the device of the model.
+    """
+
+    params: int
+    flops_per_step: float
+    flops_per_structure: float
+    flops_per_atom_alone: float
+    flops_per_edge: float
+    flops_per_atom: float
+    edges_per_atom: float
+    seconds_per_atom: float
+
+    def flops(self, n_steps: float, n_structures: float, n_atoms: float, n_edges: float) -> float:
+        """Return the operations of training on so many structures, atoms and edges; float, totals pass int64."""
+        return (
+            n_steps * self.flops_per_step
+            + n_structures * self.flops_per_structure
+            + n_atoms * self.flops_per_atom_alone
+            + n_edges * self.flops_per_edge
+        )
+
+
+class Stopwatch:
+    """Seconds of the device alone, between `start` and `stop`, summed; synchronised on a GPU by its own events."""
+
+    def __init__(self, device: torch.device, seconds: float = 0.0) -> None:
+        self._cuda = device.type == "cuda"
+        self._seconds = seconds
+        self._pairs: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+        self._began = 0.0
+
+    def start(self) -> None:
+        """Begin a stretch of training."""
+        if self._cuda:
+            begin = torch.cuda.Event(enable_timing=True)
+            begin.record()
+            self._pairs.append((begin, torch.cuda.Event(enable_timing=True)))
+        else:
+            self._began = time.perf_counter()
+
+    def stop(self) -> None:
+        """End the stretch."""
+        if self._cuda:
+            self._pairs[-1][1].record()
+        else:
+            self._seconds += time.perf_counter() - self._began
+
+    @property
+    def seconds(self) -> float:
+        """All stretches so far."""
+        if self._pairs:
+            torch.cuda.synchronize()
+            self._seconds += sum(begin.elapsed_time(end) for begin, end in self._pairs) / 1e3
+            self._pairs.clear()
+        return self._seconds
+
+
+def measure_cost(model: ForceField, graphs: GraphSet, objective: Objective, batch_atoms: int) -> Cost:
+    """Count a training step's operations on real batches and time it on the model's device.
+
+    Every operation's count is linear in the structures, atoms and edges of a batch, with whole coefficients: those are
+    solved for on small batches of different composition, rounded, and checked on a full batch.
+
+    Args:
+        model: the network, on the device where it will train; its gradients are cleared.
+        graphs: a sample of the training data, at least 16 structures of several sizes.
+        objective: the loss.
+        batch_atoms: atoms per batch, as in training.
+
+    Raises:
+        DataError: the sample is too small or too uniform to tell atoms from edges.
+    """
+    weight = next(model.parameters())
+    was_training = model.training
+    model.train()
+
+    def step(rows: Rows) -> None:
+        batch = graphs.batch(rows).to(weight.device, weight.dtype)
+        objective.loss(model(batch), batch).backward()  # type: ignore[no-untyped-call]
+        for parameter in model.parameters():
+            parameter.grad = None
+
+    coefficients = _coefficients(step, graphs, batch_atoms)
+    watch = Stopwatch(weight.device)
+    full = list(cut_batches(graphs.structures.n_atoms, np.arange(len(graphs)), batch_atoms))[:3]
+    for rows in full:
+        watch.start()
+        step(rows)
+        watch.stop()
+    model.train(was_training)
+    n_atoms, n_edges = float(graphs.structures.n_atoms.sum()), float(graphs.graphs.n_edges.sum())
+    total = coefficients @ np.array([n_atoms / batch_atoms, len(graphs), n_atoms, n_edges])
+    return Cost(
+        params=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        flops_per_step=float(coefficients[0]),
+        flops_per_structure=float(coefficients[1]),
+        flops_per_atom_alone=float(coefficients[2]),
+        flops_per_edge=float(coefficients[3]),
+        flops_per_atom=float(total) / n_atoms,
+        edges_per_atom=n_edges / n_atoms,
+        seconds_per_atom=watch.seconds / float(sum(graphs.structures.n_atoms[rows].sum() for rows in full)),
+    )
+
+
+def _coefficients(step: Callable[[Rows], None], graphs: GraphSet, batch_atoms: int) -> npt.NDArray[np.float64]:
+    """Return operations per step, structure, atom and edge."""
+    small = [np.arange(start, start + n) for start, n in ((0, 1), (1, 1), (2, 2), (4, 3), (7, 1), (8, 4), (12, 4))]
+    if len(graphs) < 16:
+        raise DataError(f"{len(graphs)} structures are too few to measure the cost of a step on; give at least 16.")
+    counts, sizes = _counted(step, graphs, small)
+    if np.linalg.matrix_rank(sizes) < 4:
+        raise DataError("the first 16 structures are too alike to tell atoms from edges; give a more varied subset.")
+    coefficients = np.round(np.linalg.lstsq(sizes, counts, rcond=None)[0])
+    full = next(cut_batches(graphs.structures.n_atoms, np.arange(len(graphs)), batch_atoms))
+    (counted,), (size,) = _counted(step, graphs, [full])
+    assert abs(coefficients @ size / counted - 1) < 1e-3, f"counted {counted}, predicted {coefficients @ size}"
+    return coefficients
+
+
+def _counted(
+    step: Callable[[Rows], None], graphs: GraphSet, batches: list[Rows]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the operations of a step on each batch [B], and each batch's size [B, 4]: 1, structures, atoms, edges."""
+    counts, sizes = [], []
+    for rows in batches:
+        with FlopMeter() as meter:
+            step(rows)
+        counts.append(meter.total)
+        sizes.append([1, len(rows), graphs.structures.n_atoms[rows].sum(), graphs.graphs.n_edges[rows].sum()])
+    return np.array(counts, dtype=np.float64), np.array(sizes, dtype=np.float64)
