@@ -1,0 +1,212 @@
+"""The command line: parses, calls, prints. Nothing heavy is imported before a command asks for it."""
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from raysweep import __version__
+from raysweep.errors import RaysweepError
+
+app = typer.Typer(
+    name="raysweep",
+    help="Scaling sweeps on Ray for neural force fields: which architecture, how large, on how much data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Make, describe and check structure stores.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+Space = Annotated[str, typer.Argument(metavar="SPACE", help="search space, a YAML file")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="override a value, such as grid.seeds=[0,1]")
+]
+Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+TrackingUri = Annotated[
+    str | None, typer.Option(metavar="URI", help="MLflow tracking URI; default: the search space's own")
+]
+
+
+def main() -> None:
+    """Run the command line; what the user can mend is one line on standard error and exit status 1."""
+    try:
+        app()
+    except RaysweepError as error:
+        lines = (line.strip() for line in str(error).splitlines())
+        sys.stderr.write(f"raysweep: {'; '.join(line for line in lines if line)}\n")
+        raise SystemExit(1) from None
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"raysweep {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and exit")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(space: Space, overrides: Overrides = None, tracking_uri: TrackingUri = None) -> None:
+    """Run a sweep, or what is left of it.
+
+    Then write the report and print the frontier. Running it again does nothing that is done.
+    """
+    from raysweep.commands.sweeps import run_sweep
+
+    raise typer.Exit(run_sweep(space, overrides or [], tracking_uri))
+
+
+@app.command()
+def plan(space: Space, overrides: Overrides = None, json: Json = False) -> None:
+    """Show what would run, and what it would cost.
+
+    Trajectories, N, D, FLOPs, device seconds and disk. Nothing is trained; unknown costs are measured (seconds each).
+    """
+    from raysweep.commands.sweeps import show_plan
+
+    show_plan(space, overrides or [], as_json=json)
+
+
+@app.command()
+def status(space: Space, overrides: Overrides = None, json: Json = False) -> None:
+    """Show how far a sweep is.
+
+    Trials by state, learning rates and the best loss of each family. May be asked while the sweep runs.
+    """
+    from raysweep.commands.status import show_status
+
+    show_status(space, overrides or [], as_json=json)
+
+
+@app.command()
+def frontier(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="search space, MLflow experiment, .csv or .parquet of points, or storage"
+        ),
+    ],
+    params: Annotated[str, typer.Option(metavar="COLUMN", help="column of N, trainable parameters")] = "params",
+    data: Annotated[str, typer.Option(metavar="COLUMN", help="column of D, tokens or atoms seen")] = "data",
+    flops: Annotated[str, typer.Option(metavar="COLUMN", help="column of C, training FLOPs")] = "flops",
+    loss: Annotated[str, typer.Option(metavar="COLUMN", help="column of the validation loss")] = "loss",
+    architecture: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="column that names the families to fit apart")
+    ] = None,
+    optimal: Annotated[
+        list[float] | None, typer.Option(metavar="FLOPS", help="answer for this compute; may be repeated")
+    ] = None,
+    method: Annotated[
+        Literal["parametric", "envelope", "isoflop"], typer.Option(help="approach that gives the compute-optimal model")
+    ] = "parametric",
+    tracking_uri: TrackingUri = None,
+    json: Json = False,
+) -> None:
+    """Fit the compute-optimal frontier to any points.
+
+    Prints exponents with intervals, and the best N and D for a compute. A search space is read from its MLflow.
+    """
+    from raysweep.commands.points import Columns, show_frontier
+
+    columns = Columns(params=params, data=data, flops=flops, loss=loss, architecture=architecture)
+    show_frontier(source, columns, optimal=optimal or [], method=method, tracking_uri=tracking_uri, as_json=json)
+
+
+@app.command()
+def report(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="search space, storage, .csv or .parquet of points")],
+    overrides: Overrides = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="where to write; default: report/ in the sweep's storage")
+    ] = None,
+) -> None:
+    """Write report.html and its figures.
+
+    From what the sweep has so far, or from anyone's points.
+    """
+    from raysweep.commands.points import write_report
+
+    write_report(source, overrides or [], out)
+
+
+@app.command()
+def sync(space: Space, overrides: Overrides = None, tracking_uri: TrackingUri = None) -> None:
+    """Make MLflow equal to the trial store.
+
+    Running it again changes nothing.
+    """
+    from raysweep.commands.mlflow import sync_sweep
+
+    sync_sweep(space, overrides or [], tracking_uri)
+
+
+@app.command()
+def ui(
+    space: Space,
+    overrides: Overrides = None,
+    tracking_uri: TrackingUri = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="on the loopback address")] = 5000,
+) -> None:
+    """Serve MLflow's pages of a sweep.
+
+    On this machine alone (loopback); prints the address. Ctrl-c ends it.
+    """
+    from raysweep.commands.mlflow import serve_ui
+
+    serve_ui(space, overrides or [], tracking_uri, port)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a search space."""
+    from raysweep.commands.sweeps import show_schema
+
+    show_schema()
+
+
+@data_app.command("make")
+def data_make(
+    location: Annotated[str, typer.Argument(metavar="STORE|SPACE", help="a new folder, or a search space (YAML)")],
+    structures: Annotated[
+        int | None, typer.Option(min=1, help="structures to label; default: the search space's")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="of molecules and displacements")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; default: one for each core")] = None,
+) -> None:
+    """Make a store of molecules labelled by GFN2-xTB."""
+    from raysweep.commands.data import make_data
+
+    make_data(location, structures, seed, workers)
+
+
+@data_app.command("info")
+def data_info(
+    location: Annotated[str, typer.Argument(metavar="STORE|SPACE", help="a store, or a search space (YAML)")],
+    json: Json = False,
+) -> None:
+    """Describe a store.
+
+    Counts, units, elements, reference energies and fingerprint.
+    """
+    from raysweep.commands.data import show_data
+
+    show_data(location, as_json=json)
+
+
+@data_app.command("check")
+def data_check(
+    location: Annotated[str, typer.Argument(metavar="STORE|SPACE", help="a store, or a search space (YAML)")],
+) -> None:
+    """Check a store against its manifest, whole."""
+    from raysweep.commands.data import check_data
+
+    check_data(location)

@@ -1,0 +1,71 @@
+"""`data make`, `data info` and `data check`."""
+
+import typer
+
+from raysweep.commands.show import columns, print_json
+from raysweep.commands.sweeps import read_space
+from raysweep.errors import RaysweepError
+from raysweep.sweep.space import Data
+
+STRUCTURES = 24000
+"""Of a store that is made without a search space: as many as the quickstart's."""
+
+
+def make_data(location: str, structures: int | None, seed: int | None, workers: int | None) -> None:
+    """Make a store from the embedded source."""
+    from raysweep.data import xtb  # imports RDKit and tblite
+
+    recipe = _data_of(location)
+    if recipe is not None and recipe.make is not None:
+        structures = recipe.make.structures if structures is None else structures
+        seed = recipe.make.seed if seed is None else seed
+    place = location if recipe is None else recipe.store
+    count = STRUCTURES if structures is None else structures
+    store = xtb.make_store(place, structures=count, seed=seed or 0, workers=workers)
+    typer.echo(f"{store.location}: {store.manifest.train_structures} structures for training")
+
+
+def show_data(location: str, *, as_json: bool) -> None:
+    """Print what a store's manifest says."""
+    from raysweep.data.store import open_store
+
+    store = open_store(_place(location))
+    manifest = store.manifest.model_dump(mode="json")
+    if as_json:
+        print_json({"location": str(store.location), **manifest})
+        return
+    rows = [("store", str(store.location))]
+    for key, value in manifest.items():
+        if isinstance(value, dict):
+            rows += [(f"{key} {inner}", _text(inner_value)) for inner, inner_value in value.items()]
+        else:
+            rows.append((key, _text(value)))
+    typer.echo(columns(rows))
+
+
+def check_data(location: str) -> None:
+    """Read a whole store and say whether it is what its manifest promises."""
+    from raysweep.data.store import open_store
+
+    store = open_store(_place(location))
+    store.check()
+    typer.echo(f"{store.location}: whole, fingerprint {store.manifest.fingerprint}")
+
+
+def _data_of(location: str) -> Data | None:
+    """Return the data part of a search space; None where the location is no search space."""
+    if not location.endswith((".yaml", ".yml")):
+        return None
+    space = read_space(location, [])
+    if space.data is None:
+        raise RaysweepError(f"{location}: the search space has no `data`, so there is no store to speak of")
+    return space.data
+
+
+def _place(location: str) -> str:
+    data = _data_of(location)
+    return location if data is None else data.store
+
+
+def _text(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
