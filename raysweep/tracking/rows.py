@@ -1,0 +1,91 @@
+"""Points as texts that fit into MLflow's tags and come back to the last digit.
+
+A metric of MLflow is a double and a step: names, nulls, and two budgets reached at the same step would be lost in it.
+So a trial's run carries its points twice: as metrics, for the eye, and as one exact text, which is read back.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+import pyarrow as pa
+
+from raysweep.files import digest
+from raysweep.measurements import POINT_SCHEMA, Point
+
+TABLE_SCHEMA = POINT_SCHEMA.append(pa.field("family", pa.string())).append(pa.field("stage", pa.string()))
+"""Of a sweep's table: a point, the family that it serves and its stage ("grid" or "learning_rate")."""
+
+ORDER = ("stage", "family", "trial_id", "step", "budget_kind", "budget")
+"""Columns by which a sweep's table is put in order wherever two of them are compared."""
+
+PIECE = 4800
+"""Characters in one tag: MLflow cut tags at 5,000 before version 2.15 and cuts them at 8,000 since."""
+
+TAG = "raysweep.points"
+"""Tags `raysweep.points.0`, `raysweep.points.1`, ... hold the pieces of the text."""
+
+_DIGEST = 16
+
+Value = str | int | float | None
+
+
+def row_of(point: Point) -> str:
+    """Return a point as one text; equal texts are equal points, NaN and null included."""
+    return json.dumps([_plain(point, field) for field in POINT_SCHEMA])
+
+
+def encode(rows: Sequence[str]) -> dict[str, str]:
+    """Return the tags that hold the rows (texts of `row_of`): a column's value once where all rows share it."""
+    values: list[list[Value]] = [json.loads(row) for row in rows]
+    columns: dict[str, Value | list[Value]] = {}
+    for index, name in enumerate(POINT_SCHEMA.names):
+        column = [value[index] for value in values]
+        texts = {json.dumps(value) for value in column}
+        columns[name] = column[0] if len(texts) == 1 else column
+    text = json.dumps({"rows": len(rows), "columns": columns}, separators=(",", ":"))
+    text = digest(text.encode())[:_DIGEST] + text
+    pieces = [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
+    return {f"{TAG}.{index}": piece for index, piece in enumerate(pieces)}
+
+
+def decode(tags: Mapping[str, str]) -> list[str] | None:
+    """Return the rows that a run's tags hold: none where there is no such tag, None where the text is torn."""
+    pieces = []
+    while (piece := tags.get(f"{TAG}.{len(pieces)}")) is not None:
+        pieces.append(piece)
+    if not pieces:
+        return []
+    text = "".join(pieces)
+    checksum, text = text[:_DIGEST], text[_DIGEST:]
+    if digest(text.encode())[:_DIGEST] != checksum:
+        return None
+    content = json.loads(text)
+    count, columns = content["rows"], content["columns"]
+    # A column that this version does not know is dropped, and one that it newly has is null in old runs.
+    lists = [_spread(columns.get(name), count) for name in POINT_SCHEMA.names]
+    return [json.dumps(list(row)) for row in zip(*lists, strict=True)]
+
+
+def to_table(served: Iterable[tuple[str, str, Sequence[str]]]) -> pa.Table:
+    """Return (stage, family, rows) of each trial as one table with `TABLE_SCHEMA`, in canonical order."""
+    records = [[*json.loads(row), family, stage] for stage, family, rows in served for row in rows]
+    arrays = [pa.array([record[index] for record in records], field.type) for index, field in enumerate(TABLE_SCHEMA)]
+    return canonical(pa.Table.from_arrays(arrays, schema=TABLE_SCHEMA))
+
+
+def canonical(table: pa.Table) -> pa.Table:
+    """Return a sweep's table in canonical order (`ORDER`), so that equal tables compare equal."""
+    return table.sort_by([(name, "ascending") for name in ORDER]).combine_chunks()
+
+
+def _plain(point: Point, field: pa.Field) -> Value:
+    value = getattr(point, field.name)
+    if value is None:
+        return None
+    if pa.types.is_floating(field.type):
+        return float(value)
+    return int(value) if pa.types.is_integer(field.type) else str(value)
+
+
+def _spread(column: Value | list[Value], count: int) -> list[Value]:
+    return column if isinstance(column, list) else [column] * count

@@ -1,0 +1,99 @@
+"""What is known of a trial, and how it looks in MLflow: the run's name, status, tags, parameters and metrics."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from raysweep.measurements import Point
+from raysweep.trial import TrialState
+
+INTERRUPTED = "interrupted"
+"""Tag value of a trial that began and has neither an end nor a driver: the next run of the sweep goes on with it."""
+
+STATE = "raysweep.state"
+SERVES = "raysweep.serves"
+METRICS = (
+    "loss",
+    "energy_mae",
+    "force_l2",
+    "train_loss",
+    "gradient_norm",
+    "trivial_loss",
+    "data",
+    "unique_data",
+    "structures",
+    "edges",
+    "flops",
+    "seconds",
+)
+"""Columns of a point that become metrics over atoms seen; the optimizer's step becomes `optimizer_steps`."""
+
+_STATUS = {
+    TrialState.DONE: "FINISHED",
+    TrialState.STOPPED: "FINISHED",  # by ASHA, in the stage that may: a proper end
+    TrialState.DIVERGED: "KILLED",  # neither a success nor a crash
+    TrialState.FAILED: "FAILED",
+}
+_OPEN = frozenset({TrialState.PLANNED, TrialState.RUNNING})
+_ODD = re.compile(r"[^\w\-. ]|[\x80-\U0010ffff]")
+_NAME_LENGTH, _KEY_LENGTH, _VALUE_LENGTH = 120, 250, 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialView:
+    """One trial as the trial store has it (for `sync`), or as far as the driver has told it (for the mirror)."""
+
+    trial_id: str
+    serves: tuple[tuple[str, str], ...]
+    """(stage, family) pairs; its run stands under the first one's stage. Empty: no part of the sweep any more."""
+    state: TrialState
+    points: Sequence[Point] = ()
+    """All points so far. Those of a trial that has not ended may be fewer than MLflow shows."""
+    params: Mapping[str, str] = field(default_factory=dict)
+    """The trial's specification as flat texts: `architecture`, `size.width`, `learning_rate`, `seed`, ..."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    message: str | None = None
+    """Why it ended, where it did not end well."""
+    started: float | None = None
+    """Seconds since 1970."""
+    ended: float | None = None
+    """Seconds since 1970."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the trial has ended, in whatever way."""
+        return self.state not in _OPEN
+
+
+def status_of(state: TrialState) -> str:
+    """Return MLflow's status of a run for a trial's state; the state itself stands in the tag `raysweep.state`."""
+    return "RUNNING" if state in _OPEN else _STATUS.get(state, "KILLED")
+
+
+def run_name(family: str, params: Mapping[str, str], trial_id: str) -> str:
+    """Return a name that tells runs of one sweep apart at a glance: `mpnn width=16 depth=2 lr=0.01 n=800 seed=0`."""
+    size = {key.removeprefix("size."): value for key, value in params.items() if key.startswith("size.")}
+    words = [f"{key}={size[key]}" for key in sorted(size, key=lambda key: (key != "width", key != "depth"))]
+    short = {"learning_rate": "lr", "structures": "n", "seed": "seed"}
+    words += [f"{word}={params[key]}" for key, word in short.items() if key in params]
+    return clean_value(" ".join([family, *(words or [trial_id])]))[:_NAME_LENGTH]
+
+
+def metrics_of(point: Point) -> dict[str, float]:
+    """Return a point's metrics; what was not measured is left out."""
+    values = {name: getattr(point, name) for name in METRICS}
+    return {name: float(value) for name, value in values.items() if value is not None} | {
+        "optimizer_steps": float(point.step)
+    }
+
+
+def clean_key(key: str) -> str:
+    """Return a parameter's or tag's name with what MLflow refuses replaced by `_` (paths, control characters)."""
+    cleaned = _ODD.sub("_", key)[:_KEY_LENGTH]
+    return cleaned if cleaned.strip(". ") else f"_{cleaned}"
+
+
+def clean_value(value: str) -> str:
+    """Return a value without control characters, cut to a length that every MLflow accepts."""
+    printable = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in value)
+    return printable if len(printable) <= _VALUE_LENGTH else printable[: _VALUE_LENGTH - 1] + "…"
