@@ -70,28 +70,24 @@ def show_status(path: str, overrides: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         print_json(dataclasses.asdict(status))
         return
-    rows: list[tuple[str, ...]] = [
-        ("family", "ended", "of", "running", "diverged", "failed", "points", "rate", "best loss")
-    ]
-    for family in status.families:
-        rows.append(
-            (
-                family.family,
-                str(family.ended),
-                str(family.trajectories),
-                *(str(family.states.get(state, 0)) for state in ("running", "diverged", "failed")),
-                str(family.points),
-                " ".join(f"{rate:g}" for rate in family.learning_rates) or "to be tuned",
-                "-" if family.best_loss is None else f"{family.best_loss:.4g}",
-            )
-        )
-    begun = ", ".join(f"{count} {state}" for state, count in status.trials.items())
-    typer.echo(columns(rows))
-    typer.echo(
-        f"{status.name}: {'complete' if status.complete else 'not complete'}; trials of both stages: {begun or 'none yet'}"
-    )
+    head = ("family", "ended", "of", "running", "diverged", "failed", "points", "rate", "best loss")
+    typer.echo(columns([head, *map(_row, status.families)]))
+    begun = ", ".join(f"{count} {state}" for state, count in status.trials.items()) or "none yet"
+    typer.echo(f"{status.name}: {'complete' if status.complete else 'not complete'}; trials of both stages: {begun}")
     for note in status.notes:
         typer.echo(note)
+
+
+def _row(family: FamilyStatus) -> tuple[str, ...]:
+    return (
+        family.family,
+        str(family.ended),
+        str(family.trajectories),
+        *(str(family.states.get(state, 0)) for state in ("running", "diverged", "failed")),
+        str(family.points),
+        " ".join(f"{rate:g}" for rate in family.learning_rates) or "to be tuned",
+        "-" if family.best_loss is None else f"{family.best_loss:.4g}",
+    )
 
 
 def _family_status(label: str, plan: Plan, store: TrialStore) -> FamilyStatus:

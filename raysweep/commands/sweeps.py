@@ -1,7 +1,6 @@
 """`run`, `plan` and `schema`."""
 
 import json
-import sys
 from collections.abc import Sequence
 
 import typer
