@@ -1,0 +1,137 @@
+"""Where a report's contents come from: a sweep's storage, or a bare table of points."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raysweep.files import digest, open_location, read_whole
+from raysweep.frontier import read_store
+
+LEARNING_RATE_STAGE = "learning_rate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateTrial:
+    """One trial of a learning-rate search."""
+
+    rate: float
+    state: str
+    losses: tuple[float, ...]
+    """At the rungs that it reached."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateSearch:
+    """The search of one learning rate, and what was chosen."""
+
+    family: str
+    size: str
+    """Knobs of the size at which it was searched."""
+    rate: float | None
+    method: str | None
+    edge: str | None
+    """"low" or "high" where the best rate is the first or last of all that were tried."""
+    trials: tuple[RateTrial, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """All that a report is made of."""
+
+    title: str
+    points: pa.Table
+    """As the frontier's readers give it: the grid stage, families in the column `architecture`."""
+    full: pa.Table | None
+    """The grid stage with every column that was measured, rows as in the sweep; None for bare points."""
+    searches: tuple[RateSearch, ...] = ()
+    facts: Mapping[str, object] | None = None
+    """What `sweep.json` says; None for bare points."""
+
+    def families(self) -> tuple[str, ...]:
+        """Return the families in the order of the search space, else of their first points."""
+        seen: dict[str, None] = {}
+        if "architecture" in self.points.column_names:
+            seen = dict.fromkeys(str(name) for name in self.points["architecture"].to_pylist())
+        else:
+            seen = {"all points": None}
+        space = self.facts.get("space") if self.facts else None
+        order = list(space["families"]) if isinstance(space, dict) and isinstance(space.get("families"), dict) else []
+        return tuple(sorted(seen, key=lambda name: order.index(name) if name in order else len(order)))
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all of it."""
+        sink = pa.BufferOutputStream()
+        for table in (self.points, self.full):
+            if table is not None:
+                with pa.ipc.new_stream(sink, table.schema) as stream:
+                    stream.write_table(table)
+        rest = json.dumps([self.title, repr(self.searches), self.facts], sort_keys=True, default=str)
+        return digest(sink.getvalue().to_pybytes() + rest.encode())
+
+
+def from_storage(location: str) -> Material:
+    """Return the material of a sweep's storage (a folder or a URI).
+
+    Raises:
+        FrontierError: there is no sweep there, or no trial of it has ended yet.
+    """
+    points = read_store(location)
+    filesystem, root = open_location(location)
+    whole = read_whole(filesystem, f"{root}/points.parquet")
+    facts = _json(read_whole(filesystem, f"{root}/sweep.json"))
+    rates = _json(read_whole(filesystem, f"{root}/learning_rates.json"))
+    return Material(
+        title=str(facts["name"]) if isinstance(facts, dict) and "name" in facts else location,
+        points=points,
+        full=None if whole is None else _grid_rows(pq.read_table(pa.BufferReader(whole))),
+        searches=_searches(rates),
+        facts=facts if isinstance(facts, dict) else None,
+    )
+
+
+def from_points(points: pa.Table, title: str) -> Material:
+    """Return the material of a bare table of points, as the frontier's readers give it."""
+    return Material(title=title, points=points, full=None)
+
+
+def _grid_rows(table: pa.Table) -> pa.Table:
+    if "stage" not in table.column_names:
+        return table
+    return table.filter(pa.array([stage != LEARNING_RATE_STAGE for stage in table["stage"].to_pylist()], pa.bool_()))
+
+
+def _json(data: bytes | None) -> object:
+    try:
+        return None if data is None else json.loads(data)
+    except ValueError:
+        return None  # a report without that part beats none; `run` writes the file anew
+
+
+def _searches(content: object) -> tuple[RateSearch, ...]:
+    cells = content.get("cells") if isinstance(content, dict) else None
+    return tuple(_search(cell) for cell in cells) if isinstance(cells, list) else ()
+
+
+def _search(cell: Mapping[str, object]) -> RateSearch:
+    size, trials = cell["size"], cell["trials"]
+    assert isinstance(size, dict)
+    assert isinstance(trials, list)
+    rate = cell["rate"]
+    return RateSearch(
+        family=str(cell["family"]),
+        size=", ".join(f"{k} {v}" for k, v in size.items()),
+        rate=None if rate is None else float(str(rate)),
+        method=None if cell["method"] is None else str(cell["method"]),
+        edge=None if cell["edge"] is None else str(cell["edge"]),
+        trials=tuple(
+            RateTrial(
+                rate=float(trial["learning_rate"]),
+                state=str(trial["state"]),
+                losses=tuple(float("nan") if loss is None else float(loss) for loss in trial["losses"]),
+            )
+            for trial in trials
+        ),
+    )

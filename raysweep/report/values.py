@@ -1,0 +1,145 @@
+"""What the report says, as plain frozen values: computed once, then drawn, printed and written as JSON."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A number with its 95 % interval; the ends are None where there is no interval."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it has an interval."""
+        return self.low is not None and self.high is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimum:
+    """The compute-optimal model at a compute: N (parameters), D (atoms or tokens) and the loss that they reach."""
+
+    flops: float
+    params: Estimate
+    data: Estimate
+    loss: Estimate
+    extrapolated: bool
+    """Whether the compute lies outside that of the points."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossAt:
+    """The loss of a fitted frontier at a compute."""
+
+    flops: float
+    loss: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excluded:
+    """A point that is kept out of the fit, and why."""
+
+    family: str
+    params: float
+    data: float
+    flops: float
+    loss: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyFit:
+    """What was fitted to the points of one family; exponents are None where the fit gives none."""
+
+    family: str
+    points: int
+    """Points in the fit."""
+    usable: bool
+    """Whether the fit has numbers to give."""
+    sentences: tuple[str, ...]
+    """What the fits say about themselves, the gravest first."""
+    alpha: Estimate | None = None
+    beta: Estimate | None = None
+    asymptote: Estimate | None = None
+    """E: the loss that more compute would not go below, in the fitted law."""
+    params_exponent: Estimate | None = None
+    data_exponent: Estimate | None = None
+    loss_exponent: Estimate | None = None
+    """gamma of the law that answers (see `Answers.method`)."""
+    envelope_exponent: Estimate | None = None
+    """gamma of the power law through the lower envelope, what the study calls direct."""
+    optima: tuple[Optimum, ...] = ()
+    """At the computes that were asked for."""
+    path: tuple[Optimum, ...] = ()
+    """Along the frontier, for drawing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A family's measured loss at the largest common compute and data."""
+
+    family: str
+    loss_at_flops: float | None
+    """Lowest loss at that compute, interpolated on its trajectories; None: no sound point there."""
+    loss_at_data: float | None
+    """Lowest loss of its sizes after that much data."""
+    params_at_flops: float | None
+    """Size that reaches loss_at_flops."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """The answer in plain words, and the numbers behind it."""
+
+    sentences: tuple[str, ...]
+    common_flops: float | None
+    common_data: float | None
+    standings: tuple[Standing, ...]
+    """From the lowest loss at the common compute to the highest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyCost:
+    """What a family costs in training, forward and backward, from its smallest to its largest size."""
+
+    family: str
+    params: tuple[float, float]
+    flops_per_atom: tuple[float, float]
+    flops_per_param_atom: tuple[float, float]
+    """C / (N D); 6 for a dense language model."""
+    seconds_per_atom: tuple[float, float] | None
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """All that the table and the page say about a set of points."""
+
+    method: str
+    families: tuple[FamilyFit, ...]
+    headline: Headline
+    excluded: tuple[Excluded, ...]
+    costs: tuple[FamilyCost, ...]
+    digest: str
+    """SHA-256 of the points."""
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number for a person: 3.21, 48.1 k, 1.20 M; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    for limit, suffix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if limit <= abs(value) < limit * 1e3 and abs(value) < 1e12:
+            return f"{value / limit:.{digits}g}{suffix}"
+    return f"{value:.{digits}g}"
+
+
+def estimate(value: Estimate | None, digits: int = 3) -> str:
+    """Return a value and its interval as text: `0.412 [0.380, 0.447]`."""
+    if value is None:
+        return "–"
+    text = number(value.value, digits)
+    return f"{text} [{number(value.low, digits)}, {number(value.high, digits)}]" if value.bounded else text
