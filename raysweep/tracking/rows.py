@@ -50,7 +50,7 @@ def encode(rows: Sequence[str]) -> dict[str, str]:
 
 def decode(tags: Mapping[str, str]) -> list[str] | None:
     """Return the rows that a run's tags hold: none where there is no such tag, None where the text is torn."""
-    pieces = []
+    pieces: list[str] = []
     while (piece := tags.get(f"{TAG}.{len(pieces)}")) is not None:
         pieces.append(piece)
     if not pieces:

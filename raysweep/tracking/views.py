@@ -28,7 +28,9 @@ METRICS = (
 )
 """Columns of a point that become metrics over atoms seen; the optimizer's step becomes `optimizer_steps`."""
 
-_STATUS = {
+_STATUS: dict[str, str] = {
+    TrialState.PLANNED: "RUNNING",
+    TrialState.RUNNING: "RUNNING",
     TrialState.DONE: "FINISHED",
     TrialState.STOPPED: "FINISHED",  # by ASHA, in the stage that may: a proper end
     TrialState.DIVERGED: "KILLED",  # neither a success nor a crash
@@ -65,9 +67,9 @@ class TrialView:
         return self.state not in _OPEN
 
 
-def status_of(state: TrialState) -> str:
+def status_of(state: str) -> str:
     """Return MLflow's status of a run for a trial's state; the state itself stands in the tag `raysweep.state`."""
-    return "RUNNING" if state in _OPEN else _STATUS.get(state, "KILLED")
+    return _STATUS.get(state, "KILLED")
 
 
 def run_name(family: str, params: Mapping[str, str], trial_id: str) -> str:

@@ -1,0 +1,120 @@
+"""Reaching MLflow: quietly, without telemetry, and with a SQLite database that one process alone creates."""
+
+import fcntl
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raysweep.errors import TrackingError
+from raysweep.files import open_location
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+_SQLITE = "sqlite:///"
+_NOISY = ("mlflow", "alembic", "sqlalchemy", "huey")
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_CONFIGURE_LOGGING": "0",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # A retry below us may create a run twice, and holds `close` up: what failed is looked up and tried again above.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+
+logger = logging.getLogger("raysweep.tracking")
+
+
+def default_uri(storage: str) -> str:
+    """Return the tracking URI of a sweep that names none: a SQLite file in its storage.
+
+    Raises:
+        TrackingError: the storage is no local folder, where a database cannot live.
+    """
+    if "://" in storage and not storage.startswith("file://"):
+        raise TrackingError(
+            f"tracking.uri: none is given, and SQLite cannot live in {storage!r}; "
+            "give a server (http://...), a database, or sqlite:////local/folder/mlflow.db"
+        )
+    return f"{_SQLITE}{open_location(storage)[1]}/mlflow.db"
+
+
+def quiet(log: Path | None) -> None:
+    """Keep MLflow's and its parts' messages off the terminal: into the log file, or away where there is none."""
+    for key, value in _ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    # MLflow 3.17 uses calls that SQLAlchemy 2.1 and pydantic deprecate: nothing that our users can act on.
+    warnings.filterwarnings("ignore", module=r"(mlflow|sqlalchemy|alembic|pydantic|starlette|fastapi)\b")
+    if log is None and "mlflow" in sys.modules:
+        return  # in somebody's notebook, who may want to hear from it
+    handler: logging.Handler = logging.NullHandler()
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(log, delay=True)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for name in (*_NOISY, *([logger.name] if log is not None else [])):
+        noisy = logging.getLogger(name)
+        for old in noisy.handlers:
+            old.close()
+        noisy.handlers = [handler]
+        noisy.propagate = False
+
+
+def connect(tracking_uri: str, log: Path | None = None, *, create: bool = True) -> "MlflowClient":
+    """Return a client; a SQLite database that does not exist is created, whole or not at all.
+
+    Raises:
+        TrackingError: the URI is of a kind that raysweep does not write to, or (not `create`) there is no such file.
+    """
+    if tracking_uri.split(":", 1)[0] in ("", "file") or ":" not in tracking_uri:
+        raise TrackingError(
+            f"tracking.uri: MLflow no longer keeps runs in plain folders such as {tracking_uri!r}; "
+            "use sqlite:////folder/mlflow.db, a database, or a server (http://...)"
+        )
+    path = Path(tracking_uri.removeprefix(_SQLITE)) if tracking_uri.startswith(_SQLITE) else None
+    if path is not None and not create and not path.exists():
+        raise TrackingError(f"MLflow's database {path} does not exist; run the sweep, or `raysweep sync` it")
+    quiet(log)
+    from mlflow.tracking import MlflowClient
+
+    if path is not None:
+        _create_database(path)
+    return MlflowClient(tracking_uri=tracking_uri)
+
+
+def ensure_experiment(client: "MlflowClient", tracking_uri: str, name: str) -> str:
+    """Return the id of the experiment, made (or taken back out of MLflow's bin) where it is not there."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        # Else artifacts would go into a folder `mlruns` wherever the command was started.
+        beside = Path(tracking_uri.removeprefix(_SQLITE)).resolve().parent / "artifacts"
+        location = beside.as_uri() if tracking_uri.startswith(_SQLITE) else None
+        return str(client.create_experiment(name, artifact_location=location, tags={"raysweep.experiment": "sweep"}))
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+        logger.warning("MLflow's experiment %r had been deleted and is restored", name)
+    return str(found.experiment_id)
+
+
+def _create_database(path: Path) -> None:
+    """Create MLflow's tables: processes that meet a fresh file fail in its migration, and leave it broken for good."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f".{path.name}.creating").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            return
+        import sqlalchemy
+        from mlflow.store.db.utils import _initialize_tables
+
+        # Made under another name and moved: a process killed in the middle leaves nothing that looks like a database.
+        new = path.with_name(f".{path.name}.new")
+        new.unlink(missing_ok=True)
+        engine = sqlalchemy.create_engine(f"{_SQLITE}{new}")
+        _initialize_tables(engine)  # type: ignore[no-untyped-call]
+        engine.dispose()
+        new.replace(path)

@@ -1,0 +1,98 @@
+"""What MLflow holds of a sweep: its runs as plain values, found by their tags and never by their names."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from raysweep.tracking import rows as texts
+from raysweep.tracking.views import SERVES, STATE
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+KIND, SWEEP, STORAGE, STAGE, FAMILY = (f"raysweep.{name}" for name in ("kind", "sweep", "storage", "stage", "family"))
+TRIAL_ID = "raysweep.trial_id"
+LOGGED = "raysweep.points_logged"
+"""Number of points whose metrics are written, set in the same batch: the exact text is always written before."""
+
+MESSAGE = "raysweep.message"
+PARENT = "mlflow.parentRunId"
+NAME = "mlflow.runName"
+
+_PAGE = 1000
+
+
+@dataclass
+class Entry:
+    """One run as MLflow holds it, kept in step with what is written to it."""
+
+    run_id: str
+    status: str
+    started_ms: int
+    """Milliseconds since 1970."""
+    tags: dict[str, str]
+    params: dict[str, str] = field(default_factory=dict)
+    rows: list[str] | None = field(default_factory=list)
+    """Its points (see `rows`); None: their text is torn."""
+
+    @property
+    def logged(self) -> int:
+        """Number of points whose metrics are written as well."""
+        text = self.tags.get(LOGGED, "0")
+        return int(text) if text.isdecimal() else 0
+
+    @property
+    def serves(self) -> tuple[tuple[str, str], ...]:
+        """The (stage, family) pairs that the trial serves."""
+        return parse_serves(self.tags.get(SERVES, "[]"))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the trial has an end, so that its points count."""
+        return self.tags.get(STATE) not in (None, "planned", "running", "interrupted")
+
+
+def write_serves(serves: tuple[tuple[str, str], ...]) -> str:
+    """Return the tag's text of (stage, family) pairs."""
+    return json.dumps([list(pair) for pair in serves])
+
+
+def parse_serves(text: str) -> tuple[tuple[str, str], ...]:
+    """Return the (stage, family) pairs of a tag's text, none where it is not one of ours."""
+    try:
+        return tuple((str(stage), str(family)) for stage, family in json.loads(text))
+    except (ValueError, TypeError):
+        return ()
+
+
+def entries(client: "MlflowClient", experiment_id: str) -> Iterator[Entry]:
+    """Yield all runs of an experiment that raysweep wrote, the oldest first."""
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment_id], max_results=_PAGE, order_by=["attributes.start_time ASC"], page_token=token
+        )
+        yield from (entry_of(run) for run in page if KIND in run.data.tags)
+        token = page.token
+        if not token:
+            return
+
+
+def entry_of(run: "Run") -> Entry:
+    """Return a run as a plain value."""
+    tags = dict(run.data.tags)
+    return Entry(
+        run_id=run.info.run_id,
+        status=run.info.status,
+        started_ms=run.info.start_time,
+        tags=tags,
+        params=dict(run.data.params),
+        rows=texts.decode(tags),
+    )
+
+
+def rank(entry: Entry) -> tuple[bool, int]:
+    """Return what the better of two runs of the same trial has more of: an end, and points."""
+    return entry.ended, len(entry.rows or ())

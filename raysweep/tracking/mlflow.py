@@ -1,0 +1,164 @@
+"""MLflow, the face of a sweep: written as the sweep goes, made equal to the trial store, read back to the last digit.
+
+mirror = MlflowMirror("sqlite:////data/sweep/mlflow.db", "quickstart", "quickstart")   # while the sweep runs
+sync(views, tracking_uri=..., experiment=..., sweep_name=...)                          # afterwards, or at any time
+table = read_points("quickstart", "sqlite:////data/sweep/mlflow.db")                   # the frontier's input
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from raysweep.errors import TrackingError
+from raysweep.tracking import rows as texts
+from raysweep.tracking.book import Book, Place
+from raysweep.tracking.connection import connect, default_uri
+from raysweep.tracking.entries import KIND, STORAGE, SWEEP, TRIAL_ID, Entry, entries, rank
+from raysweep.tracking.mirror import MlflowMirror
+from raysweep.tracking.rows import TABLE_SCHEMA, canonical
+from raysweep.tracking.views import TrialView
+
+__all__ = [
+    "TABLE_SCHEMA",
+    "MlflowMirror",
+    "SyncResult",
+    "TrialView",
+    "canonical",
+    "default_uri",
+    "read_points",
+    "sync",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncResult:
+    """What `sync` did."""
+
+    trials: int
+    """Trials that have ended, and now stand in MLflow as they stand in the trial store."""
+    created: int
+    """Runs made, those of the sweep and its stages among them."""
+    changed: int
+    """Changes to runs: tags, points, status."""
+    removed: int
+    """Runs put into MLflow's bin: duplicates, and those with points that the trial store does not have."""
+    seconds: float
+
+    @property
+    def equal(self) -> bool:
+        """Whether MLflow was equal to the trial store already."""
+        return self.created == self.changed == self.removed == 0
+
+
+def sync(
+    trials: Iterable[TrialView],
+    *,
+    tracking_uri: str,
+    experiment: str,
+    sweep_name: str,
+    storage: str = "",
+    log: Path | None = None,
+    live: bool = False,
+) -> SyncResult:
+    """Make MLflow equal to the trial store; done twice, the second time changes nothing.
+
+    Args:
+        trials: all trials of the sweep, of both stages, in whatever state.
+        tracking_uri: `sqlite:////folder/mlflow.db`, a database, or a server's `http://...`.
+        experiment: name of the experiment, made where it is not there.
+        sweep_name: name of the sweep, and of its run.
+        storage: tells sweeps of one name in one experiment apart; the same as the mirror's.
+        log: file for MLflow's messages.
+        live: a driver runs the sweep now, so that trials without an end are its own and are left alone.
+
+    Raises:
+        TrackingError: MLflow cannot be reached, or refuses; nothing is lost, and the same call goes on from there.
+    """
+    began = time.monotonic()
+    views = list(trials)
+    over = [view for view in views if view.over]
+    with _told_as_ours(tracking_uri):
+        book = Book(Place(tracking_uri, experiment, sweep_name, storage), log)
+        for view in over:
+            book.put(view)
+        for trial_id in sorted(book.trials.keys() - {view.trial_id for view in views}):
+            book.leave_out(trial_id)
+        if not live:
+            book.interrupt()
+            book.finish(complete=len(over) == len(views))
+    done = book.changes
+    return SyncResult(
+        trials=len(over),
+        created=done.created,
+        changed=done.changed,
+        removed=done.removed,
+        seconds=time.monotonic() - began,
+    )
+
+
+def read_points(
+    experiment: str,
+    tracking_uri: str,
+    *,
+    sweep_name: str | None = None,
+    storage: str | None = None,
+    log: Path | None = None,
+) -> pa.Table:
+    """Return all points of the sweeps in an experiment: the trial store's table, to the last digit.
+
+    Args:
+        experiment: name of the experiment.
+        tracking_uri: where MLflow is.
+        sweep_name: only this sweep's; None: all sweeps', a trial that several have ran counted once.
+        storage: only the sweep's that was tracked under this storage; None: any.
+        log: file for MLflow's messages.
+
+    Returns:
+        A table with `TABLE_SCHEMA`, in canonical order (`rows.ORDER`), of the trials that have ended.
+
+    Raises:
+        TrackingError: there is no such experiment, it is not raysweep's, MLflow cannot be reached, or points are torn.
+    """
+    best: dict[str, Entry] = {}
+    with _told_as_ours(tracking_uri):
+        client = connect(tracking_uri, log, create=False)
+        found = client.get_experiment_by_name(experiment)
+        if found is None or found.lifecycle_stage != "active":
+            names = ", ".join(sorted(e.name for e in client.search_experiments(max_results=20)))
+            raise TrackingError(f"MLflow at {tracking_uri} has no experiment {experiment!r}; it has: {names}")
+        ours = False
+        for entry in entries(client, found.experiment_id):
+            ours = True
+            wanted = (sweep_name, storage) == (
+                sweep_name and entry.tags.get(SWEEP),
+                storage and entry.tags.get(STORAGE),
+            )
+            if wanted and entry.tags[KIND] == "trial" and entry.ended:
+                key = entry.tags.get(TRIAL_ID, entry.run_id)
+                best[key] = max(best.get(key, entry), entry, key=rank)
+    if not ours:
+        raise TrackingError(f"experiment {experiment!r} at {tracking_uri} holds no runs that raysweep wrote")
+    return texts.to_table((stage, family, _whole(entry)) for entry in best.values() for stage, family in entry.serves)
+
+
+def _whole(entry: Entry) -> list[str]:
+    if entry.rows is None:
+        raise TrackingError(f"run {entry.run_id}: the points in its tags are torn; `raysweep sync` writes them anew")
+    return entry.rows
+
+
+@contextmanager
+def _told_as_ours(tracking_uri: str) -> Iterator[None]:
+    """Turn what MLflow and its parts raise into the one error that users are told."""
+    try:
+        yield
+    except TrackingError:
+        raise
+    except Exception as error:
+        lines = str(error).splitlines()
+        reason = f"{type(error).__name__}: {lines[0][:500] if lines else ''}"
+        raise TrackingError(f"MLflow at {tracking_uri}: {reason}") from error
