@@ -24,9 +24,12 @@ class Cost:
 
 
 class _Measured(Protocol):
-    params: int
-    flops_per_atom: float
-    seconds_per_atom: float
+    @property
+    def params(self) -> int: ...
+    @property
+    def flops_per_atom(self) -> float: ...
+    @property
+    def seconds_per_atom(self) -> float: ...
 
 
 class CostBook:

@@ -32,18 +32,21 @@ def interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    told = False
+    told: list[int] = []
 
-    def handle(signum: int, frame: FrameType | None) -> None:  # the signature that signal wants
-        nonlocal told
+    def handle(signum: int, frame: FrameType | None) -> None:
         if told:
             os._exit(128 + signum)
-        told = True
+        told.append(signum)
         raise Interrupted(signum)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+    except KeyboardInterrupt:
+        if told:  # Ray's core turns what a handler raises into a plain KeyboardInterrupt
+            raise Interrupted(told[0]) from None
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -15,14 +15,16 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from raysweep.measurements import Point
 from raysweep.sweep.asha import Curve, Verdict, judge
 from raysweep.sweep.rate_choice import Choice, choose
 from raysweep.sweep.space import LearningRate, Size
 from raysweep.trial import TrialSpec, TrialState
 
-ASKED_FOR_EACH = 4
-"""Rates that TPE is asked for each one taken."""
+ASKED_FOR_EACH = 8
+"""Rates that TPE is asked at most for each one taken."""
 
 
 @dataclass
@@ -87,16 +89,12 @@ class RateSearch:
 
     def choice(self) -> Choice | None:
         """Return the chosen rate from what is known now; None where no trial was completed."""
-        return choose([c.spec.learning_rate for c in self.candidates if c.state != TrialState.FAILED], self.complete())
-
-    def complete(self) -> list[tuple[float, float]]:
-        """Return (learning rate, final loss) of the trials that ran to the end."""
-        pairs = zip(self.candidates, self.verdicts(), strict=True)
-        return [
-            (c.spec.learning_rate, c.points[-1].loss)
-            for c, verdict in pairs
-            if c.state == TrialState.DONE and not verdict.stopped and c.points
+        told = [
+            (c.spec.learning_rate, [point.loss for point in c.points[: verdict.length]])
+            for c, verdict in zip(self.candidates, self.verdicts(), strict=True)
+            if c.state != TrialState.FAILED
         ]
+        return choose(told, self.rungs)
 
     def _round_over(self) -> bool:
         return all(candidate.ended for candidate in self.candidates)
@@ -104,7 +102,7 @@ class RateSearch:
     def _next_round(self) -> list[float]:
         if self._rest > 0:
             count, self._rest = self._rest, 0
-            return ask_optuna(self.candidates, self.verdicts(), self._low, self._high, count, self.settings.seed)
+            return ask_optuna(self.candidates, self.verdicts(), self.settings, count, math.log(self._step) / 4)
         edge = self._edge()
         if edge is None or self.widened >= self.settings.widenings:
             return []
@@ -131,11 +129,22 @@ def spread_rates(low: float, high: float, count: int) -> list[float]:
 
 
 def ask_optuna(
-    candidates: Sequence[Candidate], verdicts: Sequence[Verdict], low: float, high: float, count: int, seed: int
+    candidates: Sequence[Candidate], verdicts: Sequence[Verdict], settings: LearningRate, count: int, apart: float
 ) -> list[float]:
-    """Return `count` rates that Optuna's TPE asks for, told the trials in their order: the same for the same losses."""
+    """Return `count` rates that Optuna's TPE asks for, told the trials in their order: the same for the same losses.
+
+    Args:
+        candidates: all trials so far, ended.
+        verdicts: ASHA's on each of them.
+        settings: range and seed.
+        count: rates to ask for.
+        apart: distance that they should keep from all others, in log rate.
+    """
     import optuna  # half a second, and a finished sweep does not need it
 
+    low, high, seed = settings.low, settings.high, settings.seed
+    assert low is not None
+    assert high is not None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space: dict[str, optuna.distributions.BaseDistribution] = {
         "learning_rate": optuna.distributions.FloatDistribution(low, high, log=True)
@@ -162,8 +171,11 @@ def ask_optuna(
     rates: list[float] = []
     for _ in range(count):
         asked = [float(study.ask(space).params["learning_rate"]) for _ in range(ASKED_FOR_EACH)]
-        # TPE repeats itself where it is sure; of a few that it asks, the one furthest from all others teaches most.
-        rates.append(_short(max(asked, key=lambda rate: min(abs(math.log(rate / t)) for t in (*tried, *rates)))))
+        # TPE repeats itself where it is sure, and the same rate again teaches nothing: the first one that keeps its
+        # distance is taken, else the one that keeps most.
+        distances = [min(abs(math.log(rate / other)) for other in (*tried, *rates)) for rate in asked]
+        best = next((i for i, d in enumerate(distances) if d >= apart), int(np.argmax(distances)))
+        rates.append(_short(asked[best]))
     return rates
 
 

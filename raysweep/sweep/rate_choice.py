@@ -9,6 +9,9 @@ import numpy as np
 WINDOW = 1.3
 """Trials within this factor of the lowest loss count as the best region."""
 
+Curves = Sequence[tuple[float, Sequence[float]]]
+"""(learning rate, losses at the rungs that it reached) of each trial; fewer losses where it was stopped or diverged."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -21,34 +24,37 @@ class Choice:
     """"low" or "high" where the best trial is the first or last of all that were tried: the optimum may lie beyond."""
 
 
-def choose(tried: Sequence[float], complete: Sequence[tuple[float, float]]) -> Choice | None:
+def choose(curves: Curves, rungs: int) -> Choice | None:
     """Return the learning rate to take, None where no trial was completed.
 
-    Args:
-        tried: all learning rates, those stopped or diverged too: the best one is at an edge if none lies beyond it.
-        complete: (learning rate, final loss) of the trials that ran to the end.
+    The parabola goes through the best region at the last rung; where ASHA left too few trials there to hold the best
+    one between two others, through that at the rung before, if its minimum lies next to the best trial of the last.
     """
-    finite = sorted((rate, loss) for rate, loss in complete if math.isfinite(loss))
-    if not finite:
+    final = [(rate, losses[-1]) for rate, losses in curves if len(losses) == rungs]
+    if not final:
         return None
-    best_rate, best_loss = min(finite, key=lambda pair: (pair[1], pair[0]))
+    best_rate, _ = min(final, key=lambda pair: (pair[1], pair[0]))
+    tried = [rate for rate, _ in curves]
     edge = "low" if best_rate <= min(tried) else "high" if best_rate >= max(tried) else None
-    vertex = None if edge else _vertex([p for p in finite if p[1] <= WINDOW * best_loss], best_rate)
-    if vertex is None:
-        return Choice(best_rate, "lowest", edge)
-    return Choice(vertex, "parabola", None)
+    for rung in range(rungs - 1, max(-1, rungs - 3), -1):
+        vertex = None if edge else _vertex([(r, losses[rung]) for r, losses in curves if len(losses) > rung], best_rate)
+        if vertex is not None:
+            return Choice(vertex, "parabola", None)
+    return Choice(best_rate, "lowest", edge)
 
 
-def _vertex(region: Sequence[tuple[float, float]], best_rate: float) -> float | None:
-    """Return the minimum of a parabola in (log rate, log loss); None where the region holds none around its best."""
-    rates = [rate for rate, _ in region]
-    if len(set(rates)) < 3 or not min(rates) < best_rate < max(rates) or min(loss for _, loss in region) <= 0:
+def _vertex(trials: Sequence[tuple[float, float]], best_rate: float) -> float | None:
+    """Return the minimum of a parabola in (log rate, log loss), None where it has none near the best."""
+    lowest = min(loss for _, loss in trials)
+    region = [(rate, loss) for rate, loss in trials if loss <= WINDOW * lowest]
+    below, above = [r for r, _ in region if r < best_rate], [r for r, _ in region if r > best_rate]
+    if not below or not above or lowest <= 0:
         return None
-    x = np.log(np.array(rates) / best_rate)
+    x = np.log(np.array([rate for rate, _ in region]) / best_rate)
     curvature, slope, _ = np.polyfit(x, np.log([loss for _, loss in region]), 2)
     if curvature <= 0:
         return None
-    place = -slope / (2 * curvature)
-    if not x.min() < place < x.max():
+    rate = best_rate * math.exp(-slope / (2 * curvature))
+    if not max(below) < rate < min(above):
         return None
-    return float(f"{best_rate * math.exp(place):.4g}")  # noise is far above four digits; short rates read better
+    return float(f"{rate:.4g}")  # noise is far above four digits; short rates read better

@@ -141,6 +141,7 @@ class _Sweep:
             stack.callback(listener.close)
             stack.enter_context(quiet(log))
             stack.enter_context(cluster(self.space))
+            stack.enter_context(interruptible())  # again, since Ray has put a handler of its own for SIGTERM
             self._tune(listener, scratch)
             self.plan = self._plan(measure=True)
             self._run_grid(listener, scratch)

@@ -87,7 +87,7 @@ def parse(text: str, name: str) -> Source:
         lines: dict[tuple[Key, ...], int] = {}
         if node is not None:
             _walk(node, (), lines, name)
-        value = loader.construct_document(node) if node is not None else {}
+        value = loader.construct_document(node) if node is not None else None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise SpaceError(f"{name}:{line}: not plain YAML: {error.problem}") from error

@@ -67,3 +67,9 @@ class Sweep:
             assert driver.poll() is None, driver.stdout.read() if driver.stdout else ""
             assert time.monotonic() < end, "the sweep did not get there"
             time.sleep(0.05)
+
+
+def kill(driver: "subprocess.Popen[str]") -> None:
+    """Kill a driver as the system does when memory runs out, and close its pipe."""
+    driver.kill()
+    driver.communicate(timeout=30)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pyarrow.parquet as pq
 import pytest
-from killable import Sweep
+from killable import Sweep, kill
 
 from raysweep.trial import TrialState
 
@@ -22,8 +22,7 @@ def test_kill_9_in_the_middle_of_the_grid_ends_with_the_points_of_an_uninterrupt
     driver = killed.start()
     tuning = sum(row.stage == "learning_rate" for row in whole.store.assignments())
     killed.wait(lambda: len(killed.store.ids()) >= tuning + 3, driver)
-    driver.kill()
-    driver.wait(timeout=10)
+    kill(driver)
     states = {i: killed.store.record(i).state for i in killed.store.ids()}
     assert TrialState.RUNNING in states.values()
     assert (
@@ -68,8 +67,7 @@ def test_second_driver_is_refused_while_the_first_lives(make_sweep: SweepMaker) 
         assert f"process {first.pid} on" in output
         assert "runs this sweep" in output
     finally:
-        first.kill()
-        first.wait(timeout=10)
+        kill(first)
 
 
 @pytest.mark.slow
@@ -83,7 +81,6 @@ def test_kill_9_at_ten_random_times_ends_with_the_points_of_an_uninterrupted_run
     for _ in range(10):
         driver = killed.start()
         time.sleep(draw.uniform(1, 14))
-        driver.kill()
-        driver.wait(timeout=10)
+        kill(driver)
     killed.finish()
     assert (killed.storage / "points.parquet").read_bytes() == (whole.storage / "points.parquet").read_bytes()

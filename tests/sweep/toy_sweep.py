@@ -12,10 +12,10 @@ from raysweep.trial import TrialState
 SpaceMaker = Callable[..., Space]
 
 
-def toy_space(storage: Path, **changes: object) -> Space:
+def toy_space(folder: Path, /, **changes: object) -> Space:
     content = {
         "name": "toy",
-        "storage": str(storage),
+        "storage": str(folder),
         "entrypoint": "toy_trials:train",
         "families": {
             "a": {"architecture": "toy-a", "sizes": {"width": [8, 16]}},

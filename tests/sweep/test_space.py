@@ -1,0 +1,153 @@
+"""Search spaces are read with their lines, and every mistake leads to its line and its remedy."""
+
+from pathlib import Path
+
+import pytest
+
+from raysweep.errors import SpaceError
+from raysweep.sweep.space import Space, check_sizes, load_space, parse_space
+
+TEXT = """\
+name: toy
+storage: runs/toy
+entrypoint: toy_trials:train
+families:
+  a:
+    architecture: toy-a
+    fixed: {depth: 2}
+    sizes:
+      width: [8, 16]
+    base: {width: 8}
+grid:
+  structures: [400, 100, 200, 100]
+  flops: [1e9, 1.5e10]
+learning_rate:
+  low: 1e-3
+  high: 1e-1
+  structures: 100
+"""
+QUICKSTART = Path(__file__).parents[2] / "search_spaces" / "quickstart.yaml"
+
+
+def parse(old: str = "", new: str = "", *overrides: str) -> Space:
+    assert old in TEXT
+    return parse_space(TEXT.replace(old, new, 1), "toy.yaml", overrides)
+
+
+def test_numbers_ladders_and_defaults_are_read() -> None:
+    space = parse()
+    assert space.learning_rate.low == 1e-3  # YAML 1.1 would read a text
+    assert space.grid.flops == (1e9, 1.5e10)
+    assert space.grid.structures == (100, 200, 400)
+    assert space.families["a"].members() == ({"depth": 2, "width": 8}, {"depth": 2, "width": 16})
+    assert space.families["a"].base_size() == {"depth": 2, "width": 8}
+    assert space.resources.cpu == 1
+    assert space.tracking.enabled
+
+
+def test_ladder_may_be_a_list_of_sizes() -> None:
+    space = parse("width: [8, 16]", "- {width: 8, depth: 1}\n      - {width: 16}")
+    assert space.families["a"].members() == ({"depth": 1, "width": 8}, {"depth": 2, "width": 16})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("structures: [4", "structrues: [4", "toy.yaml:12: grid.structrues: unknown key; nearest: structures"),
+        ("  low: 1e-3\n", "", "toy.yaml:14: learning_rate.low: missing"),
+        ("base:", "bsae:", "toy.yaml:10: families.a.bsae: unknown key; nearest: base"),
+        ("high: 1e-1", "high: 1e-4", "toy.yaml:14: learning_rate: low (0.001) must be below high (0.0001)"),
+        ("[400, 100, 200, 100]", "[400, x]", "toy.yaml:12: grid.structures.1: Input should be a valid integer"),
+        ("[400, 100, 200, 100]", "[0, 5]", "toy.yaml:12: grid.structures: must be above 0"),
+        ("name: toy", "name: ../toy", "toy.yaml:1: name: String should match pattern"),
+        ("  a:\n", "  ../a:\n", "toy.yaml:5: families.../a: not a name"),
+        ("name: toy\n", "", "toy.yaml:1: name: missing: name of the sweep"),
+        ("name: toy", "name: toy\nname: toy2", "toy.yaml:2: name: written twice (first in line 1)"),
+        ("width: [8, 16]", "width: [8, 16]\n      depth: [1]", "lists of `sizes` pair up"),
+        ("entrypoint: toy_trials:train\n", "", "data: missing: raysweep's own training needs a structure store"),
+        ("name: toy", "name: !!python/object/apply:os.system [echo hacked]", "toy.yaml:1: not plain YAML"),
+        ("name: toy", "name: [unclosed", "not plain YAML"),
+        ("name: toy", "name: &a [*a]", "not plain YAML, or nested too deeply"),
+        (TEXT, "- a list", "toy.yaml:1: a search space is a mapping"),
+        (TEXT, "", "toy.yaml: a search space is a mapping"),
+    ],
+)
+def test_error_names_file_line_key_and_remedy(old: str, new: str, message: str) -> None:
+    with pytest.raises(SpaceError) as error:
+        parse(old, new)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("{depth: 2}", "{depth: {low: 1, high: 3}}", 7),
+        ("width: [8, 16]", "width: {choice: [8, 16]}", 9),
+        ("  low: 1e-3", "  width: {low: 8, high: 16}\n  low: 1e-3", 15),
+    ],
+)
+def test_search_of_anything_but_the_learning_rate_is_refused_with_the_reason(old: str, new: str, line: int) -> None:
+    with pytest.raises(SpaceError) as error:
+        parse(old, new)
+    assert f"toy.yaml:{line}: " in str(error.value)
+    assert "only the learning rate is searched" in str(error.value)
+    assert "would bend the frontier" in str(error.value)
+
+
+def test_overrides_set_values_lists_items_and_new_keys() -> None:
+    space = parse(
+        "", "", "grid.seeds=[0,1]", "families.a.sizes.width.1=32", "resources.gpu=0.25", "learning_rate.high=2e-1"
+    )
+    assert space.grid.seeds == (0, 1)
+    assert space.families["a"].members()[1]["width"] == 32
+    assert space.resources.gpu == 0.25
+    assert space.learning_rate.high == 0.2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("grid.sedes=1", "override 'grid.sedes=1': grid.sedes: unknown key; nearest: seeds"),
+        ("resources.gpu=0.3", "resources: gpu (0.3) must be whole or 1/n"),
+        ("grid", "override 'grid': write key=value"),
+        ("name.first=x", "lies below a single value ('toy')"),
+        ("families.a.sizes.width.9=1", "is not an index below 2"),
+        ("learning_rate.rates.z=1", "learning_rate.rates.z: no such family; known: a"),
+    ],
+)
+def test_wrong_override_is_named(override: str, message: str) -> None:
+    with pytest.raises(SpaceError) as error:
+        parse("", "", override)
+    assert message in str(error.value)
+
+
+def test_absent_file_is_named() -> None:
+    with pytest.raises(SpaceError, match=r"nowhere.yaml: no such search space"):
+        load_space("nowhere.yaml")
+
+
+def test_quickstart_is_valid_every_line_of_it_commented_and_its_sizes_are_known() -> None:
+    space = load_space(QUICKSTART)
+    assert len(space.families) >= 4
+    assert all(len(family.sizes) >= 4 for family in space.families.values())
+    assert len(space.grid.structures) >= 4
+    check_sizes(space)
+    lines = [line for line in QUICKSTART.read_text().splitlines() if line.strip()]
+    bare = [line for line in lines if "#" not in line and not line.rstrip().endswith(":")]
+    assert len(bare) <= len(lines) / 2, "\n".join(bare)
+
+
+@pytest.mark.parametrize(
+    ("override", "line_of", "message"),
+    [
+        ("families.tensor-l2.sizes={widht: [4]}", "override", "widht"),
+        ("families.mpnn.fixed={depth: 3, l_max: 2}", "override", "l_max"),
+        ("families.mpnn.architecture=mpnm", "override", "mpnn"),
+    ],
+)
+def test_size_that_an_architecture_does_not_know_is_refused(override: str, line_of: str, message: str) -> None:
+    space = load_space(QUICKSTART, [override])
+    with pytest.raises(SpaceError) as error:
+        check_sizes(space)
+    assert str(error.value).startswith(line_of)
+    assert message in str(error.value)

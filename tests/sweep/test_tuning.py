@@ -1,0 +1,136 @@
+"""The learning-rate stage ends with the same rates, survivors and points whatever is faster, and after any kill."""
+
+import json
+import math
+import random
+from pathlib import Path
+
+import pytest
+import toy_trials
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from serial import KilledError, run_serially
+from toy_sweep import Recorder, SpaceMaker, toy_space
+
+from raysweep.sweep.facts import data_facts
+from raysweep.sweep.rates import write_report
+from raysweep.sweep.space import Space
+from raysweep.sweep.stage import Listeners
+from raysweep.sweep.trial_store import TrialStore
+from raysweep.sweep.tuning import TuningStage
+from raysweep.trial import TrialState
+
+
+def tune(space: Space, workers: int, draw: random.Random, events: int = 10**9) -> tuple[TuningStage, Recorder]:
+    facts = data_facts(space)
+    assert facts is not None
+    store, recorder = TrialStore(space.storage), Recorder()
+    stage = TuningStage(space, facts, store, Listeners([recorder]))
+    run_serially(stage, store, workers=workers, draw=draw, events=events)
+    write_report(store, stage.report())
+    store.write_assignments(stage.assignments())
+    return stage, recorder
+
+
+def outcome(space: Space) -> tuple[object, object]:
+    store = TrialStore(space.storage)
+    return json.dumps(store.read_json("learning_rates.json")), store.table().to_pylist()
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, object]:
+    space = toy_space(tmp_path_factory.mktemp("reference"))
+    tune(space, 1, random.Random(0))
+    return outcome(space)
+
+
+@settings(max_examples=25, deadline=None)
+@given(workers=st.integers(1, 5), seed=st.integers(0, 10**6))
+def test_any_number_of_workers_at_any_speed_gives_the_same_rates_and_points(
+    tmp_path_factory: pytest.TempPathFactory, reference: tuple[object, object], workers: int, seed: int
+) -> None:
+    space = toy_space(tmp_path_factory.mktemp("any"))
+    _, recorder = tune(space, workers, random.Random(seed))
+    assert outcome(space) == reference
+    # The listener heard just what counts, though some trials went on past the rung at which they were stopped.
+    table = TrialStore(space.storage).table().to_pandas()
+    heard = {i: [p.loss for p in points] for i, points in recorder.points.items()}
+    assert heard == table.groupby("trial_id").loss.apply(list).to_dict()
+    states = {i: TrialStore(space.storage).state(i) for i in heard}
+    assert {i: state for i, (state, _) in recorder.ended.items()} == states
+
+
+@settings(max_examples=25, deadline=None)
+@given(workers=st.integers(1, 4), seed=st.integers(0, 10**6), kills=st.lists(st.integers(1, 40), max_size=4))
+def test_a_stage_that_was_killed_anywhere_ends_as_if_it_had_not_been(
+    tmp_path_factory: pytest.TempPathFactory,
+    reference: tuple[object, object],
+    workers: int,
+    seed: int,
+    kills: list[int],
+) -> None:
+    space, draw = toy_space(tmp_path_factory.mktemp("killed")), random.Random(seed)
+    for events in kills:
+        try:
+            tune(space, workers, draw, events)
+        except KilledError:
+            continue
+    tune(space, workers, draw)
+    assert outcome(space) == reference
+
+
+def test_rates_are_found_near_the_best_and_most_trials_are_stopped(make_space: SpaceMaker) -> None:
+    space = make_space()
+    stage, recorder = tune(space, 2, random.Random(1))
+    for row in stage.report().values():
+        assert row["method"] == "parabola"
+        assert abs(math.log(float(str(row["rate"])) / toy_trials.BEST_RATE)) < 0.35
+        assert row["edge"] is None
+    states = [state for state, _ in recorder.ended.values()]
+    assert states.count(TrialState.STOPPED) >= len(states) / 3
+
+
+@pytest.mark.parametrize(("low", "high", "side"), [(4e-2, 4e-1, "low"), (2e-4, 2e-3, "high")])
+def test_range_is_widened_where_its_end_is_best(make_space: SpaceMaker, low: float, high: float, side: str) -> None:
+    space = make_space(learning_rate={"low": low, "high": high, "structures": 90, "trials": 6, "widenings": 6})
+    stage, _ = tune(space, 2, random.Random(1))
+    for row in stage.report().values():
+        assert row["widened"] >= 1
+        assert row["edge"] is None
+        rate = float(str(row["rate"]))
+        assert rate < low if side == "low" else rate > high
+        assert abs(math.log(rate / toy_trials.BEST_RATE)) < 0.5
+
+
+def test_edge_is_reported_where_widening_is_not_allowed(make_space: SpaceMaker) -> None:
+    space = make_space(learning_rate={"low": 1e-3, "high": 5e-3, "structures": 90, "trials": 5, "widenings": 0})
+    stage, _ = tune(space, 2, random.Random(1))
+    assert [row["edge"] for row in stage.report().values()] == ["high", "high"]
+    assert [row["rate"] for row in stage.report().values()] == [5e-3, 5e-3]
+
+
+def test_each_size_has_a_rate_of_its_own_without_mup(make_space: SpaceMaker) -> None:
+    space = make_space(learning_rate={"low": 2e-3, "high": 2e-1, "structures": 90, "trials": 5, "transfer": "per_size"})
+    stage, _ = tune(space, 2, random.Random(1))
+    assert [(row["family"], row["size"]) for row in stage.report().values()] == [
+        ("a", {"width": 8}),
+        ("a", {"width": 16}),
+        ("b", {"width": 8}),
+        ("b", {"width": 12}),
+    ]
+
+
+def test_report_that_was_altered_is_worked_out_again_from_the_trials(make_space: SpaceMaker) -> None:
+    space = make_space()
+    tune(space, 2, random.Random(1))
+    before = outcome(space)
+    path = Path(space.storage) / "learning_rates.json"
+    path.write_text(path.read_text().replace('"rate": 0.0', '"rate": 0.1', 1))
+    facts = data_facts(space)
+    assert facts is not None
+    store = TrialStore(space.storage)
+    stage = TuningStage(space, facts, store, Listeners([]))
+    assert any("learning_rates.json was altered" in note for note in store.notes)
+    assert stage.finished  # all trials were read back, none has to run
+    write_report(store, stage.report())
+    assert outcome(space) == before
