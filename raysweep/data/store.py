@@ -1,0 +1,153 @@
+"""A store: a folder of Arrow shards with a manifest, opened without reading the structures and read at random.
+
+Rows lie in the order of the subsets: row 0 is the first training structure of the one seeded order, and the
+validation rows come after the last training row. So a subset is a range, and subsets are nested by construction.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyarrow import fs
+from pydantic import JsonValue
+
+from raysweep.data.manifest import Manifest, Shard, read_manifest
+from raysweep.data.shards import OpenShard, open_shard
+from raysweep.data.structures import Structures, concatenate
+from raysweep.errors import DataError
+from raysweep.files import digest, open_location, read_whole
+
+__all__ = ["Manifest", "Store", "Structures", "open_store"]
+
+
+class Store:
+    """An open store. Shards are mapped when first read; local trials on one machine share their pages."""
+
+    def __init__(self, location: str, filesystem: fs.FileSystem, path: str, manifest: Manifest) -> None:
+        self.location = location
+        self.manifest = manifest
+        self._filesystem = filesystem
+        self._path = path
+        self._open: dict[int, OpenShard] = {}
+        self._first_rows = np.cumsum([0] + [shard.structures for shard in manifest.shards])
+        self._reference = np.full(256, np.nan)
+        for number, energy in manifest.reference_energies.items():
+            self._reference[number] = energy
+
+    def __len__(self) -> int:
+        """Return the number of structures, training and validation together."""
+        return self.manifest.structures
+
+    def subset(self, n: int) -> npt.NDArray[np.int64]:
+        """Return the rows of the first n training structures in the one seeded order, so that subsets are nested.
+
+        Raises:
+            DataError: n is below 1 or above the number of training structures.
+        """
+        have = self.manifest.train_structures
+        if not 1 <= n <= have:
+            raise DataError(
+                f"store {self.location}: a subset of {n} structures was asked for, it has {have} to train on"
+            )
+        return np.arange(n, dtype=np.int64)
+
+    def validation(self, n: int | None = None) -> npt.NDArray[np.int64]:
+        """Return the rows of the first n validation structures (all by default) in their one seeded order.
+
+        Raises:
+            DataError: n is below 1 or above the number of validation structures.
+        """
+        have, first = self.manifest.validation_structures, self.manifest.train_structures
+        wanted = have if n is None else n
+        if not 1 <= wanted <= have:
+            raise DataError(f"store {self.location}: {wanted} validation structures were asked for, it has {have}")
+        return np.arange(first, first + wanted, dtype=np.int64)
+
+    def read(self, indices: npt.ArrayLike) -> Structures:
+        """Return the structures at the row indices, in that order, with `residual` filled in.
+
+        Raises:
+            DataError: an index is outside the store, or a shard is absent or torn.
+        """
+        rows = np.asarray(indices, dtype=np.int64).reshape(-1)
+        if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
+            raise DataError(
+                f"store {self.location}: rows {rows.min()} to {rows.max()} were asked for, it has 0 to {len(self) - 1}"
+            )
+        which = np.searchsorted(self._first_rows, rows, side="right") - 1
+        used = np.unique(which)
+        parts = [self._shard(int(s)).take(rows[which == s] - self._first_rows[s]) for s in used]
+        picked = concatenate(parts)
+        if len(used) > 1:  # the parts stand shard by shard: put the structures back into the order asked for
+            by_shard = np.argsort(which, kind="stable")
+            back = np.empty_like(by_shard)
+            back[by_shard] = np.arange(len(rows))
+            picked = picked.take(back)
+        picked.residual[:] = residual(picked, self._reference)
+        return picked
+
+    def check(self) -> None:
+        """Read every shard and compare it with its digest.
+
+        Raises:
+            DataError: shards are absent, torn or altered; all of them are named.
+        """
+        bad: list[str] = []
+        for shard in self.manifest.shards:
+            data = read_whole(self._filesystem, f"{self._path}/{shard.name}")
+            if data is None:
+                bad.append(f"{shard.name} is missing")
+            elif len(data) != shard.bytes:
+                bad.append(f"{shard.name} is torn ({len(data)} of {shard.bytes} bytes)")
+            elif digest(data) != shard.sha256:
+                bad.append(f"{shard.name} is altered (its SHA-256 is not that of the manifest)")
+        if bad:
+            raise DataError(
+                f"store {self.location}: {'; '.join(bad)}. Copy it again from an intact store, or remove and remake it"
+            )
+
+    def info(self) -> dict[str, JsonValue]:
+        """Return the manifest as JSON values, with the location and the mean number of atoms, without the shard list."""
+        manifest = self.manifest
+        content: dict[str, JsonValue] = manifest.model_dump(mode="json", exclude={"shards"})
+        return {"location": self.location, "mean_atoms": manifest.atoms / manifest.structures, **content}
+
+    def _shard(self, number: int) -> OpenShard:
+        if number not in self._open:
+            shard = self.manifest.shards[number]
+            try:
+                self._open[number] = open_shard(self._buffer(shard))
+            except (pa.ArrowInvalid, KeyError, OSError) as error:
+                raise DataError(
+                    f"store {self.location}: shard {shard.name} cannot be read ({error}). "
+                    "`raysweep data check` names every such shard; copy it again or remake the store"
+                ) from error
+        return self._open[number]
+
+    def _buffer(self, shard: Shard) -> pa.Buffer:
+        path = f"{self._path}/{shard.name}"
+        if isinstance(self._filesystem, fs.LocalFileSystem):
+            mapped = pa.memory_map(path)
+            if mapped.size() != shard.bytes:
+                raise OSError(f"{mapped.size()} bytes instead of {shard.bytes}")
+            return mapped.read_buffer()
+        with self._filesystem.open_input_file(path) as stream:
+            return stream.read_buffer()
+
+
+def open_store(location: str | Path) -> Store:
+    """Open the store at a local path or a `pyarrow.fs` URI; only its manifest is read.
+
+    Raises:
+        DataError: there is no store, or its manifest is torn, altered or of another version.
+    """
+    filesystem, path = open_location(location)
+    return Store(str(location), filesystem, path, read_manifest(filesystem, path))
+
+
+def residual(structures: Structures, reference: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Return [S] float32, eV: energies less the summed `reference` ([256] float64, eV by atomic number)."""
+    owner = np.repeat(np.arange(len(structures)), structures.n_atoms)
+    atoms = np.bincount(owner, weights=reference[structures.numbers], minlength=len(structures))
+    return (structures.energy - atoms).astype(np.float32)

@@ -1,0 +1,75 @@
+"""Worker processes that yield results in the order of their tasks, a bounded number of tasks ahead."""
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing import connection, get_context, parent_process
+from types import TracebackType
+from typing import TypeVar
+
+from raysweep.errors import DataError
+
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+AHEAD_PER_WORKER = 3
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Workers:
+    """Fresh single-threaded processes (spawned: a fork of a process with threads may hang); use it as a context."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin)
+
+    def __enter__(self) -> "Workers":
+        """Return itself; processes start with the first task."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Drop what has not started, and wait for what has."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def in_order(self, function: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
+        """Yield `function(task)` of each task in their order; tasks may be endless, they are drawn as needed.
+
+        Raises:
+            DataError: a worker process was killed.
+        """
+        stream = iter(tasks)
+        running: deque[Future[_Result]] = deque()
+        try:
+            while True:
+                ahead = AHEAD_PER_WORKER * self._count - len(running)
+                running.extend(self._pool.submit(function, task) for task in islice(stream, ahead))
+                if not running:
+                    return
+                yield running.popleft().result()
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a worker process was killed from outside, most likely for want of memory. Use fewer workers"
+            ) from error
+
+
+def _begin() -> None:
+    """Prepare a worker: one thread each, an interrupt is the parent's to handle, and no life after the parent's."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"  # read by the numerical libraries, which are imported after this
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
