@@ -1,0 +1,269 @@
+"""Approach 2: at each compute budget a valley of loss against model size, its minimum, a power law through the minima.
+
+A parabola in ln N is biased on an asymmetric valley, noise-free, by +16 % to +30 % in N* for alpha/beta = 3 (2603.22339).
+Here a valley has the shape that an additive law gives it, E_k + A_k N^-alpha + B_k D^-beta with E_k, A_k, B_k of its own
+and the exponents shared by all valleys: as many coefficients per valley as a parabola, and no bias under the law. D is the
+point's own, so that budgets which scatter by tens of per cent do no harm.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
+
+from raysweep.frontier.laws import CostModel
+from raysweep.frontier.samples import Samples
+from raysweep.frontier.solver import Floats, Mask
+
+LEAST_SIZES = 4
+"""Distinct model sizes that a budget needs: a valley has three coefficients."""
+LEAST_BUDGETS = 3
+_CLEAN, _WIDEST = 0.05, 0.4
+"""Spread of ln C within a budget: at most _CLEAN where budgets were planned, at most _WIDEST where they are made."""
+_PRIOR_LOG, _PRIOR_SD = np.log(0.35), 1.5
+"""A weak prior on ln alpha and ln beta, measured in noise: it only decides where narrow valleys leave the shape open."""
+_LOG_BOUNDS = np.log(0.02), np.log(4.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Valleys:
+    """The valleys of one fit, or of k bootstraps (then every array has a leading axis k).
+
+    `coefficients` (budgets, 3) are E, A, B in the centred coordinates; `usable` marks those with a minimum inside.
+    """
+
+    exponents: Floats
+    coefficients: Floats
+    params: Floats
+    data: Floats
+    loss: Floats
+    variance: Floats
+    positive: Mask
+    inside: Mask
+    objective: Floats
+    residuals: Floats
+    gradient_norm: Floats
+
+    @property
+    def usable(self) -> Mask:
+        """Which valleys have a minimum, and have it between the smallest and the largest size that was run."""
+        return self.positive & self.inside
+
+
+def budgets(samples: Samples) -> NDArray[np.int64]:
+    """Return the budget of each point, numbered by rising compute; -1 where a budget has too few sizes."""
+    log_cost = np.log(samples.cost)
+    if samples.count < LEAST_SIZES:
+        return np.full(samples.count, -1)
+    label = _split_at_gaps(log_cost)
+    if any(np.ptp(log_cost[label == k]) > _CLEAN for k in np.unique(label)):
+        label = fcluster(linkage(log_cost[:, None], "complete"), _WIDEST, "distance")
+    final = np.full(samples.count, -1)
+    groups = sorted((np.flatnonzero(label == k) for k in np.unique(label)), key=lambda rows: log_cost[rows].mean())
+    number = 0
+    for rows in groups:
+        if np.unique(np.round(np.log(samples.params[rows]), 6)).size >= LEAST_SIZES:
+            final[rows] = number
+            number += 1
+    return final
+
+
+def _split_at_gaps(log_cost: Floats) -> NDArray[np.int64]:
+    order = np.argsort(log_cost)
+    label = np.zeros(log_cost.size, dtype=np.int64)
+    label[order] = np.concatenate([[0], np.cumsum(np.diff(log_cost[order]) > _CLEAN)])
+    return label
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Design:
+    """Points by budget, centred; `one_hot` (n, budgets)."""
+
+    x: Floats
+    y: Floats
+    loss: Floats
+    one_hot: Floats
+    low: Floats
+    high: Floats
+    log_cost: Floats
+    centre_x: float
+    centre_y: float
+
+
+def _design(samples: Samples, label: NDArray[np.int64]) -> _Design:
+    count = int(label.max()) + 1
+    one_hot = (label[:, None] == np.arange(count)).astype(float)
+    x, y = np.log(samples.params), np.log(samples.data)
+    rows = [np.flatnonzero(label == k) for k in range(count)]
+    return _Design(
+        x=x - x.mean(),
+        y=y - y.mean(),
+        loss=samples.loss,
+        one_hot=one_hot,
+        low=np.array([x[r].min() for r in rows]),
+        high=np.array([x[r].max() for r in rows]),
+        log_cost=np.array([np.log(samples.cost[r]).mean() for r in rows]),
+        centre_x=float(x.mean()),
+        centre_y=float(y.mean()),
+    )
+
+
+def fit_valleys(
+    samples: Samples,
+    label: NDArray[np.int64],
+    cost: CostModel,
+    weights: Floats,
+    *,
+    start: Floats | None = None,
+    noise: float = 0.0,
+    delta: float = np.inf,
+    iterations: int = 60,
+) -> Valleys:
+    """Fit the valleys of every bootstrap: Gauss-Newton on the two exponents, everything else projected out.
+
+    Args:
+        samples: points that belong to a budget (label >= 0 throughout).
+        label: budget of each point, shape (n,).
+        cost: what N and D cost.
+        weights: shape (k, n).
+        start: exponents to start from, shape (2,).
+        noise: standard deviation of relative losses, scales the weak prior (0 switches it off).
+        delta: Huber's delta on relative residuals.
+        iterations: at most so many steps.
+    """
+    design = _design(samples, label)
+    count = weights.shape[0]
+    u = np.broadcast_to(np.log([0.35, 0.35] if start is None else start), (count, 2)).copy()
+    damping = np.full(count, 1e-3)
+    robust = weights
+    state = _project(design, u, robust)
+    value = _objective(state.residual, weights, delta) + _prior(u, noise)
+    for _ in range(iterations):
+        robust = weights * _huber_weights(state.residual, delta)
+        state = _project(design, u, robust)
+        step, gradient = _gauss_newton(state, robust, u, damping, noise)
+        trial = np.clip(u + step, *_LOG_BOUNDS)
+        tried = _project(design, trial, robust)
+        new = _objective(tried.residual, weights, delta) + _prior(trial, noise)
+        better = new <= value
+        u = np.where(better[:, None], trial, u)
+        damping = np.where(better, np.maximum(damping * 0.2, 1e-12), damping * 8.0)
+        moved = np.where(better, np.abs(step).max(axis=1), np.where(damping > 1e8, 0.0, 1.0))
+        state = _merge(state, tried, better)
+        value = np.where(better, new, value)
+        if np.all(moved < 1e-10):
+            break
+    scale = np.maximum((robust[:, :, None] * np.abs(state.tangent * state.residual[:, :, None])).sum(axis=1), 1e-300)
+    return _minima(design, state, u, cost, value, np.max(np.abs(gradient) / np.maximum(scale, 1e-9), axis=1))
+
+
+@dataclass
+class _Projected:
+    coefficients: Floats  # (k, budgets, 3)
+    residual: Floats  # (k, n), relative
+    tangent: Floats  # (k, n, 2), of the residual in ln alpha and ln beta, coefficients projected out
+    normal: Floats  # (k, budgets, 3, 3)
+
+
+def _project(design: _Design, u: Floats, weights: Floats) -> _Projected:
+    alpha, beta = np.exp(u[:, :1]), np.exp(u[:, 1:])
+    inverse = 1.0 / design.loss
+    first = np.exp(-alpha * design.x) * inverse
+    second = np.exp(-beta * design.y) * inverse
+    basis = np.stack([np.broadcast_to(inverse, first.shape), first, second], axis=2)
+    # d(coefficient . basis)/d ln alpha = -A alpha x N^-alpha: the tangent needs A first, so solve in two rounds.
+    weighted = basis * weights[:, :, None]
+    products = (weighted[:, :, :, None] * basis[:, :, None, :]).reshape(*first.shape, 9)
+    normal = np.einsum("knm,nb->kbm", products, design.one_hot, optimize=True).reshape(u.shape[0], -1, 3, 3)
+    ridge = 1e-13 * np.einsum("kbii->kb", normal)[:, :, None, None] * np.eye(3)
+    sides = np.stack([np.ones_like(first), -alpha * design.x * first, -beta * design.y * second], axis=2)
+    moments = np.einsum("kni,knj,nb->kbij", weighted, sides, design.one_hot, optimize=True)
+    solved = np.linalg.solve(normal + ridge + 1e-300 * np.eye(3), moments)
+    at_points = np.einsum("nb,kbij->knij", design.one_hot, solved, optimize=True)
+    away = sides - np.einsum("kni,knij->knj", basis, at_points, optimize=True)
+    scale = at_points[:, :, 1:, 0]
+    return _Projected(solved[:, :, :, 0], away[:, :, 0], -away[:, :, 1:] * scale, normal)
+
+
+def _gauss_newton(
+    state: _Projected, weights: Floats, u: Floats, damping: Floats, noise: float
+) -> tuple[Floats, Floats]:
+    tangent, residual = state.tangent, state.residual
+    square = np.einsum("kni,knj,kn->kij", tangent, tangent, weights, optimize=True)
+    gradient = np.einsum("kni,kn,kn->ki", tangent, residual, weights, optimize=True)
+    prior = (noise / _PRIOR_SD) ** 2
+    square = square + prior * np.eye(2)
+    gradient = gradient + prior * (u - _PRIOR_LOG)
+    diagonal = np.einsum("kii->ki", square)
+    square = square + np.eye(2) * ((damping[:, None] * diagonal)[:, None, :] + 1e-300)
+    step = -np.linalg.solve(square, gradient[:, :, None])[:, :, 0]
+    return np.clip(step, -1.0, 1.0), gradient
+
+
+def _objective(residual: Floats, weights: Floats, delta: float) -> Floats:
+    psi = np.clip(residual, -delta, delta)
+    return np.asarray((weights * psi * (residual - 0.5 * psi)).sum(axis=1))
+
+
+def _prior(u: Floats, noise: float) -> Floats:
+    return np.asarray(0.5 * (noise / _PRIOR_SD) ** 2 * ((u - _PRIOR_LOG) ** 2).sum(axis=1))
+
+
+def _huber_weights(residual: Floats, delta: float) -> Floats:
+    return np.asarray(np.minimum(1.0, delta / np.maximum(np.abs(residual), 1e-300)))
+
+
+def _merge(old: _Projected, new: _Projected, better: Mask) -> _Projected:
+    wide = better[:, None]
+    return replace(
+        old,
+        coefficients=np.where(wide[:, :, None], new.coefficients, old.coefficients),
+        residual=np.where(wide, new.residual, old.residual),
+        tangent=np.where(wide[:, :, None], new.tangent, old.tangent),
+        normal=np.where(wide[:, :, None, None], new.normal, old.normal),
+    )
+
+
+def _minima(
+    design: _Design, state: _Projected, u: Floats, cost: CostModel, objective: Floats, gradient_norm: Floats
+) -> Valleys:
+    """Return where each valley is lowest on its budget's curve of equal cost, with the variance of ln N* per unit noise."""
+    alpha, beta = np.exp(u[:, :1]), np.exp(u[:, 1:])
+    p, q = float(cost.params_power), float(cost.data_power)
+    first, second = state.coefficients[:, :, 1], state.coefficients[:, :, 2]
+    positive = (first > 0) & (second > 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.log(first * alpha / p) - np.log(second * beta / q)
+        share = share + alpha * design.centre_x - beta * design.centre_y
+        log_data_at_one = (design.log_cost - float(cost.log_kappa)) / q
+        log_params = (share + beta * log_data_at_one) / (alpha + beta * p / q)
+        log_data = log_data_at_one - log_params * p / q
+        loss = (
+            state.coefficients[:, :, 0]
+            + first * np.exp(-alpha * (log_params - design.centre_x))
+            + second * np.exp(-beta * (log_data - design.centre_y))
+        )
+        away = np.stack([np.zeros_like(first), 1.0 / first, -1.0 / second], axis=2)
+    away = np.where(np.isfinite(away), away, 0.0)
+    ridge = 1e-12 * np.einsum("kbii->kb", state.normal)[:, :, None, None] * np.eye(3)
+    spread = np.einsum("kbi,kbij,kbj->kb", away, np.linalg.pinv(state.normal + ridge), away, optimize=True)
+    inside = (log_params >= design.low) & (log_params <= design.high)
+    return Valleys(
+        exponents=np.exp(u),
+        coefficients=state.coefficients,
+        params=np.exp(log_params),
+        data=np.exp(log_data),
+        loss=loss,
+        variance=spread / (alpha + beta * p / q) ** 2,
+        positive=positive,
+        inside=inside,
+        objective=objective,
+        residuals=state.residual,
+        gradient_norm=gradient_norm,
+    )
+
+
+def budget_costs(samples: Samples, label: NDArray[np.int64]) -> Floats:
+    """Return the cost of each budget: the geometric mean of its points'."""
+    return np.exp(_design(samples, label).log_cost)

@@ -1,0 +1,185 @@
+"""Approach 3: the additive law fitted to all points, Huber on log residuals, from many starts to a certified optimum."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from raysweep.frontier.costs import fit_cost, fit_cost_draws
+from raysweep.frontier.laws import CostModel, Surface
+from raysweep.frontier.samples import Samples
+from raysweep.frontier.solver import Floats, Mask, Problem, Solutions, predict, solve
+from raysweep.frontier.starts import grid_starts
+
+EFFICIENT = 1.345
+"""Huber's delta over the noise for 95 % efficiency on Gaussian residuals (Huber 1981; Holland and Welsch 1977)."""
+MAD_TO_SIGMA = 0.6744897501960817
+LEAST_DELTA = 1e-6
+"""Log residuals below this are rounding, not noise."""
+MOST_DELTA = 0.1
+STARTS = 64
+AGREES = 1e-6
+"""Share by which a start's objective may exceed the best one and still count as having reached it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """Which law: "additive", "tied" (alpha = beta), "params" or "data" (one term), and its asymptote."""
+
+    law: str = "additive"
+    asymptote: float | None = None
+    """E where it is fixed, None where it is fitted."""
+    over: float = 1.0
+    """Weight of points above the law relative to those below (1: symmetric)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A problem with the numbers that lead back to the user's units."""
+
+    problem: Problem
+    fixed: Floats
+    centre_x: float
+    centre_y: float
+    scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurfaceFit:
+    """What the parametric approach found."""
+
+    surface: Surface
+    prepared: Prepared
+    theta: Floats
+    delta: float
+    objective: float
+    gradient_norm: float
+    starts: int
+    agreeing: int
+    converged: bool
+    at_bound: Mask
+    residuals: Floats
+    """ln of measured over predicted loss, shape (n,)."""
+    noise: float
+    """Robust standard deviation of the residuals, corrected for the degrees of freedom."""
+
+
+def prepare(samples: Samples, form: Form) -> Prepared:
+    """Return the solver's view of the points."""
+    x, y = np.log(samples.params), np.log(samples.data)
+    if form.law == "data":
+        x = y
+    scale = float(samples.loss.min())
+    free = np.eye(5)
+    if form.law == "tied":
+        free = np.stack([free[0], free[1], free[2] + free[4], free[3]], axis=1)
+    elif form.law in ("params", "data"):
+        free = free[:, :3]
+    fixed = np.zeros(5)
+    if form.asymptote is not None:
+        fixed[0] = form.asymptote / scale
+        free = free[:, 1:]
+    problem = Problem(
+        x=x - x.mean(),
+        y=y - y.mean(),
+        z=np.log(samples.loss / scale),
+        free=free,
+        terms=1 if form.law in ("params", "data") else 2,
+        over=form.over,
+    )
+    return Prepared(problem=problem, fixed=fixed, centre_x=float(x.mean()), centre_y=float(y.mean()), scale=scale)
+
+
+def robust_scale(residuals: Floats, parameters: int) -> float:
+    """Return the noise's standard deviation from the median absolute residual, corrected for fitted parameters."""
+    spare = residuals.size - parameters
+    if spare <= 0:
+        return 0.0
+    mad = float(np.median(np.abs(residuals)))
+    return mad / MAD_TO_SIGMA * float(np.sqrt(residuals.size / spare))
+
+
+def fit_surface(samples: Samples, form: Form, delta: float | None, seed: int, starts: int = STARTS) -> SurfaceFit:
+    """Fit the law from many starts; `delta` None follows the noise."""
+    prepared = prepare(samples, form)
+    problem, weights = prepared.problem, samples.weight[None, :] / samples.weight.mean()
+    start = grid_starts(problem, weights[0], starts, seed, prepared.fixed)
+    found = solve(problem, weights, start, MOST_DELTA)
+    if delta is None:
+        delta = adapt_delta(problem, weights, found)
+    found = descend(problem, weights, found.theta, delta, MOST_DELTA)
+    best = int(np.argmin(found.objective))
+    floor = found.objective[best]
+    agreeing = int(np.sum(found.objective <= floor * (1 + AGREES) + 1e-18 * samples.count))
+    theta = found.theta[best]
+    residuals = problem.z - predict(problem, theta[None, :])[0]
+    return SurfaceFit(
+        surface=to_surface(prepared, theta, fit_cost(samples), form),
+        prepared=prepared,
+        theta=theta,
+        delta=delta,
+        objective=float(floor),
+        gradient_norm=float(found.gradient_norm[best]),
+        starts=starts,
+        agreeing=agreeing,
+        converged=bool(found.converged[best]),
+        at_bound=found.at_bound[best],
+        residuals=residuals,
+        noise=robust_scale(residuals, problem.free.shape[1]),
+    )
+
+
+def adapt_delta(problem: Problem, weights: Floats, found: Solutions) -> float:
+    """Return 1.345 times the noise that the fit with this very delta leaves (a fixed point, reached from above)."""
+    theta = found.theta[[int(np.argmin(found.objective))]]
+    delta = MOST_DELTA
+    for _ in range(30):
+        residuals = problem.z - predict(problem, theta)[0]
+        scale = robust_scale(residuals, problem.free.shape[1])
+        proposed = float(np.clip(EFFICIENT * scale, LEAST_DELTA, MOST_DELTA))
+        if abs(proposed / delta - 1) < 1e-4:
+            break
+        delta = proposed
+        theta = solve(problem, weights, theta, delta).theta
+    return delta
+
+
+def descend(problem: Problem, weights: Floats, theta: Floats, delta: float, largest: float) -> Solutions:
+    """Solve with a delta that shrinks to the wanted one: near least squares first, where the landscape is smooth."""
+    stages = max(int(np.ceil(np.log(max(largest / delta, 1.0)) / np.log(4.0))), 1)
+    found = None
+    for step in range(1, stages + 1):
+        found = solve(problem, weights, theta, largest * (delta / largest) ** (step / stages))
+        theta = found.theta
+    assert found is not None
+    return found
+
+
+def to_surface(prepared: Prepared, theta: Floats, cost: CostModel, form: Form) -> Surface:
+    """Return the law in the user's units; theta of shape (5,) or (k, 5)."""
+    log_scale = np.log(prepared.scale)
+    theta = np.asarray(theta)
+    second = theta[..., 3] + theta[..., 4] * prepared.centre_y + log_scale
+    surface = Surface(
+        E=theta[..., 0] * prepared.scale,
+        log_A=theta[..., 1] + theta[..., 2] * prepared.centre_x + log_scale,
+        alpha=theta[..., 2],
+        log_B=second,
+        beta=theta[..., 4],
+        cost=cost,
+    )
+    nothing = np.full_like(theta[..., 0], -np.inf), np.full_like(theta[..., 0], np.nan)
+    if form.law == "params":
+        return replace(surface, log_B=nothing[0], beta=nothing[1])
+    if form.law == "data":
+        return replace(surface, log_A=nothing[0], alpha=nothing[1], log_B=surface.log_A, beta=surface.alpha)
+    return surface
+
+
+def draw_surfaces(samples: Samples, fit: SurfaceFit, form: Form, weights: Floats) -> tuple[Surface, Mask]:
+    """Return the law refitted to every bootstrap (weights of shape (k, n)), and which refits converged."""
+    start = np.repeat(fit.theta[None, :], weights.shape[0], axis=0)
+    largest = min(max(3.0 * fit.delta, 4.0 * fit.noise), MOST_DELTA)
+    found = descend(fit.prepared.problem, weights * samples.weight, start, fit.delta, max(largest, fit.delta))
+    exact = np.ptp(np.log(samples.cost / (samples.params * samples.data))) < 5e-3
+    cost = fit.surface.cost if exact else fit_cost_draws(samples, weights * samples.weight)
+    return to_surface(fit.prepared, found.theta, cost, form), found.converged

@@ -1,0 +1,106 @@
+"""What a fit says about itself: typed, with a sentence for a person. Nothing that can go wrong goes wrong silently."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class Severity(IntEnum):
+    """How much a finding takes away from the answer."""
+
+    NOTE = 1  # the answer stands
+    CAUTION = 2  # the answer stands with the reservation that the sentence names
+    FATAL = 3  # there is no answer, or none that should be used
+
+
+class Kind(StrEnum):
+    """What was found."""
+
+    OK = "ok"
+    NOT_CONVERGED = "not_converged"
+    STARTS_DISAGREE = "starts_disagree"
+    BOUND_ACTIVE = "bound_active"
+    ASYMPTOTE_NOT_IDENTIFIED = "asymptote_not_identified"
+    NEGATIVE_CURVATURE = "negative_curvature"
+    MINIMUM_OUTSIDE_WINDOW = "minimum_outside_window"
+    TOO_FEW_BUDGETS = "too_few_budgets"
+    NOT_FINITE = "not_finite"
+    ON_PLATEAU = "on_plateau"
+    DUPLICATES = "duplicates"
+    MIXED_FLOP_CONVENTIONS = "mixed_flop_conventions"
+    TOTALS_OVER_INT64 = "totals_over_int64"
+    INTEGER_OVERFLOW = "integer_overflow"
+    ONE_SIZE_ONLY = "one_size_only"
+    ONE_DATA_ONLY = "one_data_only"
+    DEPENDENT_DESIGN = "dependent_design"
+    TOO_FEW_POINTS = "too_few_points"
+    LOSSES_EQUAL = "losses_equal"
+    NOT_POSITIVE = "not_positive"
+    NOT_DECREASING = "not_decreasing"
+    INFLUENTIAL_POINT = "influential_point"
+    COST_NOT_A_POWER_LAW = "cost_not_a_power_law"
+    EXCLUDED_BY_USER = "excluded_by_user"
+    TOO_FEW_BOOTSTRAPS = "too_few_bootstraps"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing found, with a sentence that says what it means and what to do."""
+
+    kind: Kind
+    severity: Severity
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """The gravest finding of a fit, and all others.
+
+    `kind` is `Kind.OK` where nothing but notes was found; `usable` says whether the fit answers questions at all.
+    """
+
+    kind: Kind
+    severity: Severity
+    sentence: str
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no reservation."""
+        return self.severity is Severity.NOTE
+
+    @property
+    def usable(self) -> bool:
+        """Whether the fit has numbers to give."""
+        return self.severity is not Severity.FATAL
+
+    def found(self, kind: Kind) -> bool:
+        """Return whether something of this kind was found, gravest or not."""
+        return any(finding.kind is kind for finding in self.findings)
+
+    def __str__(self) -> str:
+        return f"{self.kind.value}: {self.sentence}"
+
+
+def note(kind: Kind, sentence: str) -> Finding:
+    """Return a finding that leaves the answer as it is."""
+    return Finding(kind=kind, severity=Severity.NOTE, sentence=sentence)
+
+
+def caution(kind: Kind, sentence: str) -> Finding:
+    """Return a finding that puts a reservation on the answer."""
+    return Finding(kind=kind, severity=Severity.CAUTION, sentence=sentence)
+
+
+def fatal(kind: Kind, sentence: str) -> Finding:
+    """Return a finding that leaves no answer."""
+    return Finding(kind=kind, severity=Severity.FATAL, sentence=sentence)
+
+
+def status_of(findings: Iterable[Finding]) -> Status:
+    """Return the status that a fit with these findings has: the first of the gravest gives kind and sentence."""
+    kept = tuple(dict.fromkeys(findings))
+    worst = max(kept, key=lambda finding: finding.severity, default=None)
+    if worst is None or worst.severity is Severity.NOTE:
+        return Status(kind=Kind.OK, severity=Severity.NOTE, sentence="the fit is at a certified optimum", findings=kept)
+    return Status(kind=worst.kind, severity=worst.severity, sentence=worst.sentence, findings=kept)
