@@ -46,8 +46,8 @@ def quiet(log: Path | None) -> None:
     """Keep MLflow's and its parts' messages off the terminal: into the log file, or away where there is none."""
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
-    # MLflow 3.17 uses calls that SQLAlchemy 2.1 and pydantic deprecate: nothing that our users can act on.
-    warnings.filterwarnings("ignore", module=r"(mlflow|sqlalchemy|alembic|pydantic|starlette|fastapi)\b")
+    # MLflow 3.17 uses a strategy that SQLAlchemy 2.1 deprecates: nothing that our users can act on.
+    warnings.filterwarnings("ignore", message="The ``noload`` loader strategy", category=DeprecationWarning)
     if log is None and "mlflow" in sys.modules:
         return  # in somebody's notebook, who may want to hear from it
     handler: logging.Handler = logging.NullHandler()

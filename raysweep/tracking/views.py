@@ -91,8 +91,8 @@ def metrics_of(point: Point) -> dict[str, float]:
 
 def clean_key(key: str) -> str:
     """Return a parameter's or tag's name with what MLflow refuses replaced by `_` (paths, control characters)."""
-    cleaned = _ODD.sub("_", key)[:_KEY_LENGTH]
-    return cleaned if cleaned.strip(". ") else f"_{cleaned}"
+    cleaned = _ODD.sub("_", key)[: _KEY_LENGTH - 1]
+    return f"_{cleaned}" if not cleaned or cleaned[0] in ". " else cleaned  # "..x" reads as a way out of a folder
 
 
 def clean_value(value: str) -> str:
