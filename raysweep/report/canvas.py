@@ -1,8 +1,11 @@
 """What all figures share: size, type, axes, and how one becomes a PNG."""
 
+import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+
+from raysweep.report.values import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,24 +30,28 @@ _STYLE = {
 }
 
 
+@contextlib.contextmanager
+def house_style() -> Iterator[None]:
+    """Draw in raysweep's style within the block; what the caller has set for matplotlib comes back after it."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({**mpl.rcParamsDefault, **_STYLE}):
+        yield
+
+
 def new_figure(width: float, height: float) -> "Figure":
     """Return an empty figure, `width` by `height` inches, that belongs to no window system."""
-    import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-        FigureCanvasAgg(figure)
-        return figure
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def panels(figure: "Figure", rows: int, columns: int, *, share: bool) -> "list[Axes]":
     """Return the panels of a figure, row by row."""
-    import matplotlib as mpl
-
-    with mpl.rc_context(_STYLE):
-        grid = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
     return [axes for row in grid for axes in row]
 
 
@@ -56,25 +63,19 @@ def log_axis(axes: "Axes", which: str, values: Sequence[float]) -> None:
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     sound = [value for value in values if value > 0]
     span = max(sound) / min(sound) if sound else 1.0
+    if span < 2:
+        axis.set_major_locator(ticker.MaxNLocator(5))
+    elif span < 30:
+        axis.set_major_locator(
+            ticker.LogLocator(subs=(1.0, 2.0, 3.0, 5.0) if span >= 8 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))
+        )
     if span < 30:
-        axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0) if span >= 4 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
-        axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: short(value)))
+        axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: number(value)))
         axis.set_minor_formatter(ticker.NullFormatter())
-
-
-def short(value: float) -> str:
-    """Return a tick's label: 200, 5 k, 3 M, 2e15."""
-    for limit, suffix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if limit <= value < 1e12:
-            return f"{value / limit:.3g}{suffix}"
-    return f"{value:.3g}"
 
 
 def png(figure: "Figure") -> bytes:
     """Return a figure as the bytes of a PNG file; the same figure gives the same bytes."""
-    import matplotlib as mpl
-
     buffer = io.BytesIO()
-    with mpl.rc_context(_STYLE):
-        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()

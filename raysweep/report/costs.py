@@ -42,7 +42,11 @@ def _costs(family: str, rows: dict[str, list[object]], mine: Sequence[int]) -> F
         return (float(np.median(pair[0])), float(np.median(pair[1]))) if all(len(v) for v in pair) else None
 
     with np.errstate(divide="ignore", invalid="ignore"):
-        per_atom, per_param_atom, time = at_ends(flops / data), at_ends(flops / (params * data)), at_ends(seconds / data)
+        per_atom, per_param_atom, time = (
+            at_ends(flops / data),
+            at_ends(flops / (params * data)),
+            at_ends(seconds / data),
+        )
     assert per_atom is not None
     assert per_param_atom is not None
     devices = dict.fromkeys(str(rows["device"][i]) for i in mine if rows["device"][i]) if "device" in rows else {}

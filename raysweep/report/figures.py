@@ -1,15 +1,15 @@
 """The figures of the report, each as the bytes of a PNG file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from raysweep.report.canvas import log_axis, new_figure, panels, png
+from raysweep.report.canvas import house_style, log_axis, new_figure, panels, png
 from raysweep.report.ladders import by_data, by_size
 from raysweep.report.palette import Style, styles
 from raysweep.report.rate_curves import rate_figure
 from raysweep.report.sources import Material
 from raysweep.report.standings import Curve
-from raysweep.report.values import Answers, Excluded, FamilyFit, Optimum
+from raysweep.report.values import Answers, Excluded, Optimum
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,13 @@ def draw(material: Material, answers: Answers, by_family: Mapping[str, Sequence[
         answers: what was fitted.
         by_family: the sound trajectories of each family (see `standings.curves`).
     """
-    style = styles([fit.family for fit in answers.families])
+    with house_style():
+        return _draw(material, answers, by_family, styles([fit.family for fit in answers.families]))
+
+
+def _draw(
+    material: Material, answers: Answers, by_family: Mapping[str, Sequence[Curve]], style: Mapping[str, Style]
+) -> dict[str, bytes]:
     found = {"loss_against_compute.png": loss_against_compute(answers, by_family, style)}
     if any(by_family.values()):
         found["loss_against_size.png"] = by_size(by_family, style)
@@ -42,7 +48,7 @@ def loss_against_compute(
     answers: Answers, by_family: Mapping[str, Sequence[Curve]], style: Mapping[str, Style]
 ) -> bytes:
     """Return loss against compute: every point, its trajectory, and the fitted frontiers with their bands."""
-    figure = new_figure(8.6, 5.4)
+    figure = new_figure(9.6, 5.2)
     axes = panels(figure, 1, 1, share=False)[0]
     losses: list[float] = []
     for fit in answers.families:
@@ -51,75 +57,80 @@ def loss_against_compute(
             axes.plot(curve.flops, curve.loss, color=look.colour, alpha=0.35, linewidth=0.8, zorder=2)
             axes.plot(curve.flops, curve.loss, look.marker, color=look.colour, markersize=3.2, alpha=0.75, zorder=3)
             losses += list(curve.loss)
-        _frontier(axes, fit, look, answers)
+        _line(axes, fit.path, "loss", look.colour, lambda o: o.extrapolated)
     drawn = _excluded(axes, answers.excluded, style, losses)
     if answers.headline.common_flops is not None and len(answers.families) > 1:
         axes.axvline(answers.headline.common_flops, color="#555555", linewidth=0.9, linestyle=":", zorder=1)
         axes.annotate(
-            "largest common compute", (answers.headline.common_flops, 1.0), xycoords=("data", "axes fraction"),
-            xytext=(-4, -2), textcoords="offset points", rotation=90, ha="right", va="top", fontsize=8, color="#555555",
-        )  # fmt: skip
+            "largest common compute",
+            (answers.headline.common_flops, 0.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(-4, 4),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="bottom",
+            fontsize=8,
+            color="#555555",
+        )
     flops = [c for curves in by_family.values() for curve in curves for c in curve.flops]
     log_axis(axes, "x", flops)
     log_axis(axes, "y", losses)
     axes.set_xlabel("training compute C (FLOP)")
     axes.set_ylabel("validation loss")
     _legend(axes, answers, style, excluded=drawn)
+    figure.legend(loc="outside right upper")
     return png(figure)
 
 
 def optimal_model(answers: Answers, style: Mapping[str, Style]) -> bytes:
     """Return the compute-optimal N and D against compute, with 95 % bands."""
-    figure = new_figure(9.2, 4.4)
-    left, right = panels(figure, 1, 2, share=False)
-    for axes, name, label in ((left, "params", "compute-optimal size N* (parameters)"), (right, "data", "compute-optimal data D* (atoms)")):
+    figure = new_figure(9.6, 4.4)
+    axes = panels(figure, 1, 2, share=False)
+    words = (
+        ("params", "N^*", "compute-optimal size N* (parameters)"),
+        ("data", "D^*", "compute-optimal data D* (atoms)"),
+    )
+    for panel, (name, symbol, label) in zip(axes, words, strict=True):
         values: list[float] = []
         for fit in answers.families:
-            _path(axes, fit.path, name, style[fit.family])
+            _line(panel, fit.path, name, style[fit.family].colour, lambda o: o.extrapolated or o.untried)
             values += [getattr(optimum, name).value for optimum in fit.path]
-        log_axis(axes, "x", [optimum.flops for fit in answers.families for optimum in fit.path])
-        log_axis(axes, "y", values)
-        axes.set_xlabel("training compute C (FLOP)")
-        axes.set_ylabel(label)
-        middle = sorted(values)
-        if middle:  # a band that spans everything must not flatten the lines
-            axes.set_ylim(middle[0] / 4, middle[-1] * 4)
-    for fit in answers.families:
-        exponent = fit.params_exponent
-        text = fit.family if exponent is None else f"{fit.family}: $N^* \\propto C^{{{exponent.value:.2f}}}$"
-        if fit.path:
-            left.plot([], [], color=style[fit.family].colour, linewidth=2, label=text)
-    left.legend(loc="upper left")
+            exponent = fit.params_exponent if name == "params" else fit.data_exponent
+            law = "" if exponent is None else f": ${symbol} \\propto C^{{{exponent.value:.2f}}}$"
+            if fit.path:
+                panel.plot([], [], color=style[fit.family].colour, linewidth=2, label=fit.family + law)
+        log_axis(panel, "x", [optimum.flops for fit in answers.families for optimum in fit.path])
+        log_axis(panel, "y", values)
+        panel.set_ylim(min(values) / 2.5, max(values) * 2.5)  # a band that spans everything must not flatten the lines
+        panel.set_xlabel("training compute C (FLOP)")
+        panel.set_ylabel(label)
+        panel.plot([], [], color="#777777", linewidth=2, linestyle="--", label="not tried: the law alone")
+        panel.legend(loc="upper left")
     return png(figure)
 
 
-def _frontier(axes: "Axes", fit: FamilyFit, look: Style, answers: Answers) -> None:
-    """Draw the fitted frontier: solid where there are points, dashed beyond."""
-    inside = [o for o in fit.path if not o.extrapolated]
-    for part, line in ((inside, "-"), (_beyond(fit.path), "--")):
-        if len(part) > 1:
-            flops = [o.flops for o in part]
-            axes.plot(flops, [o.loss.value for o in part], line, color=look.colour, linewidth=2.0, zorder=4)
-            if all(o.loss.bounded for o in part):
-                low, high = [o.loss.low for o in part], [o.loss.high for o in part]
-                axes.fill_between(flops, low, high, color=look.colour, alpha=0.16, linewidth=0, zorder=1)
+def _line(axes: "Axes", path: Sequence[Optimum], name: str, colour: str, beyond: Callable[[Optimum], bool]) -> None:
+    """Draw a value along the frontier with its band: solid within the points, dashed beyond."""
+    for part, dashed in _runs(path, beyond):
+        flops, values = [o.flops for o in part], [getattr(o, name) for o in part]
+        axes.plot(flops, [v.value for v in values], "--" if dashed else "-", color=colour, linewidth=2.0, zorder=4)
+    if path and all(getattr(o, name).bounded for o in path):
+        flops, values = [o.flops for o in path], [getattr(o, name) for o in path]
+        low, high = [v.low for v in values], [v.high for v in values]
+        axes.fill_between(flops, low, high, color=colour, alpha=0.15, linewidth=0, zorder=1)
 
 
-def _path(axes: "Axes", path: Sequence[Optimum], name: str, look: Style) -> None:
-    for part, line in (([o for o in path if not o.extrapolated], "-"), (_beyond(path), "--")):
-        if len(part) > 1:
-            flops, values = [o.flops for o in part], [getattr(o, name) for o in part]
-            axes.plot(flops, [v.value for v in values], line, color=look.colour, linewidth=2.0, zorder=3)
-            if all(v.bounded for v in values):
-                low, high = [v.low for v in values], [v.high for v in values]
-                axes.fill_between(flops, low, high, color=look.colour, alpha=0.16, linewidth=0, zorder=1)
-
-
-def _beyond(path: Sequence[Optimum]) -> list[Optimum]:
-    """Return the part beyond the points, joined to the last one within."""
-    outside = [i for i, optimum in enumerate(path) if optimum.extrapolated and (i == 0 or i > 0)]
-    upper = [i for i in outside if any(not o.extrapolated for o in path[:i])]
-    return list(path[upper[0] - 1 :]) if upper else []
+def _runs(path: Sequence[Optimum], beyond: Callable[[Optimum], bool]) -> list[tuple[list[Optimum], bool]]:
+    """Return the path in pieces that lie within or beyond, each joined to the one before it."""
+    pieces: list[tuple[list[Optimum], bool]] = []
+    for optimum in path:
+        if pieces and pieces[-1][1] == beyond(optimum):
+            pieces[-1][0].append(optimum)
+        else:
+            pieces.append(([pieces[-1][0][-1]] if pieces else [], beyond(optimum)))
+            pieces[-1][0].append(optimum)
+    return pieces
 
 
 def _excluded(axes: "Axes", excluded: Sequence[Excluded], style: Mapping[str, Style], losses: Sequence[float]) -> bool:
@@ -139,7 +150,7 @@ def _legend(axes: "Axes", answers: Answers, style: Mapping[str, Style], *, exclu
         gamma = fit.loss_exponent
         text = fit.family if gamma is None else f"{fit.family}: γ = {gamma.value:.3g}"
         if gamma is not None and gamma.bounded:
-            text += f" [{gamma.low:.2g}, {gamma.high:.2g}]"
+            text += f" [{gamma.low:.3g}, {gamma.high:.3g}]"
         if not fit.path:
             text += " (points alone: no fit)"
         axes.plot([], [], color=look.colour, marker=look.marker, markersize=4, linewidth=2, label=text)
@@ -147,4 +158,3 @@ def _legend(axes: "Axes", answers: Answers, style: Mapping[str, Style], *, exclu
         axes.plot([], [], color="#777777", linewidth=2, linestyle="--", label="beyond the points")
     if excluded:
         axes.plot([], [], "x", color="#777777", markersize=5, label="kept out of the fit")
-    axes.legend(loc="lower left")

@@ -1,5 +1,6 @@
 """The answer in plain words: which family is best, which scales best, and where nobody can tell."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from raysweep.report.standings import Curve, largest_common, standings
@@ -40,7 +41,7 @@ def common_flops(by_family: Sequence[Sequence[Curve]]) -> float | None:
 def _alone(row: Standing, flops: float | None, fitted: Estimate | None) -> list[str]:
     if flops is None or row.loss_at_flops is None:
         return ["There is no point that a statement could rest on."]
-    text = f"With {number(flops)}FLOP, {row.family} reaches a loss of {row.loss_at_flops:.3g}".replace("FLOP", " FLOP")
+    text = f"With {number(flops)} FLOP, {row.family} reaches a loss of {row.loss_at_flops:.3g}"
     text += f" with {number(row.params_at_flops)} parameters."
     if fitted is not None and fitted.bounded:
         text += f" Its fitted frontier says {_interval(fitted)}."
@@ -73,7 +74,7 @@ def _ordering(rows: Sequence[tuple[str, float | None, Estimate | None]]) -> str:
     """Return the families from the highest loss to the lowest, with ≈ between those whose intervals overlap."""
     reverse = list(reversed(rows))
     text = f"{reverse[0][0]} ({reverse[0][1]:.3g})"
-    for (_, _, before), (family, loss, fitted) in zip(reverse, reverse[1:], strict=False):
+    for (_, _, before), (family, loss, fitted) in itertools.pairwise(reverse):
         text += f" {'≈' if _overlap(before, fitted) else '>'} {family} ({loss:.3g})"
     return text
 

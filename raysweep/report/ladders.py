@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from raysweep.report.canvas import log_axis, new_figure, panels, png, short
+from raysweep.report.canvas import log_axis, new_figure, panels, png
 from raysweep.report.palette import Style, shade
 from raysweep.report.standings import Curve
+from raysweep.report.values import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,23 +72,31 @@ def _figure(lines: Mapping[str, Sequence[Line]], style: Mapping[str, Style], lab
     xs = [x for found in lines.values() for line in found for x in line[1]]
     ys = [y for found in lines.values() for line in found for y in line[2]]
     for panel, family in zip(axes, families, strict=False):
-        _panel(panel, family, lines[family], style[family], legend)
+        _panel(panel, family, lines[family], style[family], legend, ys)
     log_axis(axes[0], "x", xs)
     log_axis(axes[0], "y", ys)
+    if xs:  # room for the labels
+        axes[0].set_xlim(min(xs) / 1.25, max(xs) * max((max(xs) / min(xs)) ** 0.45, 1.25))
     for panel in axes[len(families) :]:
         panel.set_visible(False)
     _labels(figure, axes, columns, label)
     return png(figure)
 
 
-def _panel(axes: "Axes", family: str, lines: Sequence[Line], look: Style, legend: str) -> None:
-    for i, (fixed, xs, ys) in enumerate(lines):
+def _panel(axes: "Axes", family: str, lines: Sequence[Line], look: Style, legend: str, losses: Sequence[float]) -> None:
+    placed: list[float] = []
+    for i, (fixed, xs, ys) in reversed(list(enumerate(lines))):
         colour = shade(look.colour, 0.35 + 0.65 * (i + 1) / len(lines))
-        axes.plot(xs, ys, marker=look.marker, markersize=3.5, linewidth=1.4, color=colour, label=legend.format(short(fixed)))
+        axes.plot(xs, ys, marker=look.marker, markersize=3.5, linewidth=1.4, color=colour)
+        height = math.log(ys[-1]) / max(math.log(max(losses) / min(losses)), 1e-9)
+        if all(abs(height - other) > 0.042 for other in placed):  # a label that would lie on another one is left out
+            placed.append(height)
+            axes.annotate(
+                legend.format(number(fixed)), (xs[-1], ys[-1]), xytext=(5, 0), textcoords="offset points", va="center",
+                fontsize=7, color="#333333",
+            )  # fmt: skip
     axes.set_title(family, color=look.colour, fontweight="bold")
-    if lines:
-        axes.legend(loc="best", fontsize=7, handlelength=1.4, labelspacing=0.25)
-    else:
+    if not lines:
         axes.text(0.5, 0.5, "no two points to join", transform=axes.transAxes, ha="center", color="#777777")
 
 

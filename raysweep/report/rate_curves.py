@@ -45,7 +45,9 @@ def _panel(axes: "Axes", search: RateSearch, look: Style) -> None:
         )
         colour = shade(look.colour, 0.35 + 0.65 * (rung + 1) / rungs)
         label = "at the end" if rung == rungs - 1 else f"rung {rung + 1}"
-        axes.plot(*zip(*reached, strict=True), marker=look.marker, markersize=4, linewidth=1.3, color=colour, label=label)
+        axes.plot(
+            *zip(*reached, strict=True), marker=look.marker, markersize=4, linewidth=1.3, color=colour, label=label
+        )
     diverged = [trial.rate for trial in search.trials if trial.state == "diverged"]
     if diverged:
         height = [0.97] * len(diverged)

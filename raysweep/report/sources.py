@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raysweep.files import digest, open_location, read_whole
-from raysweep.frontier import read_store
+from raysweep.frontier.points import read_store
 
 LEARNING_RATE_STAGE = "learning_rate"
 

@@ -28,6 +28,8 @@ class Optimum:
     loss: Estimate
     extrapolated: bool
     """Whether the compute lies outside that of the points."""
+    untried: bool = False
+    """Whether N or D lies outside the sizes and data of the points, so that the law alone speaks for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,13 +130,13 @@ class Answers:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return a number for a person: 3.21, 48.1 k, 1.20 M; a dash where there is none."""
+    """Return a number for a person: 3.21, 48.1 k, 1.20 M, 5.76e11; a dash where there is none."""
     if value is None or not math.isfinite(value):
         return "–"
-    for limit, suffix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if limit <= abs(value) < limit * 1e3 and abs(value) < 1e12:
+    for limit, suffix in ((1e6, " M"), (1e3, " k")):
+        if limit <= abs(value) < limit * 1e3:
             return f"{value / limit:.{digits}g}{suffix}"
-    return f"{value:.{digits}g}"
+    return f"{value:.{digits}g}".replace("e+", "e").replace("e-0", "e-")
 
 
 def estimate(value: Estimate | None, digits: int = 3) -> str:

@@ -1,0 +1,102 @@
+"""One self-contained report.html: text, tables and figures in a single file, nothing fetched from anywhere."""
+
+import base64
+from collections.abc import Mapping
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from raysweep.report import study
+from raysweep.report.palette import styles
+from raysweep.report.sources import Material
+from raysweep.report.values import Answers, estimate, number
+
+FIGURES = {
+    "loss_against_compute.png": (
+        "Loss against compute",
+        "Every point of the grid, joined along its trajectory. Thick: the fitted frontier with its 95 % band, dashed "
+        "beyond the compute of the points. γ is the exponent of the reducible loss, L − E.",
+    ),
+    "optimal_model.png": (
+        "The compute-optimal model",
+        "Size and data that reach the lowest loss at each compute, by the fitted law, with 95 % bands; dashed where "
+        "the law alone speaks: beyond the compute, the sizes or the data that were tried.",
+    ),
+    "loss_against_size.png": (
+        "Loss against size",
+        "Each line is one data budget, darker for more data. Where a line turns up, larger models need more data.",
+    ),
+    "loss_against_data.png": (
+        "Loss against data",
+        "Each line is one size, darker for larger models.",
+    ),
+    "learning_rates.png": (
+        "Learning rates",
+        "Loss against learning rate at the rungs of successive halving, darker for later ones. The dotted line is the "
+        "rate that was chosen. Trials without a point at a later rung were stopped early.",
+    ),
+}
+
+
+def render(material: Material, answers: Answers, figures: Mapping[str, bytes], made_with: Mapping[str, str]) -> str:
+    """Return the page.
+
+    Args:
+        material: what the report is made of.
+        answers: what was fitted.
+        figures: PNG files by name, as `figures.draw` returns them.
+        made_with: versions by package.
+    """
+    environment = Environment(
+        loader=PackageLoader("raysweep.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters["number"] = number
+    environment.filters["estimate"] = estimate
+    pictures = [
+        {"title": title, "caption": caption, "data": base64.b64encode(figures[name]).decode()}
+        for name, (title, caption) in FIGURES.items()
+        if name in figures
+    ]
+    facts = material.facts or {}
+    space = facts.get("space")
+    return environment.get_template("report.html.j2").render(
+        title=material.title,
+        answers=answers,
+        headline=answers.headline,
+        style=styles([fit.family for fit in answers.families]),
+        architectures=_architectures(material),
+        nearest=study.nearest,
+        study_rows=study.rows(),
+        study_source=study.SOURCE,
+        searches=material.searches,
+        pictures=pictures,
+        fingerprint=facts.get("fingerprint"),
+        seeds=_seeds(material),
+        versions=_versions(facts.get("versions"), made_with),
+        space_text=yaml.safe_dump(space, sort_keys=False, allow_unicode=True) if space else None,
+        several_optima=any(fit.optima for fit in answers.families),
+    )
+
+
+def _architectures(material: Material) -> dict[str, str]:
+    """Return the architecture behind each family; the family itself where nothing says it."""
+    found = {family: family for family in material.families()}
+    if material.full is not None and {"family", "architecture"} <= set(material.full.column_names):
+        rows = material.full.select(["family", "architecture"]).to_pylist()
+        found.update({str(row["family"]): str(row["architecture"]) for row in rows})
+    return found
+
+
+def _seeds(material: Material) -> str:
+    if "seed" not in material.points.column_names:
+        return "–"
+    return ", ".join(str(seed) for seed in sorted({s for s in material.points["seed"].to_pylist() if s is not None}))
+
+
+def _versions(of_sweep: object, of_report: Mapping[str, str]) -> dict[str, str]:
+    swept = {f"{k} (sweep)": str(v) for k, v in of_sweep.items()} if isinstance(of_sweep, dict) else {}
+    return {**swept, **{f"{name} (report)": version for name, version in of_report.items()}}
