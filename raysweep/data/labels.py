@@ -27,6 +27,7 @@ MASSES = {1: 1.008, 6: 12.011, 7: 14.007, 8: 15.999, 9: 18.998}
 NOT_GROWN = "molecule: growth ended unsound"
 DUPLICATE = "molecule: duplicate"
 NOT_EMBEDDED = "molecule: no conformer embedded"
+NO_PARAMETERS = "molecule: no MMFF94 parameters"
 NOT_CONVERGED = "structure: SCF not converged"
 FORCE_ABOVE_LIMIT = "structure: force above limit"
 
@@ -123,16 +124,8 @@ def label_molecule(
     rejected = Counter(left_out or {})
     rng = _generator(seed, molecule, 1)
     found = conformers(smiles, displacing.conformers_per_molecule, int(rng.integers(2**31)))
-    if found is None:
-        nothing = np.zeros((0, 0, 3), dtype=np.float32)
-        return Labelled(
-            group=smiles,
-            numbers=np.zeros(0, dtype=np.uint8),
-            positions=nothing,
-            forces=nothing,
-            energy=np.zeros(0),
-            rejected={**rejected, NOT_EMBEDDED: 1},
-        )
+    if isinstance(found, str):
+        return _nothing(smiles, rejected + Counter({found: 1}))
     numbers, bases = found
     moved = np.stack(
         [
@@ -153,6 +146,18 @@ def label_molecule(
         forces=forces[kept],
         energy=energy[kept],
         rejected=dict(+rejected),
+    )
+
+
+def _nothing(smiles: str, rejected: Mapping[str, int]) -> Labelled:
+    vectors = np.zeros((0, 0, 3), dtype=np.float32)
+    return Labelled(
+        group=smiles,
+        numbers=np.zeros(0, dtype=np.uint8),
+        positions=vectors,
+        forces=vectors,
+        energy=np.zeros(0),
+        rejected=dict(rejected),
     )
 
 

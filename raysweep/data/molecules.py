@@ -11,8 +11,10 @@ from collections import deque
 
 import numpy as np
 import numpy.typing as npt
-from rdkit import Chem, RDLogger
+from rdkit import Chem, rdBase
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+
+from raysweep.data.labels import NO_PARAMETERS, NOT_EMBEDDED
 
 HEAVY_ATOMS = (3, 4, 5, 6, 7, 8, 9)
 HEAVY_WEIGHTS = (0.12, 0.33, 0.38, 0.11, 0.03, 0.015, 0.015)
@@ -30,7 +32,7 @@ TRIPLE_CHANCE = 0.30
 EMBEDDING_ATTEMPTS = 10
 MMFF_ITERATIONS = 200
 
-RDLogger.DisableLog("rdApp.*")  # failures are counted by the caller
+rdBase.DisableLog("rdApp.*")  # failures are counted by the caller
 
 
 def grow(rng: np.random.Generator) -> str | None:
@@ -138,7 +140,7 @@ class _Growth:
         return found
 
 
-def conformers(smiles: str, count: int, seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]] | None:
+def conformers(smiles: str, count: int, seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]] | str:
     """Return up to `count` conformers, relaxed by MMFF94, of a molecule with its hydrogens.
 
     Relaxation may stop before it has converged: the geometries are displaced afterwards anyway.
@@ -149,18 +151,18 @@ def conformers(smiles: str, count: int, seed: int) -> tuple[npt.NDArray[np.uint8
         seed: of the embedding, 0 to 2**31 - 1.
 
     Returns:
-        Atomic numbers [n] uint8 and positions [conformers, n, 3] float64 in Å; None where no embedding was found or
-        MMFF94 has no parameters.
+        Atomic numbers [n] uint8 and positions [conformers, n, 3] float64 in Å; or the reason why there are none.
     """
     molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
     settings = rdDistGeom.ETKDGv3()
-    settings.randomSeed = seed
-    settings.maxIterations = EMBEDDING_ATTEMPTS
-    settings.numThreads = 1
+    # RDKit's own type stubs give these properties the type of their class, hence the marks.
+    settings.randomSeed = seed  # type: ignore[assignment]
+    settings.maxIterations = EMBEDDING_ATTEMPTS  # type: ignore[assignment]
+    settings.numThreads = 1  # type: ignore[assignment]
     if not list(rdDistGeom.EmbedMultipleConfs(molecule, count, settings)):
-        return None
+        return NOT_EMBEDDED
     if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
-        return None
+        return NO_PARAMETERS
     rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(molecule, numThreads=1, maxIters=MMFF_ITERATIONS)
     numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()], dtype=np.uint8)
     return numbers, np.stack([conformer.GetPositions() for conformer in molecule.GetConformers()])

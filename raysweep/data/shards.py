@@ -64,13 +64,13 @@ class OpenShard:
         starts = self.offsets[rows].astype(np.int64)
         counts = self.offsets[rows + 1] - starts
         atoms = ranges(starts, counts)
-        picked = {name: array[atoms if name in PER_ATOM else rows] for name, array in self.arrays.items()}
-        return Structures(
-            **{name: picked.get(name) for name in OPTIONAL},  # type: ignore[arg-type]
-            **{name: picked[name] for name in (*PER_ATOM, ENERGY)},  # type: ignore[arg-type]
-            **{N_ATOMS: counts, RESIDUAL: np.full(len(rows), np.nan, dtype=np.float32)},
-            group=self.group.take(pa.array(rows)).to_numpy(zero_copy_only=False).astype(object),
-        )
+        picked: dict[str, npt.NDArray[np.generic]] = {
+            name: array[atoms if name in PER_ATOM else rows] for name, array in self.arrays.items()
+        }
+        picked[N_ATOMS] = counts
+        picked[RESIDUAL] = np.full(len(rows), np.nan, dtype=np.float32)
+        picked[GROUP] = self.group.take(pa.array(rows)).to_numpy(zero_copy_only=False).astype(object)
+        return Structures.from_arrays(picked)
 
 
 def open_shard(buffer: pa.Buffer) -> OpenShard:

@@ -4,6 +4,7 @@ Rows lie in the order of the subsets: row 0 is the first training structure of t
 validation rows come after the last training row. So a subset is a range, and subsets are nested by construction.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +85,7 @@ class Store:
             back = np.empty_like(by_shard)
             back[by_shard] = np.arange(len(rows))
             picked = picked.take(back)
-        picked.residual[:] = residual(picked, self._reference)
-        return picked
+        return replace(picked, residual=residual(picked, self._reference))
 
     def check(self) -> None:
         """Read every shard and compare it with its digest.
@@ -108,7 +108,7 @@ class Store:
             )
 
     def info(self) -> dict[str, JsonValue]:
-        """Return the manifest as JSON values, with the location and the mean number of atoms, without the shard list."""
+        """Return the manifest as JSON values, with location and mean number of atoms, without the list of shards."""
         manifest = self.manifest
         content: dict[str, JsonValue] = manifest.model_dump(mode="json", exclude={"shards"})
         return {"location": self.location, "mean_atoms": manifest.atoms / manifest.structures, **content}

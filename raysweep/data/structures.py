@@ -1,7 +1,8 @@
 """Many structures as flat arrays: the value that sources make, stores keep, and graphs and batches are built from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -94,9 +95,18 @@ class Structures:
         atoms = ranges(self.offsets[rows], self.n_atoms[rows])
         return self._map(lambda name, value: value[atoms if name in PER_ATOM else rows])
 
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic] | None]) -> "Structures":
+        """Return structures from arrays by field name; types and shapes are checked, optional fields may be absent.
+
+        Raises:
+            DataError: an array's type or shape is not the field's.
+        """
+        return cls(**cast(dict[str, Any], dict(arrays)))
+
     def _map(self, pick: _Pick) -> "Structures":
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Structures(**{k: None if v is None else pick(k, v) for k, v in arrays.items()})
+        return self.from_arrays({k: None if v is None else pick(k, v) for k, v in arrays.items()})
 
 
 def concatenate(parts: Sequence[Structures]) -> Structures:
@@ -114,10 +124,12 @@ def concatenate(parts: Sequence[Structures]) -> Structures:
             arrays[name] = None
         else:
             arrays[name] = np.concatenate(values) if values else np.zeros((0, *tail), dtype=kind)
-    return Structures(**arrays)  # type: ignore[arg-type]
+    return Structures.from_arrays(arrays)
 
 
 def ranges(starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return the concatenation of `arange(start, start + count)` over all pairs, without a loop."""
     ends = np.cumsum(counts)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)
+    flat: npt.NDArray[np.int64] = np.repeat(starts - (ends - counts), counts)
+    flat += np.arange(len(flat))
+    return flat

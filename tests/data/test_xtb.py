@@ -1,0 +1,157 @@
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raysweep.data import xtb
+from raysweep.data.labels import (
+    DUPLICATE,
+    FORCE_ABOVE_LIMIT,
+    NO_PARAMETERS,
+    NOT_CONVERGED,
+    NOT_EMBEDDED,
+    NOT_GROWN,
+    Displacing,
+)
+from raysweep.data.store import Store, open_store
+from raysweep.data.xtb import make_store
+from raysweep.errors import DataError
+
+
+def test_one_worker_makes_the_same_store_as_two(real_store: Store, tmp_path: Path) -> None:
+    n = real_store.manifest.structures
+    alone = make_store(tmp_path / "alone", structures=n, seed=7, workers=1, validation_fraction=0.2)
+    assert alone.manifest.fingerprint == real_store.manifest.fingerprint
+    assert alone.manifest.rejected == real_store.manifest.rejected
+    assert alone.manifest.shards[0].sha256 == real_store.manifest.shards[0].sha256
+
+
+def test_another_seed_makes_other_structures(real_store: Store, tmp_path: Path) -> None:
+    other = make_store(tmp_path / "other", structures=40, seed=8, workers=2)
+    assert other.manifest.fingerprint != real_store.manifest.fingerprint
+    assert set(other.read(other.subset(20)).group) != set(real_store.read(real_store.subset(20)).group)
+
+
+def test_the_store_holds_what_was_asked_for(real_store: Store) -> None:
+    manifest = real_store.manifest
+    everything = real_store.read(np.arange(120))
+    assert manifest.structures == len(everything) == 120
+    assert manifest.train_structures + manifest.validation_structures == 120
+    assert manifest.atoms == len(everything.numbers)
+    assert set(manifest.elements) == set(everything.numbers.tolist()) <= {1, 6, 7, 8, 9}
+    assert 8 < manifest.atoms / manifest.structures < 14
+    assert 1.0 < manifest.rms_force < 2.0
+    assert manifest.units["forces"] == "eV/Å"
+    assert manifest.units["energy"] == "eV"
+    assert np.linalg.norm(everything.forces, axis=1).max() <= Displacing().force_limit
+
+
+def test_every_reason_for_rejection_is_counted(tmp_path: Path) -> None:
+    strict = make_store(tmp_path / "s", structures=40, seed=7, workers=2, displacing=Displacing(force_limit=4.0))
+    rejected = strict.manifest.rejected
+    assert set(rejected) <= {DUPLICATE, FORCE_ABOVE_LIMIT, NOT_CONVERGED, NOT_EMBEDDED, NOT_GROWN, NO_PARAMETERS}
+    # 10 structures of each molecule that gave any were tried; those not kept were counted, the last molecule's cut off
+    groups = strict.manifest.train_groups + strict.manifest.validation_groups
+    kept = strict.read(np.arange(40))
+    assert np.linalg.norm(kept.forces, axis=1).max() <= 4.0
+    assert rejected[FORCE_ABOVE_LIMIT] >= 10 * groups - 40 - 9
+    assert rejected[FORCE_ABOVE_LIMIT] > 0
+
+
+def test_a_limit_that_nothing_meets_ends_with_the_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xtb, "TRIED_AT_LEAST", 50)
+    with pytest.raises(DataError, match=r"of 50 structures 0 were kept .*force above limit.*50.* Raise force_limit"):
+        make_store(tmp_path / "s", structures=40, workers=2, displacing=Displacing(force_limit=1e-3))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_recipe_is_not_made_again_and_another_one_is_refused(real_store: Store) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in Path(real_store.location).iterdir()}
+    started = time.perf_counter()
+    again = make_store(real_store.location, structures=120, seed=7, validation_fraction=0.2)
+    assert time.perf_counter() - started < 0.5
+    assert again.manifest == real_store.manifest
+    assert {path.name: path.stat().st_mtime_ns for path in Path(real_store.location).iterdir()} == before
+    with pytest.raises(DataError, match=r"another recipe made it \(seed is 7, asked for 8\)"):
+        make_store(real_store.location, structures=120, seed=8, validation_fraction=0.2)
+
+
+def test_a_folder_with_other_things_is_refused_at_once_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(DataError, match="not empty"):
+        make_store(tmp_path, structures=10**9)
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+@pytest.mark.parametrize("wrong", [{"structures": 0}, {"structures": 5, "seed": -1}, {"structures": 5, "workers": 0}])
+def test_arguments_out_of_range_are_named(wrong: dict[str, int], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="must be at least"):
+        make_store(tmp_path / "s", **wrong)
+
+
+def test_progress_counts_up_to_what_was_asked_for(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    make_store(tmp_path / "s", structures=25, workers=1, progress=lambda done, wanted: seen.append((done, wanted)))
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1] == (25, 25)
+
+
+def test_an_interrupt_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    def stop(done: int, wanted: int) -> None:
+        assert done < wanted
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_store(tmp_path / "s", structures=60, workers=2, progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_kill_9_leaves_neither_a_store_nor_workers_behind(tmp_path: Path) -> None:
+    location = tmp_path / "s"
+    program = (
+        "import os, sys\n"
+        "from raysweep.data.xtb import make_store\n"
+        "if __name__ == '__main__':\n"
+        "    import multiprocessing\n"
+        "    def say(done, wanted):\n"
+        "        print(*[child.pid for child in multiprocessing.active_children()], flush=True)\n"
+        "    make_store(sys.argv[1], structures=100_000, workers=2, progress=say)\n"
+    )
+    script = tmp_path / "make.py"
+    script.write_text(program)
+    with subprocess.Popen([sys.executable, str(script), str(location)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        children = [int(pid) for pid in process.stdout.readline().split()]
+        process.send_signal(signal.SIGKILL)
+    assert len(children) == 2
+    deadline = time.monotonic() + 20
+    while any(_alive(pid) for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in children if _alive(pid)]
+    assert not location.exists()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")
+    return not (state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] == "Z")
+
+
+def test_the_manifest_says_how_the_store_was_made(real_store: Store) -> None:
+    info = json.loads(json.dumps(real_store.info()))
+    assert info["recipe"]["structures"] == 120
+    assert info["recipe"]["temperatures"] == [100.0, 1000.0]
+    assert info["made_with"]["tblite"].startswith("0.8")
+    assert info["mean_atoms"] == info["atoms"] / 120
+    assert math.isfinite(info["rms_energy"])
+    assert open_store(real_store.location).manifest == real_store.manifest
