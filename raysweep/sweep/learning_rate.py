@@ -112,10 +112,18 @@ class RateSearch:
         self._low, self._high = min(self._low, *beyond), max(self._high, *beyond)
         return beyond
 
+    @property
+    def on_plateau(self) -> bool:
+        """Whether no trial has learnt more than next to nothing: then the losses say little about the rates."""
+        ends = [candidate.points[-1] for candidate in self.candidates if candidate.points]
+        return bool(ends) and all(point.on_plateau for point in ends)
+
     def _edge(self) -> tuple[float, int] | None:
         """Return the end of the range beyond which better rates may lie, and the direction."""
         choice = self.choice()
         if choice is not None:
+            if self.on_plateau and choice.edge == "high":
+                return None  # on the plateau a higher rate is better up to any height
             return None if choice.edge is None else (choice.rate, -1 if choice.edge == "low" else 1)
         diverged = [c.spec.learning_rate for c in self.candidates if c.state == TrialState.DIVERGED]
         return (min(diverged), -1) if diverged else None

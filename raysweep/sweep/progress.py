@@ -1,7 +1,8 @@
 """What a person sees of a running sweep: one live line, and a line for each trial that ended."""
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -45,6 +46,21 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line above the live one."""
         self.console.print(Text(text), soft_wrap=True)
+
+    @contextlib.contextmanager
+    def counting(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """Give a function to call with (done, total), shown as one live line; nothing of it on no terminal."""
+        began, shown = time.monotonic(), Text()
+
+        def count(done: int, total: int) -> None:
+            elapsed = time.monotonic() - began
+            left = f" · about {_minutes(elapsed * (total - done) / done)} left" if 0 < done < total else ""
+            shown.plain = f"{done}/{total} {what}{left}"
+
+        live = Live(shown, console=self.console, refresh_per_second=4, transient=True, redirect_stderr=False)
+        with live if self.console.is_terminal else contextlib.nullcontext():
+            yield count
+        self.say(f"{shown.plain or what}, {_minutes(time.monotonic() - began)}")
 
     def stage_begins(self, stage: str, total: int, done: int, costs: Mapping[str, float]) -> None:
         """Begin to count a stage.

@@ -136,6 +136,7 @@ def report_row(cell: Cell, search: RateSearch) -> dict[str, object]:
         "method": choice.method if choice else None,
         "edge": choice.edge if choice else None,
         "widened": search.widened,
+        "on_plateau": search.on_plateau,
         "trials": trials,
     }
 

@@ -167,6 +167,11 @@ class _Sweep:
             return
         beyond = f"; it is the {row['edge']} end of the range, a better one may lie beyond" if row["edge"] else ""
         self.progress.say(f"{row['family']}: learning rate {row['rate']:g} ({row['method']}{beyond})")
+        if row["on_plateau"]:
+            self.progress.say(
+                f"{row['family']}: no tuning trial has left the starting plateau, so this rate is a guess; raise "
+                f"learning_rate.structures (or fewer rungs), or give the rate in learning_rate.rates"
+            )
 
     def _run_grid(self, listener: Listener, scratch: Path) -> None:
         known = [trial for trial in self.plan.trials if trial.spec is not None]
@@ -202,7 +207,10 @@ def _ensure_data(space: Space, progress: Progress) -> DataFacts:
 
         check_sizes(space)  # an error before minutes of work, not after
         progress.say(f"making the structure store {space.data.store}: {space.data.make.structures} structures")
-        xtb.make_store(space.data.store, structures=space.data.make.structures, seed=space.data.make.seed)
+        with progress.counting("structures") as count:
+            xtb.make_store(
+                space.data.store, structures=space.data.make.structures, seed=space.data.make.seed, progress=count
+            )
         facts = data_facts(space)
     if facts is None:
         raise RaysweepError(f"the structure store {space.data.store if space.data else None} was not made")

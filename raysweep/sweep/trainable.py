@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from raysweep.errors import DivergedError, TrialError
 from raysweep.measurements import Point
-from raysweep.sweep.costs import load_entrypoint
+from raysweep.sweep.costs import load_entrypoint, set_threads
 from raysweep.sweep.trial_store import Claim, TrialStore
 from raysweep.trial import TrialSpec, TrialState
 
@@ -89,25 +89,10 @@ def points_of(spec: TrialSpec, data: str | None, checkpoints: str, device: str) 
         assert callable(train), spec.entrypoint
         points: Iterator[Point] = iter(train(spec, structures, checkpoints=checkpoints, device=device))
         return points
-    from raysweep.training import loop  # imports torch
+    from raysweep.training import loop  # imports torch, which reads the number of threads from the environment
 
-    set_torch_threads()
     assert structures is not None
     return loop.train(spec, structures, checkpoints=checkpoints, device=device)
-
-
-def set_threads(count: int) -> None:
-    """Let numerical libraries that are loaded from now on use so many threads: those that the trial holds."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(max(1, count))
-    set_torch_threads()
-
-
-def set_torch_threads() -> None:
-    """Give torch, where it is loaded already, the number of threads of the environment."""
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
 def _extend_path(path: str) -> None:

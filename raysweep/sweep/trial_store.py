@@ -14,7 +14,6 @@ import re
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 from pyarrow import fs
@@ -22,56 +21,13 @@ from pydantic import ValidationError
 
 from raysweep.errors import TrialError
 from raysweep.files import digest, open_location, read_whole, write_whole
-from raysweep.measurements import POINT_SCHEMA, Point, from_table, to_table
+from raysweep.measurements import POINT_SCHEMA, Point, to_table
+from raysweep.sweep.records import ENDED, TABLE_SCHEMA, Assignment, Claim, TrialRecord
 from raysweep.trial import TrialSpec, TrialState
 
-TABLE_SCHEMA = POINT_SCHEMA.append(pa.field("family", pa.string())).append(pa.field("stage", pa.string()))
-"""Of the sweep-level table: a point, the family that it serves and its stage ("grid" or "learning_rate")."""
-
-ENDED = frozenset({TrialState.DONE, TrialState.STOPPED, TrialState.DIVERGED})
-"""States in which a trial is not run again."""
+__all__ = ["ENDED", "TABLE_SCHEMA", "Assignment", "Claim", "TrialRecord", "TrialStore"]
 
 _TRIAL_ID = re.compile(r"^[0-9a-f]{16}$")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialRecord:
-    """What `state.json` says: where a trial stands, and who may write about it."""
-
-    state: TrialState = TrialState.PLANNED
-    attempt: int = 0
-    """How often it was begun."""
-    writer: str | None = None
-    """Token of the attempt that owns the directory; a writer that finds another one here stops writing."""
-    message: str | None = None
-    """Why it ended, where it did not end well."""
-    points_sha256: str | None = None
-    started: float | None = None
-    """Seconds since 1970 at which this attempt began."""
-    ended: float | None = None
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The right to write about a trial, until somebody begins it anew."""
-
-    trial_id: str
-    attempt: int
-    writer: str
-    started: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Assignment:
-    """Which trial serves which family and stage: a trial may serve several, and is run once."""
-
-    trial_id: str
-    family: str
-    stage: str
-    seed: int
-    size: str
-    """Knobs as JSON with sorted keys."""
-    learning_rate: float
 
 
 class TrialStore:
@@ -299,11 +255,6 @@ class TrialStore:
         if note not in self.notes:
             self.notes.append(note)
         return TrialRecord()
-
-
-def points_of(table: pa.Table) -> list[Point]:
-    """Return a table's rows as points."""
-    return from_table(table)
 
 
 def _digest_of(content: object) -> str:

@@ -29,8 +29,9 @@ class _Driver:
 
     def __init__(self, stage: Stage, space: Space, store: TrialStore) -> None:
         self.stage, self.space, self.store = stage, space, store
-        self.running: dict[str, str] = {}
+        self.running: set[str] = set()
         self.points: dict[str, list[Point]] = {}
+        self.begun: set[str] = set()
         self.error: Exception | None = None
 
     def __getstate__(self) -> dict[str, object]:
@@ -53,7 +54,7 @@ class _Driver:
         spec = self.stage.next_trial()
         if spec is None:
             return None
-        self.running[spec.trial_id] = ""
+        self.running.add(spec.trial_id)
         self.points[spec.trial_id] = []
         data = self.space.data.store if self.space.data else None
         return {
@@ -65,6 +66,12 @@ class _Driver:
             "cpu": self.space.resources.cpu,
             "gpu": self.space.resources.gpu,
         }
+
+    def started(self, trial_id: str) -> None:
+        """Pass on that a worker has the trial, once: after a worker's death its trial goes on, it does not begin."""
+        if trial_id not in self.begun:
+            self.begun.add(trial_id)
+            self.stage.started(trial_id)
 
     def result(self, trial_id: str, result: dict[str, object]) -> bool:
         """Pass a point on unless an earlier attempt told it; return whether the trial is to stop."""
@@ -81,7 +88,7 @@ class _Driver:
             message = reason or "the worker returned without writing an end"
             self.store.close(trial_id, TrialState.FAILED, self.points[trial_id], message)
             record = self.store.record(trial_id)
-        self.running.pop(trial_id, None)
+        self.running.discard(trial_id)
         self.points.pop(trial_id, None)
         self.stage.ended(trial_id, record)
 
@@ -132,7 +139,7 @@ class _Watcher(Callback):
         self._driver = driver
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        self._driver.guard(lambda: self._driver.stage.started(str(trial.config["trial_id"])))
+        self._driver.guard(lambda: self._driver.started(str(trial.config["trial_id"])))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         self._driver.guard(lambda: self._driver.ended(str(trial.config["trial_id"]), None))

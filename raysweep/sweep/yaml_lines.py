@@ -123,7 +123,7 @@ def override(source: Source, assignments: Sequence[str]) -> Source:
     """
     if not assignments:
         return source
-    value = yaml.safe_load(yaml.safe_dump(source.value))
+    value = source.value
     overridden = dict(source.overridden)
     for assignment in assignments:
         key, equals, text = assignment.partition("=")

@@ -27,6 +27,13 @@ def store(tmp_path: Path) -> TrialStore:
     return TrialStore(str(tmp_path))
 
 
+def same_json(one: bytes, other: bytes) -> bool:
+    try:
+        return bool(json.loads(one) == json.loads(other))
+    except ValueError:
+        return False
+
+
 def done(store: TrialStore) -> None:
     points = list(toy_trials.train(SPEC, None, checkpoints=None, device=None))
     assert store.end(store.begin(SPEC), TrialState.DONE, points)
@@ -73,20 +80,18 @@ def test_torn_at_any_byte_never_reads_as_whole(store: TrialStore, tmp_path: Path
     for i in range(0, len(whole), step):
         byte = whole[i]
         torn = whole[:i] if how == "cut" else whole[:i] + bytes([0 if how == "zeroed" else byte ^ 1]) + whole[i + 1 :]
-        if torn == whole:
+        if torn == whole or same_json(torn, whole):  # the last digit of a time may say nothing
             continue
         path.write_bytes(torn)
         fresh = TrialStore(str(tmp_path))
         if name == "spec.json":
-            with pytest.raises(TrialError, match="spec.json"):
+            with pytest.raises(TrialError, match=r"spec\.json"):
                 fresh.spec(TRIAL)
         else:
             assert fresh.state(TRIAL) == TrialState.PLANNED, i
             assert any("it is run again" in note for note in fresh.notes)
-            table = fresh.table(
-                [Assignment(trial_id=TRIAL, family="a", stage="grid", seed=0, size="", learning_rate=1)]
-            )
-            assert table.num_rows == 0
+            row = Assignment(trial_id=TRIAL, family="a", stage="grid", seed=0, size="", learning_rate=1)
+            assert fresh.table([row]).num_rows == 0
         wrong += 1
     assert wrong > 50
     claim = TrialStore(str(tmp_path)).begin(SPEC)  # and the trial can be done again
@@ -125,7 +130,7 @@ def test_trial_that_serves_two_families_stands_in_the_table_for_each(store: Tria
     assert store.assignments() == both
     table = store.table().to_pandas()
     assert table.groupby("family").size().to_dict() == {"a": 2, "b": 2}
-    assert table.loss[0] == table.loss[2] == toy_trials.loss_at(SPEC, 10)
+    assert table.loss[0] == table.loss[2] == toy_trials.loss_at(SPEC, 10.0)
 
 
 def test_foreign_names_in_the_folder_are_no_trials(store: TrialStore, tmp_path: Path) -> None:
