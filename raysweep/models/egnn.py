@@ -29,16 +29,19 @@ class EgnnSize(Size):
 
 
 class EgnnLayer(nn.Module):
-    """One round of messages over scalars h [A, width] and vectors v [A, 3, channels]."""
+    """One round of messages over scalars h [A, width] and vectors v [A, 3, channels].
 
-    def __init__(self, width: int, channels: int, n_basis: int, neighbours: float) -> None:
+    The first round meets no vectors yet, so it has no weights for their differences.
+    """
+
+    def __init__(self, width: int, channels: int, n_basis: int, neighbours: float, first: bool) -> None:
         super().__init__()
         self.scale = neighbours**-0.5
         self.from_sender = Linear(width, width, bias=False)
         self.from_receiver = Linear(width, width)
         self.from_edge = Linear(n_basis, width, bias=False)
-        self.from_invariants = Linear(channels, width, bias=False)
-        self.along = Linear(width, 2 * channels, gain=0.5)
+        self.from_invariants = None if first else Linear(channels, width, bias=False)
+        self.along = Linear(width, channels if first else 2 * channels, gain=0.5)
         self.mix = Linear(channels, channels, bias=False)
         self.message = Linear(width, width, bias=False)
         self.update = Linear(width, width)
@@ -54,13 +57,19 @@ class EgnnLayer(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Map (h, v) to (h, v), given the edges' basis [E, n_basis], envelope [E, 1] and directions [E, 3, 1]."""
         basis, envelope, directions = edge
-        # [E, 3, channels]: how the vectors of both ends differ; its part along the edge is invariant.
-        difference = v[batch.senders] - v[batch.receivers]
-        invariants = (difference * directions).sum(dim=1)
         message = self.from_edge(basis) + self.from_sender(h)[batch.senders] + self.from_receiver(h)[batch.receivers]
-        message = nn.functional.silu(message + self.from_invariants(invariants)) * (envelope * self.scale)
-        along_edge, along_difference = (self.along(message) * envelope).unsqueeze(1).chunk(2, dim=2)
-        v = v + sum_to(directions * along_edge + difference * along_difference, batch.receivers, len(h))
+        if self.from_invariants is not None:
+            # [E, 3, channels]: how the vectors of both ends differ; its part along the edge is invariant.
+            difference = v[batch.senders] - v[batch.receivers]
+            message = message + self.from_invariants((difference * directions).sum(dim=1))
+        message = nn.functional.silu(message) * (envelope * self.scale)
+        along = (self.along(message) * envelope).unsqueeze(1)
+        if self.from_invariants is None:
+            move = directions * along
+        else:
+            along_edge, along_difference = along.chunk(2, dim=2)
+            move = torch.addcmul(directions * along_edge, difference, along_difference)
+        v = v + sum_to(move, batch.receivers, len(h))
         # Lengths rather than their squares: the network stays of first degree in its vectors, however deep it is.
         lengths = (self.mix(v).square().sum(dim=1) + LENGTH_FLOOR).sqrt()
         total = self.message(sum_to(message, batch.receivers, len(h))) + self.norms(lengths)
@@ -76,7 +85,8 @@ class Egnn(ForceField):
         self.basis = RadialBasis(size.radial, size.cutoff)
         self.embedding = ElementEmbedding(surroundings.elements, size.width)
         self.layers = nn.ModuleList(
-            EgnnLayer(size.width, self.channels, size.radial, size.neighbours) for _ in range(size.depth)
+            EgnnLayer(size.width, self.channels, size.radial, size.neighbours, first=layer == 0)
+            for layer in range(size.depth)
         )
         self.energy = Readout(size.width, 1)
         self.force = (

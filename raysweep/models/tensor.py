@@ -1,7 +1,7 @@
 """`tensor`: a high-order equivariant network on natural-parity irreps up to l_max, with products at the atoms.
 
 A message carries the neighbour's scalars along the spherical harmonics of the edge, and the neighbour's tensors as they
-are, both weighted by learnt radial functions. The tensor product is taken once per atom, of the sum over neighbours with
+are, both weighted by learnt functions of the distance and of both atoms' scalars. The tensor product is taken once per atom, of the sum over neighbours with
 itself (correlation 2 after the atomic cluster expansion, arXiv 1803.04764 and MACE, arXiv 2206.07697), not once per edge:
 with about twelve edges an atom the couplings are no longer what the time goes into.
 """
@@ -68,7 +68,9 @@ class TensorLayer(nn.Module):
         self.l_in, self.l_max, self.l_out, self.width = l_in, l_max, l_out, width
         self.scale = neighbours**-0.5
         self.up = nn.ModuleList(Linear(width, width, bias=False) for _ in range(l_in + 1))
-        self.radial_hidden = Linear(n_basis, width)
+        self.from_edge = Linear(n_basis, width)
+        self.from_sender = Linear(width, width, bias=False)
+        self.from_receiver = Linear(width, width, bias=False)
         self.radial = Linear(width, (l_max + 1 + l_in) * width, bias=False)
         self.product = AtomProduct(width, l_max, l_out)
         self.skip = nn.ModuleList(Linear(width, width, bias=False) for _ in range(min(l_in, l_out) + 1))
@@ -92,8 +94,9 @@ class TensorLayer(nn.Module):
         self, h: list[torch.Tensor], basis: torch.Tensor, envelope: torch.Tensor, y: torch.Tensor, batch: Batch
     ) -> torch.Tensor:
         """Return the sum over neighbours [A, width, (l_max + 1)²]."""
-        radial = self.radial(nn.functional.silu(self.radial_hidden(basis)) * (envelope * self.scale))
-        weights = radial.split(self.width, dim=1)
+        h0 = h[0].squeeze(1)
+        hidden = self.from_edge(basis) + self.from_sender(h0)[batch.senders] + self.from_receiver(h0)[batch.receivers]
+        weights = self.radial(nn.functional.silu(hidden) * (envelope * self.scale)).split(self.width, dim=1)
         sent = [up(x) for up, x in zip(self.up, h, strict=True)]
         n_atoms = len(batch.numbers)
         scalars = sent[0].squeeze(1)[batch.senders]

@@ -1,0 +1,77 @@
+"""Invented molecules as batches, for tests of the architectures."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from raysweep.data.batches import Batch
+from raysweep.models.base import ForceField, Surroundings
+from raysweep.models.registry import create
+
+ELEMENTS = (1, 6, 7, 8, 9)
+SCALE = 1.7
+SIZES: dict[str, tuple[str, dict[str, int | float]]] = {
+    "mpnn": ("mpnn", {"width": 12, "depth": 2}),
+    "egnn": ("egnn", {"width": 12, "depth": 2}),
+    **{f"tensor-l{l}": ("tensor", {"width": 6, "depth": 2, "l_max": l}) for l in (1, 2, 3, 4)},
+}
+EQUIVARIANT = [name for name in SIZES if name != "mpnn"]
+
+
+def random_batch(n_structures: int = 3, seed: int = 0, cutoff: float = 5.0, box: float = 3.2) -> Batch:
+    """Atoms thrown into a box, no two closer than 0.9 Å, in float64."""
+    rng = np.random.default_rng(seed)
+    positions, numbers, senders, receivers, structure, n_atoms = [], [], [], [], [], []
+    for s in range(n_structures):
+        n = int(rng.integers(5, 11))
+        placed: list[np.ndarray] = []
+        while len(placed) < n:
+            candidate = rng.uniform(0, box, 3)
+            if all(np.linalg.norm(candidate - other) > 0.9 for other in placed):
+                placed.append(candidate)
+        x = np.array(placed)
+        distance = np.linalg.norm(x[:, None] - x[None], axis=-1)
+        i, j = np.nonzero((distance < cutoff) & (distance > 0))
+        offset = sum(n_atoms)
+        receivers.append(i + offset)
+        senders.append(j + offset)
+        positions.append(x)
+        numbers.append(rng.choice(ELEMENTS, n))
+        structure.append(np.full(n, s))
+        n_atoms.append(n)
+    return Batch(
+        numbers=torch.tensor(np.concatenate(numbers)),
+        positions=torch.tensor(np.concatenate(positions)),
+        structure=torch.tensor(np.concatenate(structure)),
+        n_atoms=torch.tensor(n_atoms, dtype=torch.float64),
+        senders=torch.tensor(np.concatenate(senders)),
+        receivers=torch.tensor(np.concatenate(receivers)),
+        shifts=None,
+        energy=torch.tensor(rng.normal(size=n_structures)),
+        forces=torch.tensor(rng.normal(size=(sum(n_atoms), 3))),
+    )
+
+
+def force_field(name: str, forces: str, seed: int = 0, **knobs: int) -> ForceField:
+    """A small member of each family in float64, in evaluation mode."""
+    architecture, size = SIZES[name]
+    surroundings = Surroundings(elements=ELEMENTS, scale=SCALE)
+    return create(architecture, {**size, **knobs}, forces, surroundings, seed, torch.float64).eval()  # type: ignore[arg-type]
+
+
+def rotation(seed: int, reflect: bool) -> torch.Tensor:
+    """A random rotation matrix, times an inversion where `reflect`."""
+    matrix = Rotation.random(random_state=seed).as_matrix()
+    return torch.tensor(-matrix if reflect else matrix)
+
+
+def moved(batch: Batch, matrix: torch.Tensor, shift: torch.Tensor | float = 0.0) -> Batch:
+    """The batch with every position turned and shifted."""
+    return replace(batch, positions=batch.positions @ matrix.T + shift)
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Largest difference over largest magnitude."""
+    return float(((a - b).abs().max() / b.abs().max()).detach())
