@@ -1,1 +1,7 @@
 """The compute-optimal frontier from points: fits, intervals, queries. Needs numpy, scipy and pyarrow alone."""
+
+from raysweep.frontier.fit import fit
+from raysweep.frontier.points import read_csv, read_mlflow, read_parquet, read_store
+from raysweep.frontier.result import Fit
+
+__all__ = ["Fit", "fit", "read_csv", "read_mlflow", "read_parquet", "read_store"]

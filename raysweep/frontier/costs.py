@@ -1,4 +1,4 @@
-"""What a run costs as a function of N and D: the measured column, fitted once, so that a frontier can be drawn on it."""
+"""What a run costs as a function of N and D: the measured column fitted once, so that a frontier can stand on it."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ _GAP = 0.4
 
 
 def fit_cost(samples: Samples) -> CostModel:
-    """Return C = kappa N^p D^q by least squares on logarithms; C = 6 N D where the points obey it, C = kappa N D likewise.
+    """Return C = kappa N^p D^q by least squares on logarithms; exactly 6 N D, or kappa N D, where that holds.
 
     Where the points do not determine p and q (one size, or N and D in lockstep) they are 1 as far as that is possible.
     """

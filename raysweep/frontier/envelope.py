@@ -1,7 +1,7 @@
 """Approach 1: the lowest loss at each compute over all runs, then a power law through it.
 
-Biased where runs are few at some computes and many at others: the lowest of many noisy losses lies lower than the lowest
-of few. Drop the warm-up of runs before (the reader keeps points that left the plateau).
+Biased where runs are few at some computes and many at others: the lowest of many noisy losses lies lower than the
+lowest of few. Drop the warm-up of runs before (the reader keeps points that left the plateau).
 """
 
 from dataclasses import dataclass

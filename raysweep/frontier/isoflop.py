@@ -1,9 +1,9 @@
 """Approach 2: at each compute budget a valley of loss against model size, its minimum, a power law through the minima.
 
-A parabola in ln N is biased on an asymmetric valley, noise-free, by +16 % to +30 % in N* for alpha/beta = 3 (2603.22339).
-Here a valley has the shape that an additive law gives it, E_k + A_k N^-alpha + B_k D^-beta with E_k, A_k, B_k of its own
-and the exponents shared by all valleys: as many coefficients per valley as a parabola, and no bias under the law. D is the
-point's own, so that budgets which scatter by tens of per cent do no harm.
+A parabola in ln N is biased on an asymmetric valley, noise-free, by +16 % to +30 % in N* for alpha/beta = 3
+(2603.22339). Here a valley has the shape that an additive law gives it, E_k + A_k N^-alpha + B_k D^-beta with E_k, A_k,
+B_k of its own and the exponents shared by all valleys: as many coefficients per valley as a parabola, and no bias under
+the law. D is the point's own, so that budgets which scatter by tens of per cent do no harm.
 """
 
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ LEAST_BUDGETS = 3
 _CLEAN, _WIDEST = 0.05, 0.4
 """Spread of ln C within a budget: at most _CLEAN where budgets were planned, at most _WIDEST where they are made."""
 _PRIOR_LOG, _PRIOR_SD = np.log(0.35), 1.5
-"""A weak prior on ln alpha and ln beta, measured in noise: it only decides where narrow valleys leave the shape open."""
+"""A weak prior on ln alpha and ln beta, in units of noise: it decides only where valleys leave the shape open."""
 _LOG_BOUNDS = np.log(0.02), np.log(4.0)
 
 
@@ -228,7 +228,7 @@ def _merge(old: _Projected, new: _Projected, better: Mask) -> _Projected:
 def _minima(
     design: _Design, state: _Projected, u: Floats, cost: CostModel, objective: Floats, gradient_norm: Floats
 ) -> Valleys:
-    """Return where each valley is lowest on its budget's curve of equal cost, with the variance of ln N* per unit noise."""
+    """Return where each valley is lowest at its budget's cost, with the variance of ln N* per unit noise."""
     alpha, beta = np.exp(u[:, :1]), np.exp(u[:, 1:])
     p, q = float(cost.params_power), float(cost.data_power)
     first, second = state.coefficients[:, :, 1], state.coefficients[:, :, 2]

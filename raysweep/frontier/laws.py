@@ -1,4 +1,4 @@
-"""The laws as values: what loss they give, and what they say is optimal. Every field may be a number or an array of draws.
+"""The laws as values: what loss they give, and what is optimal under them. A field is a number, or an array of draws.
 
     Surface   L = E + A N^-alpha + B D^-beta      with the cost  C = kappa N^p D^q
     Curve     L = E + F C^-gamma on the frontier, with N* = n C^a and D* = d C^b
@@ -10,8 +10,9 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from raysweep.frontier.solver import Floats
+from raysweep.frontier.solver import Floats, Mask
 
 Number = float | Floats
 
@@ -44,12 +45,16 @@ class CostModel:
         return np.asarray(np.exp(log_data))
 
 
-def _select(law: "Surface | Curve", rows: object) -> dict[str, Number]:
-    return {
-        field.name: np.broadcast_to(getattr(law, field.name), np.shape(law.E))[rows]  # type: ignore[index]
-        for field in fields(law)
-        if field.name != "cost"
-    }
+Rows = int | slice | Mask | NDArray[np.int64]
+
+
+def _select(law: "Surface | Curve", rows: Rows) -> dict[str, Number]:
+    names = [field.name for field in fields(law) if field.name != "cost"]
+    return {name: _rows(getattr(law, name), np.shape(law.E), rows) for name in names}
+
+
+def _rows(values: Number, shape: tuple[int, ...], rows: Rows) -> Floats:
+    return np.asarray(np.broadcast_to(values, shape)[rows])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,17 +70,17 @@ class Surface:
 
     @property
     def params_exponent(self) -> Floats:
-        """a of N* ~ C^a: beta / (q alpha + p beta), which is beta / (alpha + beta) for C = 6 N D."""
+        """The exponent a of N* ~ C^a: beta / (q alpha + p beta), which is beta / (alpha + beta) for C = 6 N D."""
         return np.asarray(self.beta / self._denominator)
 
     @property
     def data_exponent(self) -> Floats:
-        """b of D* ~ C^b: alpha / (q alpha + p beta)."""
+        """The exponent b of D* ~ C^b: alpha / (q alpha + p beta)."""
         return np.asarray(self.alpha / self._denominator)
 
     @property
     def loss_exponent(self) -> Floats:
-        """gamma of L* - E ~ C^-gamma: alpha beta / (q alpha + p beta)."""
+        """The exponent gamma of L* - E ~ C^-gamma: alpha beta / (q alpha + p beta)."""
         return np.asarray(self.alpha * self.beta / self._denominator)
 
     @property
@@ -110,12 +115,13 @@ class Surface:
             data_exponent=self.data_exponent,
         )
 
-    def take(self, rows: object) -> Self:
+    def take(self, rows: Rows) -> Self:
         """Return the chosen draws."""
+        shape = np.shape(self.E)
         cost = CostModel(
-            log_kappa=np.broadcast_to(self.cost.log_kappa, np.shape(self.E))[rows],  # type: ignore[index]
-            params_power=np.broadcast_to(self.cost.params_power, np.shape(self.E))[rows],  # type: ignore[index]
-            data_power=np.broadcast_to(self.cost.data_power, np.shape(self.E))[rows],  # type: ignore[index]
+            log_kappa=_rows(self.cost.log_kappa, shape, rows),
+            params_power=_rows(self.cost.params_power, shape, rows),
+            data_power=_rows(self.cost.data_power, shape, rows),
         )
         return type(self)(**_select(self, rows), cost=cost)
 
@@ -134,7 +140,7 @@ class Curve:
 
     @property
     def loss_exponent(self) -> Floats:
-        """gamma of L* - E ~ C^-gamma."""
+        """The exponent gamma of L* - E ~ C^-gamma."""
         return np.asarray(self.gamma)
 
     def loss_at(self, cost: Number) -> Floats:
@@ -155,6 +161,6 @@ class Curve:
             cost = np.exp((self.log_F - np.log(above)) / self.gamma)
         return np.asarray(np.where(above > 0, cost, np.inf))
 
-    def take(self, rows: object) -> Self:
+    def take(self, rows: Rows) -> Self:
         """Return the chosen draws."""
         return type(self)(**_select(self, rows))

@@ -1,4 +1,4 @@
-"""Approach 3: the additive law fitted to all points, Huber on log residuals, from many starts to a certified optimum."""
+"""Approach 3: the additive law fitted to all points, Huber on log residuals, many starts, certified optimum."""
 
 from dataclasses import dataclass, replace
 
@@ -98,15 +98,17 @@ def robust_scale(residuals: Floats, parameters: int) -> float:
     return mad / MAD_TO_SIGMA * float(np.sqrt(residuals.size / spare))
 
 
-def fit_surface(samples: Samples, form: Form, delta: float | None, seed: int, starts: int = STARTS) -> SurfaceFit:
+def fit_surface(
+    samples: Samples, form: Form, delta: float | None, seed: int, starts: int = STARTS, iterations: int = 200
+) -> SurfaceFit:
     """Fit the law from many starts; `delta` None follows the noise."""
     prepared = prepare(samples, form)
     problem, weights = prepared.problem, samples.weight[None, :] / samples.weight.mean()
     start = grid_starts(problem, weights[0], starts, seed, prepared.fixed)
-    found = solve(problem, weights, start, MOST_DELTA)
+    found = solve(problem, weights, start, MOST_DELTA, iterations=iterations)
     if delta is None:
         delta = adapt_delta(problem, weights, found)
-    found = descend(problem, weights, found.theta, delta, MOST_DELTA)
+    found = descend(problem, weights, found.theta, delta, MOST_DELTA, iterations)
     best = int(np.argmin(found.objective))
     floor = found.objective[best]
     agreeing = int(np.sum(found.objective <= floor * (1 + AGREES) + 1e-18 * samples.count))
@@ -143,12 +145,14 @@ def adapt_delta(problem: Problem, weights: Floats, found: Solutions) -> float:
     return delta
 
 
-def descend(problem: Problem, weights: Floats, theta: Floats, delta: float, largest: float) -> Solutions:
+def descend(
+    problem: Problem, weights: Floats, theta: Floats, delta: float, largest: float, iterations: int = 200
+) -> Solutions:
     """Solve with a delta that shrinks to the wanted one: near least squares first, where the landscape is smooth."""
     stages = max(int(np.ceil(np.log(max(largest / delta, 1.0)) / np.log(4.0))), 1)
     found = None
     for step in range(1, stages + 1):
-        found = solve(problem, weights, theta, largest * (delta / largest) ** (step / stages))
+        found = solve(problem, weights, theta, largest * (delta / largest) ** (step / stages), iterations=iterations)
         theta = found.theta
     assert found is not None
     return found

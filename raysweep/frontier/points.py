@@ -3,7 +3,9 @@
 The table has `params`, `data`, `flops`, `loss`, all numbers; further columns that the estimator knows are optional.
 """
 
-from collections.abc import Mapping
+import json
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,8 +15,9 @@ import pyarrow.ipc
 import pyarrow.parquet
 from pyarrow import fs
 
-from raysweep.errors import FrontierError, RaysweepError
+from raysweep.errors import FrontierError
 from raysweep.files import open_location, read_whole
+from raysweep.frontier.solver import Floats
 
 REQUIRED = ("params", "data", "flops", "loss")
 OPTIONAL = ("seconds", "architecture", "seed", "trajectory", "weight", "unique_data", "trivial_loss")
@@ -47,7 +50,10 @@ def read_mlflow(experiment: str, tracking_uri: str | None = None) -> pa.Table:
     """
     from raysweep.tracking.mlflow import read_points
 
-    return _as_points(read_points(experiment, tracking_uri), f"MLflow experiment {experiment!r}")
+    where = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if not where:
+        raise FrontierError(f"experiment {experiment!r}: where? Give tracking_uri=, or set MLFLOW_TRACKING_URI")
+    return _as_points(read_points(experiment, where), f"MLflow experiment {experiment!r}")
 
 
 def read_parquet(path: str | Path, columns: Mapping[str, str] | None = None) -> pa.Table:
@@ -112,8 +118,6 @@ def _from_trials(filesystem: fs.FileSystem, root: str, shown: str) -> pa.Table:
 
 
 def _json_rows(data: bytes) -> list[dict[str, object]]:
-    import json
-
     rows = json.loads(data)
     if not isinstance(rows, list):
         raise ValueError("not a list")
@@ -125,9 +129,7 @@ def _as_points(table: pa.Table, source: str, columns: Mapping[str, str] | None =
     for wanted, given in (columns or {}).items():
         if wanted not in (*REQUIRED, *OPTIONAL):
             known = ", ".join((*REQUIRED, *OPTIONAL))
-            raise FrontierError(
-                f"{source}: columns names {wanted!r}, which the estimator has no use for; it knows {known}"
-            )
+            raise FrontierError(f"{source}: columns names {wanted!r}, unknown to the estimator; it knows {known}")
         if given == "6ND" and wanted == "flops" and "6ND" not in table.column_names:
             continue
         if given not in table.column_names:
@@ -185,13 +187,13 @@ def as_table(points: object, source: str = "points") -> pa.Table:
     if hasattr(points, "__dataframe__") or type(points).__module__.startswith("pandas"):
         return _as_points(pa.Table.from_pandas(points, preserve_index=False), source)
     raise FrontierError(
-        f"{source} is a {type(points).__name__}: give a pyarrow table, a pandas frame or a mapping of columns"
+        f"{source} is a {type(points).__name__}: give a pyarrow table, a pandas frame or a dict of columns"
     )
 
 
-def _column(values: object) -> pa.Array:
+def _column(values: Sequence[float] | Floats) -> pa.Array:
     try:
-        return pa.array(values)  # type: ignore[arg-type]
+        return pa.array(values)
     except (OverflowError, pa.ArrowInvalid):
         # Totals beyond 9.2e18 do not fit Arrow's integers; as floats they lose nothing that matters.
-        return pa.array([float(value) for value in values])  # type: ignore[attr-defined]
+        return pa.array([float(value) for value in values])

@@ -105,9 +105,7 @@ def exclude_mask(exclude: Sequence[int] | Sequence[bool] | Mask | NDArray[np.int
         return mask
     if given.dtype == bool:
         if given.shape != (count,):
-            raise FrontierError(
-                f"exclude has {given.size} flags for {count} points: give one per point, or row numbers"
-            )
+            raise FrontierError(f"exclude has {given.size} flags for {count} points: one per point, or row numbers")
         return np.asarray(given.copy())
     if not np.issubdtype(given.dtype, np.integer) or given.min() < 0 or given.max() >= count:
         raise FrontierError(f"exclude names rows outside 0..{count - 1}: {given.tolist()[:10]}")
@@ -198,7 +196,8 @@ def _duplicates(
     for place in range(numbers["loss"].size):
         if place in reasons:
             continue
-        key = tuple(float(values[place]) for values in numbers.values()) + (
+        key = (
+            *(float(values[place]) for values in numbers.values()),
             None if trajectory is None else trajectory[place],
             None if seed is None else seed[place],
         )
@@ -235,7 +234,5 @@ def _summaries(excluded: tuple[Exclusion, ...]) -> list[Finding]:
 
 def _totals(samples: Samples) -> list[Finding]:
     if samples.count and max(samples.cost.max(), samples.data.max()) > INT64_LIMIT:
-        return [
-            note(Kind.TOTALS_OVER_INT64, "totals beyond 9.2e18 are kept in floating point: integers would overflow")
-        ]
+        return [note(Kind.TOTALS_OVER_INT64, "totals beyond 9.2e18 are kept as floats: integers would overflow")]
     return []

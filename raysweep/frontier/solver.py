@@ -4,12 +4,12 @@ The law, in coordinates that make it well conditioned (x, y: centred ln N and ln
 
     F(x, y) = t + exp(p - alpha x) + exp(q - beta y)         theta = (t, p, alpha, q, beta)
 
-and the objective is the **sum** over points of w rho(ln loss - ln F), rho Huber's function (2404.10102, eq. 2). A sum, not a
-mean, and tolerances relative to the objective: a mean of Huber losses of size 1e-3 lets an optimizer with absolute
-tolerances stop at its start (what happened to the published fit of 2203.15556).
+and the objective is the **sum** over points of w rho(ln loss - ln F), rho Huber's function (2404.10102, eq. 2). A sum,
+not a mean, and tolerances relative to the objective: a mean of Huber losses of size 1e-3 lets an optimizer with
+absolute tolerances stop at its start (what happened to the published fit of 2203.15556).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -33,7 +33,7 @@ class Problem:
 
     Attributes:
         x, y: centred ln N and ln D, shape (n,).
-        z: ln of the loss over the loss scale, shape (n,).
+        z: ln of the loss over the loss scale, shape (n,), or (k, n) where every fit of the batch has its own losses.
         free: columns span the directions in which theta may move, shape (5, p): the identity for the additive law,
             fewer columns where a parameter is fixed, two ones in a column where two are tied.
         terms: 2, or 1 where the law has no term in y.
@@ -209,7 +209,7 @@ def solve(
         held = _held(problem, theta[active], here.gradient)
         step, decrement = _newton_step(here, held, damping[active], problem.free)
         trial = np.clip(theta[active] + step, LOWER, UPPER)
-        tried = _evaluate(problem, trial, weights[active], delta[active])
+        tried = _evaluate(_rows(problem, active), trial, weights[active], delta[active])
         small = decrement <= 1e-13 * here.objective + 1e-26
         better = (tried.objective <= here.objective) & np.isfinite(tried.objective)
         _take(state, theta, active[better], tried, trial, better)
@@ -220,6 +220,10 @@ def solve(
     gradient_norm, at_bound = _certificate(problem, theta, state)
     converged |= gradient_norm < 1e-7
     return Solutions(theta, state.objective, gradient_norm, at_bound, converged)
+
+
+def _rows(problem: Problem, active: NDArray[np.int64]) -> Problem:
+    return problem if problem.z.ndim == 1 else replace(problem, z=problem.z[active])
 
 
 def _take(state: _State, theta: Floats, rows: NDArray[np.int64], tried: _State, trial: Floats, better: Mask) -> None:

@@ -35,7 +35,7 @@ def _tied(problem: Problem) -> bool:
 
 
 def _linear(problem: Problem, weights: Floats, alpha: float, beta: float) -> Floats:
-    """Return theta with the best non-negative (E, A, B) in relative residuals, which are log residuals to first order."""
+    """Return theta with the best non-negative (E, A, B) in relative residuals: log residuals to first order."""
     first, second = np.exp(-alpha * problem.x), np.exp(-beta * problem.y)
     columns = [np.ones_like(first), first] + ([second] if problem.terms == 2 else [])
     root = np.sqrt(weights)

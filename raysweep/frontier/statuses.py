@@ -31,6 +31,7 @@ class Kind(StrEnum):
     TOTALS_OVER_INT64 = "totals_over_int64"
     INTEGER_OVERFLOW = "integer_overflow"
     ONE_SIZE_ONLY = "one_size_only"
+    TWO_SIZES_ONLY = "two_sizes_only"
     ONE_DATA_ONLY = "one_data_only"
     DEPENDENT_DESIGN = "dependent_design"
     TOO_FEW_POINTS = "too_few_points"

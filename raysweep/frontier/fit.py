@@ -1,0 +1,201 @@
+"""`fit`: from a table of points to a `Fit` per architecture."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import scipy
+from numpy.typing import NDArray
+
+import raysweep
+from raysweep.errors import FrontierError
+from raysweep.frontier.approaches import Options, Outcome, envelope, isoflops, parametric
+from raysweep.frontier.intervals import LEAST_DRAWS, resample
+from raysweep.frontier.parametric import Form
+from raysweep.frontier.points import as_table
+from raysweep.frontier.result import Fit, parameters
+from raysweep.frontier.samples import Cleaned, Samples, clean, exclude_mask
+from raysweep.frontier.solver import Mask
+from raysweep.frontier.statuses import Finding, Kind, Severity, caution, fatal, status_of
+
+Method = Literal["parametric", "isoflop", "envelope"]
+Exclude = Sequence[int] | Sequence[bool] | NDArray[np.int64] | Mask | None
+LEAST_POINTS = 6
+_APPROACHES = {"parametric": parametric, "isoflop": isoflops, "envelope": envelope}
+LAWS = ("additive", "tied", "params", "data")
+
+
+def fit(
+    points: object,
+    method: Method = "parametric",
+    loss_delta: Literal["adaptive"] | float = "adaptive",
+    asymptote: Literal["free"] | float = "free",
+    exclude: Exclude = None,
+    cost: Literal["flops", "seconds"] = "flops",
+    seed: int = 0,
+    bootstraps: int = 1000,
+    *,
+    law: str = "additive",
+    iterations: int = 200,
+) -> Fit | dict[str, Fit]:
+    """Fit the compute-optimal frontier to points.
+
+    Args:
+        points: a pyarrow table, a pandas frame or a mapping of columns: params, data, flops, loss; optional seconds,
+            architecture (or family), seed, trajectory (or trial_id), weight.
+        method: "parametric" (all points, the additive law), "isoflop" (valleys) or "envelope" (lowest losses).
+        loss_delta: Huber's delta in ln loss, or "adaptive": 1.345 times the noise.
+        asymptote: "free", or the value at which E is held.
+        exclude: rows to leave out: numbers, or a flag per row.
+        cost: what counts as compute.
+        seed: of starts and bootstraps; the same seed gives the same fit to the last bit.
+        bootstraps: how many; 0 leaves out intervals.
+        law: "additive", "tied" (alpha = beta), "params" or "data" (one term only).
+        iterations: of the solver at most; a fit that needs more says so in its status.
+
+    Returns:
+        A `Fit`; where the points name architectures, one for each by name.
+
+    Raises:
+        FrontierError: the points or an argument cannot be read. What is wrong with readable points is in `status`.
+    """
+    table = as_table(points)
+    options = _options(method, loss_delta, asymptote, cost, seed, bootstraps, law, iterations)
+    masked = exclude_mask(exclude, table.num_rows)
+    fits = {name: fit_group(table, rows, options, masked, name) for name, rows in groups(table).items()}
+    if "architecture" not in table.column_names:
+        return fits[None]
+    return {str(name): found for name, found in fits.items()}
+
+
+def groups(table: pa.Table) -> dict[str | None, NDArray[np.int64]]:
+    """Return the rows of each architecture, in the order in which they first appear; one group where none is named."""
+    if "architecture" not in table.column_names:
+        return {None: np.arange(table.num_rows)}
+    names = ["" if name is None else str(name) for name in table["architecture"].to_pylist()]
+    return {name: np.flatnonzero(np.array([other == name for other in names])) for name in dict.fromkeys(names)}
+
+
+def fit_group(
+    table: pa.Table, rows: NDArray[np.int64], options: Options, excluded: Mask, architecture: str | None
+) -> Fit:
+    """Fit one architecture's points (`table` as `as_table` returns it)."""
+    cleaned = clean(table, rows, options.cost, excluded)
+    return fit_cleaned(cleaned, options, architecture)
+
+
+def fit_cleaned(cleaned: Cleaned, options: Options, architecture: str | None = None) -> Fit:
+    """Fit points that were cleaned before."""
+    samples = cleaned.samples
+    findings = [*cleaned.findings, *_refusals(samples, options)]
+    outcome = Outcome()
+    if not any(finding.severity is Severity.FATAL for finding in findings):
+        weights = resample(samples.count, options.bootstraps, options.seed) if options.bootstraps else None
+        outcome = _APPROACHES[options.method](samples, options, weights)
+        findings += [*outcome.findings, *_draw_findings(outcome, options)]
+    return Fit(
+        status=status_of(findings),
+        method=options.method,
+        form=options.form,
+        architecture=architecture,
+        cost_name=options.cost,
+        samples=samples,
+        excluded=cleaned.excluded,
+        seed=options.seed,
+        bootstraps=options.bootstraps,
+        versions={"raysweep": raysweep.__version__, "numpy": np.__version__, "scipy": scipy.__version__},
+        estimate=outcome.estimate,
+        draws=outcome.draws,
+        leave_one_out=outcome.leave_one_out,
+        objective=outcome.objective,
+        gradient_norm=outcome.gradient_norm,
+        delta=outcome.delta,
+        noise=outcome.noise,
+        starts=outcome.starts,
+        starts_agreeing=outcome.agreeing,
+        residuals=outcome.residuals,
+    )
+
+
+def _options(
+    method: str,
+    loss_delta: str | float,
+    asymptote: str | float,
+    cost: str,
+    seed: int,
+    bootstraps: int,
+    law: str,
+    iterations: int,
+) -> Options:
+    if method not in _APPROACHES:
+        raise FrontierError(f"method = {method!r}: give {', '.join(_APPROACHES)}")
+    if law not in LAWS:
+        raise FrontierError(f"law = {law!r}: give {', '.join(LAWS)}")
+    if bootstraps < 0:
+        raise FrontierError(f"bootstraps = {bootstraps}: give 0 or more")
+    delta = None if loss_delta == "adaptive" else _number("loss_delta", loss_delta, "adaptive")
+    if delta is not None and not delta > 0:
+        raise FrontierError(f"loss_delta = {delta}: give a positive number, or 'adaptive'")
+    held = None if asymptote == "free" else _number("asymptote", asymptote, "free")
+    if held is not None and held < 0:
+        raise FrontierError(f"asymptote = {held}: a loss cannot be negative; give 0 or more, or 'free'")
+    form = Form(law=law, asymptote=held)
+    return Options(
+        method=method,
+        form=form,
+        loss_delta=delta,
+        cost=cost,
+        seed=seed,
+        bootstraps=bootstraps,
+        iterations=iterations,
+    )
+
+
+def _number(name: str, value: str | float, word: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise FrontierError(f"{name} = {value!r}: give a number, or {word!r}") from error
+
+
+def _refusals(samples: Samples, options: Options) -> list[Finding]:
+    """Return why these points cannot be fitted at all."""
+    if samples.count < max(LEAST_POINTS, parameters(options.form) + 1):
+        text = f"{samples.count} points are left; the law has {parameters(options.form)} parameters and needs 6 or more"
+        return [fatal(Kind.TOO_FEW_POINTS, text)]
+    if np.ptp(np.log(samples.loss)) < 1e-12:
+        return [fatal(Kind.LOSSES_EQUAL, f"all {samples.count} losses equal {samples.loss[0]:.6g}: nothing to fit")]
+    if options.form.asymptote is not None and samples.loss.min() <= options.form.asymptote:
+        text = f"the asymptote {options.form.asymptote:g} lies above the lowest loss {samples.loss.min():g}: lower it"
+        return [fatal(Kind.NOT_POSITIVE, text)]
+    sizes, amounts = (np.unique(np.round(np.log(v), 9)).size for v in (samples.params, samples.data))
+    needs_params, needs_data = options.form.law != "data", options.form.law != "params"
+    if sizes == 2 and needs_params and options.form.asymptote is None and options.method == "parametric":
+        text = "two model sizes cannot tell E, A and alpha apart: add a size, or hold E with asymptote="
+        return [fatal(Kind.TWO_SIZES_ONLY, text)]
+    if sizes < 2 and needs_params:
+        return [fatal(Kind.ONE_SIZE_ONLY, "all points have one N: what N does to the loss cannot be seen; law='data'")]
+    if amounts < 2 and needs_data:
+        return [
+            fatal(Kind.ONE_DATA_ONLY, "all points have one D: what D does to the loss cannot be seen; law='params'")
+        ]
+    if needs_params and needs_data and options.method == "parametric" and _in_lockstep(samples):
+        text = "N and D rise in lockstep over the points: their effects cannot be told apart; vary D at fixed N"
+        return [fatal(Kind.DEPENDENT_DESIGN, text)]
+    return []
+
+
+def _in_lockstep(samples: Samples) -> bool:
+    x, y = np.log(samples.params), np.log(samples.data)
+    return bool(abs(np.corrcoef(x, y)[0, 1]) > 1 - 1e-9)
+
+
+def _draw_findings(outcome: Outcome, options: Options) -> list[Finding]:
+    if not options.bootstraps or outcome.estimate is None:
+        return []
+    good = 0 if outcome.draws is None else int(np.size(outcome.draws.E))
+    if good < max(LEAST_DRAWS, 0.5 * options.bootstraps):
+        text = f"only {good} of {options.bootstraps} bootstraps gave a fit: intervals are missing or rough"
+        return [caution(Kind.TOO_FEW_BOOTSTRAPS, text)]
+    return []

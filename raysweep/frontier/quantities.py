@@ -1,0 +1,67 @@
+"""The names that a fit answers to: each a function of a law, and whether its interval is taken on the logarithm."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from raysweep.errors import FrontierError
+from raysweep.frontier.laws import Curve, Surface
+from raysweep.frontier.solver import Floats
+
+Law = Surface | Curve
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """Something that a law gives a number for; `positive` ones get intervals on the logarithm."""
+
+    value: Callable[[Law], Floats]
+    positive: bool
+
+
+def _field(name: str) -> Callable[[Law], Floats]:
+    return lambda law: np.asarray(getattr(law, name))
+
+
+_EXPONENTS = {
+    "params_exponent": Quantity(value=_field("params_exponent"), positive=False),
+    "data_exponent": Quantity(value=_field("data_exponent"), positive=False),
+    "loss_exponent": Quantity(value=_field("loss_exponent"), positive=False),
+}
+_SURFACE = {
+    "E": Quantity(value=_field("E"), positive=False),
+    "A": Quantity(value=lambda law: np.exp(_field("log_A")(law)), positive=True),
+    "alpha": Quantity(value=_field("alpha"), positive=False),
+    "B": Quantity(value=lambda law: np.exp(_field("log_B")(law)), positive=True),
+    "beta": Quantity(value=_field("beta"), positive=False),
+}
+_CURVE = {
+    "E": _SURFACE["E"],
+    "F": Quantity(value=lambda law: np.exp(_field("log_F")(law)), positive=True),
+    "gamma": _EXPONENTS["loss_exponent"],
+}
+_SHORT = {"a": "params_exponent", "b": "data_exponent", "gamma": "loss_exponent", "optimal": "optimal_params"}
+_OPTIMAL = ("optimal_params", "optimal_data", "optimal_loss")
+
+
+def quantity(law: Law, name: str, flops: float | None) -> Quantity:
+    """Return the quantity of a name.
+
+    Names: a (params_exponent), b (data_exponent), gamma (loss_exponent), the law's own parameters, and optimal_params
+    (optimal), optimal_data, optimal_loss, which need `flops`.
+
+    Raises:
+        FrontierError: the law has no such quantity, or `flops` is absent.
+    """
+    name = _SHORT.get(name, name)
+    if name in _OPTIMAL:
+        if flops is None:
+            raise FrontierError(f"interval({name!r}) needs flops=: at which compute?")
+        place, cost = _OPTIMAL.index(name), flops
+        return Quantity(value=lambda law: law.optimum(cost)[place], positive=True)
+    known = _EXPONENTS | (_SURFACE if isinstance(law, Surface) else _CURVE)
+    if name not in known:
+        names = ", ".join([*known, *_SHORT, *_OPTIMAL])
+        raise FrontierError(f"no quantity {name!r} in this fit; it has {names}")
+    return known[name]

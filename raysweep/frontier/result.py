@@ -1,0 +1,314 @@
+"""`Fit`: what a fit found, why it may be trusted, and the answers that it gives."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy.optimize import brentq
+
+from raysweep.errors import FrontierError
+from raysweep.frontier.answers import (
+    AdditiveLaw,
+    Answer,
+    Band,
+    CurveLaw,
+    FrontierBand,
+    Influence,
+    Optimum,
+)
+from raysweep.frontier.intervals import LEAST_DRAWS, Interval, interval_of
+from raysweep.frontier.laws import Curve, Number, Surface
+from raysweep.frontier.parametric import Form
+from raysweep.frontier.quantities import Law, Quantity, quantity
+from raysweep.frontier.samples import Exclusion, Samples
+from raysweep.frontier.solver import Floats
+from raysweep.frontier.statuses import Status
+
+REGRET = 0.005
+"""Share of the loss that a size may cost and still count as near-optimal, where the caller names none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """One architecture's fit. Made by `raysweep.frontier.fit`; a value, with queries.
+
+    Attributes:
+        status: typed, with a sentence; `status.findings` has everything that was found.
+        method: parametric, isoflop or envelope. form: which law, its asymptote, its penalty.
+        architecture: whose points, None where the table names none.
+        cost_name: what counts as compute, "flops" or "seconds".
+        objective: sum of Huber losses of log residuals at the optimum. delta: Huber's delta.
+        gradient_norm: largest gradient component over the sum of the contributions that cancel in it (certificate).
+        starts, starts_agreeing: how many were made, how many reached the optimum to 1e-6 of the objective.
+        noise: robust standard deviation of ln loss about the law.
+        excluded: points that were kept out, with reasons. samples: those that entered.
+        estimate, draws: the law, and the law of each bootstrap that converged (None where there is none).
+        influences: what single points do to a, strongest first.
+        seed, bootstraps: as given. versions: of raysweep, numpy and scipy.
+    """
+
+    status: Status
+    method: str
+    form: Form
+    architecture: str | None
+    cost_name: str
+    samples: Samples
+    excluded: tuple[Exclusion, ...]
+    seed: int
+    bootstraps: int
+    versions: dict[str, str]
+    estimate: Law | None = None
+    draws: Law | None = None
+    leave_one_out: Law | None = None
+    objective: float = float("nan")
+    gradient_norm: float = float("nan")
+    delta: float = float("nan")
+    noise: float = float("nan")
+    starts: int = 0
+    starts_agreeing: int = 0
+    residuals: Floats | None = None
+
+    @property
+    def known(self) -> Law:
+        """The law as arrays of the solver's units.
+
+        Raises:
+            FrontierError: there is none; the message is the status.
+        """
+        if self.estimate is None:
+            whose = f"{self.architecture}: " if self.architecture else ""
+            raise FrontierError(f"{whose}no fit: {self.status}")
+        return self.estimate
+
+    @property
+    def law(self) -> AdditiveLaw | CurveLaw:
+        """The law with its parameters as plain numbers."""
+        known = self.known
+        if isinstance(known, Curve):
+            return CurveLaw(E=float(known.E), F=float(np.exp(known.log_F)), gamma=float(known.gamma))
+        return AdditiveLaw(
+            E=float(known.E),
+            A=float(np.exp(known.log_A)),
+            alpha=float(known.alpha),
+            B=float(np.exp(known.log_B)),
+            beta=float(known.beta),
+        )
+
+    @property
+    def params_exponent(self) -> float:
+        """The exponent a of N* ~ C^a."""
+        return float(self.known.params_exponent)
+
+    @property
+    def data_exponent(self) -> float:
+        """The exponent b of D* ~ C^b."""
+        return float(self.known.data_exponent)
+
+    @property
+    def loss_exponent(self) -> float:
+        """The exponent gamma of L* - E ~ C^-gamma."""
+        return float(self.known.loss_exponent)
+
+    def interval(
+        self, name: str, level: float = 0.95, *, flops: float | None = None, method: str = "default"
+    ) -> Interval:
+        """Return the interval of a quantity.
+
+        Args:
+            name: a, b, gamma (or params_exponent, data_exponent, loss_exponent), the law's parameters (E, A, alpha, B,
+                beta, or E, F, gamma), optimal_params (short: optimal), optimal_data, optimal_loss.
+            level: coverage aimed at.
+            flops: compute, for the optimal ones.
+            method: "default" (calibrated), "percentile", "studentised" or "bca".
+
+        Raises:
+            FrontierError: no such quantity, or no bootstraps to take it from.
+        """
+        found = self._interval(quantity(self.known, name, flops), level, method)
+        if found is None:
+            raise FrontierError(f"interval({name!r}): fewer than {LEAST_DRAWS} bootstraps; fit with bootstraps=1000")
+        return found
+
+    def answer(self, name: str, level: float = 0.95, *, flops: float | None = None) -> Answer:
+        """Return a quantity (names as in `interval`) with its interval, None for the interval without bootstraps."""
+        return self._answer(quantity(self.known, name, flops), level)
+
+    def optimal(self, flops: float, *, regret: float = REGRET, level: float = 0.95) -> Optimum:
+        """Return the compute-optimal run at a cost, each number with its interval.
+
+        Args:
+            flops: the cost, in the fit's own unit (FLOP, or seconds with cost="seconds").
+            regret: share of the loss that counts as near-optimal in `params_range`.
+            level: of the intervals.
+        """
+        if not flops > 0:
+            raise FrontierError(f"optimal(flops={flops}): the cost must be positive")
+        self._two_sided("optimal")
+        names = ("optimal_params", "optimal_data", "optimal_loss")
+        params, data, loss = (self._answer(quantity(self.known, name, flops), level) for name in names)
+        return Optimum(
+            flops=flops,
+            params=params,
+            data=data,
+            loss=loss,
+            params_range=self._params_range(flops, params.value, loss.value, regret),
+            regret=regret,
+            extrapolation=flops / float(self.samples.cost.max()),
+        )
+
+    def loss(self, params: float, data: float, *, level: float = 0.95) -> Answer:
+        """Return the loss of a run with a prediction interval: the law's uncertainty and the noise of a single run.
+
+        Raises:
+            FrontierError: the approach gives the loss on the frontier only.
+        """
+        surface = self.surface
+        value = float(surface.loss(params, data))
+        if not isinstance(self.draws, Surface) or np.size(self.draws.E) < LEAST_DRAWS:
+            return Answer(value=value, interval=None)
+        draws = np.log(self.draws.loss(params, data))
+        return Answer(value=value, interval=self._prediction(value, draws, level))
+
+    @property
+    def surface(self) -> Surface:
+        """The additive law as a function of N and D.
+
+        Raises:
+            FrontierError: the approach gives the loss on the frontier only.
+        """
+        if not isinstance(self.known, Surface):
+            raise FrontierError(f"method {self.method!r} gives the loss on the frontier only: fit with 'parametric'")
+        return self.known
+
+    def compute_for(self, loss: float, *, level: float = 0.95) -> Answer:
+        """Return the compute at which the frontier reaches a loss; infinite where the asymptote lies above it."""
+        self._two_sided("compute_for")
+        return self._answer(Quantity(value=lambda law: curve_of(law).cost_for(loss), positive=True), level)
+
+    def curve(self, flops: Floats, *, level: float = 0.95) -> FrontierBand:
+        """Return N*, D* and L* with bands along costs of shape (m,), for figures."""
+        costs = np.asarray(flops, dtype=float)
+        rows = [self.optimal(float(cost), level=level) for cost in costs]
+        bands = []
+        for name in ("params", "data", "loss"):
+            answers: list[Answer] = [getattr(row, name) for row in rows]
+            bands.append(
+                Band(
+                    value=np.array([answer.value for answer in answers]),
+                    low=np.array([answer.interval.low if answer.interval else np.nan for answer in answers]),
+                    high=np.array([answer.interval.high if answer.interval else np.nan for answer in answers]),
+                )
+            )
+        return FrontierBand(flops=costs, params=bands[0], data=bands[1], loss=bands[2])
+
+    @cached_property
+    def influence(self) -> tuple[Influence, ...]:
+        """What leaving out single points does to the exponent a, strongest first."""
+        if self.leave_one_out is None:
+            return ()
+        without = np.asarray(self.leave_one_out.params_exponent)
+        error = float(np.sqrt(np.sum((without - without.mean()) ** 2) * (without.size - 1) / without.size))
+        shifts = (without - self.params_exponent) / max(error, 1e-300)
+        order = np.argsort(-np.abs(shifts))
+        return tuple(
+            Influence(row=int(self.samples.row[k]), params_exponent=float(without[k]), shift=float(shifts[k]))
+            for k in order
+        )
+
+    def to_json(self) -> str:
+        """Return everything as JSON, numbers in full precision; `from_json` gives an equal fit back."""
+        from raysweep.frontier.serial import to_json
+
+        return to_json(self)
+
+    @staticmethod
+    def from_json(text: str) -> "Fit":
+        """Return the fit that `to_json` wrote.
+
+        Raises:
+            FrontierError: the text is torn, altered or of another version.
+        """
+        from raysweep.frontier.serial import from_json
+
+        return from_json(text)
+
+    def checklist(self) -> str:
+        """Return the checklist of 2502.18969, filled in for this fit, as text."""
+        from raysweep.frontier.checklist import checklist
+
+        return checklist(self)
+
+    def with_status(self, status: Status) -> "Fit":
+        """Return the same fit with another status."""
+        return replace(self, status=status)
+
+    @property
+    def spare(self) -> int:
+        """Degrees of freedom: points less fitted parameters."""
+        return self.samples.count - parameters(self.form)
+
+    def _answer(self, wanted: Quantity, level: float) -> Answer:
+        return Answer(value=float(wanted.value(self.known)), interval=self._interval(wanted, level, "default"))
+
+    def _interval(self, wanted: Quantity, level: float, method: str) -> Interval | None:
+        if self.draws is None or np.size(self.draws.E) < LEAST_DRAWS:
+            return None
+        change = np.log if wanted.positive else (lambda values: values)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            draws = np.asarray(change(wanted.value(self.draws)))
+            estimate = float(change(wanted.value(self.known)))
+            jackknife = None
+            if self.leave_one_out is not None:
+                jackknife = np.asarray(change(wanted.value(self.leave_one_out)))
+        if not np.isfinite(estimate):
+            return None
+        low, high, used = interval_of(estimate, draws, jackknife, level, self.spare, method)
+        if wanted.positive:
+            low, high = float(np.exp(low)), float(np.exp(min(high, 700.0)))
+        return Interval(low=low, high=high, level=level, method=used)
+
+    def _prediction(self, value: float, draws: Floats, level: float) -> Interval:
+        low, high, used = interval_of(np.log(value), draws, None, level, self.spare, "default")
+        centre, reach = np.log(value), float(np.hypot(0.5 * (high - low), self._reach(level) * self.noise))
+        return Interval(low=float(np.exp(centre - reach)), high=float(np.exp(centre + reach)), level=level, method=used)
+
+    def _reach(self, level: float) -> float:
+        from scipy import stats
+
+        return float(stats.t.ppf(0.5 + 0.5 * level, max(self.spare, 1)))
+
+    def _two_sided(self, query: str) -> None:
+        if self.form.law in ("params", "data"):
+            raise FrontierError(f"{query}: a law in {self.form.law} alone has no optimum: fit law='additive'")
+
+    def _params_range(self, cost: float, best: float, loss: float, regret: float) -> tuple[float, float] | None:
+        known = self.known
+        if not isinstance(known, Surface):
+            return None
+        target = loss * (1.0 + regret)
+
+        def excess(log_params: float) -> float:
+            params = float(np.exp(log_params))
+            return float(known.loss(params, known.cost.data_for(cost, params))) - target
+
+        centre, far = float(np.log(best)), 40.0
+        with np.errstate(over="ignore"):
+            low = brentq(excess, centre - far, centre) if excess(centre - far) > 0 else -np.inf
+            high = brentq(excess, centre, centre + far) if excess(centre + far) > 0 else np.inf
+        return float(np.exp(low)), float(np.exp(high))
+
+
+def curve_of(law: Law) -> Curve:
+    """Return the frontier of a law, be it given as a surface or as a curve."""
+    return law.curve() if isinstance(law, Surface) else law
+
+
+def parameters(form: Form) -> int:
+    """Return the number of fitted parameters of a law."""
+    count = {"additive": 5, "tied": 4, "params": 3, "data": 3, "flops": 3}[form.law]
+    return count - (form.asymptote is not None)
+
+
+def plain(value: Number) -> float:
+    """Return a 0-dimensional number as a float."""
+    return float(np.asarray(value))

@@ -1,0 +1,115 @@
+"""The fits: exact on noise-free surfaces, at the known optimum on Chinchilla's points."""
+
+import numpy as np
+import pytest
+from surfaces import CHINCHILLA, chinchilla, optimum, valleys
+
+from raysweep.errors import FrontierError
+from raysweep.frontier import Fit, fit
+
+STEEP = {"E": 1.8, "A": 2000.0, "alpha": 0.6, "B": 30.0, "beta": 0.2}
+
+
+@pytest.mark.parametrize("law", [CHINCHILLA, STEEP])
+@pytest.mark.parametrize("drift", [0.0, 0.4])
+def test_a_noise_free_surface_gives_all_five_parameters_to_1e_6(law, drift):
+    found = fit(valleys(law, drift=drift), bootstraps=0)
+    for name, true in law.items():
+        assert getattr(found.law, name) == pytest.approx(true, rel=1e-6), name
+    assert found.status.ok
+    assert found.starts_agreeing == found.starts
+
+
+@pytest.mark.parametrize("law", [CHINCHILLA, STEEP])
+@pytest.mark.parametrize("drift", [0.0, 0.4])
+def test_isoflop_is_unbiased_on_wide_and_drifting_valleys(law, drift):
+    found = fit(valleys(law, window=16, drift=drift), method="isoflop", bootstraps=0)
+    params, _, loss = optimum(law, 1e24)
+    answer = found.optimal(flops=1e24)
+    assert answer.params.value == pytest.approx(params, rel=0.02)
+    assert answer.loss.value == pytest.approx(loss, rel=0.005)
+
+
+def test_chinchillas_points_give_the_known_optimum():
+    found = fit(chinchilla(), loss_delta=1e-3, bootstraps=0)
+    assert found.objective <= 1.0182741e-3
+    assert found.params_exponent == pytest.approx(0.51390, abs=1e-4)
+    assert pytest.approx(1.817218, abs=1e-5) == found.law.E
+    assert found.law.alpha == pytest.approx(0.347310, abs=1e-5)
+    assert found.law.beta == pytest.approx(0.367172, abs=1e-5)
+    assert found.gradient_norm < 1e-8
+    assert found.starts_agreeing >= 0.95 * found.starts
+
+
+def test_chinchillas_bootstrap_intervals_are_the_published_ones():
+    found = fit(chinchilla(), loss_delta=1e-3, bootstraps=1000)
+    published = {"E": (1.769, 1.871), "A": (285, 744), "alpha": (0.317, 0.373), "beta": (0.331, 0.415)}
+    for name, (low, high) in published.items():
+        got = found.interval(name, method="percentile")
+        assert got.low == pytest.approx(low, rel=0.05), name
+        assert got.high == pytest.approx(high, rel=0.05), name
+
+
+def test_the_optimum_lies_on_the_cost_and_is_flat():
+    found = fit(valleys(CHINCHILLA), bootstraps=0)
+    best = found.optimal(flops=1e21, regret=0.01)
+    assert 6 * best.params.value * best.data.value == pytest.approx(1e21, rel=1e-9)
+    low, high = best.params_range
+    assert low < best.params.value < high
+    for params in best.params_range:
+        assert found.loss(params, 1e21 / 6 / params).value == pytest.approx(1.01 * best.loss.value, rel=1e-6)
+    assert found.compute_for(loss=best.loss.value).value == pytest.approx(1e21, rel=1e-6)
+
+
+def test_a_measured_cost_bends_the_frontier_as_its_own_powers_say():
+    points = valleys(CHINCHILLA)
+    points["flops"] = 40.0 * points["params"] ** 1.2 * points["data"]
+    found = fit(points, bootstraps=0)
+    a, b = CHINCHILLA["alpha"], CHINCHILLA["beta"]
+    assert found.params_exponent == pytest.approx(b / (a + 1.2 * b), rel=1e-5)
+    best = found.optimal(flops=1e24)
+    assert 40.0 * best.params.value**1.2 * best.data.value == pytest.approx(1e24, rel=1e-5)
+    around = best.params.value * np.array([0.99, 1.01])
+    for params in around:
+        assert found.loss(params, 1e24 / 40 / params**1.2).value > best.loss.value
+
+
+def test_a_mapping_by_architecture_and_a_fit_without_one():
+    points = valleys(CHINCHILLA)
+    both = {name: np.concatenate([values, values]) for name, values in points.items()}
+    both["architecture"] = ["mpnn"] * 40 + ["egnn"] * 40
+    found = fit(both, bootstraps=0)
+    assert list(found) == ["mpnn", "egnn"]
+    assert found["egnn"].law == found["mpnn"].law
+
+
+@pytest.mark.parametrize("method", ["parametric", "isoflop", "envelope"])
+def test_json_gives_an_equal_fit_back(method):
+    found = fit(valleys(CHINCHILLA, noise=0.005), method=method, bootstraps=60)
+    back = Fit.from_json(found.to_json())
+    assert back.law == found.law
+    assert back.status == found.status
+    assert back.optimal(flops=1e24) == found.optimal(flops=1e24)
+    assert back.interval("a") == found.interval("a")
+    assert back.to_json() == found.to_json()
+
+
+def test_altered_json_is_refused():
+    text = fit(valleys(CHINCHILLA, noise=0.005), bootstraps=0).to_json()
+    digits = '"loss": [' + text.split('"loss": [')[1][:6]
+    with pytest.raises(FrontierError, match="digest"):
+        Fit.from_json(text.replace(digits, '"loss": [9.9999'))
+    with pytest.raises(FrontierError, match="torn"):
+        Fit.from_json(text[:-20])
+
+
+def test_the_same_seed_gives_the_same_bits():
+    points = valleys(CHINCHILLA, noise=0.005)
+    assert fit(points, bootstraps=100).to_json() == fit(points, bootstraps=100).to_json()
+
+
+def test_the_checklist_names_what_a_reader_needs():
+    text = fit(valleys(CHINCHILLA, noise=0.005), bootstraps=60).checklist()
+    for item in ("form", "delta", "starts", "gradient norm", "intervals", "held-out error", "versions", "digest"):
+        assert f"\n{item}" in text
+    assert "E + A N^-alpha + B D^-beta" in text

@@ -1,0 +1,133 @@
+"""The readers: every source gives the same table, with the grid stage's points alone."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet
+import pytest
+from surfaces import CHINCHILLA, valleys
+
+from raysweep.errors import FrontierError
+from raysweep.frontier import fit, read_csv, read_parquet, read_store
+from raysweep.measurements import Point, to_table
+
+
+def trial(number, budgets):
+    return [
+        Point(
+            trial_id=f"{number:016x}",
+            architecture="mpnn",
+            size="{}",
+            seed=0,
+            learning_rate=0.01,
+            step=step,
+            budget=float(step),
+            budget_kind="data",
+            params=1000 * (number + 1),
+            data=float(step),
+            flops=6000.0 * (number + 1) * step,
+            loss=1.0 + 10.0 / step + 1.0 / (number + 1),
+            trivial_loss=9.0,
+        )
+        for step in budgets
+    ]
+
+
+def write_sweep(root, whole):
+    """Write a sweep's storage by hand: two grid trials, and one of the learning-rate stage."""
+    stages = ["grid", "grid", "learning_rate"]
+    assignments, parts = [], []
+    for number, stage in enumerate(stages):
+        table = to_table(trial(number, [10, 20, 40]))
+        folder = root / "trials" / f"{number:016x}"
+        folder.mkdir(parents=True)
+        with pa.ipc.new_file(str(folder / "points.arrow"), table.schema) as stream:
+            stream.write_table(table)
+        assignments.append({"trial_id": f"{number:016x}", "family": f"mpnn-{number}", "stage": stage})
+        labels = {"family": [f"mpnn-{number}"] * 3, "stage": [stage] * 3}
+        for name, values in labels.items():
+            table = table.append_column(name, pa.array(values))
+        parts.append(table)
+    (root / "assignments.json").write_text(json.dumps(assignments))
+    if whole:
+        pa.parquet.write_table(pa.concat_tables(parts), root / "points.parquet")
+
+
+def test_a_store_reads_the_same_with_and_without_its_table(tmp_path):
+    for name, whole in (("with", True), ("without", False)):
+        write_sweep(tmp_path / name, whole)
+    tables = [read_store(tmp_path / name) for name in ("with", "without")]
+    assert tables[0].equals(tables[1])
+    assert tables[0].num_rows == 6
+    assert set(tables[0]["architecture"].to_pylist()) == {"mpnn-0", "mpnn-1"}
+    assert set(tables[0]["trajectory"].to_pylist()) == {f"{0:016x}", f"{1:016x}"}
+    assert tables[0]["trivial_loss"].to_pylist() == [9.0] * 6
+
+
+def test_an_empty_folder_is_no_sweep(tmp_path):
+    with pytest.raises(FrontierError, match="sweep's storage"):
+        read_store(tmp_path)
+
+
+def test_csv_parquet_pandas_and_a_dict_give_the_same_fit(tmp_path):
+    points = valleys(CHINCHILLA, noise=0.01)
+    frame = pd.DataFrame(points)
+    frame.rename(columns={"params": "N", "data": "tokens"}).to_csv(tmp_path / "points.csv", index=False)
+    pa.parquet.write_table(pa.table(points), tmp_path / "points.parquet")
+    tables = [
+        read_csv(tmp_path / "points.csv", columns={"params": "N", "data": "tokens"}),
+        read_parquet(tmp_path / "points.parquet"),
+        frame,
+        points,
+    ]
+    fits = [fit(table, bootstraps=0) for table in tables]
+    assert len({found.samples.digest() for found in fits}) == 1
+    assert len({found.to_json() for found in fits}) == 1
+
+
+def test_flops_are_computed_where_the_file_has_none(tmp_path):
+    points = valleys(CHINCHILLA)
+    frame = pd.DataFrame({"n": points["params"], "d": points["data"], "loss": points["loss"]})
+    frame.to_csv(tmp_path / "points.csv", index=False)
+    table = read_csv(tmp_path / "points.csv", columns={"params": "n", "data": "d", "flops": "6ND"})
+    assert np.allclose(table["flops"].to_numpy(), points["flops"], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"params": "n"}, "no column 'n' for params"),
+        ({"size": "params"}, "unknown to the estimator"),
+        (None, "no column for params"),
+    ],
+)
+def test_a_column_that_is_not_there_is_named_with_the_remedy(tmp_path, columns, words):
+    (tmp_path / "points.csv").write_text("tokens,loss\n1,2\n")
+    with pytest.raises(FrontierError, match=words):
+        read_csv(tmp_path / "points.csv", columns=columns)
+
+
+def test_words_in_a_number_column_are_refused(tmp_path):
+    (tmp_path / "points.csv").write_text("params,data,flops,loss\n1,2,12,low\n1,2,12,lower\n")
+    with pytest.raises(FrontierError, match="'loss' holds something that is not a number"):
+        fit(read_csv(tmp_path / "points.csv"))
+
+
+def test_missing_values_become_exclusions(tmp_path):
+    points = pd.DataFrame(valleys(CHINCHILLA))
+    points.loc[3, "loss"] = np.nan
+    points.to_csv(tmp_path / "points.csv", index=False)
+    found = fit(read_csv(tmp_path / "points.csv"), bootstraps=0)
+    assert [item.row for item in found.excluded] == [3]
+
+
+def test_a_seconds_column_can_be_the_cost():
+    points = valleys(CHINCHILLA)
+    points["seconds"] = points["flops"] / 1e14
+    found = fit(points, cost="seconds", bootstraps=0)
+    assert found.optimal(flops=1e8).params.value == pytest.approx(
+        fit(points, bootstraps=0).optimal(flops=1e22).params.value, rel=1e-6
+    )
