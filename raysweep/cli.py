@@ -108,6 +108,9 @@ def frontier(
     method: Annotated[
         Literal["parametric", "envelope", "isoflop"], typer.Option(help="approach that gives the compute-optimal model")
     ] = "parametric",
+    out: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="also write report.html and the figures there")
+    ] = None,
     tracking_uri: TrackingUri = None,
     json: Json = False,
 ) -> None:
@@ -118,7 +121,8 @@ def frontier(
     from raysweep.commands.points import Columns, show_frontier
 
     columns = Columns(params=params, data=data, flops=flops, loss=loss, architecture=architecture)
-    show_frontier(source, columns, optimal=optimal or [], method=method, tracking_uri=tracking_uri, as_json=json)
+    asked = optimal or []
+    show_frontier(source, columns, optimal=asked, method=method, tracking_uri=tracking_uri, as_json=json, out=out)
 
 
 @app.command()
@@ -144,7 +148,7 @@ def sync(space: Space, overrides: Overrides = None, tracking_uri: TrackingUri = 
 
     Running it again changes nothing.
     """
-    from raysweep.commands.mlflow import sync_sweep
+    from raysweep.commands.tracking import sync_sweep
 
     sync_sweep(space, overrides or [], tracking_uri)
 
@@ -160,7 +164,7 @@ def ui(
 
     On this machine alone (loopback); prints the address. Ctrl-c ends it.
     """
-    from raysweep.commands.mlflow import serve_ui
+    from raysweep.commands.tracking import serve_ui
 
     serve_ui(space, overrides or [], tracking_uri, port)
 

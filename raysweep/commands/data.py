@@ -1,8 +1,10 @@
 """`data make`, `data info` and `data check`."""
 
+from collections.abc import Mapping
+
 import typer
 
-from raysweep.commands.show import columns, print_json
+from raysweep.commands.show import ProgressBar, columns, print_json
 from raysweep.commands.sweeps import read_space
 from raysweep.errors import RaysweepError
 from raysweep.sweep.space import Data
@@ -21,26 +23,21 @@ def make_data(location: str, structures: int | None, seed: int | None, workers: 
         seed = recipe.make.seed if seed is None else seed
     place = location if recipe is None else recipe.store
     count = STRUCTURES if structures is None else structures
-    store = xtb.make_store(place, structures=count, seed=seed or 0, workers=workers)
-    typer.echo(f"{store.location}: {store.manifest.train_structures} structures for training")
+    bar = ProgressBar()
+    with bar:
+        store = xtb.make_store(place, structures=count, seed=seed or 0, workers=workers, progress=bar.update)
+    typer.echo(columns(_lines(store.info())))
 
 
 def show_data(location: str, *, as_json: bool) -> None:
     """Print what a store's manifest says."""
     from raysweep.data.store import open_store
 
-    store = open_store(_place(location))
-    manifest = store.manifest.model_dump(mode="json")
+    info = open_store(_place(location)).info()
     if as_json:
-        print_json({"location": str(store.location), **manifest})
-        return
-    rows = [("store", str(store.location))]
-    for key, value in manifest.items():
-        if isinstance(value, dict):
-            rows += [(f"{key} {inner}", _text(inner_value)) for inner, inner_value in value.items()]
-        else:
-            rows.append((key, _text(value)))
-    typer.echo(columns(rows))
+        print_json(info)
+    else:
+        typer.echo(columns(_lines(info)))
 
 
 def check_data(location: str) -> None:
@@ -65,6 +62,17 @@ def _data_of(location: str) -> Data | None:
 def _place(location: str) -> str:
     data = _data_of(location)
     return location if data is None else data.store
+
+
+def _lines(info: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Return a nested mapping as lines of a key and a text."""
+    rows = []
+    for key, value in info.items():
+        if isinstance(value, Mapping):
+            rows += [(f"{key} {inner}", text) for inner, text in _lines(value)]
+        else:
+            rows.append((key, _text(value)))
+    return rows
 
 
 def _text(value: object) -> str:

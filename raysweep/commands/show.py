@@ -5,6 +5,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 def print_json(content: Mapping[str, object]) -> None:
@@ -28,3 +30,24 @@ def _finite(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     return value
+
+
+class ProgressBar:
+    """A bar on standard error while structures are made; nothing where that is no terminal."""
+
+    def __init__(self, what: str = "structures") -> None:
+        console = Console(stderr=True)
+        parts = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._progress = Progress(*parts, console=console, disable=not console.is_terminal)
+        self._task = self._progress.add_task(what, total=None)
+
+    def __enter__(self) -> "ProgressBar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._progress.stop()
+
+    def update(self, done: int, wanted: int) -> None:
+        """Show how many are done."""
+        self._progress.update(self._task, completed=done, total=wanted)

@@ -1,18 +1,84 @@
 """`run`, `plan` and `schema`."""
 
 import json
+import sys
 from collections.abc import Sequence
 
 import typer
 
+from raysweep.commands.points import material_of, report_folder, tell
 from raysweep.commands.show import print_json
+from raysweep.errors import TrackingError
+from raysweep.files import open_location
+from raysweep.report.write import write
+from raysweep.sweep.interrupts import Interrupted
+from raysweep.sweep.run import POINTS_FILE, SweepResult, run
 from raysweep.sweep.space import Space, load_space
+from raysweep.sweep.stage import Listener
+from raysweep.trial import TrialState
 
 
 def read_space(path: str, overrides: Sequence[str], tracking_uri: str | None = None) -> Space:
     """Return a search space, with the tracking URI of the command line in it."""
     given = [] if tracking_uri is None else [f"tracking.uri={tracking_uri}"]
     return load_space(path, [*overrides, *given])
+
+
+def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None) -> int:
+    """Run a sweep, write its report, print its frontier; return the exit status, 0 where all of its grid ended."""
+    space = read_space(path, overrides, tracking_uri)
+    if space.tracking.enabled:
+        from raysweep.tracking.connection import default_uri
+
+        space.tracking.uri or default_uri(space.storage)  # an error before hours of work, not after
+    try:
+        result = run(space, mirror=_mirror if space.tracking.enabled else None)
+    except Interrupted as signal:
+        sys.stderr.write(f"raysweep: {signal}\n")
+        return signal.exit_code
+    if space.tracking.enabled:
+        _make_mlflow_equal(space)
+    written = write(material_of(space.storage), report_folder(space.storage))
+    typer.echo(f"\n{written.text}\n")
+    tell(written)
+    _tell_places(space, path)
+    return _verdict(result)
+
+
+def _mirror(space: Space) -> Listener:
+    from raysweep.commands.tracking import mirror_of
+
+    return mirror_of(space)
+
+
+def _make_mlflow_equal(space: Space) -> None:
+    """Make up for what a driver that was killed, or an MLflow that was away, left behind."""
+    from raysweep.commands.tracking import is_equal, make_equal
+
+    if not is_equal(space):
+        try:
+            make_equal(space)
+        except TrackingError as error:
+            typer.echo(f"{error}; the trial store has everything, `raysweep sync` writes it to MLflow", err=True)
+
+
+def _tell_places(space: Space, path: str) -> None:
+    root = space.storage if "://" in space.storage else open_location(space.storage)[1]
+    typer.echo(f"points: {root}/{POINTS_FILE}")
+    if space.tracking.enabled:
+        typer.echo(f"MLflow: raysweep ui {path}")
+
+
+def _verdict(result: SweepResult) -> int:
+    if result.complete:
+        return 0
+    failed = result.count(TrialState.FAILED)
+    rates = f"; no learning rate was found for {', '.join(result.without_rate)}" if result.without_rate else ""
+    sys.stderr.write(
+        f"raysweep: the sweep is not complete: {failed} trials failed{rates}. `raysweep status` shows which; "
+        "the same command tries them again\n"
+    )
+    return 1
 
 
 def show_plan(path: str, overrides: Sequence[str], *, as_json: bool) -> None:

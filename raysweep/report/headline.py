@@ -1,81 +1,66 @@
 """The answer in plain words: which family is best, which scales best, and where nobody can tell."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from raysweep.report.standings import Curve, largest_common, standings
+from raysweep.report.sources import UNNAMED
 from raysweep.report.values import Estimate, FamilyFit, Headline, Standing, number
 
+Ends = tuple[float, float]
 
-def headline(
-    families: Sequence[str],
-    by_family: Sequence[Sequence[Curve]],
-    fits: Mapping[str, FamilyFit],
-    fitted_losses: Mapping[str, Estimate],
-) -> Headline:
+
+def headline(rows: Sequence[Standing], flops: float | None, data: float | None, fits: Sequence[FamilyFit]) -> Headline:
     """Return the headline.
 
     Args:
-        families: in the order of the search space.
-        by_family: their trajectories, sound points alone.
-        fits: by family.
-        fitted_losses: by family the loss of its fitted frontier at the largest common compute.
+        rows: how the families stand at the largest common compute and data, the best first.
+        flops, data: these; None where there is no sound point at all.
+        fits: what was fitted to each family.
     """
-    flops, data = largest_common(by_family, "flops"), largest_common(by_family, "data")
-    rows = standings(families, by_family, flops, data)
-    sentences: list[str] = []
-    if len(families) == 1:
-        sentences += _alone(rows[0], flops, fitted_losses.get(families[0]))
-    else:
-        sentences += _best(rows, flops, fitted_losses)
-        sentences += _by_data(rows, data)
-    sentences += _steepest([fits[family] for family in families if family in fits])
-    return Headline(sentences=tuple(sentences), common_flops=flops, common_data=data, standings=rows)
+    compared = _alone(rows[0], flops) if len(rows) == 1 else [*_best(rows, flops), *_by_data(rows, data)]
+    return Headline(
+        sentences=(*compared, *_steepest(fits)), common_flops=flops, common_data=data, standings=tuple(rows)
+    )
 
 
-def common_flops(by_family: Sequence[Sequence[Curve]]) -> float | None:
-    """Return the largest compute that all families reached."""
-    return largest_common(by_family, "flops")
-
-
-def _alone(row: Standing, flops: float | None, fitted: Estimate | None) -> list[str]:
+def _alone(row: Standing, flops: float | None) -> list[str]:
     if flops is None or row.loss_at_flops is None:
         return ["There is no point that a statement could rest on."]
-    text = f"With {number(flops)} FLOP, {row.family} reaches a loss of {row.loss_at_flops:.3g}"
-    text += f" with {number(row.params_at_flops)} parameters."
-    if fitted is not None and fitted.bounded:
-        text += f" Its fitted frontier says {_interval(fitted)}."
-    return [text]
+    spread = f" [{row.interval[0]:.4g}, {row.interval[1]:.4g}]" if row.interval else ""
+    return [
+        f"With {number(flops)} FLOP, the largest compute of the points, the lowest loss is {row.loss_at_flops:.4g}{spread}, "
+        f"of a model of {number(row.params_at_flops)} parameters."
+    ]
 
 
-def _best(rows: Sequence[Standing], flops: float | None, fitted: Mapping[str, Estimate]) -> list[str]:
+def _best(rows: Sequence[Standing], flops: float | None) -> list[str]:
     known = [row for row in rows if row.loss_at_flops is not None]
+    missing = ", ".join(row.family for row in rows if row.loss_at_flops is None)
     if flops is None or len(known) < 2:
-        missing = ", ".join(row.family for row in rows if row.loss_at_flops is None)
-        return [f"The families cannot be compared at one compute: no sound point of {missing or 'any'}."]
-    order = _ordering([(row.family, row.loss_at_flops, fitted.get(row.family)) for row in known])
-    best, second = known[0], known[1]
-    sentences = []
-    tied = _overlap(fitted.get(best.family), fitted.get(second.family))
+        return [f"The families cannot be compared at one compute: no sound point of {missing or 'any'} there."]
+    best = known[0]
+    tied = [row.family for row in known[1:] if _overlap(best.interval, row.interval)]
     head = f"With {number(flops)} FLOP, the largest compute that all families reached, "
-    if tied is True:
-        sentences.append(
-            f"{head}{best.family} and {second.family} cannot be told apart: {best.family} has the lowest measured loss "
-            f"({best.loss_at_flops:.3g} against {second.loss_at_flops:.3g}), but their fitted frontiers overlap."
+    if tied:
+        first = (
+            f"{head}{_listed([best.family, *tied])} cannot be told apart: {best.family} has the lowest loss "
+            f"({best.loss_at_flops:.4g}), but the difference is within what another run might change."
         )
     else:
-        doubt = "" if tied is False else "; there is no interval to judge the difference by"
-        sentences.append(f"{head}{best.family} is best, with a loss of {best.loss_at_flops:.3g}{doubt}.")
-    sentences.append(f"There the loss falls in the order {order}.")
-    return sentences
+        judged = best.interval is not None and known[1].interval is not None
+        doubt = "" if judged else "; there is no interval to judge the difference by"
+        first = f"{head}{best.family} is best, with a loss of {best.loss_at_flops:.4g}{doubt}."
+    second = f"There the loss falls in the order {_ordering(known)}."
+    return [first, second + (f" No sound point of {missing}." if missing else "")]
 
 
-def _ordering(rows: Sequence[tuple[str, float | None, Estimate | None]]) -> str:
+def _ordering(best_first: Sequence[Standing]) -> str:
     """Return the families from the highest loss to the lowest, with ≈ between those whose intervals overlap."""
-    reverse = list(reversed(rows))
-    text = f"{reverse[0][0]} ({reverse[0][1]:.3g})"
-    for (_, _, before), (family, loss, fitted) in itertools.pairwise(reverse):
-        text += f" {'≈' if _overlap(before, fitted) else '>'} {family} ({loss:.3g})"
+    rows = list(reversed(best_first))
+    text = f"{rows[0].family} ({rows[0].loss_at_flops:.4g})"
+    for before, row in itertools.pairwise(rows):
+        sign = "≈" if _overlap(before.interval, row.interval) else ">"
+        text += f" {sign} {row.family} ({row.loss_at_flops:.4g})"
     return text
 
 
@@ -83,40 +68,47 @@ def _by_data(rows: Sequence[Standing], data: float | None) -> list[str]:
     known = [(row.loss_at_data, row.family) for row in rows if row.loss_at_data is not None]
     if data is None or len(known) < 2:
         return []
-    order = " > ".join(f"{family} ({loss:.3g})" for loss, family in sorted(known, reverse=True))
+    order = " > ".join(f"{family} ({loss:.4g})" for loss, family in sorted(known, reverse=True))
     return [f"After equal data ({number(data)} atoms), whatever the compute, the best size of each gives {order}."]
 
 
 def _steepest(fits: Sequence[FamilyFit]) -> list[str]:
-    """Say whose loss falls fastest with compute."""
-    known = [(fit.family, fit.loss_exponent) for fit in fits if fit.loss_exponent is not None]
+    """Say whose loss falls fastest with compute: by the fitted law, else by the envelope."""
+    by_law = [(fit.family, fit.loss_exponent) for fit in fits if fit.loss_exponent is not None]
+    by_envelope = [(fit.family, fit.envelope_exponent) for fit in fits if fit.envelope_exponent is not None]
+    known, word = (
+        (by_law, "") if len(by_law) >= len(by_envelope) or len(by_law) > 1 else (by_envelope, " of the envelope")
+    )
     if not known:
         return ["No family has enough points for an exponent."]
     if len(known) == 1:
         family, gamma = known[0]
-        text = f"The reducible loss of {family} falls with compute as C^−{gamma.value:.3g}"
+        whose = "" if family == UNNAMED else f" of {family}"
+        text = f"The reducible loss{whose} falls with compute as C^−{gamma.value:.3g}"
         return [text + (f" (95 % interval {gamma.low:.3g} to {gamma.high:.3g})." if gamma.bounded else ".")]
     known.sort(key=lambda pair: -pair[1].value)
     (first, gamma), (second, runner_up) = known[0], known[1]
-    if _overlap(gamma, runner_up) is not False:
-        rivals = [name for name, other in known[1:] if _overlap(gamma, other) is not False]
+    if _overlap(_ends(gamma), _ends(runner_up)) is not False:
+        rivals = [name for name, other in known[1:] if _overlap(_ends(gamma), _ends(other)) is not False]
         return [
-            f"Which family's loss falls fastest with compute is open: {first} has the largest exponent "
+            f"Which family's loss falls fastest with compute is open: {first} has the largest exponent{word} "
             f"(γ = {_interval(gamma)}), and its interval overlaps that of {_listed(rivals)}."
         ]
     return [
-        f"{first} scales best: its reducible loss falls fastest with compute (γ = {_interval(gamma)}; "
+        f"{first} scales best: its reducible loss falls fastest with compute (exponent{word} γ = {_interval(gamma)}; "
         f"next {second}, {_interval(runner_up)})."
     ]
 
 
-def _overlap(first: Estimate | None, second: Estimate | None) -> bool | None:
+def _overlap(first: Ends | None, second: Ends | None) -> bool | None:
     """Return whether two intervals overlap; None where one is missing."""
-    if first is None or second is None or first.low is None or second.low is None:
+    if first is None or second is None:
         return None
-    assert first.high is not None
-    assert second.high is not None
-    return first.low <= second.high and second.low <= first.high
+    return first[0] <= second[1] and second[0] <= first[1]
+
+
+def _ends(value: Estimate) -> Ends | None:
+    return None if value.low is None or value.high is None else (value.low, value.high)
 
 
 def _interval(value: Estimate) -> str:

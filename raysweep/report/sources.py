@@ -8,9 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raysweep.files import digest, open_location, read_whole
-from raysweep.frontier.points import read_store
+from raysweep.frontier import read_store
 
 LEARNING_RATE_STAGE = "learning_rate"
+UNNAMED = "all points"
+"""The family of points that name none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,8 @@ class RateSearch:
     edge: str | None
     """"low" or "high" where the best rate is the first or last of all that were tried."""
     trials: tuple[RateTrial, ...]
+    on_plateau: bool = False
+    """Whether no trial of the search left the starting plateau, so that its rate is a guess."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,20 +60,26 @@ class Material:
         if "architecture" in self.points.column_names:
             seen = dict.fromkeys(str(name) for name in self.points["architecture"].to_pylist())
         else:
-            seen = {"all points": None}
+            seen = {UNNAMED: None}
         space = self.facts.get("space") if self.facts else None
         order = list(space["families"]) if isinstance(space, dict) and isinstance(space.get("families"), dict) else []
         return tuple(sorted(seen, key=lambda name: order.index(name) if name in order else len(order)))
 
     def digest(self) -> str:
         """Return the SHA-256 of all of it."""
-        sink = pa.BufferOutputStream()
-        for table in (self.points, self.full):
-            if table is not None:
-                with pa.ipc.new_stream(sink, table.schema) as stream:
-                    stream.write_table(table)
+        tables = b"" if self.full is None else _bytes(self.full)
         rest = json.dumps([self.title, repr(self.searches), self.facts], sort_keys=True, default=str)
-        return digest(sink.getvalue().to_pybytes() + rest.encode())
+        return digest(self.points_digest().encode() + tables + rest.encode())
+
+    def points_digest(self) -> str:
+        """Return the SHA-256 of the points alone."""
+        return digest(_bytes(self.points))
+
+
+def canonical(points: pa.Table) -> pa.Table:
+    """Return points in one order, whatever they were read from: the same points then give the same fit to the bit."""
+    keys = ("architecture", "trajectory", "seed", "params", "data", "flops", "loss")
+    return points.sort_by([(name, "ascending") for name in keys if name in points.column_names]).combine_chunks()
 
 
 def from_storage(location: str) -> Material:
@@ -78,7 +88,7 @@ def from_storage(location: str) -> Material:
     Raises:
         FrontierError: there is no sweep there, or no trial of it has ended yet.
     """
-    points = read_store(location)
+    points = canonical(read_store(location))
     filesystem, root = open_location(location)
     whole = read_whole(filesystem, f"{root}/points.parquet")
     facts = _json(read_whole(filesystem, f"{root}/sweep.json"))
@@ -94,7 +104,16 @@ def from_storage(location: str) -> Material:
 
 def from_points(points: pa.Table, title: str) -> Material:
     """Return the material of a bare table of points, as the frontier's readers give it."""
-    return Material(title=title, points=points, full=None)
+    return Material(title=title, points=canonical(points), full=None)
+
+
+def _bytes(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    plain = table.replace_schema_metadata(None).combine_chunks()
+    plain = plain.cast(pa.schema([pa.field(field.name, field.type) for field in plain.schema]))
+    with pa.ipc.new_stream(sink, plain.schema) as stream:
+        stream.write_table(plain)
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def _grid_rows(table: pa.Table) -> pa.Table:
@@ -126,6 +145,7 @@ def _search(cell: Mapping[str, object]) -> RateSearch:
         rate=None if rate is None else float(str(rate)),
         method=None if cell["method"] is None else str(cell["method"]),
         edge=None if cell["edge"] is None else str(cell["edge"]),
+        on_plateau=bool(cell.get("on_plateau", False)),
         trials=tuple(
             RateTrial(
                 rate=float(trial["learning_rate"]),

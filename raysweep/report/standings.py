@@ -64,25 +64,29 @@ def standings(
                 loss_at_flops=at_flops[0] if at_flops else None,
                 loss_at_data=at_data[0] if at_data else None,
                 params_at_flops=at_flops[1] if at_flops else None,
+                data_at_flops=at_flops[2] if at_flops else None,
             )
         )
     return tuple(sorted(rows, key=lambda row: (row.loss_at_flops is None, row.loss_at_flops or 0.0)))
 
 
-def _lowest(found: Sequence[Curve], axis: str, budget: float, *, carry: bool) -> tuple[float, float] | None:
-    """Return the lowest loss at a budget and the size that has it; seeds of one size are averaged.
+def _lowest(found: Sequence[Curve], axis: str, budget: float, *, carry: bool) -> tuple[float, float, float] | None:
+    """Return the lowest loss at a budget, and the size and data that have it; seeds of one size are averaged.
 
     With `carry`, a trajectory that ended before the budget counts with its last loss: less compute reached it.
     """
-    by_size: dict[float, list[float]] = {}
+    by_size: dict[float, list[tuple[float, float]]] = {}
     for curve in found:
         at = getattr(curve, axis)
         beyond = budget > at[-1]
         if at[0] > budget / REACHED or (beyond and not carry and at[-1] < REACHED * budget):
             continue
-        loss = float(np.exp(np.interp(np.log(budget), np.log(at), np.log(curve.loss))))
-        by_size.setdefault(curve.params, []).append(loss)
-    means = [(float(np.mean(losses)), params) for params, losses in by_size.items()]
+        loss, data = (np.exp(np.interp(np.log(budget), np.log(at), np.log(y))) for y in (curve.loss, curve.data))
+        by_size.setdefault(curve.params, []).append((float(loss), float(data)))
+    means = []
+    for params, pairs in by_size.items():
+        loss, data = np.mean(pairs, axis=0)
+        means.append((float(loss), params, float(data)))
     return min(means, default=None)
 
 

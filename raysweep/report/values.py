@@ -30,14 +30,16 @@ class Optimum:
     """Whether the compute lies outside that of the points."""
     untried: bool = False
     """Whether N or D lies outside the sizes and data of the points, so that the law alone speaks for it."""
+    near: tuple[float, float] | None = None
+    """Sizes whose loss at the same compute is above the lowest by a share of `regret` at most: the optimum is flat."""
+    regret: float | None = None
 
-
-@dataclass(frozen=True, kw_only=True)
-class LossAt:
-    """The loss of a fitted frontier at a compute."""
-
-    flops: float
-    loss: Estimate
+    @property
+    def reservation(self) -> str:
+        """What to keep in mind about it, in a few words; empty where there is nothing."""
+        if self.extrapolated:
+            return "beyond the compute of the points"
+        return "size or data not tried" if self.untried else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +63,12 @@ class FamilyFit:
     """Points in the fit."""
     usable: bool
     """Whether the fit has numbers to give."""
+    status: str
+    """"ok", or the kind of the gravest finding."""
     sentences: tuple[str, ...]
-    """What the fits say about themselves, the gravest first."""
+    """What the fit says about itself, the gravest first."""
+    cautions: tuple[str, ...] = ()
+    """Those of the sentences that take something away from the answer."""
     alpha: Estimate | None = None
     beta: Estimate | None = None
     asymptote: Estimate | None = None
@@ -90,6 +96,10 @@ class Standing:
     """Lowest loss of its sizes after that much data."""
     params_at_flops: float | None
     """Size that reaches loss_at_flops."""
+    data_at_flops: float | None = None
+    """Data on which it reaches it."""
+    interval: tuple[float, float] | None = None
+    """About loss_at_flops, 95 %: where another run of that size on that data would come out, by the fitted law."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +146,8 @@ def number(value: float | None, digits: int = 3) -> str:
     for limit, suffix in ((1e6, " M"), (1e3, " k")):
         if limit <= abs(value) < limit * 1e3:
             return f"{value / limit:.{digits}g}{suffix}"
-    return f"{value:.{digits}g}".replace("e+", "e").replace("e-0", "e-")
+    mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 
 def estimate(value: Estimate | None, digits: int = 3) -> str:

@@ -1,0 +1,126 @@
+"""`frontier` and `report`: from anyone's points to exponents, the compute-optimal model and the page."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import typer
+
+from raysweep import frontier
+from raysweep.commands.show import print_json
+from raysweep.errors import FrontierError, RaysweepError
+from raysweep.files import open_location
+from raysweep.report.assemble import Method, answer
+from raysweep.report.sources import Material, from_points, from_storage
+from raysweep.report.table import text
+from raysweep.report.write import Written, write
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which columns of a file hold what; the estimator's own names by default."""
+
+    params: str = "params"
+    data: str = "data"
+    flops: str = "flops"
+    loss: str = "loss"
+    architecture: str | None = None
+
+    def renamed(self) -> dict[str, str]:
+        """Return those that are named otherwise than the estimator names them."""
+        named = {name: column for name, column in dataclasses.asdict(self).items() if column is not None}
+        return {name: column for name, column in named.items() if name != column}
+
+
+def show_frontier(
+    source: str,
+    columns: Columns,
+    *,
+    optimal: Sequence[float],
+    method: Method,
+    tracking_uri: str | None,
+    as_json: bool,
+    out: str | None = None,
+) -> None:
+    """Fit points from anywhere and print the answers."""
+    for flops in optimal:
+        if not 0 < flops < float("inf"):
+            raise FrontierError(f"--optimal {flops:g}: give a compute above 0, in FLOP")
+    material = from_points(read_points(source, columns, tracking_uri), Path(source).stem)
+    answers = answer(material, method=method, computes=optimal)
+    if as_json:
+        print_json(dataclasses.asdict(answers))
+    else:
+        typer.echo(text(answers))
+    if out is not None:
+        tell(write(material, out), err=as_json)
+
+
+def read_points(source: str, columns: Columns, tracking_uri: str | None) -> pa.Table:
+    """Return the points of a search space's sweep (from its MLflow), of a file, a storage or an MLflow experiment."""
+    if source.endswith((".yaml", ".yml")):
+        return _of_space(source, tracking_uri)
+    if source.endswith(".csv"):
+        return frontier.read_csv(source, columns.renamed())
+    if source.endswith((".parquet", ".pq")):
+        return frontier.read_parquet(source, columns.renamed())
+    if "://" in source or Path(source).expanduser().is_dir():
+        return frontier.read_store(source)
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if uri is None:
+        raise FrontierError(
+            f"{source}: there is no such folder, and it is no .yaml, .csv or .parquet file; for an MLflow experiment "
+            "give --tracking-uri, or set MLFLOW_TRACKING_URI"
+        )
+    return frontier.read_mlflow(source, uri)
+
+
+def write_report(source: str, overrides: Sequence[str], out: str | None) -> None:
+    """Write the report of a search space's sweep, of a storage or of a file of points."""
+    if source.endswith((".yaml", ".yml")):
+        from raysweep.commands.sweeps import read_space
+
+        source = read_space(source, overrides).storage
+    elif overrides:
+        raise RaysweepError(f"{' '.join(overrides)}: only a search space takes overrides, and {source} is none")
+    if source.endswith((".csv", ".parquet", ".pq")):
+        material = from_points(read_points(source, Columns(), None), Path(source).stem)
+        tell(write(material, out or f"{Path(source).with_suffix('')}-report"))
+    else:
+        tell(write(material_of(source), out or report_folder(source)))
+
+
+def material_of(storage: str) -> Material:
+    """Return what a sweep's storage has for a report."""
+    return from_storage(storage)
+
+
+def report_folder(storage: str) -> str:
+    """Return where the report of a sweep stands."""
+    return f"{storage.rstrip('/')}/report"
+
+
+def tell(written: Written, *, err: bool = False) -> None:
+    """Say where the report is."""
+    folder = written.folder if "://" in written.folder else open_location(written.folder)[1]
+    pictures = len(written.files) - 1
+    state = "written" if written.fresh else "unchanged"
+    typer.echo(f"report: {folder}/{written.files[0]} ({pictures} figures beside it; {state})", err=err)
+
+
+def _of_space(path: str, tracking_uri: str | None) -> pa.Table:
+    from raysweep.commands.sweeps import read_space
+
+    space = read_space(path, [], tracking_uri)
+    if not space.tracking.enabled:
+        return frontier.read_store(space.storage)
+    from raysweep.commands.tracking import place_of
+    from raysweep.frontier.points import as_table
+    from raysweep.tracking.mlflow import read_points as read_runs
+
+    place = place_of(space)
+    runs = read_runs(place.experiment, place.uri, sweep_name=place.sweep, storage=place.storage or None, log=place.log)
+    return as_table(runs, f"MLflow experiment {place.experiment!r}")

@@ -1,0 +1,192 @@
+"""`sync` and `ui`, and what a sweep's MLflow is to the other commands."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from raysweep.commands.sweeps import read_space
+from raysweep.errors import RaysweepError
+from raysweep.files import digest, open_location
+from raysweep.measurements import Point, from_table
+from raysweep.sweep.lock import driver_lock
+from raysweep.sweep.run import POINTS_FILE
+from raysweep.sweep.space import Space
+from raysweep.sweep.stage import announce
+from raysweep.sweep.trial_store import Assignment, TrialStore
+from raysweep.tracking.connection import default_uri
+from raysweep.tracking.mlflow import MlflowMirror, SyncResult, TrialView, sync
+from raysweep.trial import TrialState
+
+MARK = "mlflow.json"
+"""In a sweep's storage: what MLflow was last made equal to, so that a rerun need not ask it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where MLflow keeps a sweep."""
+
+    uri: str
+    experiment: str
+    sweep: str
+    storage: str
+    """Tells sweeps of one name in one experiment apart; empty where the database is the sweep's own."""
+    log: Path | None
+
+
+def place_of(space: Space) -> Place:
+    """Return where MLflow keeps a sweep.
+
+    Raises:
+        TrackingError: no tracking URI is given, and the storage is no local folder.
+    """
+    local = "://" not in space.storage
+    root = open_location(space.storage)[1]
+    return Place(
+        uri=space.tracking.uri or default_uri(space.storage),
+        experiment=space.tracking.experiment or space.name,
+        sweep=space.name,
+        storage="" if space.tracking.uri is None else root if local else space.storage,
+        log=Path(root) / "logs" / "mlflow.log" if local else None,
+    )
+
+
+def mirror_of(space: Space) -> MlflowMirror:
+    """Return the listener that mirrors a sweep into MLflow."""
+    place = place_of(space)
+    return MlflowMirror(place.uri, place.experiment, place.sweep, storage=place.storage, log=place.log)
+
+
+def sync_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None) -> None:
+    """Make MLflow equal to the trial store and say what that took."""
+    space = read_space(path, overrides, tracking_uri)
+    place = place_of(space)
+    with contextlib.ExitStack() as stack:
+        live = False
+        try:
+            stack.enter_context(driver_lock(space.storage))
+        except RaysweepError as error:  # a sweep that runs is no obstacle: its open trials are left to it
+            typer.echo(str(error), err=True)
+            live = True
+        result = make_equal(space, live=live)
+    if result.equal:
+        typer.echo(f"{space.name}: MLflow has all {result.trials} trials that have ended; {place.uri}")
+    else:
+        typer.echo(
+            f"{space.name}: MLflow now has all {result.trials} trials that have ended ({result.created} runs made, "
+            f"{result.changed} changes, {result.removed} runs removed); {place.uri}"
+        )
+
+
+def make_equal(space: Space, *, live: bool = False) -> SyncResult:
+    """Make MLflow equal to the trial store, and leave the mark that says so.
+
+    Args:
+        space: the search space.
+        live: a driver runs the sweep now; its open trials are left to it.
+    """
+    place, store = place_of(space), TrialStore(space.storage)
+    result = sync(
+        views(store),
+        tracking_uri=place.uri,
+        experiment=place.experiment,
+        sweep_name=place.sweep,
+        storage=place.storage,
+        log=place.log,
+        live=live,
+    )
+    store.write_json(MARK, _mark(place, store))
+    return result
+
+
+def is_equal(space: Space) -> bool:
+    """Return whether MLflow was made equal to what the trial store has now; MLflow itself is not asked."""
+    place, store = place_of(space), TrialStore(space.storage)
+    database = Path(place.uri.removeprefix("sqlite:///"))
+    there = not place.uri.startswith("sqlite:///") or database.exists()
+    return there and store.read_json(MARK) == _mark(place, store)
+
+
+def views(store: TrialStore) -> list[TrialView]:
+    """Return every trial of a trial store as MLflow is to have it."""
+    serving: dict[str, list[Assignment]] = {}
+    for assignment in store.assignments():
+        serving.setdefault(assignment.trial_id, []).append(assignment)
+    found = []
+    for trial_id in store.ids():
+        record = store.sound_record(trial_id)
+        served = tuple((row.stage, row.family) for row in serving.get(trial_id, []))
+        heard = _Heard()
+        if served:
+            announce(heard, store.spec(trial_id), family=served[0][1], stage=served[0][0])
+        found.append(
+            TrialView(
+                trial_id=trial_id,
+                serves=served,
+                state=record.state,
+                points=from_table(store.points(trial_id)) if record.points_sha256 else (),
+                params=heard.params,
+                tags=heard.tags,
+                message=record.message,
+                started=record.started,
+                ended=record.ended,
+            )
+        )
+    return found
+
+
+def serve_ui(path: str, overrides: Sequence[str], tracking_uri: str | None, port: int) -> None:
+    """Serve MLflow's pages until the user ends it."""
+    place = place_of(read_space(path, overrides, tracking_uri))
+    if place.uri.startswith("http"):
+        typer.echo(f"MLflow runs at {place.uri}; the experiment is {place.experiment!r}")
+        return
+    from raysweep.tracking.connection import connect
+
+    found = connect(place.uri, place.log, create=False).get_experiment_by_name(place.experiment)
+    if found is None:
+        raise RaysweepError(f"MLflow at {place.uri} has no experiment {place.experiment!r}; `raysweep sync` makes it")
+    # MLflow opens in its view for language models; this address is that of the runs.
+    typer.echo(f"http://127.0.0.1:{port}/#/experiments/{found.experiment_id}/runs?workflowType=MACHINE_LEARNING")
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", place.uri]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with subprocess.Popen(command, env={**os.environ, **quiet}) as server:
+        try:
+            code = server.wait()
+        except KeyboardInterrupt:
+            server.terminate()
+            return
+    if code:
+        raise RaysweepError(f"MLflow's server ended with status {code}; is port {port} taken? See --port")
+
+
+class _Heard:
+    """Hears what a mirror would hear of a trial's beginning."""
+
+    def __init__(self) -> None:
+        self.params: dict[str, str] = {}
+        self.tags: dict[str, str] = {}
+
+    def trial_started(
+        self, trial_id: str, family: str, stage: str, params: dict[str, str], tags: dict[str, str]
+    ) -> None:
+        self.params, self.tags = params, tags
+
+    def point(self, trial_id: str, point: Point) -> None: ...
+
+    def trial_ended(self, trial_id: str, state: TrialState, message: str | None) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _mark(place: Place, store: TrialStore) -> dict[str, object]:
+    whole = store.read_bytes(POINTS_FILE) or b""
+    listed = json.dumps([str(row) for row in store.assignments()]).encode()
+    return {"uri": place.uri, "experiment": place.experiment, "points_sha256": digest(whole + listed)}

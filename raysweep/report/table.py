@@ -1,0 +1,71 @@
+"""The answers as text for a terminal."""
+
+from collections.abc import Sequence
+
+from raysweep.report.values import Answers, estimate, number
+
+DIGITS = 4
+
+
+def text(answers: Answers) -> str:
+    """Return the headline, the exponents, the compute-optimal models and what the fits say about themselves."""
+    parts = ["\n".join(answers.headline.sentences), _exponents(answers)]
+    optima = _optima(answers)
+    if optima:
+        parts.append(optima)
+    parts.append("\n".join(_remarks(answers)))
+    return "\n\n".join(parts)
+
+
+def _exponents(answers: Answers) -> str:
+    head = ("family", "points", "γ envelope", f"γ {answers.method}", "a (N* ~ C^a)", "b (D* ~ C^b)", "E", "status")
+    rows = [
+        (
+            fit.family,
+            str(fit.points),
+            estimate(fit.envelope_exponent, DIGITS),
+            estimate(fit.loss_exponent, DIGITS),
+            estimate(fit.params_exponent, DIGITS),
+            estimate(fit.data_exponent, DIGITS),
+            estimate(fit.asymptote, DIGITS),
+            fit.status,
+        )
+        for fit in answers.families
+    ]
+    return _columns([head, *rows])
+
+
+def _optima(answers: Answers) -> str:
+    head = ("family", "C FLOP", "N*", "D*", "loss", "")
+    rows = [
+        (
+            fit.family,
+            number(optimum.flops, DIGITS),
+            estimate(optimum.params, DIGITS),
+            estimate(optimum.data, DIGITS),
+            estimate(optimum.loss, DIGITS),
+            optimum.reservation,
+        )
+        for fit in answers.families
+        for optimum in fit.optima
+    ]
+    return _columns([head, *rows]) if rows else ""
+
+
+def _remarks(answers: Answers) -> list[str]:
+    lines = ["brackets: 95 % intervals"]
+    for fit in answers.families:
+        lines += [f"{fit.family}: {sentence}" for sentence in fit.cautions]
+    reasons: dict[tuple[str, str], int] = {}
+    for point in answers.excluded:
+        kind = point.reason.split(":")[0]
+        reasons[point.family, kind] = reasons.get((point.family, kind), 0) + 1
+    lines += [f"{family}: {count} points kept out of the fit: {kind}" for (family, kind), count in reasons.items()]
+    return list(dict.fromkeys(lines))
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

@@ -1,0 +1,93 @@
+"""Writes report.html and the figures, unless they are there already, made of the same points by the same code."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import raysweep
+from raysweep.files import digest, open_location, read_whole, write_whole
+from raysweep.report.sources import Material
+
+PAGE = "report.html"
+RECORD = "report.json"
+"""What the report was made of, its answers and its text: found again, nothing is fitted or drawn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """A report that stands where it was asked for."""
+
+    folder: str
+    files: tuple[str, ...]
+    """Names in the folder, the page first."""
+    text: str
+    """The answers as text (see `table.text`)."""
+    fresh: bool
+    """Whether it was made now; False: it stood there already."""
+
+
+def write(material: Material, folder: str) -> Written:
+    """Write the report of some material into a folder (or under a URI) and return what it says.
+
+    Raises:
+        FrontierError: the points cannot be read as such.
+    """
+    filesystem, root = open_location(folder)
+    key = digest(f"{material.digest()} {_code()} {_versions()}".encode())
+    found = _standing(folder, key)
+    if found is not None:
+        return found
+    # Matplotlib, SciPy and Jinja are imported only where there is something to draw.
+    from raysweep.report import table
+    from raysweep.report.assemble import answer, trajectories
+    from raysweep.report.figures import draw
+    from raysweep.report.html import render
+
+    answers = answer(material)
+    files = draw(material, answers, trajectories(material))
+    files = {PAGE: render(material, answers, files, _versions()).encode(), **files}
+    text = table.text(answers)
+    for name, data in files.items():
+        write_whole(filesystem, f"{root}/{name}", data)
+    record = {
+        "key": key,
+        "files": {name: digest(data) for name, data in files.items()},
+        "text": text,
+        "answers": dataclasses.asdict(answers),
+    }
+    write_whole(filesystem, f"{root}/{RECORD}", json.dumps(record, indent=1).encode())
+    return Written(folder=folder, files=tuple(files), text=text, fresh=True)
+
+
+def _standing(folder: str, key: str) -> Written | None:
+    """Return the report that stands in a folder; None where it is of other points, of other code, torn or altered."""
+    filesystem, root = open_location(folder)
+    data = read_whole(filesystem, f"{root}/{RECORD}")
+    try:
+        record = None if data is None else json.loads(data)
+    except ValueError:
+        return None
+    if not isinstance(record, dict) or record.get("key") != key:
+        return None
+    for name, expected in record["files"].items():
+        whole = read_whole(filesystem, f"{root}/{name}")
+        if whole is None or digest(whole) != expected:
+            return None
+    return Written(folder=folder, files=tuple(record["files"]), text=str(record["text"]), fresh=False)
+
+
+def _code() -> str:
+    """Return the hash of the code that fits and draws: a newer raysweep must not show an older one's answers."""
+    package = Path(raysweep.__file__).parent
+    sources = [path for room in ("report", "frontier") for path in (package / room).rglob("*")]
+    whole = [path.read_bytes() for path in sorted(sources) if path.suffix in (".py", ".j2")]
+    return digest(b"\0".join(whole))
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "raysweep": raysweep.__version__,
+        **{name: metadata.version(name) for name in ("numpy", "scipy", "matplotlib", "pyarrow")},
+    }
