@@ -99,12 +99,14 @@ class Book:
             # What is logged cannot be changed in MLflow: the run makes room for one that is right.
             self._remove(entry)
             entry = None
-        if rows and (entry is None or len(rows) > len(entry.rows or ())):
+        longer = len(rows) > (len(entry.rows or ()) if entry else 0)
+        if longer:
             wanted |= texts.encode(rows)
         if entry is None:
             entry = self._create(wanted, view.started)
             self.trials[view.trial_id] = entry
         self._write_tags(entry, wanted)
+        entry.rows = rows if longer else entry.rows
         self._write_points(entry, view, params)
         self._write_status(entry, status_of(view.state), view.ended)
         if not view.over and view.serves:
@@ -194,9 +196,7 @@ class Book:
         for start in range(0, len(new), _NAMES_IN_BATCH):
             self._client.log_batch(entry.run_id, tags=new[start : start + _NAMES_IN_BATCH])
         entry.tags.update(tags)
-        if new:
-            entry.rows = texts.decode(entry.tags)
-            self.changes.changed += 1
+        self.changes.changed += bool(new)
 
     def _write_points(self, entry: Entry, view: TrialView, params: Mapping[str, str]) -> None:
         """Write the parameters and metrics that are not there; a batch that is written twice changes nothing."""

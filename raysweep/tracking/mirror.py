@@ -20,8 +20,8 @@ _GATHER_S = 1.0
 """How long news gathers before it is written, in one batch for each trial."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 15.0
 """Between two tries while MLflow is away; each pause is twice the one before."""
-_REFUSALS = 3
-"""So often may MLflow, while it answers others, refuse a trial before the trial is left to `sync`."""
+_REFUSALS = 4
+"""So often may a trial's news fail, while MLflow answers otherwise, before the trial is left to `sync`."""
 
 
 @dataclass
@@ -58,7 +58,7 @@ class MlflowMirror:
         self._dirty: dict[str, None] = {}
         self._book: Book | None = None
         self._deadline: float | None = None
-        self._away = False
+        self._away = self._doubtful = False
         self._pause = 0.0
         quiet(log)
         self._thread = threading.Thread(target=self._work, name="raysweep-mlflow", daemon=True)
@@ -113,24 +113,28 @@ class MlflowMirror:
 
     def _work(self) -> None:
         """Gather news and write them, until `close`; an error of MLflow's never leaves this thread."""
-        open_for_news = True
+        open_for_news, took = True, 0.0
         while open_for_news:
-            open_for_news = self._gather(max(_GATHER_S, self._pause))
+            # A quarter of the time for writing at most: the driver shares this process.
+            open_for_news = self._gather(max(_GATHER_S, self._pause, 3 * took))
+            began = time.monotonic()
             self._try(self._write)
+            took = time.monotonic() - began
         while not self._try(self._end) and self._time_left() > 0:
             time.sleep(min(self._pause, max(0.0, self._time_left())))
 
     def _gather(self, seconds: float) -> bool:
         """Take news from the queue for so long; return False when `close` was called."""
         until = time.monotonic() + seconds
-        while True:
+        while (left := until - time.monotonic()) > 0:
             try:
-                news = self._news.get(timeout=max(0.0, until - time.monotonic()))
+                news = self._news.get(timeout=left)
             except queue.Empty:
-                return True
+                break
             if news is None:
                 return False
             news()
+        return True
 
     def _time_left(self) -> float:
         return float("inf") if self._deadline is None else self._deadline - time.monotonic()
@@ -146,12 +150,14 @@ class MlflowMirror:
                     self._place.tracking_uri,
                     _first_line(error),
                 )
-            self._away, self._book = True, None
+            self._away = self._doubtful = True
+            self._book = None
             self._pause = min(_LONGEST_PAUSE_S, max(_FIRST_PAUSE_S, 2 * self._pause))
             return False
-        if self._away:
-            logger.warning("MLflow at %s is back and has all news", self._place.tracking_uri)
-        self._away, self._pause = False, 0.0
+        if not self._dirty:
+            if self._away:
+                logger.warning("MLflow at %s is back and has all news", self._place.tracking_uri)
+            self._away, self._pause = False, 0.0
         return True
 
     def _write(self) -> None:
@@ -176,20 +182,26 @@ class MlflowMirror:
         try:
             book.put(replace(told.view, serves=serves, points=tuple(told.points)), tags=code_version())
         except Exception as error:
-            told.refused += _refused(error)
+            # An absent server fails when the book is opened, so what fails here time and again is this trial's own.
+            # It goes to the end, behind the others.
+            self._dirty[trial_id] = self._dirty.pop(trial_id)
+            told.refused += 1
             if told.refused >= _REFUSALS:
                 logger.warning("MLflow refuses trial %s: %s", trial_id, _first_line(error))
                 self._dirty.pop(trial_id)
-                return
             raise
         self._dirty.pop(trial_id)
+        told.refused = 0
 
     def _end(self) -> None:
         self._write()
         if self._told and not self._dirty:
+            if self._doubtful:
+                self._book = None  # a server that did not answer may have acted later: what it made twice is found now
             book = self._opened()
             book.interrupt()
             book.finish()
+            self._doubtful = False
 
 
 @cache
@@ -219,12 +231,6 @@ def code_version() -> dict[str, str]:
         "raysweep.code": f"{raysweep.__version__}+{commit}",
         "mlflow.source.git.commit": commit.removesuffix("-dirty"),
     }
-
-
-def _refused(error: Exception) -> bool:
-    """Return whether MLflow answered, and said no, rather than failed to answer."""
-    code = getattr(error, "error_code", None)
-    return code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")
 
 
 def _first_line(error: Exception) -> str:

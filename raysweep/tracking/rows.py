@@ -43,7 +43,7 @@ def encode(rows: Sequence[str]) -> dict[str, str]:
         texts = {json.dumps(value) for value in column}
         columns[name] = column[0] if len(texts) == 1 else column
     text = json.dumps({"rows": len(rows), "columns": columns}, separators=(",", ":"))
-    text = digest(text.encode())[:_DIGEST] + text
+    text = f"{digest(text.encode())[:_DIGEST]} {len(text)} {text}"
     pieces = [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
     return {f"{TAG}.{index}": piece for index, piece in enumerate(pieces)}
 
@@ -55,8 +55,9 @@ def decode(tags: Mapping[str, str]) -> list[str] | None:
         pieces.append(piece)
     if not pieces:
         return []
-    text = "".join(pieces)
-    checksum, text = text[:_DIGEST], text[_DIGEST:]
+    checksum, length, text = [*"".join(pieces).split(" ", 2), "", ""][:3]
+    # What follows was left behind by a longer text; a text that was cut lacks its end.
+    text = text[: int(length)] if length.isdecimal() else ""
     if digest(text.encode())[:_DIGEST] != checksum:
         return None
     content = json.loads(text)

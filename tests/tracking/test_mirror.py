@@ -1,0 +1,171 @@
+"""The live mirror: fast for its caller, whole after kills, patient with an absent server."""
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sweeps import expected_rows, metric_rows, runs, table_of, tell, trial_runs, view
+
+import raysweep
+from raysweep.tracking.mlflow import MlflowMirror, TrialView, read_points, sync
+from raysweep.trial import TrialState
+
+
+def drive(mirror: MlflowMirror, views: list[TrialView]) -> None:
+    """Tell the mirror of the trials side by side, a step of each in turn."""
+    tales = [tell(mirror, trial) for trial in views]
+    while tales:
+        tales = [tale for tale in tales if next(tale, "over") != "over"]
+
+
+def test_what_was_told_stands_in_mlflow_and_telling_takes_no_time(uri: str, tmp_path: Path) -> None:
+    views = [view(0), view(1, TrialState.DIVERGED), view(2, stage="learning_rate")]
+    mirror = MlflowMirror(uri, "some", "toy", log=tmp_path / "logs" / "mlflow.log")
+    began = time.monotonic()
+    drive(mirror, views)
+    assert time.monotonic() - began < 0.1
+    mirror.close()
+    assert read_points("some", uri).equals(table_of(views), check_metadata=True)
+    trials = trial_runs(uri, "some")
+    for trial in views:
+        assert metric_rows(uri, trials[trial.trial_id]) == expected_rows(trial.points)
+        assert trials[trial.trial_id].data.params == dict(trial.params) | {"params": str(trial.points[0].params)}
+        assert trials[trial.trial_id].data.tags["raysweep.code"].startswith(raysweep.__version__)
+    assert Counter(run.info.status for run in runs(uri, "some")) == {"FINISHED": 5, "KILLED": 1}
+    assert not (tmp_path / "mlruns").exists()
+
+    # The store's own times come later, and are close enough: sync after a mirror that heard all changes nothing.
+    assert sync(views, tracking_uri=uri, experiment="some", sweep_name="toy").equal
+
+
+def test_points_are_seen_while_the_sweep_runs(uri: str) -> None:
+    mirror = MlflowMirror(uri, "some", "toy")
+    trial = view(0)
+    tale = tell(mirror, trial)
+    for _ in range(3):
+        next(tale)
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        time.sleep(0.2)
+        try:
+            run = trial_runs(uri, "some")[trial.trial_id]
+        except (AttributeError, KeyError):  # no experiment yet, or no run in it
+            continue
+        if run.data.metrics:
+            break
+    assert run.info.status == "RUNNING"
+    assert metric_rows(uri, run) == expected_rows(trial.points[:2])
+    assert read_points("some", uri).num_rows == 0  # for the trial has not ended
+    mirror.close()  # as after SIGINT: the trial is without an end
+    run = trial_runs(uri, "some")[trial.trial_id]
+    assert (run.info.status, run.data.tags["raysweep.state"]) == ("KILLED", "interrupted")
+    assert metric_rows(uri, run) == expected_rows(trial.points[:2])
+
+    again = MlflowMirror(uri, "some", "toy")
+    drive(again, [trial])
+    again.close()
+    reopened = trial_runs(uri, "some")[trial.trial_id]
+    assert (reopened.info.run_id, reopened.info.status) == (run.info.run_id, "FINISHED")
+    assert metric_rows(uri, reopened) == expected_rows(trial.points)
+
+
+def test_driver_killed_twice_leaves_no_run_doubled_or_running(uri: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", str(Path(__file__).parent / "killed.py"), uri, str(tmp_path / "log")]
+    views = [view(i, count=8) for i in range(6)]
+    for seconds in (1.2, 2.6):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+            assert driver.stdout is not None
+            assert driver.stdout.readline() == "begun\n"
+            until = time.monotonic() + 60  # till MLflow is imported there and has the first news
+            while not (begun := _run_ids(uri)) and time.monotonic() < until:
+                time.sleep(0.1)
+            time.sleep(seconds)
+            driver.kill()
+    assert len(begun) >= 1
+    assert {run.info.status for run in runs(uri, "some")} >= {"RUNNING"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "begun\nclosed\n"
+    assert done.stderr == ""
+    assert len(runs(uri, "some")) == 1 + 1 + len(views)
+    assert {run.info.status for run in runs(uri, "some")} == {"FINISHED"}
+    assert begun <= _run_ids(uri)  # reopened, not made anew
+    for trial in views:
+        assert metric_rows(uri, trial_runs(uri, "some")[trial.trial_id]) == expected_rows(trial.points)
+    assert read_points("some", uri).equals(table_of(views))
+
+
+def _run_ids(uri: str) -> set[str]:
+    try:
+        return {run.info.run_id for run in trial_runs(uri, "some").values()}
+    except AttributeError:  # no experiment yet
+        return set()
+
+
+def test_trial_that_ran_in_one_stage_is_not_hidden_from_another(uri: str) -> None:
+    for stage in ("learning_rate", "grid"):
+        mirror = MlflowMirror(uri, "some", "toy")
+        drive(mirror, [view(0, stage=stage)])
+        mirror.close()
+    both = replace(view(0), serves=(("learning_rate", "mpnn"), ("grid", "mpnn")))
+    assert len(trial_runs(uri, "some")) == 1
+    assert read_points("some", uri).equals(table_of([both]))
+
+
+def test_absent_server_costs_nothing_and_is_said_once(tmp_path: Path) -> None:
+    log = tmp_path / "mlflow.log"
+    mirror = MlflowMirror("http://127.0.0.1:9", "some", "toy", log=log)
+    began = time.monotonic()
+    drive(mirror, [view(i) for i in range(50)])
+    assert time.monotonic() - began < 0.2
+    time.sleep(3)
+    began = time.monotonic()
+    mirror.close(timeout=2)
+    assert time.monotonic() - began < 4
+    text = log.read_text()
+    assert text.count("cannot be written to; trials go on") == 1
+    assert text.count("lacks news of 50 trials; `raysweep sync` makes up for it") == 1
+    assert len(text.splitlines()) == 2
+
+
+def test_database_that_comes_back_has_all(uri: str, tmp_path: Path) -> None:
+    folder = tmp_path / "away"
+    folder.write_text("a file where a folder should be")
+    views = [view(i) for i in range(3)]
+    mirror = MlflowMirror(f"sqlite:///{folder / 'mlflow.db'}", "some", "toy", log=tmp_path / "log")
+    drive(mirror, views[:2])
+    until = time.monotonic() + 30
+    while not (tmp_path / "log").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    folder.unlink()
+    folder.mkdir()
+    (folder / "mlflow.db").write_bytes((tmp_path / "mlflow.db").read_bytes())
+    drive(mirror, views[2:])
+    mirror.close()
+    assert read_points("some", f"sqlite:///{folder / 'mlflow.db'}").equals(table_of(views))
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [("cannot be written to" in line, "is back and has all news" in line) for line in lines] == [
+        (True, False),
+        (False, True),
+    ]
+
+
+def test_mirror_that_hears_nothing_touches_nothing(tmp_path: Path) -> None:
+    mirror = MlflowMirror(f"sqlite:///{tmp_path / 'new.db'}", "some", "toy")
+    mirror.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_refused_trial_does_not_hold_up_the_others(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raysweep.tracking.mirror._FIRST_PAUSE_S", 0.1)
+    refused = replace(view(0), points=[replace(p, data=float(2**70)) for p in view(0).points])  # beyond any step
+    mirror = MlflowMirror(uri, "some", "toy", log=tmp_path / "log")
+    drive(mirror, [refused, view(1)])
+    mirror.close(timeout=40)
+    text = (tmp_path / "log").read_text()
+    assert text.count(f"MLflow refuses trial {refused.trial_id}") == 1
+    # The text is exact where MLflow cannot hold a metric.
+    assert read_points("some", uri).equals(table_of([refused, view(1)]))
