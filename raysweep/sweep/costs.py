@@ -39,12 +39,13 @@ class _Measured(Protocol):
 
 
 class CostBook:
-    """Costs by architecture and size; unknown ones are measured, if asked to, and written to `costs.json`."""
+    """Costs by architecture and size; unknown ones are measured, if asked to."""
 
     def __init__(self, space: Space, store: TrialStore, *, measure: bool) -> None:
         self._space, self._store, self._measure = space, store, measure
         content = store.read_json(FILE)
         self._known: dict[str, Cost | None] = {}
+        self._new = False
         for key, value in content.items() if isinstance(content, dict) else ():
             self._known[key] = Cost(**value)
 
@@ -53,10 +54,14 @@ class CostBook:
         key = _key(spec)
         if key not in self._known and self._measure:
             self._known[key] = self._measured(spec)
-            if self._known[key] is not None:
-                known = {k: asdict(v) for k, v in self._known.items() if v is not None}
-                self._store.write_json(FILE, known)
+            self._new = self._known[key] is not None or self._new
         return self._known.get(key)
+
+    def save(self) -> None:
+        """Write `costs.json`, if there is something new to keep."""
+        if self._new:
+            self._store.write_json(FILE, {k: asdict(v) for k, v in self._known.items() if v is not None})
+            self._new = False
 
     def _measured(self, spec: TrialSpec) -> Cost | None:
         store = None

@@ -160,6 +160,7 @@ def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: b
                 probe = spec or (grid_spec(space, facts, label, size, seed, 1.0) if facts else None)
                 cost = book.cost(probe) if probe and facts else None
                 trials.append(_planned(space, facts, label, size, seed, spec, state, cost))
+    book.save()
     searched = [label for label in space.families if label not in space.learning_rate.rates]
     cells = sum(len(space.families[f].sizes) if space.learning_rate.transfer == "per_size" else 1 for f in searched)
     return Plan(
