@@ -14,7 +14,8 @@ def headline(rows: Sequence[Standing], flops: float | None, data: float | None, 
 
     Args:
         rows: how the families stand at the largest common compute and data, the best first.
-        flops, data: these; None where there is no sound point at all.
+        flops: that compute, None where there is no sound point at all.
+        data: those data.
         fits: what was fitted to each family.
     """
     compared = _alone(rows[0], flops) if len(rows) == 1 else [*_best(rows, flops), *_by_data(rows, data)]
@@ -28,8 +29,8 @@ def _alone(row: Standing, flops: float | None) -> list[str]:
         return ["There is no point that a statement could rest on."]
     spread = f" [{row.interval[0]:.4g}, {row.interval[1]:.4g}]" if row.interval else ""
     return [
-        f"With {number(flops)} FLOP, the largest compute of the points, the lowest loss is {row.loss_at_flops:.4g}{spread}, "
-        f"of a model of {number(row.params_at_flops)} parameters."
+        f"With {number(flops)} FLOP, the largest compute of the points, the lowest loss is {row.loss_at_flops:.4g}"
+        f"{spread}, of a model of {number(row.params_at_flops)} parameters."
     ]
 
 
@@ -69,7 +70,7 @@ def _by_data(rows: Sequence[Standing], data: float | None) -> list[str]:
     if data is None or len(known) < 2:
         return []
     order = " > ".join(f"{family} ({loss:.4g})" for loss, family in sorted(known, reverse=True))
-    return [f"After equal data ({number(data)} atoms), whatever the compute, the best size of each gives {order}."]
+    return [f"After equal data (D = {number(data)}), whatever the compute, the best size of each gives {order}."]
 
 
 def _steepest(fits: Sequence[FamilyFit]) -> list[str]:

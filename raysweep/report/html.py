@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from raysweep.report import study
 from raysweep.report.palette import styles
 from raysweep.report.sources import Material
-from raysweep.report.values import Answers, estimate, number
+from raysweep.report.values import Answers, grouped, number
 
 FIGURES = {
     "loss_against_compute.png": (
@@ -55,7 +55,6 @@ def render(material: Material, answers: Answers, figures: Mapping[str, bytes], m
         undefined=StrictUndefined,
     )
     environment.filters["number"] = number
-    environment.filters["estimate"] = estimate
     pictures = [
         {"title": title, "caption": caption, "data": base64.b64encode(figures[name]).decode()}
         for name, (title, caption) in FIGURES.items()
@@ -73,12 +72,15 @@ def render(material: Material, answers: Answers, figures: Mapping[str, bytes], m
         study_rows=study.rows(),
         study_source=study.SOURCE,
         searches=material.searches,
+        broken=material.broken,
         pictures=pictures,
         fingerprint=facts.get("fingerprint"),
         seeds=_seeds(material),
         versions=_versions(facts.get("versions"), made_with),
         space_text=yaml.safe_dump(space, sort_keys=False, allow_unicode=True) if space else None,
         several_optima=any(fit.optima for fit in answers.families),
+        regret=_regret(answers),
+        excluded_groups=grouped(answers.excluded),
     )
 
 
@@ -89,6 +91,11 @@ def _architectures(material: Material) -> dict[str, str]:
         rows = material.full.select(["family", "architecture"]).to_pylist()
         found.update({str(row["family"]): str(row["architecture"]) for row in rows})
     return found
+
+
+def _regret(answers: Answers) -> str:
+    found = [optimum.regret for fit in answers.families for optimum in fit.optima if optimum.regret is not None]
+    return f"{100 * found[0]:g} %" if found else "–"
 
 
 def _seeds(material: Material) -> str:

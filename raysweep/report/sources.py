@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from raysweep.files import digest, open_location, read_whole
 from raysweep.frontier import read_store
@@ -42,6 +43,17 @@ class RateSearch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Broken:
+    """A trajectory of the grid that did not end well; its points before the end are kept."""
+
+    family: str
+    size: str
+    seed: int
+    state: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Material:
     """All that a report is made of."""
 
@@ -51,6 +63,7 @@ class Material:
     full: pa.Table | None
     """The grid stage with every column that was measured, rows as in the sweep; None for bare points."""
     searches: tuple[RateSearch, ...] = ()
+    broken: tuple[Broken, ...] = ()
     facts: Mapping[str, object] | None = None
     """What `sweep.json` says; None for bare points."""
 
@@ -68,7 +81,7 @@ class Material:
     def digest(self) -> str:
         """Return the SHA-256 of all of it."""
         tables = b"" if self.full is None else _bytes(self.full)
-        rest = json.dumps([self.title, repr(self.searches), self.facts], sort_keys=True, default=str)
+        rest = json.dumps([self.title, repr((self.searches, self.broken)), self.facts], sort_keys=True, default=str)
         return digest(self.points_digest().encode() + tables + rest.encode())
 
     def points_digest(self) -> str:
@@ -98,6 +111,7 @@ def from_storage(location: str) -> Material:
         points=points,
         full=None if whole is None else _grid_rows(pq.read_table(pa.BufferReader(whole))),
         searches=_searches(rates),
+        broken=_broken(filesystem, root),
         facts=facts if isinstance(facts, dict) else None,
     )
 
@@ -129,6 +143,32 @@ def _json(data: bytes | None) -> object:
         return None  # a report without that part beats none; `run` writes the file anew
 
 
+def _broken(filesystem: fs.FileSystem, root: str) -> tuple[Broken, ...]:
+    listed = _json(read_whole(filesystem, f"{root}/assignments.json"))
+    found = []
+    for row in listed if isinstance(listed, list) else ():
+        if row["stage"] == LEARNING_RATE_STAGE:
+            continue
+        record = _json(read_whole(filesystem, f"{root}/trials/{row['trial_id']}/state.json"))
+        state = record.get("state") if isinstance(record, dict) else None
+        if state in ("diverged", "failed") and isinstance(record, dict):
+            message = str(record.get("message") or "").strip().splitlines()
+            found.append(
+                Broken(
+                    family=str(row["family"]),
+                    size=_knobs(json.loads(row["size"])),
+                    seed=int(row["seed"]),
+                    state=str(state),
+                    message=message[-1] if message else "",
+                )
+            )
+    return tuple(found)
+
+
+def _knobs(size: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in size.items())
+
+
 def _searches(content: object) -> tuple[RateSearch, ...]:
     cells = content.get("cells") if isinstance(content, dict) else None
     return tuple(_search(cell) for cell in cells) if isinstance(cells, list) else ()
@@ -141,7 +181,7 @@ def _search(cell: Mapping[str, object]) -> RateSearch:
     rate = cell["rate"]
     return RateSearch(
         family=str(cell["family"]),
-        size=", ".join(f"{k} {v}" for k, v in size.items()),
+        size=_knobs(size),
         rate=None if rate is None else float(str(rate)),
         method=None if cell["method"] is None else str(cell["method"]),
         edge=None if cell["edge"] is None else str(cell["edge"]),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from raysweep.report.values import Answers, estimate, number
+from raysweep.report.values import Answers, estimate, grouped, number
 
 DIGITS = 4
 
@@ -56,11 +56,10 @@ def _remarks(answers: Answers) -> list[str]:
     lines = ["brackets: 95 % intervals"]
     for fit in answers.families:
         lines += [f"{fit.family}: {sentence}" for sentence in fit.cautions]
-    reasons: dict[tuple[str, str], int] = {}
-    for point in answers.excluded:
-        kind = point.reason.split(":")[0]
-        reasons[point.family, kind] = reasons.get((point.family, kind), 0) + 1
-    lines += [f"{family}: {count} points kept out of the fit: {kind}" for (family, kind), count in reasons.items()]
+    lines += [
+        f"{group.family}: {group.count} points kept out of the fit: {group.reason}"
+        for group in grouped(answers.excluded)
+    ]
     return list(dict.fromkeys(lines))
 
 

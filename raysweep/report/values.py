@@ -1,6 +1,7 @@
 """What the report says, as plain frozen values: computed once, then drawn, printed and written as JSON."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -52,6 +53,24 @@ class Excluded:
     flops: float
     loss: float
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExcludedGroup:
+    """How many points of a family are kept out for one kind of reason."""
+
+    family: str
+    reason: str
+    count: int
+
+
+def grouped(excluded: Sequence[Excluded]) -> tuple[ExcludedGroup, ...]:
+    """Return the excluded points counted by family and by what their reasons say before the colon."""
+    counts: dict[tuple[str, str], int] = {}
+    for point in excluded:
+        key = point.family, point.reason.split(":")[0]
+        counts[key] = counts.get(key, 0) + 1
+    return tuple(ExcludedGroup(family=family, reason=why, count=count) for (family, why), count in counts.items())
 
 
 @dataclass(frozen=True, kw_only=True)
