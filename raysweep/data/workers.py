@@ -2,11 +2,13 @@
 
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import connection, get_context, parent_process
 from types import TracebackType
@@ -50,7 +52,9 @@ class Workers:
         try:
             while True:
                 ahead = AHEAD_PER_WORKER * self._count - len(running)
-                running.extend(self._pool.submit(function, task) for task in islice(stream, ahead))
+                for task in islice(stream, ahead):
+                    with _main_left_alone():
+                        running.append(self._pool.submit(function, task))
                 if not running:
                     return
                 yield running.popleft().result()
@@ -58,6 +62,24 @@ class Workers:
             raise DataError(
                 "a worker process was killed from outside, most likely for want of memory. Use fewer workers"
             ) from error
+
+
+@contextmanager
+def _main_left_alone() -> Iterator[None]:
+    """Keep new workers from importing the user's main module, which they do not need.
+
+    Without this, a script with no `if __name__ == "__main__"`, or one read from standard input, cannot start workers.
+    multiprocessing looks at these two attributes, and has no setting for it.
+    """
+    main = sys.modules["__main__"]
+    hidden = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
+    for name in hidden:
+        setattr(main, name, None)
+    try:
+        yield
+    finally:
+        for name, value in hidden.items():
+            setattr(main, name, value)
 
 
 def _begin() -> None:

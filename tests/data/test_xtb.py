@@ -116,13 +116,11 @@ def test_an_interrupt_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
 def test_kill_9_leaves_neither_a_store_nor_workers_behind(tmp_path: Path) -> None:
     location = tmp_path / "s"
     program = (
-        "import os, sys\n"
+        "import multiprocessing, sys\n"
         "from raysweep.data.xtb import make_store\n"
-        "if __name__ == '__main__':\n"
-        "    import multiprocessing\n"
-        "    def say(done, wanted):\n"
-        "        print(*[child.pid for child in multiprocessing.active_children()], flush=True)\n"
-        "    make_store(sys.argv[1], structures=100_000, workers=2, progress=say)\n"
+        "def say(done, wanted):\n"
+        "    print(*[child.pid for child in multiprocessing.active_children()], flush=True)\n"
+        "make_store(sys.argv[1], structures=100_000, workers=2, progress=say)\n"
     )
     script = tmp_path / "make.py"
     script.write_text(program)
@@ -136,6 +134,19 @@ def test_kill_9_leaves_neither_a_store_nor_workers_behind(tmp_path: Path) -> Non
         time.sleep(0.05)
     assert not [pid for pid in children if _alive(pid)]
     assert not location.exists()
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+def test_a_plain_script_can_make_a_store(tmp_path: Path, from_file: bool) -> None:
+    """With no `if __name__ == "__main__"`, from a file and from standard input."""
+    program = (
+        "import sys\nfrom raysweep.data.xtb import make_store\nmake_store(sys.argv[1], structures=20, workers=2)\n"
+    )
+    (tmp_path / "make.py").write_text(program)
+    source = str(tmp_path / "make.py") if from_file else "-"
+    command = [sys.executable, source, str(tmp_path / "s")]
+    subprocess.run(command, input=program, text=True, check=True, timeout=60)
+    assert open_store(tmp_path / "s").manifest.structures == 20
 
 
 def _alive(pid: int) -> bool:
