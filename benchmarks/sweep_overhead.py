@@ -24,7 +24,6 @@ from raysweep.sweep.resources import cluster, quiet
 from raysweep.sweep.run import run
 from raysweep.sweep.space import Space, parse_space
 
-
 TOY = Path(__file__).resolve().parents[1] / "tests" / "sweep"
 
 

@@ -31,6 +31,12 @@ def open_location(location: str | Path) -> tuple[fs.FileSystem, str]:
     return filesystem, path
 
 
+def absolute(location: str | Path) -> str:
+    """Return a location that means the same in every working directory: a URI as it is, a path made absolute."""
+    text = str(location)
+    return text if "://" in text else open_location(text)[1]
+
+
 def digest(data: bytes) -> str:
     """Return the SHA-256 of the bytes as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()

@@ -58,7 +58,11 @@ def _guard(filesystem: fs.FileSystem, root: str) -> Iterator[None]:
     if not isinstance(filesystem, fs.LocalFileSystem):
         yield
         return
-    Path(root).mkdir(parents=True, exist_ok=True)
+    try:
+        Path(root).mkdir(parents=True, exist_ok=True)
+        Path(root, f".{FILE}.guard").touch()
+    except OSError as error:
+        raise RaysweepError(f"storage {root}: cannot be written: {error}; choose another `storage`") from error
     with Path(root, f".{FILE}.guard").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield

@@ -79,8 +79,8 @@ class Listeners:
             listener.close()
 
 
-def announce(listener: Listener, spec: TrialSpec, family: str, stage: str) -> None:
-    """Tell a listener that a trial has begun, with its parameters and tags as texts."""
+def describe(spec: TrialSpec, family: str, stage: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return a trial's parameters and tags as texts."""
     params = {key: str(value) for key, value in _flat(spec.model_dump(mode="json")).items()}
     tags = {
         "raysweep.trial_id": spec.trial_id,
@@ -89,6 +89,12 @@ def announce(listener: Listener, spec: TrialSpec, family: str, stage: str) -> No
         "raysweep.fingerprint": spec.fingerprint,
         "raysweep.version": __version__,
     }
+    return params, tags
+
+
+def announce(listener: Listener, spec: TrialSpec, family: str, stage: str) -> None:
+    """Tell a listener that a trial has begun."""
+    params, tags = describe(spec, family, stage)
     listener.trial_started(spec.trial_id, family, stage, params, tags)
 
 

@@ -20,7 +20,7 @@ from pyarrow import fs
 from pydantic import ValidationError
 
 from raysweep.errors import TrialError
-from raysweep.files import digest, open_location, read_whole, write_whole
+from raysweep.files import absolute, digest, open_location, read_whole, write_whole
 from raysweep.measurements import POINT_SCHEMA, Point, to_table
 from raysweep.sweep.records import ENDED, TABLE_SCHEMA, Assignment, Claim, TrialRecord
 from raysweep.trial import TrialSpec, TrialState
@@ -34,7 +34,7 @@ class TrialStore:
     """The trials under one storage location (a folder, or a URI that pyarrow.fs knows)."""
 
     def __init__(self, location: str) -> None:
-        self.location = location
+        self.location = absolute(location)  # workers have working directories of their own
         self.notes: list[str] = []
         """What was found torn or altered on the way, in words for the user."""
         self._filesystem, self._root = open_location(location)

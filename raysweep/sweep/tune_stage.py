@@ -14,6 +14,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from raysweep.files import absolute
 from raysweep.measurements import Point
 from raysweep.sweep.space import Space
 from raysweep.sweep.stage import Stage
@@ -56,7 +57,7 @@ class _Driver:
             return None
         self.running.add(spec.trial_id)
         self.points[spec.trial_id] = []
-        data = self.space.data.store if self.space.data else None
+        data = absolute(self.space.data.store) if self.space.data else None
         return {
             "trial_id": spec.trial_id,
             "spec": spec.model_dump_json(),

@@ -58,7 +58,7 @@ def test_sweep_runs_both_stages_and_a_second_run_does_nothing(make_space: SpaceM
 
 @pytest.mark.usefixtures("one_ray")
 def test_each_bad_end_is_a_state_of_its_own_and_others_are_untouched(make_space: SpaceMaker, console: Console) -> None:
-    ways = {"good": "well", "bug": "raise", "inf": "diverge", "nan": "nan", "dead": "exit"}
+    ways = {"good": "well", "bug": "raise", "inf": "diverge", "nan": "nan", "dead": "exit", "hurt": "exit-once"}
     families = {k: {"architecture": "toy", "sizes": [{"width": 8, "how": how}]} for k, how in ways.items()}
     space = make_space(families=families, learning_rate={"rates": dict.fromkeys(ways, 0.02)})
     recorder = Recorder()
@@ -72,6 +72,7 @@ def test_each_bad_end_is_a_state_of_its_own_and_others_are_untouched(make_space:
         "inf": TrialState.DIVERGED,
         "nan": TrialState.DIVERGED,
         "dead": TrialState.FAILED,
+        "hurt": TrialState.DONE,
     }
     assert not result.complete
     store = TrialStore(space.storage)
@@ -81,11 +82,31 @@ def test_each_bad_end_is_a_state_of_its_own_and_others_are_untouched(make_space:
     assert "the loss is nan" in messages["nan"]
     assert "its worker died 2 times" in messages["dead"]
     counts = {family_of[i]: store.points(i).num_rows for i in store.ids()}
-    assert counts == {"good": 3, "bug": 1, "inf": 1, "nan": 1, "dead": 1}
+    assert counts == {"good": 3, "bug": 1, "inf": 1, "nan": 1, "dead": 1, "hurt": 3}
+    attempts = {family_of[i]: store.record(i).attempt for i in store.ids()}
+    assert attempts == {"good": 1, "bug": 1, "inf": 1, "nan": 1, "dead": 2, "hurt": 2}
+    hurt = next(i for i in store.ids() if family_of[i] == "hurt")
+    assert Path(store.checkpoints(hurt), "worked.txt").read_text().split() == ["0", "1", "2"]  # from its checkpoint
+    assert [point.loss for point in recorder.points[hurt]] == store.points(hurt)["loss"].to_pylist()
     assert {family_of[i]: state for i, (state, _) in recorder.ended.items()} == states
 
     again = run(space, console=console)  # failures are tried again, divergence is a result
     assert again.ran == 2
+
+
+def test_relative_storage_means_the_drivers_folder(
+    make_space: SpaceMaker, console: Console, one_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    space = make_space(storage="runs/here", learning_rate={"rates": {"a": 0.02, "b": 0.02}})
+    assert run(space, console=console).complete
+    assert len(list(tmp_path.glob("runs/here/trials/*/checkpoints/toy.json"))) == 4
+
+
+def test_storage_that_cannot_be_written_is_named(make_space: SpaceMaker, console: Console, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RaysweepError, match=r"storage .*/file: cannot be written"):
+        run(make_space(storage=str(tmp_path / "file")), console=console)
 
 
 def test_trial_that_no_node_can_hold_is_refused(make_space: SpaceMaker, console: Console, one_ray: None) -> None:

@@ -33,7 +33,7 @@ def train(spec: TrialSpec, store: object, *, checkpoints: str | None, device: st
     done = _read(checkpoints)
     for index, budget in enumerate(spec.data_budgets):
         if index >= done:
-            _misbehave(spec, index)
+            _misbehave(spec, index, checkpoints)
             time.sleep(float(spec.size.get("nap", 0)))
             _note(checkpoints, index)
             _write(checkpoints, index + 1)
@@ -64,13 +64,16 @@ def _point(spec: TrialSpec, index: int, budget: float) -> Point:
     )
 
 
-def _misbehave(spec: TrialSpec, index: int) -> None:
+def _misbehave(spec: TrialSpec, index: int, checkpoints: str | None) -> None:
     how = spec.size.get("how", "well")
     if index == 1 and how == "raise":
         raise ValueError("a bug in the training")
     if index == 1 and how == "diverge":
         raise DivergedError("the loss is inf after 2 steps")
     if index == 1 and how == "exit":
+        os._exit(7)
+    if index == 1 and how == "exit-once" and not Path(str(checkpoints), "died").exists():
+        Path(str(checkpoints), "died").touch()
         os._exit(7)
 
 
