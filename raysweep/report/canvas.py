@@ -62,9 +62,11 @@ def log_axis(axes: "Axes", which: str, values: Sequence[float]) -> None:
     from matplotlib import ticker
 
     axis = axes.xaxis if which == "x" else axes.yaxis
-    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     sound = [value for value in values if value > 0]
-    span = max(sound) / min(sound) if sound else 1.0
+    if not sound:  # nothing is drawn, and an empty logarithmic axis has no ticks to choose
+        return
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    span = max(sound) / min(sound)
     if span < 2:
         axis.set_major_locator(ticker.MaxNLocator(5))
     elif span < 30:

@@ -1,0 +1,35 @@
+"""A synthetic sweep, its answers and its figures, made once."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import synthetic_sweep
+
+from raysweep.report.assemble import answer, trajectories
+from raysweep.report.figures import draw
+from raysweep.report.sources import Material, from_storage
+from raysweep.report.values import Answers
+
+
+@pytest.fixture(scope="session")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synthetic_sweep.storage(tmp_path_factory.mktemp("sweep") / "synthetic")
+
+
+@pytest.fixture(scope="session")
+def material(storage: Path) -> Material:
+    return from_storage(str(storage))
+
+
+@pytest.fixture(scope="session")
+def answers(material: Material) -> Answers:
+    return answer(material)
+
+
+@pytest.fixture(scope="session")
+def figures(material: Material, answers: Answers) -> dict[str, bytes]:
+    return draw(material, answers, trajectories(material))

@@ -1,0 +1,104 @@
+import io
+
+import numpy as np
+import pytest
+import synthetic_sweep
+from PIL import Image
+
+from raysweep.report.assemble import answer, trajectories
+from raysweep.report.canvas import house_style
+from raysweep.report.figures import draw, optimal_model
+from raysweep.report.palette import shade, styles
+from raysweep.report.rate_curves import rate_figure
+from raysweep.report.sources import RateSearch, RateTrial, from_points
+from raysweep.report.values import Answers
+
+ALL = {
+    "loss_against_compute.png",
+    "loss_against_size.png",
+    "loss_against_data.png",
+    "optimal_model.png",
+    "learning_rates.png",
+}
+
+
+def pixels(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+
+def coloured(picture: np.ndarray, colour: str) -> int:
+    """Return how many pixels have very nearly a colour."""
+    wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+    return int((np.abs(picture - wanted).max(axis=2) <= 6).sum())
+
+
+def test_all_figures_are_drawn_at_150_dots_per_inch(figures: dict[str, bytes]):
+    assert set(figures) == ALL
+    for name, data in figures.items():
+        picture = Image.open(io.BytesIO(data))
+        assert picture.format == "PNG", name
+        assert picture.info["dpi"] == pytest.approx((150, 150), abs=0.1), name
+        assert picture.size[0] >= 780, name
+
+
+def test_every_family_is_drawn_in_its_own_colour_in_every_figure(figures: dict[str, bytes], answers: Answers):
+    looks = styles([fit.family for fit in answers.families])
+    assert len({look.colour for look in looks.values()}) == 4
+    for name, data in figures.items():
+        picture = pixels(data)
+        for family, look in looks.items():
+            assert coloured(picture, look.colour) > 150, (name, family)
+
+
+def test_nothing_touches_the_margin(figures: dict[str, bytes]):
+    for name, data in figures.items():
+        picture = pixels(data)
+        for edge in (picture[:3], picture[-3:], picture[:, :3], picture[:, -3:]):
+            assert edge.min() == 255, f"{name} is clipped"
+
+
+def test_the_same_answers_give_the_same_bytes(answers: Answers, figures: dict[str, bytes]):
+    with house_style():
+        again = optimal_model(answers, styles([fit.family for fit in answers.families]))
+    assert again == figures["optimal_model.png"]
+
+
+def test_one_family_with_too_few_points_is_drawn_without_a_frontier():
+    table = synthetic_sweep.points(("tensor-l2",), sizes=2, budgets=4).select(["params", "data", "flops", "loss"])
+    material = from_points(table, "few")
+    found = answer(material)
+    assert not found.families[0].usable
+    drawn = draw(material, found, trajectories(material))
+    assert set(drawn) == {"loss_against_compute.png", "loss_against_size.png", "loss_against_data.png"}
+    assert coloured(pixels(drawn["loss_against_data.png"]), "#0072B2") > 100
+
+
+def test_points_that_are_all_nan_give_one_empty_figure():
+    table = synthetic_sweep.points(("mpnn",), noise=float("nan"))
+    material = from_points(table.select(["params", "data", "flops", "loss"]), "nan")
+    drawn = draw(material, answer(material), trajectories(material))
+    assert set(drawn) == {"loss_against_compute.png"}
+
+
+def test_a_search_without_a_rate_or_a_point_is_drawn():
+    nothing = RateSearch(
+        family="a",
+        size="width 8",
+        rate=None,
+        method=None,
+        edge=None,
+        trials=(
+            RateTrial(rate=0.1, state="diverged", losses=()),
+            RateTrial(rate=0.2, state="failed", losses=(np.nan,)),
+        ),
+    )
+    with house_style():
+        data = rate_figure([nothing], styles(["a"]))
+    assert coloured(pixels(data), "#b00000") > 10  # the cross of the trial that diverged
+
+
+def test_more_families_than_colours_are_told_apart_by_their_markers():
+    looks = styles([str(i) for i in range(14)])
+    assert len({(look.colour, look.marker) for look in looks.values()}) == 14
+    assert shade("#0072B2", 1.0) == pytest.approx((0, 0x72 / 255, 0xB2 / 255))
+    assert shade("#0072B2", 0.0) == (1.0, 1.0, 1.0)

@@ -1,0 +1,61 @@
+from raysweep.report.headline import headline
+from raysweep.report.values import Estimate, FamilyFit, Standing
+
+
+def standing(family: str, loss: float | None, interval: tuple[float, float] | None = None) -> Standing:
+    return Standing(
+        family=family, loss_at_flops=loss, loss_at_data=loss, params_at_flops=1e4, data_at_flops=1e6, interval=interval
+    )
+
+
+def fit(family: str, gamma: float | None, half: float = 0.01) -> FamilyFit:
+    exponent = None if gamma is None else Estimate(value=gamma, low=gamma - half, high=gamma + half)
+    return FamilyFit(
+        family=family, points=16, usable=gamma is not None, status="ok", sentences=("ok",), loss_exponent=exponent
+    )
+
+
+def test_a_clear_winner_is_named_with_the_order_of_the_losses():
+    rows = [
+        standing("tensor", 0.5, (0.48, 0.52)),
+        standing("egnn", 0.8, (0.78, 0.82)),
+        standing("mpnn", 1.0, (0.9, 1.1)),
+    ]
+    found = headline(rows, 1e12, 1e6, [fit("mpnn", 0.1), fit("egnn", 0.2), fit("tensor", 0.3)])
+    assert "tensor is best, with a loss of 0.5" in found.sentences[0]
+    assert "1e12 FLOP" in found.sentences[0]
+    assert "mpnn (1) > egnn (0.8) > tensor (0.5)" in found.sentences[1]
+    assert found.sentences[-1].startswith("tensor scales best")
+
+
+def test_an_overlap_is_admitted_in_words_and_in_the_order():
+    rows = [standing("a", 0.50, (0.45, 0.55)), standing("b", 0.52, (0.47, 0.57)), standing("c", 0.9, (0.8, 1.0))]
+    found = headline(rows, 1e12, None, [fit("a", 0.3), fit("b", 0.305), fit("c", 0.1)])
+    assert "a and b cannot be told apart" in found.sentences[0]
+    assert "c (0.9) > b (0.52) ≈ a (0.5)" in found.sentences[1]
+    assert "open: b has the largest exponent" in found.sentences[-1]
+    assert "overlaps that of a." in found.sentences[-1]
+
+
+def test_without_intervals_the_winner_comes_with_a_doubt():
+    found = headline([standing("a", 0.5), standing("b", 0.9)], 1e12, None, [fit("a", None), fit("b", None)])
+    assert "no interval to judge the difference by" in found.sentences[0]
+    assert found.sentences[-1] == "No family has enough points for an exponent."
+
+
+def test_a_family_without_sound_points_is_named():
+    rows = [standing("a", 0.5, (0.4, 0.6)), standing("b", 0.9, (0.8, 1.0)), standing("flat", None)]
+    found = headline(rows, 1e12, None, [fit("a", 0.3), fit("b", 0.1), fit("flat", None)])
+    assert found.sentences[1].endswith("No sound point of flat.")
+    found = headline([standing("a", 0.5), standing("flat", None)], 1e12, None, [fit("a", 0.3)])
+    assert found.sentences[0] == "The families cannot be compared at one compute: no sound point of flat there."
+
+
+def test_one_family_alone_is_not_compared_with_anything():
+    found = headline([standing("a", 0.5, (0.4, 0.6))], 2e12, 1e6, [fit("a", 0.3)])
+    assert found.sentences[0] == (
+        "With 2e12 FLOP, the largest compute of the points, the lowest loss is 0.5 [0.4, 0.6], "
+        "of a model of 10 k parameters."
+    )
+    assert "C^−0.3 (95 % interval 0.29 to 0.31)" in found.sentences[1]
+    assert headline([standing("a", None)], None, None, []).sentences[0].startswith("There is no point")
