@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from raysweep.data.graphs import Graphs, build_graphs
-from raysweep.data.store import Store, Structures
+from raysweep.data.store import Store
+from raysweep.data.structures import Structures, ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +62,13 @@ class GraphSet:
     structures: Structures
     graphs: Graphs
 
-    def __post_init__(self) -> None:
-        """Derive the offsets that gathering needs."""
-        object.__setattr__(self, "_atom_offsets", _offsets(self.structures.n_atoms))
-        object.__setattr__(self, "_edge_offsets", _offsets(self.graphs.n_edges))
+    @cached_property
+    def _first_atoms(self) -> npt.NDArray[np.int64]:
+        return _firsts(self.structures.n_atoms)
+
+    @cached_property
+    def _first_edges(self) -> npt.NDArray[np.int64]:
+        return _firsts(self.graphs.n_edges)
 
     def __len__(self) -> int:
         """Return the number of structures."""
@@ -73,9 +78,8 @@ class GraphSet:
         """Return the structures at `rows` as one batch, in that order."""
         data, graphs = self.structures, self.graphs
         n_atoms, n_edges = data.n_atoms[rows], graphs.n_edges[rows]
-        atoms = _ranges(self._atom_offsets[rows], n_atoms)  # type: ignore[attr-defined]
-        edges = _ranges(self._edge_offsets[rows], n_edges)  # type: ignore[attr-defined]
-        first_atom = np.repeat(_offsets(n_atoms)[:-1], n_edges)
+        atoms, edges = ranges(self._first_atoms[rows], n_atoms), ranges(self._first_edges[rows], n_edges)
+        first_atom = np.repeat(_firsts(n_atoms), n_edges)
         return Batch(
             numbers=torch.from_numpy(data.numbers[atoms].astype(np.int64)),
             positions=torch.from_numpy(data.positions[atoms]),
@@ -113,11 +117,5 @@ def epoch_order(n_structures: int, seed: int, epoch: int) -> npt.NDArray[np.int6
     return np.random.default_rng([seed, epoch]).permutation(n_structures)
 
 
-def _offsets(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(counts)])
-
-
-def _ranges(starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the concatenation of `arange(start, start + count)` over all pairs."""
-    ends = np.cumsum(counts)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)
+def _firsts(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.cumsum(counts) - counts

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from vesin import NeighborList
 
-from raysweep.data.store import Structures
+from raysweep.data.structures import Structures
 from raysweep.errors import DataError
 
 

@@ -39,7 +39,8 @@ class Readout(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map [A, width] to [A, n_out]."""
-        return self.out(nn.functional.silu(self.hidden(x)))
+        out: torch.Tensor = self.out(nn.functional.silu(self.hidden(x)))
+        return out
 
 
 class ElementEmbedding(nn.Module):

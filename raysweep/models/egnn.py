@@ -12,7 +12,6 @@ from raysweep.data.batches import Batch
 from raysweep.models.base import ForceField, ForceMode, Size, Surroundings
 from raysweep.models.blocks import ElementEmbedding, Linear, RadialBasis, Readout, lengths_and_directions, sum_to
 
-
 LENGTH_FLOOR = 1e-2
 """Added to squared lengths of vector channels before the root, whose slope at zero would be infinite."""
 
@@ -89,9 +88,7 @@ class Egnn(ForceField):
             for layer in range(size.depth)
         )
         self.energy = Readout(size.width, 1)
-        self.force = (
-            Linear(self.channels, 1, bias=False, gain=self.channels**-0.5) if forces == "direct" else None
-        )
+        self.force = Linear(self.channels, 1, bias=False, gain=self.channels**-0.5) if forces == "direct" else None
 
     def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return energies [A] and forces [A, 3]; see `ForceField.atoms`."""

@@ -51,7 +51,8 @@ def _raising(l: int) -> torch.Tensor:
     upper = o3.spherical_harmonics(l, vector, normalize=True, normalization="component")
     raised = (lower.unsqueeze(2) * vector.unsqueeze(1)).flatten(1) @ coupling
     factor = (raised * upper).sum() / raised.square().sum()
-    return coupling * factor
+    raising: torch.Tensor = coupling * factor
+    return raising
 
 
 @cache

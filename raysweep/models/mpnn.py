@@ -34,7 +34,8 @@ class MpnnLayer(nn.Module):
         message = self.from_edge(edge) + self.from_sender(h)[batch.senders] + self.from_receiver(h)[batch.receivers]
         message = nn.functional.silu(message) * (envelope * self.scale)
         total = self.message(sum_to(message, batch.receivers, len(h)))
-        return h + self.out(nn.functional.silu(total + self.update(h)))
+        update: torch.Tensor = self.out(nn.functional.silu(total + self.update(h)))
+        return h + update
 
 
 class Mpnn(ForceField):
@@ -44,9 +45,7 @@ class Mpnn(ForceField):
         super().__init__(size, forces, surroundings)
         self.basis = RadialBasis(size.radial, size.cutoff)
         self.embedding = ElementEmbedding(surroundings.elements, size.width)
-        self.layers = nn.ModuleList(
-            MpnnLayer(size.width, size.radial + 6, size.neighbours) for _ in range(size.depth)
-        )
+        self.layers = nn.ModuleList(MpnnLayer(size.width, size.radial + 6, size.neighbours) for _ in range(size.depth))
         self.energy = Readout(size.width, 1)
         self.force = Readout(size.width, 3) if forces == "direct" else None
 

@@ -1,10 +1,12 @@
 """`tensor`: a high-order equivariant network on natural-parity irreps up to l_max, with products at the atoms.
 
-A message carries the neighbour's scalars along the spherical harmonics of the edge, and the neighbour's tensors as they
-are, both weighted by learnt functions of the distance and of both atoms' scalars. The tensor product is taken once per atom, of the sum over neighbours with
-itself (correlation 2 after the atomic cluster expansion, arXiv 1803.04764 and MACE, arXiv 2206.07697), not once per edge:
-with about twelve edges an atom the couplings are no longer what the time goes into.
+A message carries the neighbour's scalars along the spherical harmonics of the edge, and the neighbour's tensors as
+they are, both weighted by learnt functions of the distance and of both atoms' scalars. The tensor product is taken once
+per atom, of the sum over neighbours with itself (correlation 2 after the atomic cluster expansion, arXiv 1803.04764, and
+MACE, arXiv 2206.07697), not once per edge: with about twelve edges an atom, that is where the time went.
 """
+
+from itertools import pairwise
 
 import torch
 from pydantic import Field
@@ -54,7 +56,7 @@ class AtomProduct(nn.Module):
         for l, mix in enumerate(self.mixes):
             n, m = self.paths[l], 2 * l + 1
             # [A, width, paths, m] to [A, m, paths, width]
-            terms = products[:, :, start : start + n * m].unflatten(2, (n, m)).permute(0, 3, 2, 1).flatten(2)
+            terms = products[:, :, start : start + n * m].reshape(-1, self.width, n, m).permute(0, 3, 2, 1).flatten(2)
             mixed.append(mix(torch.cat([a[:, :, block(l)].transpose(1, 2), terms], dim=2)))
             start += n * m
         return mixed
@@ -123,7 +125,7 @@ class Tensor(ForceField):
         degrees = [0] + [size.l_max] * (size.depth - 1) + [l_last]
         self.layers = nn.ModuleList(
             TensorLayer(size.width, l_in, size.l_max, l_out, size.radial, size.neighbours)
-            for l_in, l_out in zip(degrees[:-1], degrees[1:], strict=True)
+            for l_in, l_out in pairwise(degrees)
         )
         self.energy = Readout(size.width, 1)
         self.force = Linear(size.width, 1, bias=False, gain=size.width**-0.5) if forces == "direct" else None

@@ -39,8 +39,8 @@ def rate_groups(model: nn.Module, base: nn.Module | None) -> list[RateGroup]:
         if base is not None:
             if name not in shapes or len(shapes[name]) != weight.dim():
                 raise SpaceError(
-                    f"muP cannot compare parameter {name!r}: base and size must have equal depth and equal knobs except "
-                    "widths. Make `base` a member of the same ladder."
+                    f"muP cannot compare parameter {name!r}: base and size must have equal depth and equal knobs "
+                    "except widths. Make `base` a member of the same ladder."
                 )
             if weight.dim() >= 2:
                 multiplier = shapes[name][-2] / weight.shape[-2]

@@ -2,8 +2,8 @@
 
 Convention (see docs/cost.md): a multiply-add is two operations. Matrix products are counted by torch's own formulas,
 every elementwise operation (transcendental ones too) as one operation per element of its result, every reduction and
-scatter as one per element that goes in, over forward, loss and all backward passes. Moving data (gathers, copies, views)
-and the optimizer's update are not counted.
+scatter as one per element that goes in, over forward, loss and all backward passes. Moving data (gathers, copies,
+views) and the optimizer's update are not counted.
 """
 
 import time
@@ -30,7 +30,7 @@ _MOVES = {
 }  # fmt: skip
 
 
-class FlopMeter(TorchDispatchMode):
+class FlopMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the floating-point operations of everything that runs inside it, backward passes included.
 
     Attributes:
@@ -39,7 +39,7 @@ class FlopMeter(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.products = 0
         self.pointwise = 0
 
@@ -81,7 +81,7 @@ class Cost:
     Attributes:
         params: N, trainable parameters.
         flops_per_step, flops_per_structure, flops_per_atom_alone, flops_per_edge: a step over S structures, A atoms
-            and E edges takes `flops_per_step + S · flops_per_structure + A · flops_per_atom_alone + E · flops_per_edge`.
+            and E edges takes the first plus S, A and E times the others.
         flops_per_atom: the same per atom of the data, its edges and its share of a structure and a step included.
         edges_per_atom: of the data within the cutoff.
         seconds_per_atom: device seconds of forward and backward per atom, on the device of the model.
@@ -118,9 +118,10 @@ class Stopwatch:
     def start(self) -> None:
         """Begin a stretch of training."""
         if self._cuda:
-            begin = torch.cuda.Event(enable_timing=True)
+            begin = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             begin.record()
-            self._pairs.append((begin, torch.cuda.Event(enable_timing=True)))
+            end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            self._pairs.append((begin, end))
         else:
             self._began = time.perf_counter()
 

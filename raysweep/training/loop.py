@@ -64,9 +64,7 @@ class Trajectory:
         self.validation = self._validation_batches(validation)
         self.objective = _objective(spec, store)
         self.model = build_model(spec, store).to(device)
-        self.optimizer = Optimizer(
-            rate_groups(self.model, build_base(spec, store)), spec.learning_rate, spec.optimizer
-        )
+        self.optimizer = Optimizer(rate_groups(self.model, build_base(spec, store)), spec.learning_rate, spec.optimizer)
         self.cost = _cost(self.model, self.graphs, self.objective, spec)
         self.progress = Progress()
         self.trivial_loss = evaluate(None, self.validation, self.objective).loss
@@ -165,7 +163,9 @@ class Trajectory:
         self.model.eval()
         errors = evaluate(self.model, self.validation, self.objective)
         if not math.isfinite(errors.loss):
-            raise DivergedError(f"trial {self.spec.trial_id}: validation loss {errors.loss} at step {self.progress.step}.")
+            raise DivergedError(
+                f"trial {self.spec.trial_id}: validation loss {errors.loss} at step {self.progress.step}."
+            )
         return errors
 
     def resume_training(self) -> None:
@@ -323,7 +323,7 @@ def _graphs_head(graphs: GraphSet, n: int) -> GraphSet:
 
 @lru_cache(maxsize=4)
 def _graphs(location: str, fingerprint: str, part: str, n: int, cutoff: float) -> GraphSet:
-    """Graphs of a part of a store, kept while one process trains many trials on it; the fingerprint makes it the same."""
+    """Graphs of a part of a store, kept while one process trains many trials on it; the fingerprint is a key."""
     store = open_store(location)
     rows = store.subset(n) if part == "train" else store.validation(n)
     return load_graphs(store, rows, cutoff)

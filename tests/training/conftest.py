@@ -1,0 +1,33 @@
+"""One small real store for all tests of the training room."""
+
+import pytest
+
+from raysweep.data.store import Store
+from raysweep.data.xtb import make_store
+from raysweep.trial import OptimizerSpec, TrialSpec
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """400 structures of 40 molecules."""
+    return make_store(tmp_path_factory.mktemp("training") / "store", structures=400, seed=3, workers=2)
+
+
+@pytest.fixture
+def spec(store: Store) -> TrialSpec:
+    """A trajectory of a second or two."""
+    return TrialSpec(
+        architecture="tensor",
+        size={"width": 6, "l_max": 1},
+        base_size={"width": 3, "l_max": 1},
+        forces="conservative",
+        fingerprint=store.manifest.fingerprint,
+        structures=300,
+        validation_structures=30,
+        data_budgets=(500.0, 1200.0, 3000.0),
+        flops_budgets=(6e7, 1e8),
+        batch_atoms=60,
+        learning_rate=0.03,
+        optimizer=OptimizerSpec(warmup_steps=5),
+        seed=1,
+    )

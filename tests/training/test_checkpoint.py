@@ -1,0 +1,89 @@
+"""Checkpoints are whole or passed over, whatever happens to their files."""
+
+import json
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from raysweep.measurements import Point
+from raysweep.training.checkpoint import Checkpoint, newest, save
+
+ID = "0123456789abcdef"
+
+
+def point(step):
+    return Point(
+        trial_id=ID, architecture="mpnn", size='{"width": 8}', seed=0, learning_rate=0.1, step=step, budget=1.0 / 3,
+        budget_kind="data", params=7, data=1.0 / 3, flops=2.5e19, loss=0.1 + 0.2,
+    )  # fmt: skip
+
+
+def checkpoint(step):
+    return Checkpoint(
+        trial_id=ID,
+        step=step,
+        tensors={"a": torch.arange(6.0).reshape(2, 3) * step, "b": torch.tensor([1 / 3], dtype=torch.float64)},
+        numbers={"seconds": 0.1 + 0.2, "nested": [{"k": 1.0}]},
+        points=tuple(point(s) for s in range(1, step + 1)),
+    )
+
+
+def same(one, two):
+    tensors = all(torch.equal(one.tensors[key], two.tensors[key]) for key in two.tensors)
+    return tensors and one.numbers == two.numbers and one.points == two.points and one.step == two.step
+
+
+def test_what_was_saved_is_read_back_to_the_bit_and_two_are_kept(tmp_path):
+    for step in (1, 2, 3):
+        save(str(tmp_path), checkpoint(step))
+    found, passed_over = newest(str(tmp_path), ID)
+    assert same(found, checkpoint(3))
+    assert passed_over == []
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_an_empty_or_absent_folder_holds_none(tmp_path):
+    assert newest(str(tmp_path), ID) == (None, [])
+    assert newest(str(tmp_path / "absent"), ID) == (None, [])
+
+
+@pytest.mark.parametrize("suffix", ["json", "safetensors"])
+@given(data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_cut_or_flipped_byte_falls_back_to_the_older_one_and_says_so(tmp_path, suffix, data):
+    save(str(tmp_path), checkpoint(1))
+    save(str(tmp_path), checkpoint(2))
+    path = tmp_path / f"step-000000000002.{suffix}"
+    blob = path.read_bytes()
+    where = data.draw(st.integers(0, len(blob) - 1))
+    if data.draw(st.booleans()):
+        path.write_bytes(blob[:where])
+    else:
+        path.write_bytes(blob[:where] + bytes([blob[where] ^ 32]) + blob[where + 1 :])
+    found, passed_over = newest(str(tmp_path), ID)
+    harmless = found.step == 2 and same(found, checkpoint(2))
+    assert harmless or (same(found, checkpoint(1)) and len(passed_over) == 1 and "step-000000000002" in passed_over[0])
+
+
+def test_a_checkpoint_of_another_trial_is_not_taken(tmp_path):
+    save(str(tmp_path), checkpoint(1))
+    found, passed_over = newest(str(tmp_path), "f" * 16)
+    assert found is None
+    assert ID in passed_over[0]
+
+
+def test_tensors_without_their_description_do_not_count(tmp_path):
+    save(str(tmp_path), checkpoint(1))
+    (tmp_path / "step-000000000001.json").unlink()
+    assert newest(str(tmp_path), ID) == (None, [])
+
+
+def test_a_description_with_hostile_content_is_data_only(tmp_path):
+    save(str(tmp_path), checkpoint(1))
+    body = json.dumps({"sha256": "x", "body": "__import__('os').system('true')"})
+    (tmp_path / "step-000000000001.json").write_text(body)
+    found, passed_over = newest(str(tmp_path), ID)
+    assert found is None
+    assert len(passed_over) == 1
