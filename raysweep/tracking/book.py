@@ -1,5 +1,6 @@
 """One sweep's runs in MLflow, made equal to what is known of its trials; each change is made once, found by tags."""
 
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 _METRICS_IN_BATCH, _NAMES_IN_BATCH = 1000, 100
 """What MLflow takes in one call of `log_batch`."""
+
+WRITING = threading.Lock()
+"""Held by who writes: a mirror that was given up on may still be at a trial that `sync` would write as well."""
 
 _STAGE_NAMES = {"learning_rate": "1 learning rate", "grid": "2 grid"}
 
@@ -91,15 +95,17 @@ class Book:
         """
         rows = [texts.row_of(point) for point in view.points]
         entry = self.trials.get(view.trial_id)
+        if entry is None and not view.serves:
+            return  # left the sweep before MLflow ever had it
         wanted = self._tags(view) | {clean_key(k): clean_value(v) for k, v in (tags or {}).items()}
-        params = {clean_key(k): clean_value(v) for k, v in view.params.items()}
+        params = {clean_key(k): clean_value(v) for k, v in view.params.items() if v != "None"}
         if view.points:
             params["params"] = str(view.points[0].params)
-        if entry is not None and not _continues(entry, rows, params, over=view.over):
+        if entry is not None and view.serves and not _continues(entry, rows, params, over=view.over):
             # What is logged cannot be changed in MLflow: the run makes room for one that is right.
             self._remove(entry)
             entry = None
-        longer = len(rows) > (len(entry.rows or ()) if entry else 0)
+        longer = view.serves != () and len(rows) > (len(entry.rows or ()) if entry else 0)
         if longer:
             wanted |= texts.encode(rows)
         if entry is None:
@@ -107,7 +113,8 @@ class Book:
             self.trials[view.trial_id] = entry
         self._write_tags(entry, wanted)
         entry.rows = rows if longer else entry.rows
-        self._write_points(entry, view, params)
+        if view.serves:
+            self._write_points(entry, view, params)
         self._write_status(entry, status_of(view.state), view.ended)
         if not view.over and view.serves:
             self._write_status(self._group(view.serves[0][0]), "RUNNING", None)

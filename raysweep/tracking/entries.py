@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 KIND, SWEEP, STORAGE, STAGE, FAMILY = (f"raysweep.{name}" for name in ("kind", "sweep", "storage", "stage", "family"))
 TRIAL_ID = "raysweep.trial_id"
-LOGGED = "raysweep.points_logged"
+LOGGED = "mlflow.raysweep.points_logged"
 """Number of points whose metrics are written, set in the same batch: the exact text is always written before."""
 
 MESSAGE = "raysweep.message"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import raysweep
 from raysweep.measurements import Point
-from raysweep.tracking.book import Book, Place
+from raysweep.tracking.book import WRITING, Book, Place
 from raysweep.tracking.connection import logger, quiet
 from raysweep.tracking.views import TrialView
 from raysweep.trial import TrialState
@@ -20,6 +20,8 @@ _GATHER_S = 1.0
 """How long news gathers before it is written, in one batch for each trial."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 15.0
 """Between two tries while MLflow is away; each pause is twice the one before."""
+_AWAY_S = 3.0
+"""So long does `close` wait for an MLflow that did not answer before."""
 _REFUSALS = 4
 """So often may a trial's news fail, while MLflow answers otherwise, before the trial is left to `sync`."""
 
@@ -87,11 +89,19 @@ class MlflowMirror:
         ended = time.time()
         self._news.put(lambda: self._note_end(trial_id, state, message, ended))
 
-    def close(self, timeout: float = 30.0) -> None:
-        """Write what is left and end the sweep's run; give up after `timeout` seconds."""
-        self._deadline = time.monotonic() + timeout
+    def close(self, timeout: float = 20.0) -> None:
+        """Write what is left and end the sweep's run.
+
+        Gives up after `timeout` seconds, and after three where MLflow is away: a driver that was told to stop has ten.
+        """
+        began = time.monotonic()
+        self._deadline = began + timeout
         self._news.put(None)
-        self._thread.join(timeout + 1.0)
+        while self._thread.is_alive() and time.monotonic() - began < timeout + 1.0:
+            self._thread.join(0.1)
+            if self._away and time.monotonic() - began > min(timeout, _AWAY_S):
+                self._deadline = began  # whatever it is at, it will be the last
+                break
         if self._thread.is_alive() or self._dirty:
             logger.warning("MLflow lacks news of %d trials; `raysweep sync` makes up for it", len(self._dirty))
 
@@ -142,7 +152,8 @@ class MlflowMirror:
     def _try(self, action: Callable[[], None]) -> bool:
         """Do something with MLflow; where it fails, say so the first time and have it looked up anew next time."""
         try:
-            action()
+            with WRITING:
+                action()
         except Exception as error:  # noqa: BLE001 - MLflow raises what its parts raise, and none of it may reach a trial
             if not self._away:
                 logger.warning(
@@ -211,7 +222,7 @@ def _commit() -> str | None:
     try:
         for command in (
             ["ls-files", "--error-unmatch", "__init__.py"],
-            ["describe", "--always", "--dirty", "--abbrev=40"],
+            ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
         ):
             # `ls-files`: an environment inside of somebody's repository is not a checkout of raysweep.
             done = subprocess.run(["git", "-C", str(here), *command], capture_output=True, text=True, timeout=10)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from raysweep.errors import TrackingError
 from raysweep.tracking import rows as texts
-from raysweep.tracking.book import Book, Place
+from raysweep.tracking.book import WRITING, Book, Place
 from raysweep.tracking.connection import connect, default_uri
 from raysweep.tracking.entries import KIND, STORAGE, SWEEP, TRIAL_ID, Entry, entries, rank
 from raysweep.tracking.mirror import MlflowMirror
@@ -81,7 +81,7 @@ def sync(
     began = time.monotonic()
     views = list(trials)
     over = [view for view in views if view.over]
-    with _told_as_ours(tracking_uri):
+    with _told_as_ours(tracking_uri), WRITING:
         book = Book(Place(tracking_uri, experiment, sweep_name, storage), log)
         for view in over:
             book.put(view)
@@ -89,7 +89,7 @@ def sync(
             book.leave_out(trial_id)
         if not live:
             book.interrupt()
-            book.finish(complete=len(over) == len(views))
+            book.finish(complete=all(view.over for view in views if view.serves))
     done = book.changes
     return SyncResult(
         trials=len(over),

@@ -21,8 +21,8 @@ ORDER = ("stage", "family", "trial_id", "step", "budget_kind", "budget")
 PIECE = 4800
 """Characters in one tag: MLflow cut tags at 5,000 before version 2.15 and cuts them at 8,000 since."""
 
-TAG = "raysweep.points"
-"""Tags `raysweep.points.0`, `raysweep.points.1`, ... hold the pieces of the text."""
+TAG = "mlflow.raysweep.points"
+"""Tags with this name and `.0`, `.1`, ... hold the pieces of the text; MLflow's pages show no tags named `mlflow.`."""
 
 _DIGEST = 16
 

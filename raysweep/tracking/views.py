@@ -77,8 +77,15 @@ def run_name(family: str, params: Mapping[str, str], trial_id: str) -> str:
     size = {key.removeprefix("size."): value for key, value in params.items() if key.startswith("size.")}
     words = [f"{key}={size[key]}" for key in sorted(size, key=lambda key: (key != "width", key != "depth"))]
     short = {"learning_rate": "lr", "structures": "n", "seed": "seed"}
-    words += [f"{word}={params[key]}" for key, word in short.items() if key in params]
+    words += [f"{word}={_brief(params[key])}" for key, word in short.items() if key in params]
     return clean_value(" ".join([family, *(words or [trial_id])]))[:_NAME_LENGTH]
+
+
+def _brief(value: str) -> str:
+    try:
+        return f"{float(value):.4g}" if "." in value else value
+    except ValueError:
+        return value
 
 
 def metrics_of(point: Point) -> dict[str, float]:

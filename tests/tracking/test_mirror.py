@@ -123,7 +123,7 @@ def test_absent_server_costs_nothing_and_is_said_once(tmp_path: Path) -> None:
     assert time.monotonic() - began < 0.2
     time.sleep(3)
     began = time.monotonic()
-    mirror.close(timeout=2)
+    mirror.close()
     assert time.monotonic() - began < 4
     text = log.read_text()
     assert text.count("cannot be written to; trials go on") == 1

@@ -60,7 +60,7 @@ def test_runs_are_nested_and_tell_what_they_are(uri: str) -> None:
         assert run.data.tags["raysweep.family"] == "mpnn"
         assert (run.info.start_time, run.info.end_time) == (10**12, 10**12 + 60_000)
     names = {trials[v.trial_id].info.run_name for v in views}
-    assert "mpnn width=8 depth=2 lr=0.03333333333333333 seed=0" in names
+    assert "mpnn width=8 depth=2 lr=0.03333 seed=0" in names
     assert len(names) == 4
     states = [(trials[v.trial_id].info.status, trials[v.trial_id].data.tags["raysweep.state"]) for v in views]
     assert states == [("FINISHED", "done"), ("KILLED", "diverged"), ("FAILED", "failed"), ("FINISHED", "done")]
@@ -104,8 +104,10 @@ def test_damage_is_healed(uri: str) -> None:
     at = trial_runs(uri, "some")
     experiment = at[views[0].trial_id].info.experiment_id
     client.delete_run(at[views[0].trial_id].info.run_id)
-    client.set_tag(at[views[1].trial_id].info.run_id, "raysweep.points.0", "torn")
-    client.create_run(experiment, tags=at[views[2].trial_id].data.tags | {"raysweep.points.0": "torn"})  # a duplicate
+    client.set_tag(at[views[1].trial_id].info.run_id, "mlflow.raysweep.points.0", "torn")
+    client.create_run(
+        experiment, tags=at[views[2].trial_id].data.tags | {"mlflow.raysweep.points.0": "torn"}
+    )  # a duplicate
     client.update_run(at[views[3].trial_id].info.run_id, status="RUNNING")
     client.set_tag(at[views[4].trial_id].info.run_id, "raysweep.state", "running")
     with pytest.raises(TrackingError, match="torn"):
@@ -121,7 +123,7 @@ def test_metrics_that_were_cut_off_after_their_text_are_written_once(uri: str) -
     client = MlflowClient(tracking_uri=uri)
     to_mlflow([view(0)], uri)
     run = trial_runs(uri, "some")[view(0).trial_id]
-    client.set_tag(run.info.run_id, "raysweep.points_logged", "1")  # as if killed between the two writes
+    client.set_tag(run.info.run_id, "mlflow.raysweep.points_logged", "1")  # as if killed between the two writes
     assert to_mlflow([view(0)], uri).changed == 1
     assert metric_rows(uri, run) == expected_rows(view(0).points)
 
@@ -148,6 +150,10 @@ def test_trials_that_left_the_sweep_are_not_read(uri: str) -> None:
     to_mlflow([view(0)], uri)
     assert len(trial_runs(uri, "some")) == 2
     assert read_points("some", uri).equals(table_of([view(0)]))
+    left = [view(0), replace(view(1), serves=()), replace(view(2), serves=(), state=TrialState.RUNNING)]
+    assert to_mlflow(left, uri).equal
+    assert len(trial_runs(uri, "some")) == 2
+    assert {run.info.status for run in runs(uri, "some")} == {"FINISHED"}
 
 
 def test_sweeps_of_one_name_in_one_experiment_leave_each_other_alone(uri: str) -> None:
@@ -209,7 +215,7 @@ def test_points_of_any_number_and_length_fit_into_tags(uri: str) -> None:
     to_mlflow([many], uri)
     assert read_points("some", uri).equals(table_of([many]))
     run = trial_runs(uri, "some")[many.trial_id]
-    pieces = [value for key, value in run.data.tags.items() if key.startswith("raysweep.points.")]
+    pieces = [value for key, value in run.data.tags.items() if key.startswith("mlflow.raysweep.points.")]
     assert len(pieces) >= 3
     assert max(map(len, pieces)) <= 4800
     assert metric_rows(uri, run) == expected_rows(many.points)

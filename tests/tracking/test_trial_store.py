@@ -1,0 +1,44 @@
+"""The trial store is the truth: what MLflow gives back is its table."""
+
+from pathlib import Path
+
+import pytest
+from sweeps import points, spec
+
+from raysweep.frontier.points import read_mlflow, read_store
+from raysweep.sweep.trial_store import Assignment, TrialStore
+from raysweep.tracking.mlflow import canonical, read_points, sync
+from raysweep.trial import TrialState
+
+commands = pytest.importorskip("raysweep.commands.tracking")
+
+
+def test_mlflow_gives_back_the_trial_store_s_table(uri: str, tmp_path: Path) -> None:
+    store = TrialStore(str(tmp_path / "sweep"))
+    ends = [TrialState.DONE, TrialState.DIVERGED, TrialState.FAILED, TrialState.STOPPED]
+    rows = []
+    for index, state in enumerate(ends):
+        trial = spec(index)
+        store.end(store.begin(trial), state, points(trial, 6 - index), "it broke" if index in (1, 2) else None)
+        for stage, family in [("learning_rate", "b"), ("grid", "b"), ("grid", "a")][: 1 + index % 3]:
+            facts = {"size": "{}", "learning_rate": trial.learning_rate}
+            rows.append(Assignment(trial_id=trial.trial_id, family=family, stage=stage, seed=index, **facts))
+    store.begin(spec(4))  # runs still
+    store.end(store.begin(spec(5)), TrialState.DONE, points(spec(5)))  # serves no family any more
+    rows.append(Assignment(trial_id=spec(4).trial_id, family="a", stage="grid", seed=4, **facts))
+    store.write_assignments(rows)
+
+    sync(commands.views(store), tracking_uri=uri, experiment="some", sweep_name="toy")
+    assert store.table().num_rows == 6 * 1 + 5 * 2 + 4 * 3 + 3 * 1
+    assert read_points("some", uri).equals(canonical(store.table()), check_metadata=True)
+    assert sync(commands.views(store), tracking_uri=uri, experiment="some", sweep_name="toy").equal
+
+    order = [
+        ("trajectory", "ascending"),
+        ("architecture", "ascending"),
+        ("flops", "ascending"),
+        ("budget", "ascending"),
+    ]
+    from_mlflow, from_store = (t.sort_by(order) for t in (read_mlflow("some", uri), read_store(store.location)))
+    assert from_mlflow.num_rows > 0
+    assert from_mlflow.select(from_store.column_names).equals(from_store)
