@@ -52,12 +52,32 @@ def data_facts(space: Space) -> DataFacts | None:
             raise space.error(("data", "store"), f"{error}; or add data.make to make one") from error
         if not _absent(space.data.store):
             raise
+        _check_recipe(space, space.data.make.structures)
         return None
-    needed = [int(np.ceil(space.grid.structures[-1] / space.grid.epochs)), space.learning_rate.structures or 0]
-    available = store.manifest.train_structures
-    count = min(available, max(needed))
+    held_out, available = store.manifest.validation_structures, store.manifest.train_structures
+    if space.data.validation_structures > held_out:
+        raise space.error(
+            ("data", "validation_structures"),
+            f"{space.data.validation_structures} were asked for, the store has {held_out}; ask for fewer",
+        )
+    count = min(available, _needed(space))
     cumulative = np.cumsum(store.read(store.subset(count)).n_atoms.astype(np.int64))
     return DataFacts(store.manifest.fingerprint, available, cumulative)
+
+
+def _needed(space: Space) -> int:
+    """Return the training structures that the largest subset of the sweep holds."""
+    return max(int(np.ceil(space.grid.structures[-1] / space.grid.epochs)), space.learning_rate.structures or 0)
+
+
+def _check_recipe(space: Space, structures: int) -> None:
+    """Raise an error before minutes of labelling, not after, where the recipe cannot make enough."""
+    if _needed(space) > 0.9 * structures:  # a tenth of the molecules is held out for validation
+        raise space.error(
+            ("data", "make", "structures"),
+            f"{structures} leave about {0.9 * structures:.0f} to train on, and the largest subset needs "
+            f"{_needed(space)}; make more, or ask for smaller grid.structures or learning_rate.structures",
+        )
 
 
 def _absent(location: str) -> bool:

@@ -1,0 +1,46 @@
+"""Budgets in atoms are exact: counted over the structures that a trajectory sees."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_sweep import SpaceMaker
+
+from raysweep.errors import SpaceError
+from raysweep.sweep.facts import data_facts
+
+
+def test_atoms_of_budgets_are_those_of_the_stores_subsets(make_space: SpaceMaker, tmp_path: Path) -> None:
+    from raysweep.data.xtb import make_store
+
+    location = str(tmp_path / "data")
+    data = {"store": location, "make": {"structures": 40, "seed": 3}, "validation_structures": 2}
+    rate = {"low": 1e-3, "high": 1e-1, "structures": 15}
+    space = make_space(data=data, grid={"structures": [5, 20], "epochs": 2}, learning_rate=rate)
+    assert data_facts(space) is None  # not made yet, and a recipe is there
+    store = make_store(location, structures=40, seed=3, workers=1)
+    facts = data_facts(space)
+    assert facts is not None
+    assert facts.fingerprint == store.manifest.fingerprint
+    assert facts.structures == store.manifest.train_structures
+    atoms = store.read(store.subset(15)).n_atoms
+    assert facts.atoms(5, 20, 2.0) == atoms[:5].sum()
+    assert facts.atoms(20, 20, 2.0) == 2 * atoms[:10].sum()
+    assert facts.atoms(15, 15, 1.0) == atoms.sum()
+    assert np.all(np.diff([facts.atoms(n, 15, 1.0) for n in range(1, 16)]) == atoms[1:])
+
+    space = make_space(data={**data, "validation_structures": 30}, learning_rate=rate)
+    with pytest.raises(SpaceError, match=r"data.validation_structures: 30 were asked for, the store has \d+"):
+        data_facts(space)
+
+
+def test_recipe_that_makes_too_few_is_refused_before_it_is_made(make_space: SpaceMaker, tmp_path: Path) -> None:
+    data = {"store": str(tmp_path / "data"), "make": {"structures": 400}}
+    with pytest.raises(SpaceError, match=r"data.make.structures: 400 leave about 360 .* the largest subset needs 400"):
+        data_facts(make_space(data=data))
+
+
+def test_absent_store_without_a_recipe_is_an_error_with_its_line(make_space: SpaceMaker, tmp_path: Path) -> None:
+    space = make_space(data={"store": str(tmp_path / "nowhere")})
+    with pytest.raises(SpaceError, match=r"toy.yaml:\d+: data.store: .*add data.make"):
+        data_facts(space)

@@ -1,0 +1,75 @@
+"""What a person reads: a line for each trial that ended, one live line on a terminal, plain lines elsewhere."""
+
+import io
+
+import pytest
+import toy_trials
+from rich.console import Console
+
+from raysweep.sweep.progress import Progress
+from raysweep.sweep.stage import announce
+from raysweep.trial import TrialSpec, TrialState
+
+SPEC = TrialSpec(
+    architecture="toy", size={"width": 8}, fingerprint="none", structures=100, data_budgets=(10.0,), learning_rate=0.02
+)
+
+
+def follow(progress: Progress) -> None:
+    other = SPEC.model_copy(update={"seed": 1})
+    progress.stage_begins("grid", 3, 1, {SPEC.trial_id: 2.0, other.trial_id: 1.0})
+    announce(progress, SPEC, "a", "grid")
+    progress.point(SPEC.trial_id, next(toy_trials.train(SPEC, None, checkpoints=None, device=None)))
+    progress.trial_ended(SPEC.trial_id, TrialState.DONE, None)
+    announce(progress, other, "a", "grid")
+    progress.trial_ended(other.trial_id, TrialState.FAILED, "Traceback\n  line 3\nValueError: a bug\n")
+    progress.close()
+
+
+def test_plain_lines_where_there_is_no_terminal() -> None:
+    out = io.StringIO()
+    follow(Progress(Console(file=out, width=80)))
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "grid stage: 3 trials, 1 of them done before"
+    assert lines[1].startswith("[2/3] done     a width=8 seed=0")
+    assert f"loss {toy_trials.loss_at(SPEC, 10.0):.4g}" in lines[1]
+    assert lines[2].startswith("[3/3] failed   a width=8 seed=1")
+    assert lines[2].endswith("ValueError: a bug")
+    assert len(lines) == 3
+
+
+def test_one_live_line_on_a_terminal_tells_done_running_best_and_time_left() -> None:
+    out = io.StringIO()
+    progress = Progress(Console(file=out, width=120, force_terminal=True))
+    progress.stage_begins("grid", 3, 1, {SPEC.trial_id: 2.0, "other": 1.0})
+    announce(progress, SPEC, "a", "grid")
+    progress.point(SPEC.trial_id, next(toy_trials.train(SPEC, None, checkpoints=None, device=None)))
+    line = progress._line().plain
+    assert line.startswith("grid 1/3 · 1 running · best loss 8.1")
+    assert "(a)" in line
+    progress._began -= 20  # two of the three parts of the work took 20 s
+    progress.trial_ended(SPEC.trial_id, TrialState.DONE, None)
+    assert progress._line().plain.endswith("about 10s left")
+    progress.close()
+    assert "\x1b[" in out.getvalue()
+
+
+def test_text_from_a_trial_is_never_read_as_markup() -> None:
+    out = io.StringIO()
+    progress = Progress(Console(file=out, width=200))
+    progress.stage_begins("grid", 1, 0, {})
+    announce(progress, SPEC, "a", "grid")
+    progress.trial_ended(SPEC.trial_id, TrialState.FAILED, "KeyError: [bold]x[/nothing]")
+    assert "KeyError: [bold]x[/nothing]" in out.getvalue()
+
+
+@pytest.mark.parametrize("total", [0, 400])
+def test_counting_ends_with_a_line(total: int) -> None:
+    out = io.StringIO()
+    progress = Progress(Console(file=out, width=80))
+    with progress.counting("structures") as count:
+        if total:
+            count(100, total)
+            count(total, total)
+    expected = "400/400 structures, 0s" if total else "structures, 0s"
+    assert out.getvalue().strip() == expected
