@@ -2,8 +2,8 @@
 
 A message carries the neighbour's scalars along the spherical harmonics of the edge, and the neighbour's tensors as
 they are, both weighted by learnt functions of the distance and of both atoms' scalars. The tensor product is taken once
-per atom, of the sum over neighbours with itself (correlation 2 after the atomic cluster expansion, arXiv 1803.04764, and
-MACE, arXiv 2206.07697), not once per edge: with about twelve edges an atom, that is where the time went.
+per atom, of the sum over neighbours with itself (correlation 2 after the atomic cluster expansion, arXiv 1803.04764,
+and MACE, arXiv 2206.07697), not once per edge: with about twelve edges an atom, that is where the time went.
 """
 
 from itertools import pairwise
