@@ -23,30 +23,40 @@ class Interrupted(KeyboardInterrupt):
         return 128 + self.signum
 
 
+_told: list[int] = []
+"""Signals that this process was sent since it entered the outermost `interruptible` block."""
+_inside = [False]
+
+
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Raise `Interrupted` in the block on the first SIGINT or SIGTERM; a second one ends the process.
 
-    Ray Tune has no handler for SIGTERM, which Kubernetes and Slurm send: its driver aborts with code 134.
+    Blocks may be nested, an inner one where something has put handlers of its own in between; a second signal ends the
+    process wherever the first one was. Ray Tune has no handler for SIGTERM, which Kubernetes and Slurm send: its driver
+    aborts with code 134.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    told: list[int] = []
+    outermost, _inside[0] = not _inside[0], True
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        if told:
+        if _told:
             os._exit(128 + signum)
-        told.append(signum)
+        _told.append(signum)
         raise Interrupted(signum)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except KeyboardInterrupt:
-        if told:  # Ray's core turns what a handler raises into a plain KeyboardInterrupt
-            raise Interrupted(told[0]) from None
+        if _told:  # Ray's core turns what a handler raises into a plain KeyboardInterrupt
+            raise Interrupted(_told[0]) from None
         raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if outermost:
+            _told.clear()
+            _inside[0] = False

@@ -3,8 +3,9 @@
 import contextlib
 import platform
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from raysweep.files import open_location
 from raysweep.sweep.costs import load_entrypoint
 from raysweep.sweep.facts import DataFacts, data_facts
 from raysweep.sweep.grid import GridStage
-from raysweep.sweep.interrupts import interruptible
+from raysweep.sweep.interrupts import Interrupted, interruptible
 from raysweep.sweep.lock import driver_lock
 from raysweep.sweep.plan import Plan, make_plan
 from raysweep.sweep.progress import Progress
@@ -32,6 +33,8 @@ from raysweep.sweep.tuning import TuningStage
 from raysweep.trial import TrialState
 
 POINTS_FILE = "points.parquet"
+CLOSING_SECONDS = 3.0
+"""How long a mirror may take to write what is left once the sweep was told to end; a later run makes up for it."""
 
 Mirror = Callable[[Space], Listener]
 """Makes the listener that mirrors a sweep elsewhere, such as MLflow; called only where there are trials to run."""
@@ -138,7 +141,7 @@ class _Sweep:
             scratch, log = _scratch(self.space, stack)
             listeners = [self.progress]
             listener = Listeners([*listeners, mirror(self.space)] if mirror else listeners)
-            stack.callback(listener.close)
+            stack.enter_context(_closing(listener))
             stack.enter_context(quiet(log))
             stack.enter_context(cluster(self.space))
             stack.enter_context(interruptible())  # again, since Ray has put a handler of its own for SIGTERM
@@ -190,6 +193,22 @@ class _Sweep:
         sink = pa.BufferOutputStream()
         pq.write_table(self.store.table(), sink)
         self.store.write_bytes(POINTS_FILE, sink.getvalue().to_pybytes())
+
+
+@contextlib.contextmanager
+def _closing(listener: Listener) -> Iterator[None]:
+    """Close a listener after the block; one that is slow is not waited for when the sweep was told to end."""
+    try:
+        yield
+    except Interrupted:
+        closing = threading.Thread(target=listener.close, daemon=True)
+        closing.start()
+        closing.join(CLOSING_SECONDS)
+        raise
+    except BaseException:
+        listener.close()
+        raise
+    listener.close()
 
 
 def _tune_stage(stage: GridStage | TuningStage, space: Space, store: TrialStore, scratch: Path) -> None:
