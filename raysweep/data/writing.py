@@ -17,7 +17,7 @@ from raysweep.data.shards import shard_bytes
 from raysweep.data.store import Store, open_store, residual
 from raysweep.data.structures import OPTIONAL, Structures
 from raysweep.errors import DataError
-from raysweep.files import digest, open_location, write_whole
+from raysweep.files import digest, open_location, read_whole, write_whole
 
 STRUCTURES_PER_SHARD = 65_536
 
@@ -73,6 +73,27 @@ def write_store(
     contents = [(shard.name, data) for shard, data in zip(shards, files, strict=True)]
     _place(filesystem, path, [*contents, (MANIFEST_NAME, manifest_bytes(manifest))])
     return open_store(location)
+
+
+def standing_store(location: str | Path, recipe: Mapping[str, JsonValue]) -> Store | None:
+    """Return the store that stands at the location if the same recipe made it, None where there is nothing.
+
+    Raises:
+        DataError: something else stands there, or a store of another recipe.
+    """
+    filesystem, path = open_location(location)
+    if read_whole(filesystem, f"{path}/{MANIFEST_NAME}") is None:
+        refuse_taken(filesystem, path)
+        return None
+    store = open_store(location)
+    found = store.manifest.recipe
+    differing = [key for key in {**recipe, **found} if recipe.get(key) != found.get(key)]
+    if differing:
+        shown = ", ".join(f"{key} is {found.get(key)!r}, asked for {recipe.get(key)!r}" for key in differing)
+        raise DataError(
+            f"store {location}: another recipe made it ({shown}). Choose another location, or remove that folder"
+        )
+    return store
 
 
 def split(

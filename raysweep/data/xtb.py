@@ -15,13 +15,11 @@ import numpy as np
 from pydantic import JsonValue
 
 from raysweep.data.labels import DUPLICATE, NOT_GROWN, Displacing, Labelled, grow_range, label_all
-from raysweep.data.manifest import MANIFEST_NAME
-from raysweep.data.store import Store, open_store
+from raysweep.data.store import Store
 from raysweep.data.structures import Structures
 from raysweep.data.workers import Workers, usable_cores
-from raysweep.data.writing import Provenance, refuse_taken, write_store
+from raysweep.data.writing import Provenance, standing_store, write_store
 from raysweep.errors import DataError
-from raysweep.files import open_location, read_whole
 
 RECIPE_VERSION = 1
 """Raised whenever the same arguments would give other structures."""
@@ -64,7 +62,7 @@ def make_store(
     if structures < 1 or seed < 0 or (workers is not None and workers < 1):
         raise DataError(f"structures={structures}, seed={seed}, workers={workers}: must be at least 1, 0 and 1")
     recipe = _recipe(structures, seed, validation_fraction, displacing)
-    present = _present(location, recipe)
+    present = standing_store(location, recipe)
     if present is not None:
         return present
     kept: list[Labelled] = []
@@ -152,23 +150,6 @@ def _provenance(recipe: dict[str, JsonValue], rejected: Counter[str]) -> Provena
         made_with={name: version(name) for name in ("raysweep", "rdkit", "tblite", "numpy")},
         rejected=dict(sorted(rejected.items())),
     )
-
-
-def _present(location: str | Path, recipe: dict[str, JsonValue]) -> Store | None:
-    """Return the store that stands at the location if the same recipe made it, None where there is nothing."""
-    filesystem, path = open_location(location)
-    if read_whole(filesystem, f"{path}/{MANIFEST_NAME}") is None:
-        refuse_taken(filesystem, path)
-        return None
-    store = open_store(location)
-    found = store.manifest.recipe
-    differing = [key for key in {**recipe, **found} if recipe.get(key) != found.get(key)]
-    if differing:
-        shown = ", ".join(f"{key} is {found.get(key)!r}, asked for {recipe.get(key)!r}" for key in differing)
-        raise DataError(
-            f"store {location}: another recipe made it ({shown}). Choose another location, or remove that folder"
-        )
-    return store
 
 
 def _refuse_hopeless(done: int, tried: int, rejected: Counter[str]) -> None:
