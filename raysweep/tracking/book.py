@@ -1,5 +1,6 @@
 """One sweep's runs in MLflow, made equal to what is known of its trials; each change is made once, found by tags."""
 
+import getpass
 import threading
 import time
 from collections.abc import Mapping
@@ -183,7 +184,8 @@ class Book:
         return self._groups[stage]
 
     def _create(self, tags: dict[str, str], started: float | None) -> Entry:
-        tags = tags | {SWEEP: self.place.sweep, STORAGE: self.place.storage, "mlflow.source.name": "raysweep"}
+        tags = {SWEEP: self.place.sweep, STORAGE: self.place.storage, "mlflow.source.name": "raysweep"} | tags
+        tags = {key: value for key, value in (tags | {"mlflow.user": _user()}).items() if value}
         run = self._client.create_run(
             self._experiment, start_time=int(1000 * (started or time.time())), tags=tags, run_name=tags[NAME]
         )
@@ -248,6 +250,13 @@ def _continues(entry: Entry, rows: list[str], params: Mapping[str, str], *, over
     if len(rows) < len(known):  # a resumed trial tells its points again from the first on
         return not over and known[: len(rows)] == rows
     return rows[: len(known)] == known
+
+
+def _user() -> str:
+    try:
+        return clean_value(getpass.getuser())
+    except (KeyError, OSError):  # a container may have no such user
+        return ""
 
 
 def _metrics(entry: Entry, view: TrialView, index: int) -> "list[Metric]":

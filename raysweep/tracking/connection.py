@@ -92,7 +92,9 @@ def ensure_experiment(client: "MlflowClient", tracking_uri: str, name: str) -> s
         # Else artifacts would go into a folder `mlruns` wherever the command was started.
         beside = Path(tracking_uri.removeprefix(_SQLITE)).resolve().parent / "artifacts"
         location = beside.as_uri() if tracking_uri.startswith(_SQLITE) else None
-        return str(client.create_experiment(name, artifact_location=location, tags={"raysweep.experiment": "sweep"}))
+        # The kind makes MLflow's pages open in their view for training, not in that for language models.
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return str(client.create_experiment(name, artifact_location=location, tags=tags))
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
         logger.warning("MLflow's experiment %r had been deleted and is restored", name)
