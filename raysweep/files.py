@@ -5,7 +5,7 @@ A location is a local path, or a URI such as `s3://bucket/sweep` or `gs://bucket
 
 import hashlib
 import os
-import tempfile
+import uuid
 from pathlib import Path
 
 from pyarrow import fs
@@ -51,9 +51,10 @@ def write_whole(filesystem: fs.FileSystem, path: str, data: bytes) -> None:
     if isinstance(filesystem, fs.LocalFileSystem):
         folder = os.path.dirname(path)
         os.makedirs(folder, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".writing-")
+        # not mkstemp: its files are for their owner alone, and a store on a shared disk is for others too
+        temporary = os.path.join(folder, f".writing-{uuid.uuid4().hex}")
         try:
-            with os.fdopen(handle, "wb") as stream:
+            with open(temporary, "xb") as stream:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-import tempfile
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -216,11 +216,11 @@ def _place(filesystem: fs.FileSystem, path: str, contents: list[tuple[str, bytes
         return
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.writing-"))
+    temporary = target.parent / f".{target.name}.writing-{uuid.uuid4().hex}"
+    temporary.mkdir()
     try:
         for name, data in contents:
             write_whole(filesystem, str(temporary / name), data)
-        temporary.chmod(0o755)  # mkdtemp makes it for its owner alone
         temporary.replace(target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

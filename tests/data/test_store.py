@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -211,6 +212,16 @@ def test_a_failure_in_the_middle_of_writing_leaves_nothing(tmp_path: Path, monke
         write(tmp_path / "s", invent(40, groups=8))
     assert len(written) == 4
     assert list(tmp_path.iterdir()) == []
+
+
+def test_others_may_read_a_store_as_far_as_the_umask_lets_them(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write(tmp_path / "s", invent(10, groups=2))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "s").stat().st_mode & 0o777 == 0o750
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "s").iterdir()} == {0o640}
 
 
 def test_an_occupied_location_is_refused(tmp_path: Path) -> None:
