@@ -63,21 +63,27 @@ def execute(
     and neither is an error to Ray, which would only run it again.
     """
     points: list[Point] = []
-    message = None
-    try:
-        for index, point in enumerate(source()):
+    state, message = TrialState.DONE, None
+    source_or_none: Iterator[Point] | None = None
+    while True:
+        try:
+            source_or_none = source_or_none or source()
+            point = next(source_or_none, None)
+            if point is None:
+                break
             _check(spec, point)
-            if not store.holds(claim):
-                return None
-            points.append(point)
-            report(index, point)
-        state = TrialState.DONE
-        if not points:
-            state, message = TrialState.FAILED, "the training yielded no point; check budgets and entrypoint"
-    except DivergedError as error:
-        state, message = TrialState.DIVERGED, str(error)
-    except Exception:  # noqa: BLE001 - whatever a training raises ends this trial and no other
-        state, message = TrialState.FAILED, traceback.format_exc()[-MESSAGE_LENGTH:]
+        except DivergedError as error:
+            state, message = TrialState.DIVERGED, str(error)
+            break
+        except Exception:  # noqa: BLE001 - whatever a training raises ends this trial and no other
+            state, message = TrialState.FAILED, traceback.format_exc()[-MESSAGE_LENGTH:]
+            break
+        if not store.holds(claim):
+            return None
+        points.append(point)
+        report(len(points) - 1, point)  # outside of `try`: that the driver is gone is no fault of the training
+    if not points and state == TrialState.DONE:
+        state, message = TrialState.FAILED, "the training yielded no point; check budgets and entrypoint"
     return state if store.end(claim, state, points, message) else None
 
 

@@ -1,0 +1,85 @@
+"""One trial in a worker, without Ray: every way to end is written down as what it is."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import toy_trials
+
+from raysweep.errors import DivergedError
+from raysweep.measurements import Point
+from raysweep.sweep.trainable import execute
+from raysweep.sweep.trial_store import TrialStore
+from raysweep.trial import TrialSpec, TrialState
+
+SPEC = TrialSpec(
+    architecture="toy",
+    size={"width": 8},
+    fingerprint="none",
+    structures=100,
+    data_budgets=(10.0, 50.0, 100.0),
+    learning_rate=0.02,
+)
+POINTS = list(toy_trials.train(SPEC, None, checkpoints=None, device=None))
+
+
+def ends(how: BaseException | None, after: int) -> Iterator[Point]:
+    yield from POINTS[:after]
+    if how is not None:
+        raise how
+
+
+@pytest.mark.parametrize(
+    ("how", "after", "state", "message"),
+    [
+        (None, 3, TrialState.DONE, None),
+        (None, 0, TrialState.FAILED, "yielded no point"),
+        (DivergedError("inf at step 7"), 2, TrialState.DIVERGED, "inf at step 7"),
+        (ValueError("a bug"), 1, TrialState.FAILED, "ValueError: a bug"),
+        (MemoryError("42 GiB"), 1, TrialState.FAILED, "MemoryError: 42 GiB"),
+    ],
+)
+def test_end_is_written_with_the_points_before_it(
+    tmp_path: Path, how: BaseException | None, after: int, state: TrialState, message: str | None
+) -> None:
+    store = TrialStore(str(tmp_path))
+    told: list[tuple[int, Point]] = []
+    assert execute(SPEC, store, store.begin(SPEC), lambda: ends(how, after), lambda *news: told.append(news)) == state
+    assert told == list(enumerate(POINTS[:after]))
+    assert store.state(SPEC.trial_id) == state
+    assert store.points(SPEC.trial_id).num_rows == after
+    kept = store.record(SPEC.trial_id).message
+    assert kept is None if message is None else message in str(kept)
+
+
+def test_driver_that_is_gone_is_no_fault_of_the_training(tmp_path: Path) -> None:
+    store = TrialStore(str(tmp_path))
+
+    def report(index: int, point: Point) -> None:
+        raise ConnectionError("the driver is gone")
+
+    with pytest.raises(ConnectionError):
+        execute(SPEC, store, store.begin(SPEC), lambda: ends(None, 3), report)
+    assert store.state(SPEC.trial_id) == TrialState.RUNNING  # the next run goes on with it
+
+
+def test_worker_whose_trial_was_begun_anew_writes_and_tells_nothing_more(tmp_path: Path) -> None:
+    store = TrialStore(str(tmp_path))
+    told: list[int] = []
+
+    def report(index: int, point: Point) -> None:
+        told.append(index)
+        store.begin(SPEC)
+
+    assert execute(SPEC, store, store.begin(SPEC), lambda: ends(None, 3), report) is None
+    assert told == [0]
+    assert store.state(SPEC.trial_id) == TrialState.RUNNING
+    assert store.points(SPEC.trial_id).num_rows == 0
+
+
+@pytest.mark.parametrize("wrong", [{"loss": 0.1}, POINTS[0].__class__(**{**POINTS[0].__dict__, "trial_id": "f" * 16})])
+def test_what_is_not_a_point_of_this_trial_ends_it_failed(tmp_path: Path, wrong: object) -> None:
+    store = TrialStore(str(tmp_path))
+    state = execute(SPEC, store, store.begin(SPEC), lambda: iter([wrong]), lambda *_: None)  # type: ignore[list-item]
+    assert state == TrialState.FAILED
+    assert "TrialError" in str(store.record(SPEC.trial_id).message)
