@@ -32,7 +32,7 @@ TrackingUri = Annotated[
 def main() -> None:
     """Run the command line; what the user can mend is one line on standard error and exit status 1."""
     try:
-        app()
+        app(prog_name="raysweep")
     except RaysweepError as error:
         lines = (line.strip() for line in str(error).splitlines())
         sys.stderr.write(f"raysweep: {'; '.join(line for line in lines if line)}\n")
