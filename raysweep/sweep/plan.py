@@ -57,6 +57,8 @@ class Plan:
     trials: tuple[PlannedTrial, ...]
     tuning_trials: int
     """Trials of the learning-rate stage, without widening; ASHA stops most of them early."""
+    waits_for_data: bool = False
+    """Whether the structure store is still to be made, so that neither atoms nor costs are known."""
     tuned: bool
     """Whether all learning rates are known, and with them the trial ids."""
 
@@ -79,6 +81,7 @@ class Plan:
         return {
             "name": self.name,
             "storage": self.storage,
+            "waits_for_data": self.waits_for_data,
             "tuned": self.tuned,
             "tuning_trials": self.tuning_trials,
             "totals": totals,
@@ -121,6 +124,8 @@ class Plan:
             text += f"; {seconds:.0f} device seconds to go"
         if self.tuning_trials and not self.tuned:
             text += f"; before them {self.tuning_trials} learning-rate trials, most stopped early"
+        if self.waits_for_data:
+            text += "\n?: known once the structure store is made, by `raysweep data make` or by the run itself"
         return text
 
 
@@ -167,6 +172,7 @@ def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: b
         name=space.name,
         storage=space.storage,
         trials=tuple(trials),
+        waits_for_data=facts is None,
         tuning_trials=cells * space.learning_rate.trials,
         tuned=all(trial.spec is not None for trial in trials),
     )

@@ -50,7 +50,7 @@ def run_trial(config: Config) -> None:
         claim,
         lambda: points_of(spec, data, store.checkpoints(spec.trial_id), "cuda" if config["gpu"] else "cpu"),
         # As text: Tune flattens mappings, and copies them several times.
-        lambda index, point: tune.report({"index": index, "point": json.dumps(asdict(point))}),
+        lambda index, point: tune.report({"index": index, "point": json.dumps(asdict(point), default=_plain)}),
     )
 
 
@@ -99,6 +99,14 @@ def points_of(spec: TrialSpec, data: str | None, checkpoints: str, device: str) 
 
     assert structures is not None
     return loop.train(spec, structures, checkpoints=checkpoints, device=device)
+
+
+def _plain(value: object) -> object:
+    """Return a NumPy scalar, which an entrypoint may put into a point, as Python's own number."""
+    item = getattr(value, "item", None)
+    if item is None:
+        raise TrialError(f"a point holds {value!r}, which is neither a number nor a text")
+    return item()
 
 
 def _extend_path(path: str) -> None:
