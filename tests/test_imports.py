@@ -136,14 +136,11 @@ except SystemExit as end:
         ("raysweep.frontier", {"pandas", "pydantic"}),
         ("raysweep.sweep.run", {"scipy", "pandas"}),
         ("raysweep.tracking.mlflow", {"scipy", "pandas"}),
-        ("raysweep.training.loop", {"scipy", "pandas"}),
     ],
 )
 def test_rooms_load_no_heavy_package_that_they_do_not_need(module: str, light: set[str]):
-    at_home = {"raysweep.training.loop": {"torch", "schedulefree", "e3nn", "vesin"}}.get(module, set())
-    allowed_by_torch = {"raysweep.training.loop": {"scipy"}}.get(module, set())  # e3nn's own
     loaded = loaded_by(f"import {module}")
-    assert not loaded & ((set(AT_HOME) - at_home) | (light - allowed_by_torch))
+    assert not loaded & (set(AT_HOME) | light)
 
 
 def test_help_takes_half_a_second_at_most():
