@@ -12,7 +12,7 @@ _COLUMNS: tuple[tuple[str, pa.DataType, str, str], ...] = (
     ("seed", pa.int64(), "", "of weights and order of structures"),
     ("learning_rate", pa.float64(), "1", "at the base size"),
     ("step", pa.int64(), "1", "optimizer steps taken"),
-    ("budget", pa.float64(), "atoms or FLOPs", "the budget at which the point was taken; `data` or `flops` is what was reached"),
+    ("budget", pa.float64(), "atoms or FLOPs", "the target at which it was taken; `data` or `flops` is what was reached"),
     ("budget_kind", pa.string(), "", "data (atoms) or flops"),
     ("params", pa.int64(), "1", "N, trainable parameters"),
     ("data", pa.float64(), "atoms", "D, atoms seen in training"),
@@ -25,7 +25,7 @@ _COLUMNS: tuple[tuple[str, pa.DataType, str, str], ...] = (
     ("loss", pa.float64(), "1", "validation loss: scaled energy error per atom plus scaled force error"),
     ("energy_mae", pa.float64(), "eV/atom", "mean absolute error of the energy per atom on the validation set"),
     ("force_l2", pa.float64(), "eV/Å", "mean L2 norm of the force error on the validation set"),
-    ("trivial_loss", pa.float64(), "1", "validation loss of reference energies and zero forces, what a model must beat"),
+    ("trivial_loss", pa.float64(), "1", "validation loss of reference energies and zero forces: to be beaten"),
     ("train_loss", pa.float64(), "1", "mean training loss since the previous point"),
     ("gradient_norm", pa.float64(), "1", "mean gradient norm before clipping since the previous point"),
 )
