@@ -12,7 +12,7 @@ _COLUMNS: tuple[tuple[str, pa.DataType, str, str], ...] = (
     ("seed", pa.int64(), "", "of weights and order of structures"),
     ("learning_rate", pa.float64(), "1", "at the base size"),
     ("step", pa.int64(), "1", "optimizer steps taken"),
-    ("budget", pa.float64(), "atoms or FLOPs", "the target at which it was taken; `data` or `flops` is what was reached"),
+    ("budget", pa.float64(), "atoms or FLOPs", "where it was to be taken; `data` or `flops` is what was reached"),
     ("budget_kind", pa.string(), "", "data (atoms) or flops"),
     ("params", pa.int64(), "1", "N, trainable parameters"),
     ("data", pa.float64(), "atoms", "D, atoms seen in training"),
