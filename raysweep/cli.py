@@ -16,7 +16,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(help="Make, describe and check structure stores.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(
+    help="Make, import, describe and check structure stores.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(data_app, name="data")
 
 Space = Annotated[str, typer.Argument(metavar="SPACE", help="search space, a YAML file")]
@@ -190,6 +192,43 @@ def data_make(
     from raysweep.commands.data import make_data
 
     make_data(location, structures, seed, workers)
+
+
+@data_app.command("import")
+def data_import(
+    location: Annotated[str, typer.Argument(metavar="STORE", help="a new folder or URI")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="all of one format")],
+    format: Annotated[
+        Literal["md17", "spice", "ani1x", "ase"] | None, typer.Option(help="default: by what the files are")
+    ] = None,
+    group_by: Annotated[
+        Literal["molecule", "formula", "structure"], typer.Option(help="what never stands on both sides of the split")
+    ] = "molecule",
+    energy_key: Annotated[str | None, typer.Option(metavar="KEY", help="of files that ASE reads")] = None,
+    forces_key: Annotated[str | None, typer.Option(metavar="KEY", help="of files that ASE reads")] = None,
+    energy_unit: Annotated[str, typer.Option(metavar="UNIT", help="of files that ASE reads")] = "eV",
+    length_unit: Annotated[str, typer.Option(metavar="UNIT", help="of files that ASE reads")] = "Å",
+    force_limit: Annotated[
+        float | None, typer.Option(metavar="EV_PER_Å", help="leave out structures with a longer force on any atom")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="leave out and count what cannot be used, instead of stopping")
+    ] = False,
+    licence: Annotated[str, typer.Option(metavar="TEXT", help="of the data, for the manifest")] = "not stated",
+    seed: Annotated[int, typer.Option(min=0, help="of the split and the order")] = 0,
+) -> None:
+    """Import published data into a store.
+
+    MD17, SPICE, ANI-1x, and what ASE reads (extxyz and many more; needs raysweep[formats]).
+    """
+    from raysweep.commands.data import import_data
+    from raysweep.data.formats.ase_readable import Names
+
+    names = Names(energy=energy_key, forces=forces_key, energy_unit=energy_unit, length_unit=length_unit)
+    import_data(
+        location, files, names, format=format, group_by=group_by, force_limit=force_limit, skip_bad=skip_bad,
+        licence=licence, seed=seed,
+    )  # fmt: skip
 
 
 @data_app.command("info")

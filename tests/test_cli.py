@@ -276,3 +276,23 @@ def test_data_make_info_and_check(call: Call, tmp_path: Path):
     torn = call("data", "check", "store", folder=tmp_path, ok=False)
     assert torn.returncode == 1
     assert "torn" in torn.stderr
+
+
+def test_data_import_reads_what_ase_writes_with_foreign_names_and_units(call: Call, tmp_path: Path):
+    frame = """3
+Properties=species:S:1:pos:R:3:REF_forces:R:3 REF_energy=-1.0 group=water pbc="F F F"
+O 0 0 0 0 0 0.1
+H 0 0 1 0 0 -0.1
+H 0 1 0 0 0 0
+"""
+    frames = "".join(frame.replace("water", f"w{i}").replace("-1.0", f"-1.{i}") for i in range(9))
+    (tmp_path / "frames.xyz").write_text(frames)
+    keys = ["--energy-key", "REF_energy", "--forces-key", "REF_forces", "--energy-unit", "kcal/mol"]
+    done = call("data", "import", "store", "frames.xyz", *keys, folder=tmp_path)
+    assert re.search(r"^structures +9$", done.stdout, re.MULTILINE)
+    info = json.loads(call("data", "info", "store", "--json", folder=tmp_path).stdout)
+    assert info["atoms"] == 27
+    assert info["rms_force"] == pytest.approx(0.1 * 0.0433641 * np.sqrt(2 / 9), rel=1e-4)  # eV/Å, over components
+    wrong = call("data", "import", "other", "frames.xyz", "--energy-key", "nothing", folder=tmp_path, ok=False)
+    assert wrong.returncode == 1
+    assert "nothing" in wrong.stderr

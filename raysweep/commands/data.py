@@ -1,11 +1,13 @@
-"""`data make`, `data info` and `data check`."""
+"""`data make`, `data import`, `data info` and `data check`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import typer
 
 from raysweep.commands.show import ProgressBar, columns, print_json
 from raysweep.commands.sweeps import read_space
+from raysweep.data.formats.ase_readable import Names
+from raysweep.data.imports import Format, GroupBy, import_store
 from raysweep.errors import RaysweepError
 from raysweep.sweep.space import Data
 
@@ -26,6 +28,33 @@ def make_data(location: str, structures: int | None, seed: int | None, workers: 
     bar = ProgressBar()
     with bar:
         store = xtb.make_store(place, structures=count, seed=seed or 0, workers=workers, progress=bar.update)
+    typer.echo(columns(_lines(store.info())))
+
+
+def import_data(
+    location: str,
+    files: Sequence[str],
+    names: Names,
+    *,
+    format: Format | None,
+    group_by: GroupBy,
+    force_limit: float | None,
+    skip_bad: bool,
+    licence: str,
+    seed: int,
+) -> None:
+    """Import files into a store and say what it holds."""
+    store = import_store(
+        location,
+        files,
+        format=format,
+        names=names,
+        group_by=group_by,
+        force_limit=force_limit,
+        skip_bad=skip_bad,
+        licence=licence,
+        seed=seed,
+    )
     typer.echo(columns(_lines(store.info())))
 
 
