@@ -1,7 +1,20 @@
 """The compute-optimal frontier from points: fits, intervals, queries. Needs numpy, scipy and pyarrow alone."""
 
+from raysweep.frontier.checks import held_out, windows
+from raysweep.frontier.compare import compare, crossovers
 from raysweep.frontier.fit import fit
 from raysweep.frontier.points import read_csv, read_mlflow, read_parquet, read_store
 from raysweep.frontier.result import Fit
 
-__all__ = ["Fit", "fit", "read_csv", "read_mlflow", "read_parquet", "read_store"]
+__all__ = [
+    "Fit",
+    "compare",
+    "crossovers",
+    "fit",
+    "held_out",
+    "read_csv",
+    "read_mlflow",
+    "read_parquet",
+    "read_store",
+    "windows",
+]

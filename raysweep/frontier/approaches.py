@@ -15,7 +15,7 @@ from raysweep.frontier.envelope import (
     fit_power_curve,
     straight,
 )
-from raysweep.frontier.laws import Curve, Surface
+from raysweep.frontier.laws import Curve
 from raysweep.frontier.parametric import (
     AGREES,
     EFFICIENT,
@@ -31,7 +31,7 @@ from raysweep.frontier.parametric import (
 from raysweep.frontier.quantities import Law
 from raysweep.frontier.samples import Samples
 from raysweep.frontier.solver import Floats, Mask
-from raysweep.frontier.statuses import Finding, Kind, caution, fatal
+from raysweep.frontier.statuses import Finding, Kind, caution, fatal, note
 
 CERTIFIED = 1e-6
 """A gradient norm above this is no optimum."""
@@ -61,6 +61,7 @@ class Outcome:
     estimate: Law | None = None
     draws: Law | None = None
     leave_one_out: Law | None = None
+    draw_ids: NDArray[np.int64] | None = None
     objective: float = float("nan")
     gradient_norm: float = float("nan")
     delta: float = float("nan")
@@ -68,6 +69,7 @@ class Outcome:
     starts: int = 0
     agreeing: int = 0
     residuals: Floats | None = None
+    trust: Floats | None = None
     findings: tuple[Finding, ...] = ()
 
 
@@ -76,16 +78,20 @@ def parametric(samples: Samples, options: Options, weights: Floats | None) -> Ou
     form = options.form
     fit = fit_surface(samples, form, options.loss_delta, options.seed, options.starts, options.iterations)
     findings = [*cost_findings(samples, fit.surface.cost), *_optimum_findings(fit), *_bound_findings(fit, form)]
+    findings += _outlier_findings(samples, fit.trust)
     if form.asymptote is None and not fit.at_bound[0]:
         findings += _asymptote_findings(samples, fit, form)
-    draws = None if weights is None else _kept(*draw_surfaces(samples, fit, form, weights))
-    alone = None
+    draws = alone = kept = None
     if weights is not None:
+        every, converged = draw_surfaces(samples, fit, form, weights)
+        kept = np.flatnonzero(converged)
+        draws = every.take(kept)
         alone = draw_surfaces(samples, fit, form, 1.0 - np.eye(samples.count))[0]
     return Outcome(
         estimate=fit.surface,
         draws=draws,
         leave_one_out=alone,
+        draw_ids=kept,
         objective=fit.objective,
         gradient_norm=fit.gradient_norm,
         delta=fit.delta,
@@ -93,12 +99,19 @@ def parametric(samples: Samples, options: Options, weights: Floats | None) -> Ou
         starts=fit.starts,
         agreeing=fit.agreeing,
         residuals=fit.residuals,
+        trust=fit.trust,
         findings=tuple(findings),
     )
 
 
-def _kept(law: Surface, converged: Mask) -> Surface:
-    return law.take(converged)
+def _outlier_findings(samples: Samples, trust: Floats) -> list[Finding]:
+    lost = np.flatnonzero(trust < 1.0)
+    if not lost.size:
+        return []
+    shown = ", ".join(str(row) for row in samples.row[lost[np.argsort(trust[lost])]][:8])
+    silent = int(np.sum(trust == 0.0))
+    text = f"{lost.size} points lie beyond 2.5 noises of the law and weigh less, {silent} of them nothing (rows {shown}"
+    return [note(Kind.OUTLIERS, text + (", ...)" if lost.size > 8 else ")"))]
 
 
 def _optimum_findings(fit: SurfaceFit | PowerCurve) -> list[Finding]:
@@ -163,14 +176,15 @@ def envelope(samples: Samples, options: Options, weights: Floats | None) -> Outc
         return Outcome(findings=(fatal(Kind.TOO_FEW_BUDGETS, text),))
     fit = fit_envelope(samples, options.form.asymptote, options.loss_delta, options.seed)
     findings = [*_optimum_findings(fit.power), *_bound_findings(fit.power, options.form)]
-    draws = alone = None
+    draws = alone = kept = None
     if weights is not None:
         curve, good = draw_envelopes(samples, fit, weights)
-        draws = curve.take(good)
+        kept = np.flatnonzero(good)
+        draws = curve.take(kept)
         alone = draw_envelopes(samples, fit, 1.0 - np.eye(samples.count))[0]
     residuals = np.full(samples.count, np.nan)
     residuals[fit.chosen] = fit.power.residuals
-    return _of_power(fit.power, fit.curve, draws, alone, residuals, findings)
+    return replace(_of_power(fit.power, fit.curve, draws, alone, residuals, findings), draw_ids=kept)
 
 
 def _of_power(
@@ -218,16 +232,17 @@ def isoflops(samples: Samples, options: Options, weights: Floats | None) -> Outc
     mass = mass / mass.max()
     power = _power(at, valleys, usable, options)
     estimate = _through(at, valleys, mass[None, :], power, power.theta)
-    draws = alone = None
+    draws = alone = kept = None
     if weights is not None:
-        draws = _draw(used, label, valleys, power, at, weights[:, rows], delta, noise, options)
-        alone = _draw(used, label, valleys, power, at, 1.0 - np.eye(used.count), delta, noise, options)
+        draws, kept = _draw(used, label, valleys, power, at, weights[:, rows], delta, noise, options)
+        alone, _ = _draw(used, label, valleys, power, at, 1.0 - np.eye(used.count), delta, noise, options)
     residuals = np.full(samples.count, np.nan)
     residuals[rows] = valleys.residuals[0]
     outcome = _of_power(power, _single(estimate), draws, alone, residuals, findings)
     gradient_norm = max(power.gradient_norm, float(valleys.gradient_norm[0]) if noise > 1e-9 else 0.0)
     return replace(
         outcome,
+        draw_ids=kept,
         objective=float(valleys.objective[0]),
         gradient_norm=gradient_norm,
         delta=delta,
@@ -328,7 +343,7 @@ def _draw(
     delta: float,
     noise: float,
     options: Options,
-) -> Curve:
+) -> tuple[Curve, NDArray[np.int64]]:
     """Refit valleys, minima and power law to every bootstrap."""
     found = isoflop.fit_valleys(
         used,
@@ -353,4 +368,5 @@ def _draw(
     )
     start = np.repeat(power.theta[None, :], weights.shape[0], axis=0)
     theta = descend(problem, usable.astype(float), start, power.delta, MOST_DELTA).theta
-    return _through(at, found, np.where(good[:, None], mass, 1e-9 * (mass + 1.0)), power, theta).take(good)
+    kept = np.flatnonzero(good)
+    return _through(at, found, np.where(good[:, None], mass, 1e-9 * (mass + 1.0)), power, theta).take(kept), kept

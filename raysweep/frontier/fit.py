@@ -1,7 +1,7 @@
 """`fit`: from a table of points to a `Fit` per architecture."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,9 @@ Exclude = Sequence[int] | Sequence[bool] | NDArray[np.int64] | Mask | None
 LEAST_POINTS = 6
 _APPROACHES = {"parametric": parametric, "isoflop": isoflops, "envelope": envelope}
 LAWS = ("additive", "tied", "params", "data")
+PURPOSES = {"exponents": 1.0, "prediction": 0.4}
+"""Weight of points above the law relative to those below it."""
+Result = TypeVar("Result")
 
 
 def fit(
@@ -37,6 +40,7 @@ def fit(
     bootstraps: int = 1000,
     *,
     law: str = "additive",
+    purpose: Literal["exponents", "prediction"] = "exponents",
     iterations: int = 200,
 ) -> Fit | dict[str, Fit]:
     """Fit the compute-optimal frontier to points.
@@ -45,13 +49,16 @@ def fit(
         points: a pyarrow table, a pandas frame or a mapping of columns: params, data, flops, loss; optional seconds,
             architecture (or family), seed, trajectory (or trial_id), weight.
         method: "parametric" (all points, the additive law), "isoflop" (valleys) or "envelope" (lowest losses).
-        loss_delta: Huber's delta in ln loss, or "adaptive": 1.345 times the noise.
+        loss_delta: Huber's delta in ln loss, or "adaptive": 1.345 times the noise, and outliers beyond 2.5 noises weigh
+            less, beyond 5 nothing.
         asymptote: "free", or the value at which E is held.
         exclude: rows to leave out: numbers, or a flag per row.
         cost: what counts as compute.
         seed: of starts and bootstraps; the same seed gives the same fit to the last bit.
         bootstraps: how many; 0 leaves out intervals.
         law: "additive", "tied" (alpha = beta), "params" or "data" (one term only).
+        purpose: "prediction" weighs points above the law (runs that went badly) by 0.4: larger runs are predicted
+            better, but the exponents are shifted; "exponents" treats both sides alike.
         iterations: of the solver at most; a fit that needs more says so in its status.
 
     Returns:
@@ -61,12 +68,27 @@ def fit(
         FrontierError: the points or an argument cannot be read. What is wrong with readable points is in `status`.
     """
     table = as_table(points)
-    options = _options(method, loss_delta, asymptote, cost, seed, bootstraps, law, iterations)
+    options = make_options(
+        method=method,
+        loss_delta=loss_delta,
+        asymptote=asymptote,
+        cost=cost,
+        seed=seed,
+        bootstraps=bootstraps,
+        law=law,
+        purpose=purpose,
+        iterations=iterations,
+    )
     masked = exclude_mask(exclude, table.num_rows)
     fits = {name: fit_group(table, rows, options, masked, name) for name, rows in groups(table).items()}
+    return unwrap(table, fits)
+
+
+def unwrap(table: pa.Table, by_name: dict[str | None, Result]) -> Result | dict[str, Result]:
+    """Return the results by architecture, or the one result where the points name none."""
     if "architecture" not in table.column_names:
-        return fits[None]
-    return {str(name): found for name, found in fits.items()}
+        return by_name[None]
+    return {str(name): found for name, found in by_name.items()}
 
 
 def groups(table: pa.Table) -> dict[str | None, NDArray[np.int64]]:
@@ -108,6 +130,7 @@ def fit_cleaned(cleaned: Cleaned, options: Options, architecture: str | None = N
         estimate=outcome.estimate,
         draws=outcome.draws,
         leave_one_out=outcome.leave_one_out,
+        draw_ids=outcome.draw_ids,
         objective=outcome.objective,
         gradient_norm=outcome.gradient_norm,
         delta=outcome.delta,
@@ -115,23 +138,30 @@ def fit_cleaned(cleaned: Cleaned, options: Options, architecture: str | None = N
         starts=outcome.starts,
         starts_agreeing=outcome.agreeing,
         residuals=outcome.residuals,
+        trust=outcome.trust,
     )
 
 
-def _options(
-    method: str,
-    loss_delta: str | float,
-    asymptote: str | float,
-    cost: str,
-    seed: int,
-    bootstraps: int,
-    law: str,
-    iterations: int,
+def make_options(
+    *,
+    method: str = "parametric",
+    loss_delta: str | float = "adaptive",
+    asymptote: str | float = "free",
+    cost: str = "flops",
+    seed: int = 0,
+    bootstraps: int = 1000,
+    law: str = "additive",
+    purpose: str = "exponents",
+    iterations: int = 200,
 ) -> Options:
-    if method not in _APPROACHES:
-        raise FrontierError(f"method = {method!r}: give {', '.join(_APPROACHES)}")
-    if law not in LAWS:
-        raise FrontierError(f"law = {law!r}: give {', '.join(LAWS)}")
+    """Return the arguments of `fit` (the same names and defaults) as checked options.
+
+    Raises:
+        FrontierError: one of them cannot be meant.
+    """
+    for name, value, known in (("method", method, _APPROACHES), ("law", law, LAWS), ("purpose", purpose, PURPOSES)):
+        if value not in known:
+            raise FrontierError(f"{name} = {value!r}: give {', '.join(known)}")
     if bootstraps < 0:
         raise FrontierError(f"bootstraps = {bootstraps}: give 0 or more")
     delta = None if loss_delta == "adaptive" else _number("loss_delta", loss_delta, "adaptive")
@@ -140,10 +170,9 @@ def _options(
     held = None if asymptote == "free" else _number("asymptote", asymptote, "free")
     if held is not None and held < 0:
         raise FrontierError(f"asymptote = {held}: a loss cannot be negative; give 0 or more, or 'free'")
-    form = Form(law=law, asymptote=held)
     return Options(
         method=method,
-        form=form,
+        form=Form(law=law, asymptote=held, over=PURPOSES[purpose]),
         loss_delta=delta,
         cost=cost,
         seed=seed,

@@ -6,7 +6,7 @@ B_k of its own and the exponents shared by all valleys: as many coefficients per
 the law. D is the point's own, so that budgets which scatter by tens of per cent do no harm.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from raysweep.frontier.solver import Floats, Mask
 LEAST_SIZES = 4
 """Distinct model sizes that a budget needs: a valley has three coefficients."""
 LEAST_BUDGETS = 3
+_CHUNK = 100
+"""Bootstraps at once: more would not fit the processor's cache."""
 _CLEAN, _WIDEST = 0.05, 0.4
 """Spread of ln C within a budget: at most _CLEAN where budgets were planned, at most _WIDEST where they are made."""
 _PRIOR_LOG, _PRIOR_SD = np.log(0.35), 1.5
@@ -84,6 +86,7 @@ class _Design:
     y: Floats
     loss: Floats
     one_hot: Floats
+    label: NDArray[np.int64]
     low: Floats
     high: Floats
     log_cost: Floats
@@ -101,6 +104,7 @@ def _design(samples: Samples, label: NDArray[np.int64]) -> _Design:
         y=y - y.mean(),
         loss=samples.loss,
         one_hot=one_hot,
+        label=label,
         low=np.array([x[r].min() for r in rows]),
         high=np.array([x[r].max() for r in rows]),
         log_cost=np.array([np.log(samples.cost[r]).mean() for r in rows]),
@@ -135,6 +139,17 @@ def fit_valleys(
     design = _design(samples, label)
     count = weights.shape[0]
     u = np.broadcast_to(np.log([0.35, 0.35] if start is None else start), (count, 2)).copy()
+    chunks = [slice(low, low + _CHUNK) for low in range(0, count, _CHUNK)]
+    parts = [_fit_chunk(design, cost, weights[rows], u[rows], noise, delta, iterations) for rows in chunks]
+    return Valleys(
+        **{name.name: np.concatenate([getattr(part, name.name) for part in parts]) for name in fields(Valleys)}
+    )
+
+
+def _fit_chunk(
+    design: _Design, cost: CostModel, weights: Floats, u: Floats, noise: float, delta: float, iterations: int
+) -> Valleys:
+    count = weights.shape[0]
     damping = np.full(count, 1e-3)
     robust = weights
     state = _project(design, u, robust)
@@ -168,22 +183,32 @@ class _Projected:
 
 def _project(design: _Design, u: Floats, weights: Floats) -> _Projected:
     alpha, beta = np.exp(u[:, :1]), np.exp(u[:, 1:])
-    inverse = 1.0 / design.loss
+    inverse = np.broadcast_to(1.0 / design.loss, weights.shape)
     first = np.exp(-alpha * design.x) * inverse
     second = np.exp(-beta * design.y) * inverse
-    basis = np.stack([np.broadcast_to(inverse, first.shape), first, second], axis=2)
-    # d(coefficient . basis)/d ln alpha = -A alpha x N^-alpha: the tangent needs A first, so solve in two rounds.
-    weighted = basis * weights[:, :, None]
-    products = (weighted[:, :, :, None] * basis[:, :, None, :]).reshape(*first.shape, 9)
-    normal = np.einsum("knm,nb->kbm", products, design.one_hot, optimize=True).reshape(u.shape[0], -1, 3, 3)
+    basis = (inverse, first, second)
+    # Right-hand sides: the losses (1, relative), and what the two exponents do to the terms. Their own factors A and B
+    # come out of the first solution.
+    sides = (np.ones_like(first), -alpha * design.x * first, -beta * design.y * second)
+    normal = np.empty((u.shape[0], design.one_hot.shape[1], 3, 3))
+    moments = np.empty_like(normal)
+    for i, one in enumerate(basis):
+        weighted = one * weights
+        for j in range(i, 3):
+            normal[:, :, i, j] = normal[:, :, j, i] = (weighted * basis[j]) @ design.one_hot
+        for j, side in enumerate(sides):
+            moments[:, :, i, j] = (weighted * side) @ design.one_hot
     ridge = 1e-13 * np.einsum("kbii->kb", normal)[:, :, None, None] * np.eye(3)
-    sides = np.stack([np.ones_like(first), -alpha * design.x * first, -beta * design.y * second], axis=2)
-    moments = np.einsum("kni,knj,nb->kbij", weighted, sides, design.one_hot, optimize=True)
     solved = np.linalg.solve(normal + ridge + 1e-300 * np.eye(3), moments)
-    at_points = np.einsum("nb,kbij->knij", design.one_hot, solved, optimize=True)
-    away = sides - np.einsum("kni,knij->knj", basis, at_points, optimize=True)
-    scale = at_points[:, :, 1:, 0]
-    return _Projected(solved[:, :, :, 0], away[:, :, 0], -away[:, :, 1:] * scale, normal)
+    away = [side - _combine(design, basis, solved[:, :, :, j]) for j, side in enumerate(sides)]
+    scale = solved[:, :, 1:, 0]
+    tangent = np.stack([-away[j + 1] * scale[:, design.label, j] for j in range(2)], axis=2)
+    return _Projected(solved[:, :, :, 0], away[0], tangent, normal)
+
+
+def _combine(design: _Design, basis: tuple[Floats, Floats, Floats], coefficients: Floats) -> Floats:
+    at_points = coefficients[:, design.label, :]
+    return basis[0] * at_points[:, :, 0] + basis[1] * at_points[:, :, 1] + basis[2] * at_points[:, :, 2]
 
 
 def _gauss_newton(

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from raysweep.errors import FrontierError
@@ -19,6 +20,7 @@ from raysweep.frontier.answers import (
 from raysweep.frontier.intervals import LEAST_DRAWS, Interval, interval_of
 from raysweep.frontier.laws import Curve, Number, Surface
 from raysweep.frontier.parametric import Form
+from raysweep.frontier.prediction import extrapolation_factor, noise_reach
 from raysweep.frontier.quantities import Law, Quantity, quantity
 from raysweep.frontier.samples import Exclusion, Samples
 from raysweep.frontier.solver import Floats
@@ -43,7 +45,9 @@ class Fit:
         noise: robust standard deviation of ln loss about the law.
         excluded: points that were kept out, with reasons. samples: those that entered.
         estimate, draws: the law, and the law of each bootstrap that converged (None where there is none).
-        influences: what single points do to a, strongest first.
+        draw_ids: which of the resamples the draws belong to: fits of one seed and size share their resamples.
+        leave_one_out: the law without each point in turn (`influence` says what that does to a).
+        residuals: ln of measured over predicted loss. trust: the weight that outliers were left with, 1 for all others.
         seed, bootstraps: as given. versions: of raysweep, numpy and scipy.
     """
 
@@ -60,6 +64,7 @@ class Fit:
     estimate: Law | None = None
     draws: Law | None = None
     leave_one_out: Law | None = None
+    draw_ids: NDArray[np.int64] | None = None
     objective: float = float("nan")
     gradient_norm: float = float("nan")
     delta: float = float("nan")
@@ -67,6 +72,7 @@ class Fit:
     starts: int = 0
     starts_agreeing: int = 0
     residuals: Floats | None = None
+    trust: Floats | None = None
 
     @property
     def known(self) -> Law:
@@ -159,6 +165,8 @@ class Fit:
     def loss(self, params: float, data: float, *, level: float = 0.95) -> Answer:
         """Return the loss of a run with a prediction interval: the law's uncertainty and the noise of a single run.
 
+        Beyond the largest cost among the points it is widened by what the law got wrong on runs that it had not seen.
+
         Raises:
             FrontierError: the approach gives the loss on the frontier only.
         """
@@ -167,7 +175,9 @@ class Fit:
         if not isinstance(self.draws, Surface) or np.size(self.draws.E) < LEAST_DRAWS:
             return Answer(value=value, interval=None)
         draws = np.log(self.draws.loss(params, data))
-        return Answer(value=value, interval=self._prediction(value, draws, level))
+        return Answer(
+            value=value, interval=self._prediction(value, draws, float(surface.cost.cost(params, data)), level)
+        )
 
     @property
     def surface(self) -> Surface:
@@ -258,7 +268,8 @@ class Fit:
             draws = np.asarray(change(wanted.value(self.draws)))
             estimate = float(change(wanted.value(self.known)))
             jackknife = None
-            if self.leave_one_out is not None:
+            if self.leave_one_out is not None and not self.delta < 0.5 * self.noise:
+                # With a delta far below the noise the fit follows single points in jumps: no jackknife there.
                 jackknife = np.asarray(change(wanted.value(self.leave_one_out)))
         if not np.isfinite(estimate):
             return None
@@ -267,15 +278,18 @@ class Fit:
             low, high = float(np.exp(low)), float(np.exp(min(high, 700.0)))
         return Interval(low=low, high=high, level=level, method=used)
 
-    def _prediction(self, value: float, draws: Floats, level: float) -> Interval:
+    @cached_property
+    def extrapolation_factor(self) -> float:
+        """By how much prediction intervals beyond the largest cost are widened (see `prediction`)."""
+        return extrapolation_factor(self.samples, self.form, parameters(self.form), self.seed)
+
+    def _prediction(self, value: float, draws: Floats, cost: float, level: float) -> Interval:
+        assert self.residuals is not None
         low, high, used = interval_of(np.log(value), draws, None, level, self.spare, "default")
-        centre, reach = np.log(value), float(np.hypot(0.5 * (high - low), self._reach(level) * self.noise))
-        return Interval(low=float(np.exp(centre - reach)), high=float(np.exp(centre + reach)), level=level, method=used)
-
-    def _reach(self, level: float) -> float:
-        from scipy import stats
-
-        return float(stats.t.ppf(0.5 + 0.5 * level, max(self.spare, 1)))
+        reach = float(np.hypot(0.5 * (high - low), noise_reach(self.residuals, parameters(self.form), level)))
+        if cost > self.samples.cost.max():
+            reach *= self.extrapolation_factor
+        return Interval(low=value * float(np.exp(-reach)), high=value * float(np.exp(reach)), level=level, method=used)
 
     def _two_sided(self, query: str) -> None:
         if self.form.law in ("params", "data"):

@@ -37,6 +37,8 @@ def to_json(fit: Fit) -> str:
         "starts": fit.starts,
         "starts_agreeing": fit.starts_agreeing,
         "residuals": None if fit.residuals is None else _array(fit.residuals),
+        "trust": None if fit.trust is None else _array(fit.trust),
+        "draw_ids": None if fit.draw_ids is None else [int(number) for number in fit.draw_ids],
         "samples": _samples(fit.samples),
         **{name: _law(getattr(fit, name)) for name in _LAWS},
     }
@@ -101,6 +103,8 @@ def _fit(content: dict[str, object]) -> Fit:
         starts=int(str(read["starts"])),
         starts_agreeing=int(str(read["starts_agreeing"])),
         residuals=None if read["residuals"] is None else _read_array(read["residuals"]),
+        trust=None if read["trust"] is None else _read_array(read["trust"]),
+        draw_ids=None if read["draw_ids"] is None else _read_array(read["draw_ids"]).astype(np.int64),
         estimate=_read_law(read["estimate"]),
         draws=_read_law(read["draws"]),
         leave_one_out=_read_law(read["leave_one_out"]),

@@ -38,6 +38,7 @@ class Kind(StrEnum):
     LOSSES_EQUAL = "losses_equal"
     NOT_POSITIVE = "not_positive"
     NOT_DECREASING = "not_decreasing"
+    OUTLIERS = "outliers"
     INFLUENTIAL_POINT = "influential_point"
     COST_NOT_A_POWER_LAW = "cost_not_a_power_law"
     EXCLUDED_BY_USER = "excluded_by_user"

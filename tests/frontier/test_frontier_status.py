@@ -167,7 +167,7 @@ def test_an_asymptote_that_the_points_do_not_show_is_said():
 
 
 def test_stopping_short_of_the_optimum_is_said():
-    found = fit(valleys(CHINCHILLA, noise=0.01), bootstraps=0, iterations=2)
+    found = fit(valleys(CHINCHILLA, noise=0.01), bootstraps=0, iterations=1)
     assert found.status.found(Kind.NOT_CONVERGED)
     assert found.gradient_norm > 1e-6
 

@@ -1,0 +1,237 @@
+"""Several answers side by side: the three approaches on the same points, and architectures against each other."""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from raysweep.errors import FrontierError
+from raysweep.frontier.answers import Answer
+from raysweep.frontier.approaches import Options
+from raysweep.frontier.fit import fit_cleaned, groups, make_options, unwrap
+from raysweep.frontier.intervals import LEAST_DRAWS, Interval
+from raysweep.frontier.points import as_table
+from raysweep.frontier.quantities import Law
+from raysweep.frontier.result import Fit, curve_of
+from raysweep.frontier.samples import clean, exclude_mask
+from raysweep.frontier.solver import Floats
+
+METHODS = ("parametric", "isoflop", "envelope")
+_EXPONENTS = ("params_exponent", "data_exponent", "loss_exponent")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disagreement:
+    """Two approaches whose difference in an exponent has an interval that leaves out 0."""
+
+    first: str
+    second: str
+    quantity: str
+    difference: float
+    interval: Interval
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        by = f"{self.difference:+.3f} [{low:+.3f}, {high:+.3f}]"
+        return f"{self.first} and {self.second} disagree on {self.quantity} by {by}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The three approaches on the same points and the same bootstraps.
+
+    `agree` is False where any two of them disagree beyond the interval of their difference.
+    """
+
+    fits: dict[str, Fit]
+    disagreements: tuple[Disagreement, ...]
+
+    @property
+    def agree(self) -> bool:
+        """Whether no two approaches disagree."""
+        return not self.disagreements
+
+    def __str__(self) -> str:
+        lines = []
+        for name, fit in self.fits.items():
+            if fit.estimate is None:
+                lines.append(f"{name:<11} {fit.status}")
+                continue
+            shown = ", ".join(f"{short} = {fit.answer(short)}" for short in ("a", "b", "gamma"))
+            lines.append(f"{name:<11} {shown}")
+        return "\n".join([*lines, *(str(found) for found in self.disagreements)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossover:
+    """The compute from which one architecture's frontier lies below another's.
+
+    Attributes:
+        before, after: which one is lower below and above the crossing.
+        flops: where, with its interval; None where the frontiers do not cross in the range looked at.
+        share: of the joint bootstraps in which they cross there in this direction.
+        inside: whether the crossing lies within the computes that both were run at.
+        sentence: for a person.
+    """
+
+    before: str
+    after: str
+    flops: Answer | None
+    share: float
+    inside: bool
+    sentence: str
+
+
+def compare(points: object, **arguments: object) -> Comparison | dict[str, Comparison]:
+    """Fit all three approaches to the same points with one joint bootstrap.
+
+    Args:
+        points: as in `fit`.
+        **arguments: of `fit`, without `method`.
+
+    Returns:
+        A `Comparison`; where the points name architectures, one for each by name.
+
+    Raises:
+        FrontierError: the points or an argument cannot be read.
+    """
+    table = as_table(points)
+    by_method = {name: make_options(**{**arguments, "method": name}) for name in METHODS}  # type: ignore[arg-type]
+    return unwrap(table, {name: _compare(table, rows, by_method, name) for name, rows in groups(table).items()})
+
+
+def _compare(
+    table: pa.Table, rows: NDArray[np.int64], by_method: dict[str, Options], architecture: str | None
+) -> Comparison:
+    cleaned = clean(table, rows, by_method["parametric"].cost, exclude_mask(None, table.num_rows))
+    # The same seed and number of points: the same resamples, so that differences have intervals of their own.
+    fits = {name: fit_cleaned(cleaned, options, architecture) for name, options in by_method.items()}
+    found = []
+    for first, second in combinations(fits, 2):
+        for name in _EXPONENTS:
+            disagreement = _disagreement(fits[first], fits[second], name)
+            if disagreement is not None:
+                found.append(disagreement)
+    return Comparison(fits=fits, disagreements=tuple(found))
+
+
+def _disagreement(first: Fit, second: Fit, name: str) -> Disagreement | None:
+    if first.estimate is None or second.estimate is None or first.draws is None or second.draws is None:
+        return None
+    pairs = _paired(first, second)
+    if pairs is None:
+        return None
+    draws = getattr(pairs[0], name) - getattr(pairs[1], name)
+    difference = float(getattr(first.estimate, name)) - float(getattr(second.estimate, name))
+    centred = np.sort(draws - np.median(draws))
+    low, high = np.quantile(centred, [0.025, 0.975])
+    interval = Interval(low=difference + float(low), high=difference + float(high), level=0.95, method="percentile")
+    if 0.0 in interval:
+        return None
+    return Disagreement(
+        first=first.method, second=second.method, quantity=name, difference=difference, interval=interval
+    )
+
+
+def _paired(first: Fit, second: Fit) -> tuple[Law, Law] | None:
+    """Return the draws of both fits for the resamples in which both converged."""
+    if first.draw_ids is None or second.draw_ids is None or first.draws is None or second.draws is None:
+        return None
+    both, at_first, at_second = np.intersect1d(first.draw_ids, second.draw_ids, return_indices=True)
+    if both.size < LEAST_DRAWS:
+        return None
+    return first.draws.take(at_first), second.draws.take(at_second)
+
+
+def crossovers(fits: dict[str, Fit], *, reach: float = 1e3) -> list[Crossover]:
+    """Return at which compute one architecture overtakes another, for every pair.
+
+    Args:
+        fits: by architecture, as `fit` returns them.
+        reach: how far beyond the computes that were run to look, as a factor on either side.
+
+    Raises:
+        FrontierError: the fits count different costs (FLOPs and seconds).
+    """
+    if len({fit.cost_name for fit in fits.values()}) > 1:
+        raise FrontierError("crossovers: some fits count FLOPs and some seconds; fit all with the same cost=")
+    usable = {name: fit for name, fit in fits.items() if fit.estimate is not None}
+    return [_crossover(one, usable[one], other, usable[other], reach) for one, other in combinations(usable, 2)]
+
+
+def _crossover(one: str, first: Fit, other: str, second: Fit, reach: float) -> Crossover:
+    costs = np.concatenate([first.samples.cost, second.samples.cost])
+    grid = np.linspace(np.log(costs.min() / reach), np.log(costs.max() * reach), 2001)
+    place, rising = _crossing(_difference(first.known, second.known, grid)[0], grid)
+    middle = int(np.searchsorted(grid, np.log(np.sqrt(costs.min() * costs.max()))))
+    if place is None:
+        lower = one if _difference(first.known, second.known, grid)[0][middle] < 0 else other
+        text = f"{lower} is lower at every compute from {np.exp(grid[0]):.2g} to {np.exp(grid[-1]):.2g}"
+        return Crossover(
+            before=lower,
+            after=lower,
+            flops=None,
+            share=_lower_share(first, second, grid, middle),
+            inside=False,
+            sentence=text,
+        )
+    before, after = (one, other) if rising else (other, one)
+    places = _crossing_draws(first, second, grid, rising)
+    share = float(np.mean(np.isfinite(places))) if places.size else float("nan")
+    kept = places[np.isfinite(places)]
+    interval = None
+    if kept.size >= LEAST_DRAWS:
+        low, high = np.quantile(kept, [0.025, 0.975])
+        interval = Interval(low=float(np.exp(low)), high=float(np.exp(high)), level=0.95, method="percentile")
+    low_common = max(first.samples.cost.min(), second.samples.cost.min())
+    high_common = min(first.samples.cost.max(), second.samples.cost.max())
+    answer = Answer(value=float(np.exp(place)), interval=interval)
+    inside = bool(low_common <= answer.value <= high_common)
+    where = "" if inside else ", an extrapolation: both were not run there"
+    text = f"{after} overtakes {before} at {answer} (in {share:.0%} of the bootstraps{where})"
+    return Crossover(before=before, after=after, flops=answer, share=share, inside=inside, sentence=text)
+
+
+def _difference(first: Law, second: Law, grid: Floats) -> Floats:
+    """Return the first frontier's loss less the second's along ln C, for each pair of draws, shape (k, m)."""
+    cost = np.exp(grid)[None, :]
+    return _along(first, cost) - _along(second, cost)
+
+
+def _along(law: Law, cost: Floats) -> Floats:
+    curve = curve_of(law)
+    asymptote, log_f, gamma = (np.atleast_1d(value)[:, None] for value in (curve.E, curve.log_F, curve.gamma))
+    return np.asarray(asymptote + np.exp(log_f - gamma * np.log(cost)))
+
+
+def _crossing(difference: Floats, grid: Floats) -> tuple[float | None, bool]:
+    """Return ln C of the sign change nearest to the middle of the grid, and whether the first one loses there."""
+    sign = np.sign(difference)
+    changes = np.flatnonzero(sign[:-1] * sign[1:] < 0)
+    if changes.size == 0:
+        return None, False
+    nearest = int(changes[np.argmin(np.abs(changes - grid.size // 2))])
+    share = difference[nearest] / (difference[nearest] - difference[nearest + 1])
+    return float(grid[nearest] + share * (grid[nearest + 1] - grid[nearest])), bool(difference[nearest] < 0)
+
+
+def _crossing_draws(first: Fit, second: Fit, grid: Floats, rising: bool) -> Floats:
+    if first.draws is None or second.draws is None:
+        return np.empty(0)
+    count = min(np.size(first.draws.E), np.size(second.draws.E), 500)
+    coarse = grid[::10]
+    differences = _difference(first.draws.take(slice(count)), second.draws.take(slice(count)), coarse)
+    found = [_crossing(row, coarse) for row in differences]
+    return np.array([np.nan if place is None or up is not rising else place for place, up in found])
+
+
+def _lower_share(first: Fit, second: Fit, grid: Floats, middle: int) -> float:
+    if first.draws is None or second.draws is None:
+        return float("nan")
+    count = min(np.size(first.draws.E), np.size(second.draws.E))
+    at = grid[[middle]]
+    sign = np.sign(_difference(first.known, second.known, at)[0, 0])
+    draws = _difference(first.draws.take(slice(count)), second.draws.take(slice(count)), at)[:, 0]
+    return float(np.mean(np.sign(draws) == sign))
