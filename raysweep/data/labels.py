@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from raysweep.errors import DataError
+
 HARTREE_EV = 27.211386245988
 """eV per hartree, CODATA 2018 (Tiesinga et al. 2021, 10.1103/RevModPhys.93.025010)."""
 BOHR_ANGSTROM = 0.529177210903
@@ -42,6 +44,9 @@ class Displacing:
         temperatures: K, range from which each structure's temperature is drawn evenly.
         wavenumber: 1/cm, frequency of the harmonic oscillator that each atom is taken for.
         force_limit: eV/Å, structures with a longer force on any atom are left out.
+
+    Raises:
+        DataError: a value is out of range.
     """
 
     structures_per_molecule: int = 10
@@ -49,6 +54,15 @@ class Displacing:
     temperatures: tuple[float, float] = (100.0, 1000.0)
     wavenumber: float = 2000.0
     force_limit: float = 25.0
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        counts = (self.structures_per_molecule, self.conformers_per_molecule)
+        low, high = self.temperatures
+        if min(counts) < 1 or not 0 < low <= high or self.wavenumber <= 0 or self.force_limit <= 0:
+            raise DataError(
+                f"{self}: counts must be at least 1, temperatures above 0 and rising, the others above 0"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

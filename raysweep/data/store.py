@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import fs
 from pydantic import JsonValue
 
+from raysweep.data.cache import cached
 from raysweep.data.manifest import Manifest, Shard, read_manifest
 from raysweep.data.shards import OpenShard, open_shard
 from raysweep.data.structures import Structures, concatenate
@@ -23,7 +24,10 @@ __all__ = ["Manifest", "Store", "Structures", "open_store"]
 
 
 class Store:
-    """An open store. Shards are mapped when first read; local trials on one machine share their pages."""
+    """An open store. Shards are mapped when first read, those of a URI from a cache on this machine's disk (cache.py).
+
+    So trials on one machine share their pages.
+    """
 
     def __init__(self, location: str, filesystem: fs.FileSystem, path: str, manifest: Manifest) -> None:
         self.location = location
@@ -132,8 +136,13 @@ class Store:
             if mapped.size() != shard.bytes:
                 raise OSError(f"{mapped.size()} bytes instead of {shard.bytes}")
             return mapped.read_buffer()
-        with self._filesystem.open_input_file(path) as stream:
-            return stream.read_buffer()
+        return cached(shard, lambda: self._fetch(path))
+
+    def _fetch(self, path: str) -> bytes:
+        data = read_whole(self._filesystem, path)
+        if data is None:
+            raise FileNotFoundError(f"{path} is missing")
+        return data
 
 
 def open_store(location: str | Path) -> Store:

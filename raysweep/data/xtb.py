@@ -61,6 +61,8 @@ def make_store(
     displacing = displacing or Displacing()
     if structures < 1 or seed < 0 or (workers is not None and workers < 1):
         raise DataError(f"structures={structures}, seed={seed}, workers={workers}: must be at least 1, 0 and 1")
+    if not 0 < validation_fraction < 1:
+        raise DataError(f"validation_fraction is {validation_fraction}; it must lie above 0 and below 1")
     recipe = _recipe(structures, seed, validation_fraction, displacing)
     present = standing_store(location, recipe)
     if present is not None:

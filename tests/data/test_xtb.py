@@ -1,5 +1,6 @@
 import json
 import math
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -94,6 +95,23 @@ def test_a_folder_with_other_things_is_refused_at_once_and_left_alone(tmp_path: 
 def test_arguments_out_of_range_are_named(wrong: dict[str, int], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="must be at least"):
         make_store(tmp_path / "s", **wrong)
+
+
+def test_shares_and_displacements_without_meaning_are_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="validation_fraction is 0"):
+        make_store(tmp_path / "s", structures=10**9, validation_fraction=0)
+    for wrong in ({"temperatures": (500.0, 100.0)}, {"wavenumber": 0.0}, {"structures_per_molecule": 0}):
+        with pytest.raises(DataError, match="temperatures above 0 and rising"):
+            Displacing(**wrong)
+
+
+def test_a_killed_worker_ends_with_a_message_and_leaves_nothing(tmp_path: Path) -> None:
+    def kill(done: int, wanted: int) -> None:
+        os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+
+    with pytest.raises(DataError, match="a worker process was killed from outside"):
+        make_store(tmp_path / "s", structures=2000, workers=2, progress=kill)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_progress_counts_up_to_what_was_asked_for(tmp_path: Path) -> None:
