@@ -9,6 +9,9 @@ import numpy as np
 WINDOW = 1.3
 """Trials within this factor of the lowest loss count as the best region."""
 
+LEVEL = 1.1
+"""Losses within this factor of the lowest are taken for equally good where no parabola can be drawn."""
+
 Curves = Sequence[tuple[float, Sequence[float]]]
 """(learning rate, losses at the rungs that it reached) of each trial; fewer losses where it was stopped or diverged."""
 
@@ -19,7 +22,8 @@ class Choice:
 
     rate: float
     method: str
-    """"parabola": the vertex of a quadratic in log rate; "lowest": the trial with the lowest loss."""
+    """How: "parabola", the vertex of a quadratic in log rate; "centre", the middle of the rates that do equally well;
+    "lowest", the trial with the lowest loss."""
     edge: str | None
     """"low" or "high" where the best trial is the first or last of all that were tried: the optimum may lie beyond."""
 
@@ -29,6 +33,8 @@ def choose(curves: Curves, rungs: int) -> Choice | None:
 
     The parabola goes through the best region at the last rung; where ASHA left too few trials there to hold the best
     one between two others, through that at the rung before, if its minimum lies next to the best trial of the last.
+    Where it has none, the loss typically rises like a cliff above the best rate, and the lowest loss stands at its
+    brink: then the middle of the rates that do equally well is taken, which keeps a distance from it.
     """
     final = [(rate, losses[-1]) for rate, losses in curves if len(losses) == rungs]
     if not final:
@@ -40,6 +46,9 @@ def choose(curves: Curves, rungs: int) -> Choice | None:
         vertex = None if edge else _vertex([(r, losses[rung]) for r, losses in curves if len(losses) > rung], best_rate)
         if vertex is not None:
             return Choice(vertex, "parabola", None)
+    level = [math.log(rate) for rate, loss in final if loss <= LEVEL * min(loss for _, loss in final)]
+    if edge is None and len(level) > 1:
+        return Choice(float(f"{math.exp(sum(level) / len(level)):.4g}"), "centre", None)
     return Choice(best_rate, "lowest", edge)
 
 

@@ -47,6 +47,13 @@ def test_diverged_trial_beyond_the_best_means_that_it_is_no_edge() -> None:
     assert (choice.rate, choice.edge) == (0.02, None)
 
 
+def test_cliff_above_the_best_is_given_a_distance() -> None:
+    choice = choose([(0.002, [1.8]), (0.008, [0.95]), (0.018, [0.93]), (0.03, [1.9])], 1)
+    assert choice is not None
+    assert choice.method == "centre"
+    assert choice.rate == pytest.approx(0.012, rel=1e-3)
+
+
 def test_rung_before_the_last_serves_where_asha_left_too_few() -> None:
     rates = [0.01, 0.018, 0.04]
     curves = [(rate, [surface(rate), surface(rate)] if rate == 0.018 else [surface(rate)]) for rate in rates]
