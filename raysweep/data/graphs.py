@@ -1,6 +1,7 @@
 """Neighbour graphs: which atoms see each other within a cutoff, for isolated and periodic structures."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ class Graphs:
     Attributes:
         senders: [E] int32, index within the structure of the neighbour.
         receivers: [E] int32, index within the structure of the atom that is looked at, ascending.
-        shifts: [E, 3] float32, Å, added to `position(sender) - position(receiver)`; None where no structure is periodic.
+        shifts: [E, 3] float32, Å, added to `position(sender) - position(receiver)`; None where nothing is periodic.
         n_edges: [S] int64, edges of each structure.
     """
 
@@ -39,7 +40,7 @@ def build_graphs(structures: Structures, cutoff: float) -> Graphs:
     positions = structures.positions.astype(np.float64)
     senders, receivers, shifts, n_edges = [], [], [], np.zeros(len(structures.n_atoms), dtype=np.int64)
     no_cell = np.zeros((3, 3))
-    for row, (start, stop) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+    for row, (start, stop) in enumerate(pairwise(offsets)):
         cell, wraps = no_cell, False
         if periodic and structures.pbc is not None and structures.cell is not None:
             cell, wraps = structures.cell[row].astype(np.float64), bool(structures.pbc[row].all())
