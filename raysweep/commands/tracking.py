@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-import subprocess
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -152,19 +152,24 @@ def serve_ui(path: str, overrides: Sequence[str], tracking_uri: str | None, port
     found = connect(place.uri, place.log, create=False).get_experiment_by_name(place.experiment)
     if found is None:
         raise RaysweepError(f"MLflow at {place.uri} has no experiment {place.experiment!r}; `raysweep sync` makes it")
+    _refuse_taken(port)
     # MLflow opens in its view for language models; this address is that of the runs.
     typer.echo(f"http://127.0.0.1:{port}/#/experiments/{found.experiment_id}/runs?workflowType=MACHINE_LEARNING")
+    sys.stdout.flush()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", place.uri]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with subprocess.Popen(command, env={**os.environ, **quiet}) as server:
+    # The server takes this process over, so that whatever ends the command ends the server.
+    os.execve(sys.executable, command, {**os.environ, **quiet})
+
+
+def _refuse_taken(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            code = server.wait()
-        except KeyboardInterrupt:
-            server.terminate()
-            return
-    if code:
-        raise RaysweepError(f"MLflow's server ended with status {code}; is port {port} taken? See --port")
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise RaysweepError(f"--port {port}: {error.strerror}; give another one") from error
 
 
 class _Heard:

@@ -63,12 +63,11 @@ def loss_against_compute(
         axes.axvline(answers.headline.common_flops, color="#555555", linewidth=0.9, linestyle=":", zorder=1)
         axes.annotate(
             "largest common compute",
-            (answers.headline.common_flops, 0.0),
+            (answers.headline.common_flops, 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(-4, 4),
+            xytext=(0, 2),
             textcoords="offset points",
-            rotation=90,
-            ha="right",
+            ha="center",
             va="bottom",
             fontsize=8,
             color="#555555",
@@ -85,28 +84,25 @@ def loss_against_compute(
 
 def optimal_model(answers: Answers, style: Mapping[str, Style]) -> bytes:
     """Return the compute-optimal N and D against compute, with 95 % bands."""
-    figure = new_figure(9.6, 4.4)
+    figure = new_figure(9.6, 4.9)
     axes = panels(figure, 1, 2, share=False)
-    words = (
-        ("params", "N^*", "compute-optimal size N* (parameters)"),
-        ("data", "D^*", "compute-optimal data D* (atoms)"),
-    )
-    for panel, (name, symbol, label) in zip(axes, words, strict=True):
+    for panel, name, label in zip(axes, ("params", "data"), ("size N* (parameters)", "data D*"), strict=True):
         values: list[float] = []
         for fit in answers.families:
             _line(panel, fit.path, name, style[fit.family].colour, lambda o: o.extrapolated or o.untried)
             values += [getattr(optimum, name).value for optimum in fit.path]
-            exponent = fit.params_exponent if name == "params" else fit.data_exponent
-            law = "" if exponent is None else f": ${symbol} \\propto C^{{{exponent.value:.2f}}}$"
-            if fit.path:
-                panel.plot([], [], color=style[fit.family].colour, linewidth=2, label=fit.family + law)
         log_axis(panel, "x", [optimum.flops for fit in answers.families for optimum in fit.path])
         log_axis(panel, "y", values)
         panel.set_ylim(min(values) / 2.5, max(values) * 2.5)  # a band that spans everything must not flatten the lines
         panel.set_xlabel("training compute C (FLOP)")
-        panel.set_ylabel(label)
-        panel.plot([], [], color="#777777", linewidth=2, linestyle="--", label="not tried: the law alone")
-        panel.legend(loc="upper left")
+        panel.set_ylabel(f"compute-optimal {label}")
+    for fit in answers.families:
+        a, b = fit.params_exponent, fit.data_exponent
+        law = f": $N^* \\propto C^{{{a.value:.2f}}}$, $D^* \\propto C^{{{b.value:.2f}}}$" if a and b else ""
+        if fit.path:
+            axes[0].plot([], [], color=style[fit.family].colour, linewidth=2, label=fit.family + law)
+    axes[0].plot([], [], color="#777777", linewidth=2, linestyle="--", label="not tried: the law alone")
+    figure.legend(loc="outside lower center", ncols=min(3, 1 + sum(bool(fit.path) for fit in answers.families)))
     return png(figure)
 
 

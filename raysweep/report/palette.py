@@ -20,8 +20,7 @@ class Style:
 def styles(families: Sequence[str]) -> dict[str, Style]:
     """Return a style for each family, by its place in the order of the search space."""
     return {
-        family: Style(_COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)])
-        for i, family in enumerate(families)
+        family: Style(_COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]) for i, family in enumerate(families)
     }
 
 
