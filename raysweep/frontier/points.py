@@ -124,7 +124,9 @@ def _json_rows(data: bytes) -> list[dict[str, object]]:
     return rows
 
 
-def _as_points(table: pa.Table, source: str, columns: Mapping[str, str] | None = None) -> pa.Table:
+def _as_points(
+    table: pa.Table, source: str, columns: Mapping[str, str] | None = None, required: Sequence[str] = REQUIRED
+) -> pa.Table:
     """Rename to the estimator's words, keep the grid stage, and check that every column asked for is there."""
     for wanted, given in (columns or {}).items():
         if wanted not in (*REQUIRED, *OPTIONAL):
@@ -144,7 +146,7 @@ def _as_points(table: pa.Table, source: str, columns: Mapping[str, str] | None =
         table = _put(table, "architecture", table["family"])
     if (columns or {}).get("flops") == "6ND" and "6ND" not in table.column_names:
         table = _put(table, "flops", _six_n_d(table, source))
-    return _checked(table, source)
+    return _checked(table, source, required)
 
 
 def _six_n_d(table: pa.Table, source: str) -> pa.ChunkedArray:
@@ -155,8 +157,8 @@ def _six_n_d(table: pa.Table, source: str) -> pa.ChunkedArray:
     return pc.multiply(pc.multiply(params, data), 6.0)
 
 
-def _checked(table: pa.Table, source: str) -> pa.Table:
-    for name in REQUIRED:
+def _checked(table: pa.Table, source: str, required: Sequence[str]) -> pa.Table:
+    for name in required:
         if name not in table.column_names:
             raise FrontierError(
                 f"{source}: no column for {name}; it has {', '.join(table.column_names)}. "
@@ -174,18 +176,19 @@ def _put(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:
     return table.append_column(name, values)
 
 
-def as_table(points: object, source: str = "points") -> pa.Table:
+def as_table(points: object, source: str = "points", required: Sequence[str] = REQUIRED) -> pa.Table:
     """Return anything that holds points as a table: an Arrow table, a pandas frame, or a mapping of columns.
 
     Raises:
         FrontierError: it is none of them, or lacks a column.
     """
     if isinstance(points, pa.Table):
-        return _as_points(points, source)
+        return _as_points(points, source, None, required)
     if isinstance(points, Mapping):
-        return _as_points(pa.table({str(key): _column(values) for key, values in points.items()}), source)
+        table = pa.table({str(key): _column(values) for key, values in points.items()})
+        return _as_points(table, source, None, required)
     if hasattr(points, "__dataframe__") or type(points).__module__.startswith("pandas"):
-        return _as_points(pa.Table.from_pandas(points, preserve_index=False), source)
+        return _as_points(pa.Table.from_pandas(points, preserve_index=False), source, None, required)
     raise FrontierError(
         f"{source} is a {type(points).__name__}: give a pyarrow table, a pandas frame or a dict of columns"
     )

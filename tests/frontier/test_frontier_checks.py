@@ -1,0 +1,115 @@
+"""Comparisons, crossovers, held-out runs, windows and the choice of the next runs."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from surfaces import CHINCHILLA, chinchilla, optimum, surface, valleys
+
+from raysweep.errors import FrontierError
+from raysweep.frontier import compare, crossovers, fit, held_out, next_runs, windows
+
+STEEPER = {**CHINCHILLA, "alpha": 0.45, "beta": 0.45, "A": 4000.0, "B": 20000.0}
+
+
+def both():
+    first, second = valleys(CHINCHILLA, noise=0.003), valleys(STEEPER, noise=0.003, seed=1)
+    points = {name: np.concatenate([first[name], second[name]]) for name in first}
+    points["architecture"] = ["slow"] * 40 + ["steep"] * 40
+    return points
+
+
+def test_the_approaches_agree_where_the_law_holds():
+    found = compare(valleys(CHINCHILLA, noise=0.003), bootstraps=300)
+    assert set(found.fits) == {"parametric", "isoflop", "envelope"}
+    truth = CHINCHILLA["beta"] / (CHINCHILLA["alpha"] + CHINCHILLA["beta"])
+    for name in ("parametric", "isoflop"):
+        assert found.fits[name].params_exponent == pytest.approx(truth, abs=0.02)
+    assert not [d for d in found.disagreements if {d.first, d.second} == {"parametric", "isoflop"}]
+
+
+def test_the_approaches_disagree_where_the_law_does_not_hold():
+    points = valleys(CHINCHILLA, noise=0.001)
+    points["loss"] *= np.exp(0.03 * (np.log10(points["flops"]) - 20.0) ** 2)
+    found = compare(points, bootstraps=300)
+    assert not found.agree
+    assert "disagree on" in str(found)
+
+
+def test_a_crossover_is_where_the_laws_cross():
+    found = crossovers(fit(both(), bootstraps=200))
+    grid = np.geomspace(1e15, 1e25, 20001)
+    gap = optimum(CHINCHILLA, grid)[2] - optimum(STEEPER, grid)[2]
+    true = grid[np.flatnonzero(np.sign(gap[:-1]) != np.sign(gap[1:]))]
+    assert len(found) == 1
+    assert len(true) == 1
+    assert (found[0].before, found[0].after) == ("slow", "steep")
+    assert found[0].flops.interval.low < true[0] < found[0].flops.interval.high
+    assert found[0].share > 0.9
+
+
+def test_held_out_runs_are_predicted_to_their_noise():
+    found = held_out(valleys(CHINCHILLA, noise=0.003), share=0.8, bootstraps=200)
+    assert found.error < 0.01
+    assert found.coverage >= 0.85
+    assert found.measured.size == 8
+    with pytest.raises(FrontierError, match="needs 8"):
+        held_out(valleys(CHINCHILLA), above=1e30)
+
+
+@pytest.mark.parametrize(("purpose", "bar"), [("exponents", 0.016), ("prediction", 0.013)])
+def test_chinchillas_largest_runs_are_predicted(purpose, bar):
+    errors = [held_out(chinchilla(), share=share, purpose=purpose, bootstraps=0).error for share in (0.5, 0.7, 0.9)]
+    assert np.exp(np.mean(np.log(errors))) <= bar
+
+
+def test_windows_show_an_exponent_that_does_not_stay():
+    points = valleys(CHINCHILLA, budgets=9, noise=0.001)
+    steady = windows(points, bootstraps=0)
+    assert steady[0].points == 72
+    assert np.ptp([window.params_exponent.value for window in steady]) < 0.02
+    points["loss"] *= np.exp(0.05 * (np.log10(points["flops"]) - 20.0) ** 2)
+    bent = windows(points, bootstraps=0)
+    usable = [window.loss_exponent.value for window in bent if window.usable]
+    assert np.ptp(usable) > 0.1
+
+
+def test_the_next_run_is_the_one_that_tells_most_per_cost():
+    points = valleys(CHINCHILLA, window=2, budgets=4, sizes=5, noise=0.005)
+    sizes = np.geomspace(1e7, 1e11, 9)
+    grid = np.array([(n, d) for n in sizes for d in np.geomspace(1e9, 1e12, 7)])
+    candidates = {"params": grid[:, 0], "data": grid[:, 1]}
+    found = next_runs(points, candidates, budget=1e22)
+    assert 0 < found.spent <= 1e22
+    errors = [found.standard_errors[None], *(run.standard_error for run in found.runs)]
+    assert all(later <= earlier for earlier, later in pairwise(errors))
+    assert errors[-1] < 0.6 * errors[0]
+    with pytest.raises(FrontierError, match="no candidate costs"):
+        next_runs(points, candidates, budget=1.0)
+
+
+def test_the_promised_standard_error_is_what_comes():
+    points = valleys(CHINCHILLA, window=2, budgets=4, sizes=5)
+    grid = np.array([(n, d) for n in np.geomspace(1e8, 1e11, 6) for d in np.geomspace(1e9, 1e12, 6)])
+    noisy = {**points, "loss": points["loss"] * np.exp(0.005 * np.random.default_rng(9).normal(size=20))}
+    plan = next_runs(noisy, {"params": grid[:, 0], "data": grid[:, 1]}, budget=1e22, loss_delta=0.1)
+    added = np.array([(run.params, run.data) for run in plan.runs])
+    found = []
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        params, data = (np.concatenate([points[name], added[:, k]]) for k, name in enumerate(("params", "data")))
+        loss = surface(CHINCHILLA, params, data) * np.exp(0.005 * generator.normal(size=params.size))
+        table = {"params": params, "data": data, "flops": 6 * params * data, "loss": loss}
+        found.append(fit(table, bootstraps=0, loss_delta=0.1).params_exponent)
+    assert np.std(found) == pytest.approx(plan.runs[-1].standard_error, rel=0.5)
+
+
+def test_next_runs_choose_among_architectures():
+    grid = np.array([(n, d) for n in (1e8, 1e9) for d in (1e10, 1e11)])
+    candidates = {"params": np.tile(grid[:, 0], 2), "data": np.tile(grid[:, 1], 2)}
+    with pytest.raises(FrontierError, match="no column architecture"):
+        next_runs(both(), candidates, budget=1e22)
+    candidates["architecture"] = ["slow"] * 4 + ["steep"] * 4
+    found = next_runs(both(), candidates, budget=1e22, target="optimal_params", flops=1e24)
+    assert set(found.standard_errors) == {"slow", "steep"}
+    assert {run.architecture for run in found.runs} <= {"slow", "steep"}
