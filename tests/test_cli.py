@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 
 from raysweep.cli import main
+from raysweep.sweep.lock import driver_lock
+from raysweep.sweep.trial_store import TrialStore
 
 RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
 TOYS = str(Path(__file__).parent / "sweep")
@@ -244,6 +247,22 @@ def test_status_counts_what_is_done(call: Call, ran: tuple[Path, str]):
     more = call("status", "toy.yaml", "grid.seeds=[0,1]", folder=folder).stdout
     assert "toy: not complete" in more
     assert re.search(r"^alpha +3 +6 ", more, re.MULTILINE)
+
+
+def test_status_tells_a_trial_that_runs_from_one_that_was_cut_short(call: Call, ran: tuple[Path, str], tmp_path: Path):
+    folder, _ = ran
+    shutil.copytree(folder / "sweep", tmp_path / "sweep")
+    (tmp_path / "toy.yaml").write_text(SPACE.format(folder=tmp_path))
+    store = TrialStore(str(tmp_path / "sweep"))
+    store.begin(store.spec(store.ids()[0]))
+    cut_short = json.loads(call("status", "toy.yaml", "--json", folder=tmp_path).stdout)
+    assert cut_short["trials"] == {"done": 2, "interrupted": 1}
+    assert cut_short["driver"] is None
+    with driver_lock(str(tmp_path / "sweep")):
+        runs = json.loads(call("status", "toy.yaml", "--json", folder=tmp_path).stdout)
+        assert runs["trials"] == {"done": 2, "running": 1}
+        assert f"process {os.getpid()} on " in runs["driver"]
+        assert "running now: process" in call("status", "toy.yaml", folder=tmp_path).stdout
 
 
 def test_sync_finds_nothing_to_do_after_a_run_and_fills_an_empty_mlflow(call: Call, ran: tuple[Path, str]):

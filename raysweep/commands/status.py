@@ -11,11 +11,14 @@ import typer
 from raysweep.commands.show import columns, print_json
 from raysweep.commands.sweeps import read_space
 from raysweep.sweep.facts import data_facts
+from raysweep.sweep.lock import FILE as LOCK_FILE
 from raysweep.sweep.plan import Plan, make_plan
 from raysweep.sweep.rates import known_rates
 from raysweep.sweep.space import Space
 from raysweep.sweep.trial_store import ENDED, TrialStore
 from raysweep.trial import TrialState
+
+INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,8 @@ class Status:
     trials: dict[str, int]
     """By state, trials of both stages that were ever begun."""
     families: tuple[FamilyStatus, ...]
+    driver: str | None
+    """Which process runs the sweep, as its lock says; None: none does."""
     notes: tuple[str, ...]
 
 
@@ -52,7 +57,12 @@ def sweep_status(space: Space) -> Status:
     facts = data_facts(space)
     rates = known_rates(space, facts, store) if facts else {}
     plan = make_plan(space, facts, rates, measure=False)
-    trials = Counter(str(store.record(trial_id).state) for trial_id in store.ids())
+    held = store.read_json(LOCK_FILE)
+    driver = f"process {held['pid']} on {held['host']} since {held['since']}" if isinstance(held, dict) else None
+    # Without a driver nothing runs: what says so was cut short, and the next run goes on with it.
+    names = {} if driver else {str(TrialState.RUNNING): INTERRUPTED}
+    states = (str(store.record(trial_id).state) for trial_id in store.ids())
+    trials = Counter(names.get(state, state) for state in states)
     families = tuple(_family_status(label, plan, store) for label in space.families)
     return Status(
         name=space.name,
@@ -60,6 +70,7 @@ def sweep_status(space: Space) -> Status:
         complete=all(family.ended == family.trajectories for family in families),
         trials=dict(sorted(trials.items())),
         families=families,
+        driver=driver,
         notes=tuple(dict.fromkeys(store.notes)),
     )
 
@@ -74,6 +85,8 @@ def show_status(path: str, overrides: Sequence[str], *, as_json: bool) -> None:
     typer.echo(columns([head, *map(_row, status.families)]))
     begun = ", ".join(f"{count} {state}" for state, count in status.trials.items()) or "none yet"
     typer.echo(f"{status.name}: {'complete' if status.complete else 'not complete'}; trials of both stages: {begun}")
+    if status.driver:
+        typer.echo(f"running now: {status.driver}")
     for note in status.notes:
         typer.echo(note)
 
