@@ -282,6 +282,25 @@ def test_report_writes_where_it_is_told(call: Call, ran: tuple[Path, str], tmp_p
     assert (tmp_path / "here" / "report.html").read_bytes() == (folder / "sweep/report/report.html").read_bytes()
 
 
+def test_report_of_a_sweep_that_is_not_complete_has_what_has_ended(call: Call, ran: tuple[Path, str], tmp_path: Path):
+    folder, _ = ran
+    shutil.copytree(folder / "sweep", tmp_path / "sweep")
+    shutil.rmtree(tmp_path / "sweep" / "report")
+    (tmp_path / "sweep" / "points.parquet").unlink()  # written when a stage ends
+    store = TrialStore(str(tmp_path / "sweep"))
+    ids = store.ids()
+    store.begin(store.spec(ids[0]))
+    done = call("report", "sweep", folder=tmp_path)
+    assert f"report: {tmp_path}/sweep/report/report.html" in done.stdout
+    record = json.loads((tmp_path / "sweep" / "report" / "report.json").read_text())
+    assert record["answers"]["families"][0]["points"] == 6  # two trajectories of three points
+    for trial_id in ids[1:]:
+        store.begin(store.spec(trial_id))
+    none = call("report", "sweep", folder=tmp_path, ok=False)
+    assert none.returncode == 1
+    assert "no trajectory of the grid has ended yet" in none.stderr
+
+
 def test_data_make_info_and_check(call: Call, tmp_path: Path):
     made = call("data", "make", "store", "--structures", "24", "--seed", "5", "--workers", "1", folder=tmp_path)
     assert re.search(r"^structures +24$", made.stdout, re.MULTILINE)

@@ -94,8 +94,21 @@ def write_report(source: str, overrides: Sequence[str], out: str | None) -> None
 
 
 def material_of(storage: str) -> Material:
-    """Return what a sweep's storage has for a report."""
-    return from_storage(storage)
+    """Return what a sweep's storage has for a report, of a sweep that still runs too.
+
+    Raises:
+        FrontierError: there is no sweep, or no trajectory of its grid has ended yet.
+    """
+    from raysweep.sweep.plan import GRID
+    from raysweep.sweep.trial_store import TrialStore
+
+    store = TrialStore(storage)
+    if not store.assignments():  # a copy of its tables alone, without the trials
+        return from_storage(storage)
+    table = store.table()
+    if GRID not in table["stage"].to_pylist():
+        raise FrontierError(f"{storage}: no trajectory of the grid has ended yet, so there is nothing to report on")
+    return from_storage(storage, table)
 
 
 def report_folder(storage: str) -> str:

@@ -10,6 +10,7 @@ from pyarrow import fs
 
 from raysweep.files import digest, open_location, read_whole
 from raysweep.frontier import read_store
+from raysweep.frontier.points import as_table
 
 LEARNING_RATE_STAGE = "learning_rate"
 UNNAMED = "all points"
@@ -95,21 +96,27 @@ def canonical(points: pa.Table) -> pa.Table:
     return points.sort_by([(name, "ascending") for name in keys if name in points.column_names]).combine_chunks()
 
 
-def from_storage(location: str) -> Material:
+def from_storage(location: str, table: pa.Table | None = None) -> Material:
     """Return the material of a sweep's storage (a folder or a URI).
+
+    Args:
+        location: of the storage.
+        table: all points of the sweep with family and stage, where they are newer than the storage's `points.parquet`.
 
     Raises:
         FrontierError: there is no sweep there, or no trial of it has ended yet.
     """
-    points = canonical(read_store(location))
     filesystem, root = open_location(location)
-    whole = read_whole(filesystem, f"{root}/points.parquet")
+    points = canonical(read_store(location) if table is None else as_table(table, location))
+    if table is None:
+        whole = read_whole(filesystem, f"{root}/points.parquet")
+        table = None if whole is None else pq.read_table(pa.BufferReader(whole))
     facts = _json(read_whole(filesystem, f"{root}/sweep.json"))
     rates = _json(read_whole(filesystem, f"{root}/learning_rates.json"))
     return Material(
         title=str(facts["name"]) if isinstance(facts, dict) and "name" in facts else location,
         points=points,
-        full=None if whole is None else _grid_rows(pq.read_table(pa.BufferReader(whole))),
+        full=None if table is None else _grid_rows(table),
         searches=_searches(rates),
         broken=_broken(filesystem, root),
         facts=facts if isinstance(facts, dict) else None,
