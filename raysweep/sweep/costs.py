@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -102,6 +103,23 @@ def load_entrypoint(entrypoint: str) -> object:
         raise RaysweepError(
             f"entrypoint {entrypoint!r}: {error}; the module must be importable where the sweep runs (PYTHONPATH)"
         ) from error
+
+
+def measure_apart(space: Space) -> "subprocess.Popen[str]":
+    """Begin to measure all costs of a space in a process of its own, and return that; they stand in `costs.json` then.
+
+    So the driver of a sweep never loads torch, and Ray starts meanwhile.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "raysweep.sweep.measure_costs"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdin is not None
+    with process.stdin as stream:
+        stream.write(space.model_dump_json())
+    return process
 
 
 def set_threads(count: int) -> None:

@@ -1,12 +1,12 @@
 """The grid stage: first in, first out, longest first, never stopped early."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raysweep.measurements import Point
 from raysweep.sweep.plan import GRID, PlannedTrial
 from raysweep.sweep.stage import Listener, announce
-from raysweep.sweep.trial_store import TrialRecord
+from raysweep.sweep.trial_store import ENDED, TrialRecord
 from raysweep.trial import TrialSpec
 
 
@@ -25,14 +25,20 @@ class GridStage:
     def __init__(self, trials: Sequence[PlannedTrial], listener: Listener) -> None:
         self._listener = listener
         self._work: dict[str, _Work] = {}
-        for trial in trials:
-            assert trial.spec is not None, "the learning-rate stage comes first"
-            # A trajectory that serves several families is run once.
-            self._work.setdefault(trial.spec.trial_id, _Work(trial.spec, trial.family, _cost(trial)))
-        self._queue = sorted(self._work.values(), key=lambda work: (-work.cost, work.spec.trial_id))
+        self._queue: list[_Work] = []
+        self.add(trials)
 
-    def __len__(self) -> int:
-        return len(self._work)
+    def add(self, trials: Sequence[PlannedTrial]) -> None:
+        """Take the trajectories that are ready, not done, and not here yet; one that serves several families once."""
+        for trial in trials:
+            if trial.spec is not None and trial.state not in ENDED and trial.spec.trial_id not in self._work:
+                work = _Work(trial.spec, trial.family, cost(trial))
+                self._work[trial.spec.trial_id] = work
+                self._queue.append(work)
+        self._queue.sort(key=lambda work: (-work.cost, work.spec.trial_id))
+
+    def __contains__(self, trial_id: str) -> bool:
+        return trial_id in self._work
 
     def next_trial(self) -> TrialSpec | None:
         """Return the longest trajectory that is left."""
@@ -57,11 +63,7 @@ class GridStage:
         """Pass the end on."""
         self._listener.trial_ended(trial_id, record.state, record.message)
 
-    def costs(self) -> Mapping[str, float]:
-        """Return by trial id a number that grows with how long the trial takes."""
-        return {trial_id: work.cost for trial_id, work in self._work.items()}
 
-
-def _cost(trial: PlannedTrial) -> float:
+def cost(trial: PlannedTrial) -> float:
     """Return device seconds, or FLOPs, or structures: whichever is known (the same for all trials of a sweep)."""
     return next(float(v) for v in (trial.device_seconds, trial.flops, trial.structures) if v is not None)

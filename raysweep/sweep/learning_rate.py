@@ -23,6 +23,8 @@ from raysweep.sweep.rate_choice import Choice, choose
 from raysweep.sweep.space import LearningRate, Size
 from raysweep.trial import TrialSpec, TrialState
 
+WIDEST_STEP = 3.0
+"""Between the end of a range and the rates beyond it: an optimum just outside is not jumped over."""
 ASKED_FOR_EACH = 8
 """Rates that TPE is asked at most for each one taken."""
 
@@ -59,6 +61,7 @@ class RateSearch:
         self.family, self.size, self.settings, self.rungs = family, size, settings, rungs
         self.candidates: list[Candidate] = []
         self.widened = 0
+        self._over = False
         self._low, self._high = settings.low, settings.high
         self._make_spec = make_spec
         self._spread = settings.spread or max(3, math.ceil(settings.trials * 5 / 8))
@@ -68,9 +71,7 @@ class RateSearch:
 
     def ask(self) -> Candidate | None:
         """Return the next trial to run; None while the round is not complete, and when the search is over."""
-        if not self._queue and self._round_over():
-            self._queue = self._next_round()
-        if not self._queue:
+        if self.finished or not self._queue:
             return None
         candidate = Candidate(len(self.candidates), self._make_spec(self._queue.pop(0)))
         self.candidates.append(candidate)
@@ -79,9 +80,10 @@ class RateSearch:
     @property
     def finished(self) -> bool:
         """Whether all trials have ended and no further round is needed."""
-        if not self._queue and self._round_over():
+        if not self._over and not self._queue and self._round_over():
             self._queue = self._next_round()
-        return not self._queue and self._round_over()
+            self._over = not self._queue
+        return self._over
 
     def verdicts(self) -> list[Verdict]:
         """Return ASHA's verdict on each candidate."""
@@ -108,7 +110,8 @@ class RateSearch:
             return []
         self.widened += 1
         end, direction = edge
-        beyond = [_short(end * self._step ** (direction * k)) for k in (1, 2)]
+        step = min(self._step, WIDEST_STEP)
+        beyond = [_short(end * step ** (direction * k)) for k in (1, 2)]
         self._low, self._high = min(self._low, *beyond), max(self._high, *beyond)
         return beyond
 

@@ -162,6 +162,8 @@ def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: b
             for seed in space.grid.seeds:
                 spec = None if facts is None or rate is None else grid_spec(space, facts, label, size, seed, rate)
                 state = store.state(spec.trial_id) if spec and spec.trial_id in begun else TrialState.PLANNED
+                if state == TrialState.STOPPED:  # by ASHA, as a tuning trial: as a grid trial it is not done
+                    state = TrialState.PLANNED
                 probe = spec or (grid_spec(space, facts, label, size, seed, 1.0) if facts else None)
                 cost = book.cost(probe) if probe and facts else None
                 trials.append(_planned(space, facts, label, size, seed, spec, state, cost))

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -37,11 +37,13 @@ class Progress:
         self.console.file = self.console.file
         self._live: Live | None = None
         self._runs: dict[str, _Run] = {}
-        self._costs: Mapping[str, float] = {}
-        self._stage, self._total, self._done, self._earlier = "", 0, 0, 0
+        self.costs: dict[str, float] = {}
+        """By trial id a number that grows with how long the trial takes, for the time left; tuning trials have none."""
+        self._total, self._done = 0, 0
         self._began = time.monotonic()
-        self._spent = 0.0
+        self._cost_left, self._spent = 0.0, 0.0
         self._best: tuple[float, str] | None = None
+        self._grid_began: float | None = None
 
     def say(self, text: str) -> None:
         """Print a line above the live one."""
@@ -62,20 +64,18 @@ class Progress:
             yield count
         self.say(f"{shown.plain or what}, {_minutes(time.monotonic() - began)}")
 
-    def stage_begins(self, stage: str, total: int, done: int, costs: Mapping[str, float]) -> None:
-        """Begin to count a stage.
+    def begins(self, total: int, done: int, cost_left: float) -> None:
+        """Begin to count trials.
 
         Args:
-            stage: its name.
-            total: trials in it, as far as they are known.
+            total: trials of both stages, as far as they are known.
             done: trials that an earlier run ended.
-            costs: by trial id a number that grows with how long the trial takes; for the time left.
+            cost_left: of all trials that are left, in the unit of `costs`.
         """
-        self._stage, self._total, self._done, self._earlier = stage, total, done, done
-        self._costs, self._spent, self._best = costs, 0.0, None
+        self._total, self._done = total, done
+        self._cost_left, self._spent, self._best = cost_left, 0.0, None
         self._began = time.monotonic()
-        words = {"learning_rate": "learning-rate stage", "grid": "grid stage"}.get(stage, stage)
-        self.say(f"{words}: {total} trials" + (f", {done} of them done before" if done else ""))
+        self.say(f"{total} trials" + (f", {done} of them done before" if done else ""))
         if self.console.is_terminal and self._live is None:
             self._live = Live(
                 get_renderable=self._line, console=self.console, refresh_per_second=4, redirect_stderr=False
@@ -90,6 +90,8 @@ class Progress:
         label = f"{family} {size} seed={params.get('seed', '?')}"
         if stage == "learning_rate":
             label = f"{family} rate={float(params['learning_rate']):.4g}"
+        elif self._grid_began is None:
+            self._grid_began = time.monotonic()
         self._runs[trial_id] = _Run(family, label, time.monotonic())
 
     def point(self, trial_id: str, point: Point) -> None:
@@ -107,7 +109,7 @@ class Progress:
             return
         self._done += 1
         self._total = max(self._total, self._done)
-        self._spent += self._costs.get(trial_id, 1.0)
+        self._spent += self.costs.get(trial_id, 0.0)
         loss = f"loss {run.last.loss:.4g}" if run.last else "no point"
         width = len(str(self._total))
         line = Text(f"[{self._done:>{width}}/{self._total}] ")
@@ -124,20 +126,19 @@ class Progress:
             self._live = None
 
     def _line(self) -> Text:
-        words = {"learning_rate": "learning rates", "grid": "grid"}.get(self._stage, self._stage)
-        parts = [f"{words} {self._done}/{self._total}", f"{len(self._runs)} running"]
+        parts = [f"trials {self._done}/{self._total}", f"{len(self._runs)} running"]
         if self._best is not None:
             parts.append(f"best loss {self._best[0]:.4g} ({self._best[1]})")
         parts.append(self._left())
         return Text(" · ".join(part for part in parts if part), style="bold")
 
     def _left(self) -> str:
-        """Return the time left: the cost that is left at the pace so far."""
-        elapsed = time.monotonic() - self._began
-        total = sum(self._costs.values()) if self._costs else float(self._total - self._earlier)
-        if self._spent <= 0 or self._done >= self._total:
-            return f"{_minutes(elapsed)} so far"
-        return f"about {_minutes(max(0.0, elapsed * (total - self._spent) / self._spent))} left"
+        """Return the time left: of the grid, the cost that is left at the pace since its first trial began."""
+        now = time.monotonic()
+        if self._spent <= 0 or self._grid_began is None or self._done >= self._total:
+            return f"{_minutes(now - self._began)} so far"
+        pace = self._spent / (now - self._grid_began)
+        return f"about {_minutes(max(0.0, (self._cost_left - self._spent) / pace))} left"
 
 
 def _minutes(seconds: float) -> str:

@@ -22,8 +22,13 @@ class Cell:
 
     family: str
     size: Size
-    key: str
-    """Hash of all that determines the search; a rate found under another key is not this one's."""
+    search: str
+    """Hash of all that determines the search: families that share it are searched once."""
+
+    @property
+    def key(self) -> str:
+        """Return what its row in `learning_rates.json` is known by."""
+        return f"{self.family}-{self.search}"
 
     @property
     def place(self) -> tuple[str, str]:
@@ -37,7 +42,7 @@ def cells(space: Space, facts: DataFacts) -> list[Cell]:
     for label, family in space.families.items():
         if label not in space.learning_rate.rates:
             sizes = family.members() if space.learning_rate.transfer == "per_size" else (family.base_size(),)
-            found += [Cell(label, size, _key(space, facts, label, size)) for size in sizes]
+            found += [Cell(label, size, _search(space, facts, label, size)) for size in sizes]
     return found
 
 
@@ -95,20 +100,25 @@ def write_report(store: TrialStore, rows: Mapping[str, Mapping[str, object]]) ->
     store.write_json(FILE, {"sha256": _digest(cells), "cells": cells})
 
 
-def reported_assignments(row: Mapping[str, object]) -> list[Assignment]:
-    """Return which trials a row of `learning_rates.json` rests on."""
+def reported_trials(row: Mapping[str, object]) -> list[dict[str, object]]:
+    """Return the trials of a row of `learning_rates.json`."""
     trials = row["trials"]
     assert isinstance(trials, list)
+    return trials
+
+
+def reported_assignments(row: Mapping[str, object]) -> list[Assignment]:
+    """Return which trials a row of `learning_rates.json` rests on."""
     return [
         Assignment(
-            trial_id=trial["trial_id"],
+            trial_id=str(trial["trial_id"]),
             family=str(row["family"]),
             stage=LEARNING_RATE,
             seed=int(str(row["seed"])),
             size=json.dumps(row["size"], sort_keys=True),
-            learning_rate=trial["learning_rate"],
+            learning_rate=float(str(trial["learning_rate"])),
         )
-        for trial in trials
+        for trial in reported_trials(row)
     ]
 
 
@@ -141,9 +151,9 @@ def report_row(cell: Cell, search: RateSearch) -> dict[str, object]:
     }
 
 
-def _key(space: Space, facts: DataFacts, label: str, size: Size) -> str:
+def _search(space: Space, facts: DataFacts, label: str, size: Size) -> str:
     settings = space.learning_rate.model_dump(mode="json", exclude={"rates", "transfer"})
-    content = {"probe": tuning_spec(space, facts, label, size, 1.0).trial_id, "family": label, "settings": settings}
+    content = {"probe": tuning_spec(space, facts, label, size, 1.0).trial_id, "settings": settings}
     return _digest(content)[:16]
 
 

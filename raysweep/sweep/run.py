@@ -5,7 +5,7 @@ import platform
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +16,13 @@ from rich.console import Console
 import raysweep
 from raysweep.errors import RaysweepError
 from raysweep.files import open_location
-from raysweep.sweep.costs import load_entrypoint
+from raysweep.sweep.costs import load_entrypoint, measure_apart
 from raysweep.sweep.facts import DataFacts, data_facts
-from raysweep.sweep.grid import GridStage
+from raysweep.sweep.grid import GridStage, cost
 from raysweep.sweep.interrupts import Interrupted, interruptible
 from raysweep.sweep.lock import driver_lock
-from raysweep.sweep.plan import Plan, make_plan
+from raysweep.sweep.pipeline import Pipeline
+from raysweep.sweep.plan import Plan, make_plan, size_text
 from raysweep.sweep.progress import Progress
 from raysweep.sweep.rates import FILE as RATES_FILE
 from raysweep.sweep.rates import known_rates, write_report
@@ -100,12 +101,14 @@ class _Sweep:
         self.store = TrialStore(space.storage)
         self.store.write_json("sweep.json", _facts_of(space, facts))
 
+        self.plan = self._plan(measure=False)
+
     def go(self, mirror: Mirror | None) -> int:
         """Run what is not done, and return how many trials that were."""
         before = {i: self.store.record(i).attempt for i in self.store.ids()}
-        self.plan = self._plan(measure=False)
         if self._left():
             self._run_stages(mirror)
+            self.plan = self._plan(measure=False)
         self._write_table()
         return sum(self.store.record(i).attempt != before.get(i, 0) for i in self.store.ids())
 
@@ -134,56 +137,78 @@ class _Sweep:
     def _run_stages(self, mirror: Mirror | None) -> None:
         check_sizes(self.space)
         if self.space.entrypoint is not None:
-            load_entrypoint(
-                self.space.entrypoint
-            )  # here it is one error; in the workers it would be one for each trial
+            load_entrypoint(self.space.entrypoint)  # one error here, not one for each trial from the workers
         with contextlib.ExitStack() as stack:
             scratch, log = _scratch(self.space, stack)
-            listeners = [self.progress]
-            listener = Listeners([*listeners, mirror(self.space)] if mirror else listeners)
+            listener = Listeners([self.progress, mirror(self.space)] if mirror else [self.progress])
             stack.enter_context(_closing(listener))
             stack.enter_context(quiet(log))
+            measured = stack.enter_context(self._measuring())
             stack.enter_context(cluster(self.space))
             stack.enter_context(interruptible())  # again, since Ray has put a handler of its own for SIGTERM
-            self._tune(listener, scratch)
-            self.plan = self._plan(measure=True)
-            self._run_grid(listener, scratch)
-        self.plan = self._plan(measure=False)
+            self.plan = measured()
+            tuning = TuningStage(self.space, self.facts, self.store, listener)
+            self._rates_found(tuning)
+            grid = GridStage(self.plan.trials, listener)
+            pipeline = Pipeline(tuning, grid, lambda: self._rates_found(tuning))
+            if not pipeline.finished:
+                self._begin_progress(tuning)
+                _run_pipeline(pipeline, self.space, self.store, scratch)
+            self._rates_found(tuning)
 
-    def _tune(self, listener: Listener, scratch: Path) -> None:
-        stage = TuningStage(self.space, self.facts, self.store, listener)
-        if not stage.finished:
-            self.progress.stage_begins(stage.name, self.plan.tuning_trials, stage.ended_before, {})
-            _tune_stage(stage, self.space, self.store, scratch)
-        write_report(self.store, stage.report())
-        self.store.write_assignments([*self._plan(measure=False).assignments(), *stage.assignments()])
-        for row in stage.rows.values():
+    @contextlib.contextmanager
+    def _measuring(self) -> Iterator[Callable[[], Plan]]:
+        """Measure costs while the block begins; gives a function that waits for them and returns the plan."""
+        if self.space.entrypoint is not None or all(trial.params is not None for trial in self.plan.trials):
+            yield lambda: self._plan(measure=True)
+            return
+        process = measure_apart(self.space)
+
+        def wait() -> Plan:
+            if process.wait() != 0:
+                self.progress.say("costs could not be measured (see logs/ray.log): trials run in no order, without ETA")
+            return self._plan(measure=False)
+
+        try:
+            yield wait
+        finally:
+            process.kill()
+            process.wait()
+
+    def _begin_progress(self, tuning: TuningStage) -> None:
+        trials = {(t.family, size_text(t.size), t.seed): t for t in self.plan.trials}
+        tuning_total, tuning_done = tuning.count()
+        left = [trial for trial in trials.values() if trial.state not in ENDED]
+        self.progress.begins(
+            total=tuning_total + len(trials),
+            done=tuning_done + len(trials) - len(left),
+            cost_left=sum(cost(trial) for trial in left),
+        )
+
+    def _rates_found(self, tuning: TuningStage) -> Plan:
+        """Write down the rates that are known by now, say those that are new, and return the plan with them."""
+        known = set(tuning.rows)
+        rows = tuning.report()
+        write_report(self.store, rows)
+        for row in (row for key, row in rows.items() if key not in known):
             self._say_rate(row)
-        self._write_table()
+        self.plan = self._plan(measure=False)
+        self.progress.costs.update({t.spec.trial_id: cost(t) for t in self.plan.trials if t.spec is not None})
+        self.store.write_assignments([*self.plan.assignments(), *tuning.assignments()])
+        return self.plan
 
-    def _say_rate(self, row: object) -> None:
-        assert isinstance(row, dict)
-        if row["rate"] is None:
-            self.progress.say(
-                f"{row['family']}: no learning rate was found, no trial reached its end; see {RATES_FILE}"
-            )
+    def _say_rate(self, row: Mapping[str, object]) -> None:
+        family, rate = row["family"], row["rate"]
+        if rate is None:
+            self.progress.say(f"{family}: no learning rate was found, no trial reached its end; see {RATES_FILE}")
             return
         beyond = f"; it is the {row['edge']} end of the range, a better one may lie beyond" if row["edge"] else ""
-        self.progress.say(f"{row['family']}: learning rate {row['rate']:g} ({row['method']}{beyond})")
+        self.progress.say(f"{family}: learning rate {rate:g} ({row['method']}{beyond})")
         if row["on_plateau"]:
             self.progress.say(
-                f"{row['family']}: no tuning trial has left the starting plateau, so this rate is a guess; raise "
-                f"learning_rate.structures (or fewer rungs), or give the rate in learning_rate.rates"
+                f"{family}: no tuning trial has left the starting plateau, so this rate is a guess; raise "
+                f"learning_rate.structures (or ask for fewer rungs), or give the rate in learning_rate.rates"
             )
-
-    def _run_grid(self, listener: Listener, scratch: Path) -> None:
-        known = [trial for trial in self.plan.trials if trial.spec is not None]
-        left = [trial for trial in known if trial.state not in ENDED]
-        if left:
-            stage = GridStage(left, listener)
-            total = len({trial.spec.trial_id for trial in known if trial.spec})
-            self.progress.stage_begins(stage.name, total, total - len(stage), stage.costs())
-            _tune_stage(stage, self.space, self.store, scratch)
 
     def _write_table(self) -> None:
         stage = TuningStage(self.space, self.facts, self.store, Listeners([]))
@@ -211,10 +236,10 @@ def _closing(listener: Listener) -> Iterator[None]:
     listener.close()
 
 
-def _tune_stage(stage: GridStage | TuningStage, space: Space, store: TrialStore, scratch: Path) -> None:
+def _run_pipeline(pipeline: Pipeline, space: Space, store: TrialStore, scratch: Path) -> None:
     from raysweep.sweep.tune_stage import run_stage  # imports Ray, which a finished sweep does not need
 
-    run_stage(stage, space, store, scratch)
+    run_stage(pipeline, space, store, scratch)
 
 
 def _ensure_data(space: Space, progress: Progress) -> DataFacts:

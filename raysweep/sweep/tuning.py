@@ -7,7 +7,15 @@ from raysweep.measurements import Point, from_table
 from raysweep.sweep.facts import DataFacts
 from raysweep.sweep.learning_rate import Candidate, RateSearch
 from raysweep.sweep.plan import LEARNING_RATE, assignment
-from raysweep.sweep.rates import Cell, cells, make_search, read_report, report_row, reported_assignments
+from raysweep.sweep.rates import (
+    Cell,
+    cells,
+    make_search,
+    read_report,
+    report_row,
+    reported_assignments,
+    reported_trials,
+)
 from raysweep.sweep.space import Space
 from raysweep.sweep.stage import Listener, announce
 from raysweep.sweep.trial_store import ENDED, Assignment, TrialRecord, TrialStore
@@ -40,7 +48,11 @@ class TuningStage:
             c.key: report[c.key] for c in self._cells if report.get(c.key, {}).get("rate") is not None
         }
         """Rows of `learning_rates.json` by cell key, those of searches that are finished."""
-        self._searches = {c.key: make_search(space, facts, c) for c in self._cells if c.key not in self.rows}
+        self._reported = tuple(self.rows)  # by an earlier run; the trials of these searches are not read again
+        self._searches: dict[str, RateSearch] = {}
+        for cell in self._cells:
+            if cell.key not in self.rows and cell.search not in self._searches:
+                self._searches[cell.search] = make_search(space, facts, cell)
         self._home: dict[str, tuple[RateSearch, Candidate]] = {}
         self._told: dict[str, _Told] = {}
         # Read back what earlier runs ended, up to the first trial of each search that has to run.
@@ -48,9 +60,16 @@ class TuningStage:
         self._ready = [candidate for candidate in found if candidate is not None]
 
     @property
-    def ended_before(self) -> int:
-        """How many trials earlier runs ended."""
-        return sum(candidate.ended for _, candidate in self._home.values())
+    def searching(self) -> int:
+        """How many searches are not finished."""
+        return sum(not search.finished for search in self._searches.values())
+
+    def count(self) -> tuple[int, int]:
+        """Return how many trials there are, as far as is known (ranges may be widened), and how many have ended."""
+        asked = [candidate for search in self._searches.values() for candidate in search.candidates]
+        planned = sum(max(s.settings.trials, len(s.candidates)) for s in self._searches.values())
+        reported = {row["trial_id"] for key in self._reported for row in reported_trials(self.rows[key])}
+        return planned + len(reported), sum(candidate.ended for candidate in asked) + len(reported)
 
     def next_trial(self) -> TrialSpec | None:
         """Return the next trial of the search that is least far, so that all families move on together."""
@@ -94,8 +113,8 @@ class TuningStage:
         """Return the trials of all searches, those of earlier runs too, in the order of families and of asking."""
         rows: list[Assignment] = []
         for cell in self._cells:
-            if cell.key in self._searches:
-                rows += [assignment(c.spec, cell.family, self.name) for c in self._searches[cell.key].candidates]
+            if cell.search in self._searches:
+                rows += [assignment(c.spec, cell.family, self.name) for c in self._searches[cell.search].candidates]
             else:
                 rows += reported_assignments(self.rows[cell.key])
         return rows
@@ -103,7 +122,7 @@ class TuningStage:
     def report(self) -> dict[str, Mapping[str, object]]:
         """Return the rows of `learning_rates.json`, with those of the searches that are finished by now."""
         for cell in self._cells:
-            search = self._searches.get(cell.key)
+            search = self._searches.get(cell.search)
             if search is not None and search.finished:
                 self.rows[cell.key] = report_row(cell, search)
         return {cell.key: self.rows[cell.key] for cell in self._cells if cell.key in self.rows}

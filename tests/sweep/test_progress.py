@@ -17,7 +17,7 @@ SPEC = TrialSpec(
 
 def follow(progress: Progress) -> None:
     other = SPEC.model_copy(update={"seed": 1})
-    progress.stage_begins("grid", 3, 1, {SPEC.trial_id: 2.0, other.trial_id: 1.0})
+    progress.begins(3, 1, 3.0)
     announce(progress, SPEC, "a", "grid")
     progress.point(SPEC.trial_id, next(toy_trials.train(SPEC, None, checkpoints=None, device=None)))
     progress.trial_ended(SPEC.trial_id, TrialState.DONE, None)
@@ -30,7 +30,7 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     out = io.StringIO()
     follow(Progress(Console(file=out, width=80)))
     lines = out.getvalue().splitlines()
-    assert lines[0] == "grid stage: 3 trials, 1 of them done before"
+    assert lines[0] == "3 trials, 1 of them done before"
     assert lines[1].startswith("[2/3] done     a width=8 seed=0")
     assert f"loss {toy_trials.loss_at(SPEC, 10.0):.4g}" in lines[1]
     assert lines[2].startswith("[3/3] failed   a width=8 seed=1")
@@ -41,13 +41,15 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
 def test_one_live_line_on_a_terminal_tells_done_running_best_and_time_left() -> None:
     out = io.StringIO()
     progress = Progress(Console(file=out, width=120, force_terminal=True))
-    progress.stage_begins("grid", 3, 1, {SPEC.trial_id: 2.0, "other": 1.0})
+    progress.begins(3, 1, 3.0)
+    progress.costs.update({SPEC.trial_id: 2.0, "other": 1.0})
     announce(progress, SPEC, "a", "grid")
     progress.point(SPEC.trial_id, next(toy_trials.train(SPEC, None, checkpoints=None, device=None)))
     line = progress._line().plain
-    assert line.startswith("grid 1/3 · 1 running · best loss 8.1")
+    assert line.startswith("trials 1/3 · 1 running · best loss 8.1")
     assert "(a)" in line
-    progress._began -= 20  # two of the three parts of the work took 20 s
+    assert progress._grid_began is not None
+    progress._grid_began -= 20  # two of the three parts of the work took 20 s
     progress.trial_ended(SPEC.trial_id, TrialState.DONE, None)
     assert progress._line().plain.endswith("about 10s left")
     progress.close()
@@ -57,7 +59,7 @@ def test_one_live_line_on_a_terminal_tells_done_running_best_and_time_left() -> 
 def test_text_from_a_trial_is_never_read_as_markup() -> None:
     out = io.StringIO()
     progress = Progress(Console(file=out, width=200))
-    progress.stage_begins("grid", 1, 0, {})
+    progress.begins(1, 0, 1.0)
     announce(progress, SPEC, "a", "grid")
     progress.trial_ended(SPEC.trial_id, TrialState.FAILED, "KeyError: [bold]x[/nothing]")
     assert "KeyError: [bold]x[/nothing]" in out.getvalue()

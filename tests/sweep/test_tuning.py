@@ -134,3 +134,18 @@ def test_report_that_was_altered_is_worked_out_again_from_the_trials(make_space:
     assert stage.finished  # all trials were read back, none has to run
     write_report(store, stage.report())
     assert outcome(space) == before
+
+
+def test_families_that_share_their_base_are_searched_once(make_space: SpaceMaker) -> None:
+    families = {
+        "a": {"architecture": "toy", "sizes": {"width": [8, 16]}},
+        "b": {"architecture": "toy", "sizes": {"width": [8, 32]}},
+    }
+    space = make_space(families=families)
+    stage, _ = tune(space, 2, random.Random(1))
+    first, second = stage.report().values()
+    assert (first["family"], second["family"]) == ("a", "b")
+    assert first["rate"] == second["rate"]
+    rows = stage.assignments()
+    assert [row.trial_id for row in rows if row.family == "a"] == [row.trial_id for row in rows if row.family == "b"]
+    assert len(TrialStore(space.storage).ids()) == len(rows) / 2
