@@ -45,7 +45,7 @@ def answer(material: Material, *, method: Method = "parametric", computes: Seque
     return Answers(
         method=method,
         families=rows,
-        headline=headline(placed, flops, data, rows),
+        headline=headline(placed, flops, data, rows, material.incomplete()),
         excluded=tuple(row for family in families for row in exclusions(family, fits[family], material.points)),
         costs=family_costs(material.points if material.full is None else material.full, families),
         digest=material.points_digest(),

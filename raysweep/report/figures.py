@@ -1,6 +1,6 @@
 """The figures of the report, each as the bytes of a PNG file."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from raysweep.report.canvas import house_style, log_axis, new_figure, panels, png
@@ -27,7 +27,7 @@ def draw(material: Material, answers: Answers, by_family: Mapping[str, Sequence[
         by_family: the sound trajectories of each family (see `standings.curves`).
     """
     with house_style():
-        return _draw(material, answers, by_family, styles([fit.family for fit in answers.families]))
+        return _draw(material, answers, by_family, styles(material.families(), material.planned_families()))
 
 
 def _draw(
@@ -57,8 +57,9 @@ def loss_against_compute(
             axes.plot(curve.flops, curve.loss, color=look.colour, alpha=0.35, linewidth=0.8, zorder=2)
             axes.plot(curve.flops, curve.loss, look.marker, color=look.colour, markersize=3.2, alpha=0.75, zorder=3)
             losses += list(curve.loss)
-        _line(axes, fit.path, "loss", look.colour, lambda o: o.extrapolated)
-    drawn = _excluded(axes, answers.excluded, style, losses)
+        _line(axes, fit.path, "loss", look.colour)
+    crosses = _excluded(axes, answers.excluded, style)
+    losses += crosses
     if answers.headline.common_flops is not None and len(answers.families) > 1:
         axes.axvline(answers.headline.common_flops, color="#555555", linewidth=0.9, linestyle=":", zorder=1)
         axes.annotate(
@@ -74,10 +75,13 @@ def loss_against_compute(
         )
     flops = [c for curves in by_family.values() for curve in curves for c in curve.flops]
     log_axis(axes, "x", flops)
+    losses += [optimum.loss.value for fit in answers.families for optimum in fit.path]
     log_axis(axes, "y", losses)
+    if losses:  # a band that spans everything must not flatten the points
+        axes.set_ylim(min(losses) / 1.15, max(losses) * 1.15)
     axes.set_xlabel("training compute C (FLOP)")
     axes.set_ylabel("validation loss")
-    _legend(axes, answers, style, excluded=drawn)
+    _legend(axes, answers, style, excluded=bool(crosses))
     figure.legend(loc="outside right upper")
     return png(figure)
 
@@ -89,7 +93,7 @@ def optimal_model(answers: Answers, style: Mapping[str, Style]) -> bytes:
     for panel, name, label in zip(axes, ("params", "data"), ("size N* (parameters)", "data D*"), strict=True):
         values: list[float] = []
         for fit in answers.families:
-            _line(panel, fit.path, name, style[fit.family].colour, lambda o: o.extrapolated or o.untried)
+            _line(panel, fit.path, name, style[fit.family].colour)
             values += [getattr(optimum, name).value for optimum in fit.path]
         log_axis(panel, "x", [optimum.flops for fit in answers.families for optimum in fit.path])
         log_axis(panel, "y", values)
@@ -106,9 +110,9 @@ def optimal_model(answers: Answers, style: Mapping[str, Style]) -> bytes:
     return png(figure)
 
 
-def _line(axes: "Axes", path: Sequence[Optimum], name: str, colour: str, beyond: Callable[[Optimum], bool]) -> None:
-    """Draw a value along the frontier with its band: solid within the points, dashed beyond."""
-    for part, dashed in _runs(path, beyond):
+def _line(axes: "Axes", path: Sequence[Optimum], name: str, colour: str) -> None:
+    """Draw a value along the frontier with its band: solid within what was tried, dashed beyond."""
+    for part, dashed in _runs(path):
         flops, values = [o.flops for o in part], [getattr(o, name) for o in part]
         axes.plot(flops, [v.value for v in values], "--" if dashed else "-", color=colour, linewidth=2.0, zorder=4)
     if path and all(getattr(o, name).bounded for o in path):
@@ -117,26 +121,25 @@ def _line(axes: "Axes", path: Sequence[Optimum], name: str, colour: str, beyond:
         axes.fill_between(flops, low, high, color=colour, alpha=0.15, linewidth=0, zorder=1)
 
 
-def _runs(path: Sequence[Optimum], beyond: Callable[[Optimum], bool]) -> list[tuple[list[Optimum], bool]]:
-    """Return the path in pieces that lie within or beyond, each joined to the one before it."""
+def _runs(path: Sequence[Optimum]) -> list[tuple[list[Optimum], bool]]:
+    """Return the path in pieces that lie within or beyond what was tried, each joined to the one before it."""
     pieces: list[tuple[list[Optimum], bool]] = []
     for optimum in path:
-        if pieces and pieces[-1][1] == beyond(optimum):
-            pieces[-1][0].append(optimum)
-        else:
-            pieces.append(([pieces[-1][0][-1]] if pieces else [], beyond(optimum)))
-            pieces[-1][0].append(optimum)
+        beyond = optimum.extrapolated or optimum.untried
+        if not pieces or pieces[-1][1] != beyond:
+            pieces.append(([pieces[-1][0][-1]] if pieces else [], beyond))
+        pieces[-1][0].append(optimum)
     return pieces
 
 
-def _excluded(axes: "Axes", excluded: Sequence[Excluded], style: Mapping[str, Style], losses: Sequence[float]) -> bool:
-    """Draw the points that are kept out of the fits as crosses; return whether there was one that can be drawn."""
-    drawn = False
+def _excluded(axes: "Axes", excluded: Sequence[Excluded], style: Mapping[str, Style]) -> list[float]:
+    """Draw the points that are kept out of the fits as crosses; return the losses of those that can be drawn."""
+    drawn = []
     for point in excluded:
         look = style.get(point.family)
         if look is not None and point.loss > 0 and point.flops > 0 and point.loss < float("inf"):
             axes.plot([point.flops], [point.loss], "x", color=look.colour, markersize=5, alpha=0.7, zorder=2)
-            drawn = True
+            drawn.append(point.loss)
     return drawn
 
 
@@ -151,6 +154,6 @@ def _legend(axes: "Axes", answers: Answers, style: Mapping[str, Style], *, exclu
             text += " (points alone: no fit)"
         axes.plot([], [], color=look.colour, marker=look.marker, markersize=4, linewidth=2, label=text)
     if any(fit.path for fit in answers.families):
-        axes.plot([], [], color="#777777", linewidth=2, linestyle="--", label="beyond the points")
+        axes.plot([], [], color="#777777", linewidth=2, linestyle="--", label="not tried: the law alone")
     if excluded:
         axes.plot([], [], "x", color="#777777", markersize=5, label="kept out of the fit")

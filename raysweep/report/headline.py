@@ -9,7 +9,13 @@ from raysweep.report.values import Estimate, FamilyFit, Headline, Standing, numb
 Ends = tuple[float, float]
 
 
-def headline(rows: Sequence[Standing], flops: float | None, data: float | None, fits: Sequence[FamilyFit]) -> Headline:
+def headline(
+    rows: Sequence[Standing],
+    flops: float | None,
+    data: float | None,
+    fits: Sequence[FamilyFit],
+    reservation: str | None = None,
+) -> Headline:
     """Return the headline.
 
     Args:
@@ -17,10 +23,14 @@ def headline(rows: Sequence[Standing], flops: float | None, data: float | None, 
         flops: that compute, None where there is no sound point at all.
         data: those data.
         fits: what was fitted to each family.
+        reservation: a sentence that goes last, such as that the sweep has not ended.
     """
     compared = _alone(rows[0], flops) if len(rows) == 1 else [*_best(rows, flops), *_by_data(rows, data)]
     return Headline(
-        sentences=(*compared, *_steepest(fits)), common_flops=flops, common_data=data, standings=tuple(rows)
+        sentences=(*compared, *_steepest(fits), *([reservation] if reservation else [])),
+        common_flops=flops,
+        common_data=data,
+        standings=tuple(rows),
     )
 
 

@@ -15,7 +15,8 @@ FIGURES = {
     "loss_against_compute.png": (
         "Loss against compute",
         "Every point of the grid, joined along its trajectory. Thick: the fitted frontier with its 95 % band, dashed "
-        "beyond the compute of the points. γ is the exponent of the reducible loss, L − E.",
+        "where the law alone speaks: where its optimum lies beyond the compute, the sizes or the data that were tried. "
+        "γ is the exponent of the reducible loss, L − E.",
     ),
     "optimal_model.png": (
         "The compute-optimal model",
@@ -66,7 +67,7 @@ def render(material: Material, answers: Answers, figures: Mapping[str, bytes], m
         title=material.title,
         answers=answers,
         headline=answers.headline,
-        style=styles([fit.family for fit in answers.families]),
+        style=styles(material.families(), material.planned_families()),
         architectures=_architectures(material),
         nearest=study.nearest,
         study_rows=study.rows(),

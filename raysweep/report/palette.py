@@ -17,8 +17,9 @@ class Style:
     marker: str
 
 
-def styles(families: Sequence[str]) -> dict[str, Style]:
-    """Return a style for each family, by its place in the order of the search space."""
+def styles(families: Sequence[str], planned: Sequence[str] = ()) -> dict[str, Style]:
+    """Return a style for each family, by its place in the search space (`planned`): the same before all have points."""
+    families = tuple(dict.fromkeys([*planned, *families]))
     return {
         family: Style(_COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]) for i, family in enumerate(families)
     }

@@ -65,24 +65,42 @@ class Material:
     """The grid stage with every column that was measured, rows as in the sweep; None for bare points."""
     searches: tuple[RateSearch, ...] = ()
     broken: tuple[Broken, ...] = ()
+    ended: int = 0
+    planned: int = 0
+    """Trajectories of the grid: those that have ended, and all of them; 0 where that is not known."""
     facts: Mapping[str, object] | None = None
     """What `sweep.json` says; None for bare points."""
 
     def families(self) -> tuple[str, ...]:
-        """Return the families in the order of the search space, else of their first points."""
-        seen: dict[str, None] = {}
-        if "architecture" in self.points.column_names:
-            seen = dict.fromkeys(str(name) for name in self.points["architecture"].to_pylist())
-        else:
-            seen = {UNNAMED: None}
-        space = self.facts.get("space") if self.facts else None
-        order = list(space["families"]) if isinstance(space, dict) and isinstance(space.get("families"), dict) else []
+        """Return the families that have points, in the order of the search space, else of their first points."""
+        if "architecture" not in self.points.column_names:
+            return (UNNAMED,)
+        seen = dict.fromkeys(str(name) for name in self.points["architecture"].to_pylist())
+        order = self.planned_families()
         return tuple(sorted(seen, key=lambda name: order.index(name) if name in order else len(order)))
+
+    def planned_families(self) -> tuple[str, ...]:
+        """Return the families of the search space in its order, those without points too; none for bare points."""
+        space = self.facts.get("space") if self.facts else None
+        families = space.get("families") if isinstance(space, dict) else None
+        return tuple(families) if isinstance(families, dict) else ()
+
+    def incomplete(self) -> str | None:
+        """Return a sentence where the sweep has not ended."""
+        if self.ended >= self.planned:
+            return None
+        absent = [name for name in self.planned_families() if name not in self.families()]
+        missing = f"; there is no point of {', '.join(absent)} yet" if absent else ""
+        return f"The sweep is not complete: {self.ended} of {self.planned} trajectories have ended{missing}."
 
     def digest(self) -> str:
         """Return the SHA-256 of all of it."""
         tables = b"" if self.full is None else _bytes(self.full)
-        rest = json.dumps([self.title, repr((self.searches, self.broken)), self.facts], sort_keys=True, default=str)
+        rest = json.dumps(
+            [self.title, repr((self.searches, self.broken, self.ended, self.planned)), self.facts],
+            sort_keys=True,
+            default=str,
+        )
         return digest(self.points_digest().encode() + tables + rest.encode())
 
     def points_digest(self) -> str:
@@ -112,13 +130,16 @@ def from_storage(location: str, table: pa.Table | None = None) -> Material:
         whole = read_whole(filesystem, f"{root}/points.parquet")
         table = None if whole is None else pq.read_table(pa.BufferReader(whole))
     facts = _json(read_whole(filesystem, f"{root}/sweep.json"))
+    records = _grid_records(filesystem, root)
     rates = _json(read_whole(filesystem, f"{root}/learning_rates.json"))
     return Material(
         title=str(facts["name"]) if isinstance(facts, dict) and "name" in facts else location,
         points=points,
         full=None if table is None else _grid_rows(table),
         searches=_searches(rates),
-        broken=_broken(filesystem, root),
+        broken=tuple(_broken(*pair) for pair in records if pair[1].get("state") in ("diverged", "failed")),
+        ended=sum(record.get("state") in ("done", "diverged") for _, record in records),
+        planned=len(records),
         facts=facts if isinstance(facts, dict) else None,
     )
 
@@ -150,26 +171,26 @@ def _json(data: bytes | None) -> object:
         return None  # a report without that part beats none; `run` writes the file anew
 
 
-def _broken(filesystem: fs.FileSystem, root: str) -> tuple[Broken, ...]:
+def _grid_records(filesystem: fs.FileSystem, root: str) -> list[tuple[Mapping[str, object], Mapping[str, object]]]:
+    """Return assignment and state of every trajectory of the grid, as far as the store says."""
     listed = _json(read_whole(filesystem, f"{root}/assignments.json"))
-    found = []
+    found: list[tuple[Mapping[str, object], Mapping[str, object]]] = []
     for row in listed if isinstance(listed, list) else ():
-        if row["stage"] == LEARNING_RATE_STAGE:
-            continue
-        record = _json(read_whole(filesystem, f"{root}/trials/{row['trial_id']}/state.json"))
-        state = record.get("state") if isinstance(record, dict) else None
-        if state in ("diverged", "failed") and isinstance(record, dict):
-            message = str(record.get("message") or "").strip().splitlines()
-            found.append(
-                Broken(
-                    family=str(row["family"]),
-                    size=_knobs(json.loads(row["size"])),
-                    seed=int(row["seed"]),
-                    state=str(state),
-                    message=message[-1] if message else "",
-                )
-            )
-    return tuple(found)
+        if row["stage"] != LEARNING_RATE_STAGE:
+            record = _json(read_whole(filesystem, f"{root}/trials/{row['trial_id']}/state.json"))
+            found.append((row, record if isinstance(record, dict) else {}))
+    return found
+
+
+def _broken(row: Mapping[str, object], record: Mapping[str, object]) -> Broken:
+    message = str(record.get("message") or "").strip().splitlines()
+    return Broken(
+        family=str(row["family"]),
+        size=_knobs(json.loads(str(row["size"]))),
+        seed=int(str(row["seed"])),
+        state=str(record["state"]),
+        message=message[-1] if message else "",
+    )
 
 
 def _knobs(size: Mapping[str, object]) -> str:

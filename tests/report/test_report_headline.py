@@ -59,3 +59,8 @@ def test_one_family_alone_is_not_compared_with_anything():
     )
     assert "C^−0.3 (95 % interval 0.29 to 0.31)" in found.sentences[1]
     assert headline([standing("a", None)], None, None, []).sentences[0].startswith("There is no point")
+
+
+def test_a_sweep_that_has_not_ended_says_so_last():
+    found = headline([standing("a", 0.5)], 1e12, None, [fit("a", 0.3)], "The sweep is not complete.")
+    assert found.sentences[-1] == "The sweep is not complete."

@@ -10,6 +10,7 @@ import synthetic_sweep
 
 from raysweep.report import study
 from raysweep.report.html import render
+from raysweep.report.palette import styles
 from raysweep.report.sources import Material, from_points, from_storage
 from raysweep.report.values import Answers
 from raysweep.report.write import write
@@ -145,6 +146,24 @@ def test_trajectories_that_diverged_are_named_with_their_reason(tmp_path: Path):
         "egnn, width 8, seed 3: diverged, loss is nan at step 12"
         in read((tmp_path / "report" / "report.html").read_text()).text
     )
+
+
+def test_a_report_before_the_end_names_what_is_missing_and_keeps_the_colours(tmp_path: Path):
+    folder = synthetic_sweep.storage(tmp_path / "sweep", synthetic_sweep.points(("egnn",), sizes=2))
+    row = {"family": "egnn", "stage": "grid", "seed": 0, "learning_rate": 0.1, "size": "{}"}
+    listed = [{**row, "trial_id": f"{i:016d}"} for i in range(3)]
+    (folder / "assignments.json").write_text(json.dumps(listed))
+    for i, state in enumerate(("done", "running")):
+        (folder / "trials" / f"{i:016d}").mkdir(parents=True)
+        (folder / "trials" / f"{i:016d}" / "state.json").write_text(json.dumps({"state": state}))
+    material = from_storage(str(folder))
+    assert material.incomplete() == (
+        "The sweep is not complete: 1 of 3 trajectories have ended; "
+        "there is no point of mpnn, tensor-l1, tensor-l2 yet."
+    )
+    assert (
+        styles(material.families(), material.planned_families())["egnn"].colour == "#D55E00"
+    )  # as in the whole report
 
 
 def test_families_stand_in_the_order_of_the_search_space(material: Material):
