@@ -70,9 +70,9 @@ def log_axis(axes: "Axes", which: str, values: Sequence[float]) -> None:
     if span < 2:
         axis.set_major_locator(ticker.MaxNLocator(5))
     elif span < 30:
-        few, many = (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
-        sparse = span >= 3 if which == "x" else span >= 12  # labels stand side by side along x
-        axis.set_major_locator(ticker.LogLocator(subs=few if sparse else many))
+        wide = 8 if which == "x" else 25  # labels stand side by side along x
+        many = (1.0, 2.0, 5.0) if which == "x" or span >= 12 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+        axis.set_major_locator(ticker.LogLocator(subs=(1.0, 3.0) if span >= wide else many))
     if span < 30:
         axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: number(value)))
         axis.set_minor_formatter(ticker.NullFormatter())

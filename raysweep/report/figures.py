@@ -125,7 +125,7 @@ def _runs(path: Sequence[Optimum]) -> list[tuple[list[Optimum], bool]]:
     """Return the path in pieces that lie within or beyond what was tried, each joined to the one before it."""
     pieces: list[tuple[list[Optimum], bool]] = []
     for optimum in path:
-        beyond = optimum.extrapolated or optimum.untried
+        beyond = optimum.extrapolated or bool(optimum.untried)
         if not pieces or pieces[-1][1] != beyond:
             pieces.append(([pieces[-1][0][-1]] if pieces else [], beyond))
         pieces[-1][0].append(optimum)

@@ -9,6 +9,7 @@ import pyarrow as pa
 from raysweep.errors import FrontierError
 from raysweep.frontier import Fit
 from raysweep.frontier.answers import Answer
+from raysweep.frontier.solver import Floats
 from raysweep.frontier.statuses import Severity
 from raysweep.report.values import Estimate, Excluded, FamilyFit, Optimum, Standing
 
@@ -89,10 +90,6 @@ def _optimum(fit: Fit, flops: float) -> Optimum:
     found = fit.optimal(flops=flops)
     samples = fit.samples
     near = found.params_range
-    tried = (
-        samples.params.min() <= found.params.value <= samples.params.max()
-        and samples.data.min() <= found.data.value <= samples.data.max()
-    )
     return Optimum(
         flops=flops,
         params=_plain(found.params),
@@ -101,8 +98,22 @@ def _optimum(fit: Fit, flops: float) -> Optimum:
         near=None if near is None else (float(near[0]), float(near[1])),
         regret=found.regret,
         extrapolated=bool(flops > samples.cost.max() * (1 + 1e-9) or flops < samples.cost.min() * (1 - 1e-9)),
-        untried=not tried,
+        untried=", ".join(
+            part
+            for part in (
+                _side("N*", found.params.value, samples.params, "sizes tried"),
+                _side("D*", found.data.value, samples.data, "data tried"),
+            )
+            if part
+        ),
     )
+
+
+def _side(name: str, value: float, tried: Floats, what: str) -> str:
+    """Return on which side of what was tried a value lies; empty where it lies within."""
+    if tried.min() <= value <= tried.max():
+        return ""
+    return f"{name} {'below' if value < tried.min() else 'above'} the {what}"
 
 
 def _plain(answer: Answer) -> Estimate:

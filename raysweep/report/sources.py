@@ -65,6 +65,8 @@ class Material:
     """The grid stage with every column that was measured, rows as in the sweep; None for bare points."""
     searches: tuple[RateSearch, ...] = ()
     broken: tuple[Broken, ...] = ()
+    order: tuple[str, ...] = ()
+    """Families as the sweep assigns its trials; `sweep.json` has them in alphabetical order."""
     ended: int = 0
     planned: int = 0
     """Trajectories of the grid: those that have ended, and all of them; 0 where that is not known."""
@@ -80,10 +82,10 @@ class Material:
         return tuple(sorted(seen, key=lambda name: order.index(name) if name in order else len(order)))
 
     def planned_families(self) -> tuple[str, ...]:
-        """Return the families of the search space in its order, those without points too; none for bare points."""
+        """Return the families of the sweep in its order, those without points too; none for bare points."""
         space = self.facts.get("space") if self.facts else None
         families = space.get("families") if isinstance(space, dict) else None
-        return tuple(families) if isinstance(families, dict) else ()
+        return tuple(dict.fromkeys([*self.order, *(families if isinstance(families, dict) else ())]))
 
     def incomplete(self) -> str | None:
         """Return a sentence where the sweep has not ended."""
@@ -97,7 +99,7 @@ class Material:
         """Return the SHA-256 of all of it."""
         tables = b"" if self.full is None else _bytes(self.full)
         rest = json.dumps(
-            [self.title, repr((self.searches, self.broken, self.ended, self.planned)), self.facts],
+            [self.title, repr((self.searches, self.broken, self.order, self.ended, self.planned)), self.facts],
             sort_keys=True,
             default=str,
         )
@@ -138,6 +140,7 @@ def from_storage(location: str, table: pa.Table | None = None) -> Material:
         full=None if table is None else _grid_rows(table),
         searches=_searches(rates),
         broken=tuple(_broken(*pair) for pair in records if pair[1].get("state") in ("diverged", "failed")),
+        order=tuple(dict.fromkeys(str(row["family"]) for row, _ in records)),
         ended=sum(record.get("state") in ("done", "diverged") for _, record in records),
         planned=len(records),
         facts=facts if isinstance(facts, dict) else None,

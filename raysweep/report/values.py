@@ -29,8 +29,8 @@ class Optimum:
     loss: Estimate
     extrapolated: bool
     """Whether the compute lies outside that of the points."""
-    untried: bool = False
-    """Whether N or D lies outside the sizes and data of the points, so that the law alone speaks for it."""
+    untried: str = ""
+    """Where N or D lies outside the sizes and data of the points, so that the law alone speaks: which, and how."""
     near: tuple[float, float] | None = None
     """Sizes whose loss at the same compute is above the lowest by a share of `regret` at most: the optimum is flat."""
     regret: float | None = None
@@ -38,9 +38,8 @@ class Optimum:
     @property
     def reservation(self) -> str:
         """What to keep in mind about it, in a few words; empty where there is nothing."""
-        if self.extrapolated:
-            return "beyond the compute of the points"
-        return "size or data not tried" if self.untried else ""
+        beyond = "beyond the compute of the points" if self.extrapolated else ""
+        return ", ".join(part for part in (beyond, self.untried) if part)
 
 
 @dataclass(frozen=True, kw_only=True)

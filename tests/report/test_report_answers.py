@@ -54,9 +54,18 @@ def test_the_optimum_is_told_at_the_common_compute_and_beyond_it(answers: Answer
         within, beyond = fit.optima
         assert beyond.flops == pytest.approx(10 * within.flops)
         assert (within.extrapolated, beyond.extrapolated) == (False, True)
-        assert beyond.reservation == "beyond the compute of the points"
+        assert beyond.reservation.startswith("beyond the compute of the points")
         assert within.near is not None
         assert within.near[0] < within.params.value < within.near[1]
+
+
+def test_an_optimum_outside_of_what_was_tried_says_on_which_side(answers: Answers):
+    found = {fit.family: fit.optima for fit in answers.families}
+    assert found["tensor-l2"][0].reservation == ""  # N* = 7 k of 3-34 k, D* = 310 k of 6-400 k
+    assert found["mpnn"][0].reservation == "D* above the data tried"
+    assert found["mpnn"][1].reservation == (
+        "beyond the compute of the points, N* above the sizes tried, D* above the data tried"
+    )
 
 
 def test_the_order_of_the_rows_changes_nothing(material: Material, answers: Answers):

@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -152,13 +153,14 @@ def test_a_report_before_the_end_names_what_is_missing_and_keeps_the_colours(tmp
     folder = synthetic_sweep.storage(tmp_path / "sweep", synthetic_sweep.points(("egnn",), sizes=2))
     row = {"family": "egnn", "stage": "grid", "seed": 0, "learning_rate": 0.1, "size": "{}"}
     listed = [{**row, "trial_id": f"{i:016d}"} for i in range(3)]
+    listed.insert(0, {**row, "trial_id": f"{9:016d}", "family": "mpnn"})
     (folder / "assignments.json").write_text(json.dumps(listed))
     for i, state in enumerate(("done", "running")):
         (folder / "trials" / f"{i:016d}").mkdir(parents=True)
         (folder / "trials" / f"{i:016d}" / "state.json").write_text(json.dumps({"state": state}))
     material = from_storage(str(folder))
     assert material.incomplete() == (
-        "The sweep is not complete: 1 of 3 trajectories have ended; "
+        "The sweep is not complete: 1 of 4 trajectories have ended; "
         "there is no point of mpnn, tensor-l1, tensor-l2 yet."
     )
     assert (
@@ -168,6 +170,11 @@ def test_a_report_before_the_end_names_what_is_missing_and_keeps_the_colours(tmp
 
 def test_families_stand_in_the_order_of_the_search_space(material: Material):
     assert material.families() == ("mpnn", "egnn", "tensor-l1", "tensor-l2")
+    alphabetical = dataclasses.replace(
+        material, facts={"space": {"families": dict.fromkeys(sorted(material.families()))}}
+    )
+    assert alphabetical.families()[0] == "egnn"
+    assert dataclasses.replace(alphabetical, order=("tensor-l2", "mpnn")).families()[:2] == ("tensor-l2", "mpnn")
     assert from_points(material.points, "x").families() == ("egnn", "mpnn", "tensor-l1", "tensor-l2")
 
 
