@@ -221,8 +221,7 @@ def data_import(
 
     MD17, SPICE, ANI-1x, and what ASE reads (extxyz and many more; needs raysweep[formats]).
     """
-    from raysweep.commands.data import import_data
-    from raysweep.data.formats.ase_readable import Names
+    from raysweep.commands.data import Names, import_data
 
     names = Names(energy=energy_key, forces=forces_key, energy_unit=energy_unit, length_unit=length_unit)
     import_data(

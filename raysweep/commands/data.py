@@ -11,6 +11,8 @@ from raysweep.data.imports import Format, GroupBy, import_store
 from raysweep.errors import RaysweepError
 from raysweep.sweep.space import Data
 
+__all__ = ["Names", "check_data", "import_data", "make_data", "show_data"]
+
 STRUCTURES = 24000
 """Of a store that is made without a search space: as many as the quickstart's."""
 

@@ -25,9 +25,12 @@ def headline(
         fits: what was fitted to each family.
         reservation: a sentence that goes last, such as that the sweep has not ended.
     """
+    doubtful = [fit.family for fit in fits if fit.cautions and fit.usable]
+    whose = "" if doubtful == [UNNAMED] else f" of {_listed(doubtful)}" if doubtful else ""
+    doubts = [f"Read the fits{whose} with their reservations, listed below."] if doubtful else []
     compared = _alone(rows[0], flops) if len(rows) == 1 else [*_best(rows, flops), *_by_data(rows, data)]
     return Headline(
-        sentences=(*compared, *_steepest(fits), *([reservation] if reservation else [])),
+        sentences=(*compared, *_steepest(fits), *doubts, *([reservation] if reservation else [])),
         common_flops=flops,
         common_data=data,
         standings=tuple(rows),

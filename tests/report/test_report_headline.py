@@ -1,3 +1,5 @@
+import dataclasses
+
 from raysweep.report.headline import headline
 from raysweep.report.values import Estimate, FamilyFit, Standing
 
@@ -64,3 +66,9 @@ def test_one_family_alone_is_not_compared_with_anything():
 def test_a_sweep_that_has_not_ended_says_so_last():
     found = headline([standing("a", 0.5)], 1e12, None, [fit("a", 0.3)], "The sweep is not complete.")
     assert found.sentences[-1] == "The sweep is not complete."
+
+
+def test_fits_with_reservations_are_named():
+    doubtful = dataclasses.replace(fit("b", 0.1), cautions=("E is not identified",))
+    found = headline([standing("a", 0.5), standing("b", 0.9)], 1e12, None, [fit("a", 0.3), doubtful])
+    assert found.sentences[-1] == "Read the fits of b with their reservations, listed below."
