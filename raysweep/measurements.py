@@ -34,7 +34,10 @@ POINT_SCHEMA = pa.schema(
     [pa.field(name, kind, metadata={"unit": unit, "meaning": meaning}) for name, kind, unit, meaning in _COLUMNS],
     metadata={"raysweep.schema": "points/1"},
 )
-"""Columns, types, units and meanings of a table of points. Table readers may add `family` and `stage` (strings)."""
+"""Columns, types, units and meanings of the points of one trial."""
+
+TABLE_SCHEMA = POINT_SCHEMA.append(pa.field("family", pa.string())).append(pa.field("stage", pa.string()))
+"""Columns of a sweep's table: those of a point, its family in the search space, and its stage (grid, learning_rate)."""
 
 PLATEAU_SHARE = 0.9
 """A point whose loss is above this share of `trivial_loss` has not left the starting plateau: kept out of every fit."""

@@ -2,13 +2,7 @@
 
 from dataclasses import dataclass
 
-import pyarrow as pa
-
-from raysweep.measurements import POINT_SCHEMA
 from raysweep.trial import TrialState
-
-TABLE_SCHEMA = POINT_SCHEMA.append(pa.field("family", pa.string())).append(pa.field("stage", pa.string()))
-"""Of the sweep-level table: a point, the family that it serves and its stage ("grid" or "learning_rate")."""
 
 ENDED = frozenset({TrialState.DONE, TrialState.STOPPED, TrialState.DIVERGED})
 """States in which a trial is not run again."""

@@ -19,11 +19,10 @@ from raysweep.tracking.book import WRITING, Book, Place
 from raysweep.tracking.connection import connect, default_uri
 from raysweep.tracking.entries import KIND, STORAGE, SWEEP, TRIAL_ID, Entry, entries, rank
 from raysweep.tracking.mirror import MlflowMirror
-from raysweep.tracking.rows import TABLE_SCHEMA, canonical
+from raysweep.tracking.rows import canonical
 from raysweep.tracking.views import TrialView
 
 __all__ = [
-    "TABLE_SCHEMA",
     "MlflowMirror",
     "SyncResult",
     "TrialView",

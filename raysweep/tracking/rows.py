@@ -10,10 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pyarrow as pa
 
 from raysweep.files import digest
-from raysweep.measurements import POINT_SCHEMA, Point
-
-TABLE_SCHEMA = POINT_SCHEMA.append(pa.field("family", pa.string())).append(pa.field("stage", pa.string()))
-"""Of a sweep's table: a point, the family that it serves and its stage ("grid" or "learning_rate")."""
+from raysweep.measurements import POINT_SCHEMA, TABLE_SCHEMA, Point
 
 ORDER = ("stage", "family", "trial_id", "step", "budget_kind", "budget")
 """Columns by which a sweep's table is put in order wherever two of them are compared."""

@@ -9,8 +9,8 @@ import pyarrow as pa
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from raysweep.measurements import Point, to_table
-from raysweep.tracking.mlflow import TABLE_SCHEMA, TrialView, canonical
+from raysweep.measurements import TABLE_SCHEMA, Point, to_table
+from raysweep.tracking.mlflow import TrialView, canonical
 from raysweep.tracking.views import metrics_of
 from raysweep.trial import TrialSpec, TrialState
 

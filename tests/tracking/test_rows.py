@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweeps import points, spec
 
-from raysweep.measurements import POINT_SCHEMA, Point, from_table
+from raysweep.measurements import TABLE_SCHEMA, Point, from_table
 from raysweep.tracking import rows
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
@@ -43,7 +43,7 @@ def test_any_points_come_back_equal(some: list[Point]) -> None:
     assert rows.decode(tags) == texts
     assert all(len(piece) <= rows.PIECE for piece in tags.values())
     table = rows.to_table([("grid", "a", texts)])
-    assert table.schema.equals(rows.TABLE_SCHEMA, check_metadata=True)
+    assert table.schema.equals(TABLE_SCHEMA, check_metadata=True)
     assert sorted(rows.row_of(point) for point in from_table(table)) == sorted(texts)
 
 
