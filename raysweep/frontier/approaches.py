@@ -18,6 +18,7 @@ from raysweep.frontier.envelope import (
 from raysweep.frontier.laws import Curve
 from raysweep.frontier.parametric import (
     AGREES,
+    DOUBTED,
     EFFICIENT,
     LEAST_DELTA,
     MOST_DELTA,
@@ -110,7 +111,7 @@ def _outlier_findings(samples: Samples, trust: Floats) -> list[Finding]:
         return []
     shown = ", ".join(str(row) for row in samples.row[lost[np.argsort(trust[lost])]][:8])
     silent = int(np.sum(trust == 0.0))
-    text = f"{lost.size} points lie beyond 2.5 noises of the law and weigh less, {silent} of them nothing (rows {shown}"
+    text = f"{lost.size} points lie beyond {DOUBTED:g} noises of the law and weigh less, {silent} nothing (rows {shown}"
     return [note(Kind.OUTLIERS, text + (", ...)" if lost.size > 8 else ")"))]
 
 

@@ -49,8 +49,8 @@ def fit(
         points: a pyarrow table, a pandas frame or a mapping of columns: params, data, flops, loss; optional seconds,
             architecture (or family), seed, trajectory (or trial_id), weight.
         method: "parametric" (all points, the additive law), "isoflop" (valleys) or "envelope" (lowest losses).
-        loss_delta: Huber's delta in ln loss, or "adaptive": 1.345 times the noise, and outliers beyond 2.5 noises weigh
-            less, beyond 5 nothing.
+        loss_delta: Huber's delta in ln loss, or "adaptive": 1.7 times the noise, and outliers beyond 3 noises weigh
+            less, beyond 6 nothing.
         asymptote: "free", or the value at which E is held.
         exclude: rows to leave out: numbers, or a flag per row.
         cost: what counts as compute.

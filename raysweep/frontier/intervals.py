@@ -49,11 +49,12 @@ def percentile(draws: Floats, level: float) -> tuple[float, float]:
 def studentised(
     estimate: float, draws: Floats, jackknife: Floats | None, level: float, spare: int
 ) -> tuple[float, float]:
-    """Return estimate -/+ t times a standard error from bootstrap and jackknife, the larger one.
+    """Return estimate -/+ t times a standard error from bootstrap and jackknife.
 
     Percentiles over-cover at few points, since some resamples leave a parameter open and throw it far out; the median
     absolute deviation does not see them (it is 1/1.4826 of a Gaussian's standard deviation). It errs low by some per
-    cent where points have leverage; the larger of it and the jackknife's covers best (benchmarks/frontier_coverage.py).
+    cent where points have leverage, the jackknife high: their quadratic mean covers best
+    (benchmarks/frontier_coverage.py).
 
     Args:
         estimate: the fit's value.
@@ -65,7 +66,7 @@ def studentised(
     error = float(np.median(np.abs(draws - np.median(draws)))) * 1.482602218505602
     if jackknife is not None and np.all(np.isfinite(jackknife)) and jackknife.size > 1:
         away = jackknife - jackknife.mean()
-        error = max(error, float(np.sqrt(np.sum(away**2) * (away.size - 1) / away.size)))
+        error = float(np.sqrt(0.5 * error**2 + 0.5 * np.sum(away**2) * (away.size - 1) / away.size))
     reach = float(stats.t.ppf(0.5 + 0.5 * level, max(spare, 1))) * error
     return estimate - reach, estimate + reach
 

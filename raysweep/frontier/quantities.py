@@ -14,10 +14,11 @@ Law = Surface | Curve
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """Something that a law gives a number for; `positive` ones get intervals on the logarithm."""
+    """Something that a law gives a number for; `positive` ones get intervals on the logarithm, cut at `least`."""
 
     value: Callable[[Law], Floats]
     positive: bool
+    least: float = float("-inf")
 
 
 def _field(name: str) -> Callable[[Law], Floats]:
@@ -25,16 +26,16 @@ def _field(name: str) -> Callable[[Law], Floats]:
 
 
 _EXPONENTS = {
-    "params_exponent": Quantity(value=_field("params_exponent"), positive=False),
-    "data_exponent": Quantity(value=_field("data_exponent"), positive=False),
-    "loss_exponent": Quantity(value=_field("loss_exponent"), positive=False),
+    "params_exponent": Quantity(value=_field("params_exponent"), positive=False, least=0.0),
+    "data_exponent": Quantity(value=_field("data_exponent"), positive=False, least=0.0),
+    "loss_exponent": Quantity(value=_field("loss_exponent"), positive=False, least=0.0),
 }
 _SURFACE = {
-    "E": Quantity(value=_field("E"), positive=False),
+    "E": Quantity(value=_field("E"), positive=False, least=0.0),
     "A": Quantity(value=lambda law: np.exp(_field("log_A")(law)), positive=True),
-    "alpha": Quantity(value=_field("alpha"), positive=False),
+    "alpha": Quantity(value=_field("alpha"), positive=False, least=0.0),
     "B": Quantity(value=lambda law: np.exp(_field("log_B")(law)), positive=True),
-    "beta": Quantity(value=_field("beta"), positive=False),
+    "beta": Quantity(value=_field("beta"), positive=False, least=0.0),
 }
 _CURVE = {
     "E": _SURFACE["E"],

@@ -276,7 +276,7 @@ class Fit:
         low, high, used = interval_of(estimate, draws, jackknife, level, self.spare, method)
         if wanted.positive:
             low, high = float(np.exp(low)), float(np.exp(min(high, 700.0)))
-        return Interval(low=low, high=high, level=level, method=used)
+        return Interval(low=max(low, wanted.least), high=high, level=level, method=used)
 
     @cached_property
     def extrapolation_factor(self) -> float:

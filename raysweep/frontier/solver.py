@@ -165,17 +165,17 @@ def _newton_step(state: _State, held: Mask, damping: Floats, free: Floats) -> tu
     Negative curvature is turned over (its absolute value is taken), so that a saddle repels instead of attracting.
     """
     gradient = np.where(held, 0.0, state.gradient @ free)
-    hessian = np.einsum("ip,kij,jq->kpq", free, state.hessian, free, optimize=True)
+    hessian = free.T @ state.hessian @ free
     both = held[:, :, None] | held[:, None, :]
     hessian = np.where(both, 0.0, hessian)
     width = np.sqrt(np.maximum(np.abs(np.einsum("kpp->kp", hessian)), 1e-300))
     width = np.where(held | (width < 1e-140), 1.0, width)
     scaled = hessian / (width[:, :, None] * width[:, None, :])
     values, vectors = np.linalg.eigh(scaled)
-    along = np.einsum("kpq,kp->kq", vectors, gradient / width)
+    along = ((gradient / width)[:, None, :] @ vectors)[:, 0, :]
     size = np.maximum(np.abs(values), 1e-12) + damping[:, None]
     decrement = np.where(np.abs(along) > 0, along**2 / np.maximum(np.abs(values), 1e-12), 0.0).sum(1)
-    step = -np.einsum("kpq,kq->kp", vectors, along / size) / width
+    step = -(vectors @ (along / size)[:, :, None])[:, :, 0] / width
     step = np.where(held, 0.0, step) @ free.T
     shrink = np.max(np.abs(step) / _STEP, axis=1, keepdims=True)
     return np.asarray(step / np.maximum(shrink, 1.0)), np.asarray(decrement)
