@@ -21,6 +21,17 @@ class AdditiveLaw:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataConstrainedLaw(AdditiveLaw):
+    """The additive law in the worth of the data, U + U R* (1 - e^(-R / R*)) for R repeats of U distinct data."""
+
+    repeats: float
+    """R*: after so many repeats little is left to learn from the data."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}, repeats R* = {self.repeats:.3g}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CurveLaw:
     """L = E + F C^-gamma on the frontier."""
 

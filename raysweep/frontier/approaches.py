@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from raysweep.frontier import isoflop
 from raysweep.frontier.costs import cost_findings, fit_cost
+from raysweep.frontier.data_constrained import draw_data_constrained, fit_data_constrained
 from raysweep.frontier.envelope import (
     PowerCurve,
     curve_of,
@@ -76,18 +77,23 @@ class Outcome:
 
 def parametric(samples: Samples, options: Options, weights: Floats | None) -> Outcome:
     """Approach 3: the additive law (or one of its kin) through all points."""
-    form = options.form
-    fit = fit_surface(samples, form, options.loss_delta, options.seed, options.starts, options.iterations)
+    form, drawer = options.form, draw_surfaces
+    arguments = (options.loss_delta, options.seed, options.starts, options.iterations)
+    if form.law == "data_constrained":
+        fit, form = fit_data_constrained(samples, form, *arguments)
+        drawer = draw_data_constrained
+    else:
+        fit = fit_surface(samples, form, *arguments)
     findings = [*cost_findings(samples, fit.surface.cost), *_optimum_findings(fit), *_bound_findings(fit, form)]
     findings += _outlier_findings(samples, fit.trust)
     if form.asymptote is None and not fit.at_bound[0]:
         findings += _asymptote_findings(samples, fit, form)
     draws = alone = kept = None
     if weights is not None:
-        every, converged = draw_surfaces(samples, fit, form, weights)
+        every, converged = drawer(samples, fit, form, weights)
         kept = np.flatnonzero(converged)
         draws = every.take(kept)
-        alone = draw_surfaces(samples, fit, form, 1.0 - np.eye(samples.count))[0]
+        alone = drawer(samples, fit, form, 1.0 - np.eye(samples.count))[0]
     return Outcome(
         estimate=fit.surface,
         draws=draws,

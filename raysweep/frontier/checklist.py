@@ -7,6 +7,7 @@ from raysweep.frontier.statuses import Kind
 _FORMS = {
     "additive": "L(N, D) = E + A N^-alpha + B D^-beta",
     "tied": "L(N, D) = E + A N^-alpha + B D^-alpha",
+    "data_constrained": "L(N, D, U) = E + A N^-alpha + B D'^-beta, D' = U + U R* (1 - exp(-(D/U - 1) / R*))",
     "params": "L(N) = E + A N^-alpha",
     "data": "L(D) = E + B D^-beta",
 }

@@ -23,7 +23,7 @@ Method = Literal["parametric", "isoflop", "envelope"]
 Exclude = Sequence[int] | Sequence[bool] | NDArray[np.int64] | Mask | None
 LEAST_POINTS = 6
 _APPROACHES = {"parametric": parametric, "isoflop": isoflops, "envelope": envelope}
-LAWS = ("additive", "tied", "params", "data")
+LAWS = ("additive", "tied", "data_constrained", "params", "data")
 PURPOSES = {"exponents": 1.0, "prediction": 0.4}
 """Weight of points above the law relative to those below it."""
 Result = TypeVar("Result")
@@ -56,7 +56,8 @@ def fit(
         cost: what counts as compute.
         seed: of starts and bootstraps; the same seed gives the same fit to the last bit.
         bootstraps: how many; 0 leaves out intervals.
-        law: "additive", "tied" (alpha = beta), "params" or "data" (one term only).
+        law: "additive", "tied" (alpha = beta), "data_constrained" (repeated data; needs a column unique_data), "params"
+            or "data" (one term only).
         purpose: "prediction" weighs points above the law (runs that went badly) by 0.4: larger runs are predicted
             better, but the exponents are shifted; "exponents" treats both sides alike.
         iterations: of the solver at most; a fit that needs more says so in its status.
@@ -198,6 +199,11 @@ def _refusals(samples: Samples, options: Options) -> list[Finding]:
     if options.form.asymptote is not None and samples.loss.min() <= options.form.asymptote:
         text = f"the asymptote {options.form.asymptote:g} lies above the lowest loss {samples.loss.min():g}: lower it"
         return [fatal(Kind.NOT_POSITIVE, text)]
+    if options.form.law == "data_constrained" and samples.unique_data is None:
+        text = "law='data_constrained' needs a column unique_data: the distinct part of data"
+        return [fatal(Kind.NO_REPEATS, text)]
+    if options.form.law == "data_constrained" and not np.any(samples.data > 1.5 * np.asarray(samples.unique_data)):
+        return [fatal(Kind.NO_REPEATS, "no run repeats its data, so what repeats are worth is unseen; law='additive'")]
     sizes, amounts = (np.unique(np.round(np.log(v), 9)).size for v in (samples.params, samples.data))
     needs_params, needs_data = options.form.law != "data", options.form.law != "params"
     if sizes == 2 and needs_params and options.form.asymptote is None and options.method == "parametric":

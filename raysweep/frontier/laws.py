@@ -7,6 +7,7 @@ For language models C = 6 N D (p = q = 1, 2001.08361); for force fields C is mea
 """
 
 from dataclasses import dataclass, fields
+from types import EllipsisType
 from typing import Self
 
 import numpy as np
@@ -45,7 +46,19 @@ class CostModel:
         return np.asarray(np.exp(log_data))
 
 
-Rows = int | slice | Mask | NDArray[np.int64]
+Rows = int | slice | EllipsisType | Mask | NDArray[np.int64]
+
+
+def effective_data(data: Number, unique: Number, repeats: Number) -> Floats:
+    """Return what data with repeats are worth: U + U R* (1 - e^(-R / R*)), R = D / U - 1 (2305.16264, eq. 5).
+
+    What it leaves out: the same decay for parameters in excess of what U can use (R_N* there).
+    """
+    again = np.maximum(np.asarray(data) / unique - 1.0, 0.0)
+    once = np.minimum(data, unique)
+    with np.errstate(invalid="ignore"):
+        worth = np.where(np.isinf(repeats), again, -repeats * np.expm1(-again / repeats))
+    return np.asarray(once + unique * worth)
 
 
 def _select(law: "Surface | Curve", rows: Rows) -> dict[str, Number]:
@@ -67,6 +80,8 @@ class Surface:
     log_B: Number
     beta: Number
     cost: CostModel
+    log_repeats: Number = np.inf
+    """ln of R*, how many repeats of the data are worth something; infinite where repeats count in full."""
 
     @property
     def params_exponent(self) -> Floats:
@@ -87,8 +102,10 @@ class Surface:
     def _denominator(self) -> Floats:
         return np.asarray(self.cost.data_power * self.alpha + self.cost.params_power * self.beta)
 
-    def loss(self, params: Number, data: Number) -> Floats:
-        """Return the loss of `params` parameters after `data`."""
+    def loss(self, params: Number, data: Number, unique: Number | None = None) -> Floats:
+        """Return the loss of `params` parameters after `data`, of which `unique` are distinct (None: all)."""
+        if unique is not None:
+            data = effective_data(data, unique, np.exp(self.log_repeats))
         first = np.exp(self.log_A - self.alpha * np.log(params))
         return np.asarray(self.E + first + np.exp(self.log_B - self.beta * np.log(data)))
 
@@ -101,6 +118,21 @@ class Surface:
         params = np.asarray(np.exp(log_params))
         data = np.asarray(np.exp(log_data_at_one - log_params * p / q))
         return params, data, self.loss(params, data)
+
+    def optimum_with(self, cost: Number, unique: float) -> tuple[Floats, Floats, Floats]:
+        """Return N*, D* and L* at a cost where only `unique` data are distinct: repeats then cost and teach less."""
+        start = np.log(np.ravel(self.optimum(cost)[0]))[:, None]
+        grid = start + np.linspace(-2.0, 10.0, 1201)
+        columns = {name: np.reshape(values, (-1, 1)) for name, values in _select(self, ...).items()}
+        powers = (self.cost.log_kappa, self.cost.params_power, self.cost.data_power)
+        log_kappa, p, q = (np.reshape(power, (-1, 1)) for power in powers)
+        wide = Surface(**columns, cost=CostModel(log_kappa=log_kappa, params_power=p, data_power=q))
+        params = np.exp(grid)
+        data = wide.cost.data_for(cost, params)
+        loss = wide.loss(params, data, unique)
+        best = np.argmin(loss, axis=1)[:, None]
+        found = [np.take_along_axis(values, best, axis=1)[:, 0] for values in (params, data, loss)]
+        return (found[0], found[1], found[2]) if np.ndim(self.E) else (found[0][0], found[1][0], found[2][0])
 
     def curve(self) -> "Curve":
         """Return the frontier that the surface implies; exact, since the optimum is a power law."""

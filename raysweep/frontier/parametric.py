@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from raysweep.frontier.costs import fit_cost, fit_cost_draws
-from raysweep.frontier.laws import CostModel, Surface
+from raysweep.frontier.laws import CostModel, Surface, effective_data
 from raysweep.frontier.samples import Samples
 from raysweep.frontier.solver import Floats, Mask, Problem, Solutions, predict, solve
 from raysweep.frontier.starts import grid_starts
@@ -28,13 +28,15 @@ AGREES = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """Which law: "additive", "tied" (alpha = beta), "params" or "data" (one term), and its asymptote."""
+    """Which law: "additive", "tied" (alpha = beta), "data_constrained", "params" or "data" (one term)."""
 
     law: str = "additive"
     asymptote: float | None = None
     """E where it is fixed, None where it is fitted."""
     over: float = 1.0
     """Weight of points above the law relative to those below (1: symmetric)."""
+    repeats: float = float("inf")
+    """R* of the data-constrained law while the rest of it is fitted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,9 @@ def prepare(samples: Samples, form: Form) -> Prepared:
     x, y = np.log(samples.params), np.log(samples.data)
     if form.law == "data":
         x = y
+    if form.law == "data_constrained":
+        assert samples.unique_data is not None
+        y = np.log(effective_data(samples.data, samples.unique_data, form.repeats))
     scale = float(samples.loss.min())
     free = np.eye(5)
     if form.law == "tied":
@@ -198,6 +203,7 @@ def to_surface(prepared: Prepared, theta: Floats, cost: CostModel, form: Form) -
         log_B=second,
         beta=theta[..., 4],
         cost=cost,
+        log_repeats=np.full_like(theta[..., 0], np.log(form.repeats)),
     )
     nothing = np.full_like(theta[..., 0], -np.inf), np.full_like(theta[..., 0], np.nan)
     if form.law == "params":

@@ -35,6 +35,7 @@ _SURFACE = {
     "A": Quantity(value=lambda law: np.exp(_field("log_A")(law)), positive=True),
     "alpha": Quantity(value=_field("alpha"), positive=False, least=0.0),
     "B": Quantity(value=lambda law: np.exp(_field("log_B")(law)), positive=True),
+    "repeats": Quantity(value=lambda law: np.exp(_field("log_repeats")(law)), positive=True),
     "beta": Quantity(value=_field("beta"), positive=False, least=0.0),
 }
 _CURVE = {
@@ -46,7 +47,12 @@ _SHORT = {"a": "params_exponent", "b": "data_exponent", "gamma": "loss_exponent"
 _OPTIMAL = ("optimal_params", "optimal_data", "optimal_loss")
 
 
-def quantity(law: Law, name: str, flops: float | None) -> Quantity:
+def _surface(law: Law) -> Surface:
+    assert isinstance(law, Surface)
+    return law
+
+
+def quantity(law: Law, name: str, flops: float | None, unique_data: float | None = None) -> Quantity:
     """Return the quantity of a name.
 
     Names: a (params_exponent), b (data_exponent), gamma (loss_exponent), the law's own parameters, and optimal_params
@@ -60,6 +66,9 @@ def quantity(law: Law, name: str, flops: float | None) -> Quantity:
         if flops is None:
             raise FrontierError(f"interval({name!r}) needs flops=: at which compute?")
         place, cost = _OPTIMAL.index(name), flops
+        if unique_data is not None and isinstance(law, Surface):
+            unique = unique_data
+            return Quantity(value=lambda law: _surface(law).optimum_with(cost, unique)[place], positive=True)
         return Quantity(value=lambda law: law.optimum(cost)[place], positive=True)
     known = _EXPONENTS | (_SURFACE if isinstance(law, Surface) else _CURVE)
     if name not in known:

@@ -13,6 +13,7 @@ from raysweep.frontier.answers import (
     Answer,
     Band,
     CurveLaw,
+    DataConstrainedLaw,
     FrontierBand,
     Influence,
     Optimum,
@@ -87,12 +88,18 @@ class Fit:
         return self.estimate
 
     @property
-    def law(self) -> AdditiveLaw | CurveLaw:
+    def law(self) -> AdditiveLaw | CurveLaw | DataConstrainedLaw:
         """The law with its parameters as plain numbers."""
         known = self.known
         if isinstance(known, Curve):
             return CurveLaw(E=float(known.E), F=float(np.exp(known.log_F)), gamma=float(known.gamma))
-        return AdditiveLaw(
+        if self.form.law == "data_constrained":
+            return DataConstrainedLaw(**self._additive(known), repeats=float(np.exp(known.log_repeats)))
+        return AdditiveLaw(**self._additive(known))
+
+    @staticmethod
+    def _additive(known: Surface) -> dict[str, float]:
+        return dict(
             E=float(known.E),
             A=float(np.exp(known.log_A)),
             alpha=float(known.alpha),
@@ -139,42 +146,51 @@ class Fit:
         """Return a quantity (names as in `interval`) with its interval, None for the interval without bootstraps."""
         return self._answer(quantity(self.known, name, flops), level)
 
-    def optimal(self, flops: float, *, regret: float = REGRET, level: float = 0.95) -> Optimum:
+    def optimal(
+        self, flops: float, *, regret: float = REGRET, level: float = 0.95, unique_data: float | None = None
+    ) -> Optimum:
         """Return the compute-optimal run at a cost, each number with its interval.
 
         Args:
             flops: the cost, in the fit's own unit (FLOP, or seconds with cost="seconds").
             regret: share of the loss that counts as near-optimal in `params_range`.
             level: of the intervals.
+            unique_data: distinct data there are, where the law knows repeats; None: as much as is wanted.
         """
         if not flops > 0:
             raise FrontierError(f"optimal(flops={flops}): the cost must be positive")
         self._two_sided("optimal")
         names = ("optimal_params", "optimal_data", "optimal_loss")
-        params, data, loss = (self._answer(quantity(self.known, name, flops), level) for name in names)
+        params, data, loss = (self._answer(quantity(self.known, name, flops, unique_data), level) for name in names)
         return Optimum(
             flops=flops,
             params=params,
             data=data,
             loss=loss,
-            params_range=self._params_range(flops, params.value, loss.value, regret),
+            params_range=self._params_range(flops, params.value, loss.value, regret, unique_data),
             regret=regret,
             extrapolation=flops / float(self.samples.cost.max()),
         )
 
-    def loss(self, params: float, data: float, *, level: float = 0.95) -> Answer:
+    def loss(self, params: float, data: float, *, unique_data: float | None = None, level: float = 0.95) -> Answer:
         """Return the loss of a run with a prediction interval: the law's uncertainty and the noise of a single run.
 
         Beyond the largest cost among the points it is widened by what the law got wrong on runs that it had not seen.
+
+        Args:
+            params: N of the run.
+            data: D of the run.
+            unique_data: how much of the data is distinct, where the law knows repeats; None: all of it.
+            level: coverage aimed at.
 
         Raises:
             FrontierError: the approach gives the loss on the frontier only.
         """
         surface = self.surface
-        value = float(surface.loss(params, data))
+        value = float(surface.loss(params, data, unique_data))
         if not isinstance(self.draws, Surface) or np.size(self.draws.E) < LEAST_DRAWS:
             return Answer(value=value, interval=None)
-        draws = np.log(self.draws.loss(params, data))
+        draws = np.log(self.draws.loss(params, data, unique_data))
         return Answer(
             value=value, interval=self._prediction(value, draws, float(surface.cost.cost(params, data)), level)
         )
@@ -295,7 +311,9 @@ class Fit:
         if self.form.law in ("params", "data"):
             raise FrontierError(f"{query}: a law in {self.form.law} alone has no optimum: fit law='additive'")
 
-    def _params_range(self, cost: float, best: float, loss: float, regret: float) -> tuple[float, float] | None:
+    def _params_range(
+        self, cost: float, best: float, loss: float, regret: float, unique: float | None
+    ) -> tuple[float, float] | None:
         known = self.known
         if not isinstance(known, Surface):
             return None
@@ -303,7 +321,7 @@ class Fit:
 
         def excess(log_params: float) -> float:
             params = float(np.exp(log_params))
-            return float(known.loss(params, known.cost.data_for(cost, params))) - target
+            return float(known.loss(params, known.cost.data_for(cost, params), unique)) - target
 
         centre, far = float(np.log(best)), 40.0
         with np.errstate(over="ignore"):
@@ -319,7 +337,7 @@ def curve_of(law: Law) -> Curve:
 
 def parameters(form: Form) -> int:
     """Return the number of fitted parameters of a law."""
-    count = {"additive": 5, "tied": 4, "params": 3, "data": 3, "flops": 3}[form.law]
+    count = {"additive": 5, "data_constrained": 6, "tied": 4, "params": 3, "data": 3, "flops": 3}[form.law]
     return count - (form.asymptote is not None)
 
 

@@ -207,7 +207,7 @@ def _array_back(name: str, value: object) -> Number:
     if isinstance(value, list):
         return _read_array(value)
     if value is None:  # the term of a one-term law that is absent: ln 0, or no exponent
-        return -np.inf if name.startswith("log_") else np.nan
+        return {"log_A": -np.inf, "log_B": -np.inf, "log_repeats": np.inf}.get(name, np.nan)
     return _read_number(value)
 
 

@@ -37,6 +37,7 @@ class Kind(StrEnum):
     TOO_FEW_POINTS = "too_few_points"
     LOSSES_EQUAL = "losses_equal"
     NOT_POSITIVE = "not_positive"
+    NO_REPEATS = "no_repeats"
     NOT_DECREASING = "not_decreasing"
     OUTLIERS = "outliers"
     INFLUENTIAL_POINT = "influential_point"

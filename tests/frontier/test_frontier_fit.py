@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from surfaces import CHINCHILLA, chinchilla, optimum, valleys
+from surfaces import CHINCHILLA, chinchilla, optimum, surface, valleys
 
 from raysweep.errors import FrontierError
 from raysweep.frontier import Fit, fit
+from raysweep.frontier.statuses import Kind
 
 STEEP = {"E": 1.8, "A": 2000.0, "alpha": 0.6, "B": 30.0, "beta": 0.2}
 
@@ -113,3 +114,47 @@ def test_the_checklist_names_what_a_reader_needs():
     for item in ("form", "delta", "starts", "gradient norm", "intervals", "held-out error", "versions", "digest"):
         assert f"\n{item}" in text
     assert "E + A N^-alpha + B D^-beta" in text
+
+
+def test_repeated_data_are_worth_what_the_law_says():
+    generator = np.random.default_rng(0)
+    params, unique = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e8, 1e10, 5), [1e9, 1e10, 1e11]))
+    epochs = generator.choice([1.0, 4.0, 16.0, 60.0], params.size * 3)
+    params, unique = np.tile(params, 3), np.tile(unique, 3)
+    data = unique * epochs
+    worth = unique + unique * 15.0 * (1 - np.exp(-(epochs - 1) / 15.0))
+    loss = surface(CHINCHILLA, params, worth)
+    points = {"params": params, "data": data, "flops": 6 * params * data, "loss": loss, "unique_data": unique}
+    found = fit(points, law="data_constrained", bootstraps=0)
+    assert found.law.repeats == pytest.approx(15.0, rel=1e-3)
+    assert found.law.alpha == pytest.approx(CHINCHILLA["alpha"], rel=1e-3)
+    assert found.loss(1e9, 4e10, unique_data=1e10).value == pytest.approx(
+        float(surface(CHINCHILLA, 1e9, 1e10 + 1.5e11 * (1 - np.exp(-3 / 15)))), rel=1e-4
+    )
+    free, held = found.optimal(flops=1e21), found.optimal(flops=1e21, unique_data=1e9)
+    assert held.params.value > free.params.value
+    assert held.loss.value > free.loss.value
+    noisy = {**points, "loss": loss * np.exp(0.002 * generator.normal(size=loss.size))}
+    drawn = fit(noisy, law="data_constrained", bootstraps=60)
+    assert 15.0 in drawn.interval("repeats")
+    assert drawn.interval("repeats").width > 0.1
+    short = drawn.optimal(flops=1e21, unique_data=1e9)
+    assert short.params.interval.low < held.params.value < short.params.interval.high
+    assert Fit.from_json(drawn.to_json()).law == drawn.law
+    assert fit({**points, "data": unique}, law="data_constrained", bootstraps=0).status.found(Kind.NO_REPEATS)
+
+
+@pytest.mark.parametrize("law", ["tied", "params", "data"])
+def test_the_smaller_laws_are_exact_on_their_own_surfaces(law):
+    points = valleys(CHINCHILLA)
+    params, data = points["params"], points["data"]
+    points["loss"] = {
+        "tied": 1.8 + 400 * params**-0.35 + 900 * data**-0.35,
+        "params": 1.8 + 400 * params**-0.35,
+        "data": 1.8 + 900 * data**-0.35,
+    }[law]
+    found = fit(points, law=law, bootstraps=60)
+    exponent = found.law.beta if law == "data" else found.law.alpha
+    assert exponent == pytest.approx(0.35, rel=1e-6)
+    assert pytest.approx(1.8, rel=1e-6) == found.law.E
+    assert Fit.from_json(found.to_json()).to_json() == found.to_json()
