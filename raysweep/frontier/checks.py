@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from raysweep.errors import FrontierError
 from raysweep.frontier.answers import Answer
-from raysweep.frontier.approaches import Options
 from raysweep.frontier.fit import fit_cleaned, groups, make_options, unwrap
+from raysweep.frontier.outcome import Options
 from raysweep.frontier.points import as_table
 from raysweep.frontier.result import Fit
 from raysweep.frontier.samples import Cleaned, clean, exclude_mask

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from raysweep.errors import FrontierError
 from raysweep.frontier.answers import Answer
-from raysweep.frontier.approaches import Options
 from raysweep.frontier.fit import fit_cleaned, groups, make_options, unwrap
 from raysweep.frontier.intervals import LEAST_DRAWS, Interval
+from raysweep.frontier.outcome import Options
 from raysweep.frontier.points import as_table
 from raysweep.frontier.quantities import Law
 from raysweep.frontier.result import Fit, curve_of

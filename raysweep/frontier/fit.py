@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 import raysweep
 from raysweep.errors import FrontierError
-from raysweep.frontier.approaches import Options, Outcome, envelope, isoflops, parametric
+from raysweep.frontier.approaches import envelope, parametric
 from raysweep.frontier.intervals import LEAST_DRAWS, resample
+from raysweep.frontier.minima import isoflops
+from raysweep.frontier.outcome import Options, Outcome
 from raysweep.frontier.parametric import Form
 from raysweep.frontier.points import as_table
 from raysweep.frontier.result import Fit, parameters
