@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raysweep.frontier.costs import cost_findings
 from raysweep.frontier.data_constrained import draw_data_constrained, fit_data_constrained
@@ -10,6 +11,7 @@ from raysweep.frontier.envelope import (
     draw_envelopes,
     fit_envelope,
 )
+from raysweep.frontier.isoflop import LEAST_BUDGETS, distinct_budgets
 from raysweep.frontier.outcome import Options, Outcome, bound_findings, of_power, optimum_findings
 from raysweep.frontier.parametric import (
     DOUBTED,
@@ -19,6 +21,7 @@ from raysweep.frontier.parametric import (
     descend,
     draw_surfaces,
     fit_surface,
+    robust_scale,
 )
 from raysweep.frontier.samples import Samples
 from raysweep.frontier.solver import Floats
@@ -38,7 +41,7 @@ def parametric(samples: Samples, options: Options, weights: Floats | None) -> Ou
     else:
         fit = fit_surface(samples, form, *arguments)
     findings = [*cost_findings(samples, fit.surface.cost), *optimum_findings(fit), *bound_findings(fit, form)]
-    findings += _outlier_findings(samples, fit.trust)
+    findings += [*_outlier_findings(samples, fit), *_sense_findings(samples, fit, form)]
     if form.asymptote is None and not fit.at_bound[0]:
         findings += _asymptote_findings(samples, fit, form)
     draws = alone = kept = None
@@ -64,14 +67,49 @@ def parametric(samples: Samples, options: Options, weights: Floats | None) -> Ou
     )
 
 
-def _outlier_findings(samples: Samples, trust: Floats) -> list[Finding]:
-    lost = np.flatnonzero(trust < 1.0)
+def _outlier_findings(samples: Samples, fit: SurfaceFit) -> list[Finding]:
+    lost = np.flatnonzero(fit.trust < 1.0)
     if not lost.size:
         return []
-    shown = ", ".join(str(row) for row in samples.row[lost[np.argsort(trust[lost])]][:8])
-    silent = int(np.sum(trust == 0.0))
-    text = f"{lost.size} points lie beyond {DOUBTED:g} noises of the law and weigh less, {silent} nothing (rows {shown}"
-    return [note(Kind.OUTLIERS, text + (", ...)" if lost.size > 8 else ")"))]
+    found = []
+    gone = np.flatnonzero((fit.trust == 0.0) & (fit.residuals > np.log(2.0)))
+    if gone.size:
+        text = f"{gone.size} points have over twice the loss of the law, as diverged runs do, and weigh nothing"
+        found.append(caution(Kind.DIVERGED, f"{text} ({_rows(samples, gone)})"))
+    silent = int(np.sum(fit.trust == 0.0))
+    text = f"{lost.size} points lie beyond {DOUBTED:g} noises of the law and weigh less, {silent} nothing"
+    worst = lost[np.argsort(fit.trust[lost])]
+    return [*found, note(Kind.OUTLIERS, f"{text} ({_rows(samples, worst)})")]
+
+
+def _rows(samples: Samples, places: NDArray[np.int64]) -> str:
+    shown = ", ".join(str(row) for row in samples.row[places][:8])
+    return f"rows {shown}{', ...' if places.size > 8 else ''}"
+
+
+def _sense_findings(samples: Samples, fit: SurfaceFit, form: Form) -> list[Finding]:
+    """Return whether the law says anything about these points at all."""
+    found = []
+    spread = robust_scale(np.log(samples.loss) - np.median(np.log(samples.loss)), 1)
+    if fit.noise > 0.5 * spread:
+        text = f"the law leaves {fit.noise / spread:.0%} of the losses' spread unexplained: its exponents mean little"
+        found.append(caution(Kind.LAW_EXPLAINS_LITTLE, text))
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        terms = {
+            "N": np.exp(fit.surface.log_A - fit.surface.alpha * np.log(samples.params)),
+            "D": np.exp(fit.surface.log_B - fit.surface.beta * np.log(samples.data)),
+        }
+    absent = {"params": "D", "data": "N"}.get(form.law)
+    for name, term in terms.items():
+        if name != absent and np.ptp(term) < 1e-3 * samples.loss.min():
+            text = f"the loss does not fall with {name} over these points: its exponent is not determined"
+            found.append(caution(Kind.NOT_DECREASING, text))
+    if absent is None and distinct_budgets(samples) < LEAST_BUDGETS:
+        text = (
+            f"the points have {distinct_budgets(samples)} different computes: what compute does is a guess beyond them"
+        )
+        found.append(caution(Kind.TOO_FEW_BUDGETS, text))
+    return found
 
 
 def _asymptote_findings(samples: Samples, fit: SurfaceFit, form: Form) -> list[Finding]:

@@ -1,5 +1,8 @@
 """The reporting checklist of 2502.18969 ("(Mis)fitting"), filled in from a fit: what a reader needs to repeat it."""
 
+import numpy as np
+
+from raysweep.frontier.intervals import LEAST_DRAWS
 from raysweep.frontier.laws import CostModel, Surface
 from raysweep.frontier.result import Fit, plain
 from raysweep.frontier.statuses import Kind
@@ -83,6 +86,7 @@ def _range(fit: Fit) -> str:
 
 
 def _intervals(fit: Fit) -> str:
-    if fit.draws is None:
-        return "none"
-    return f"{fit.bootstraps} pairs bootstraps, {fit.interval('gamma').method}"
+    drawn = 0 if fit.draws is None else int(np.size(fit.draws.E))
+    if drawn < LEAST_DRAWS:
+        return f"none: {drawn} of {fit.bootstraps} bootstraps gave a fit"
+    return f"{drawn} pairs bootstraps, {fit.interval('gamma').method}"

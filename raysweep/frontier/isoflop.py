@@ -71,6 +71,11 @@ def budgets(samples: Samples) -> NDArray[np.int64]:
     return final
 
 
+def distinct_budgets(samples: Samples) -> int:
+    """Return how many computes the points have that differ by more than the scatter of a planned budget."""
+    return int(_split_at_gaps(np.log(samples.cost)).max()) + 1
+
+
 def _split_at_gaps(log_cost: Floats) -> NDArray[np.int64]:
     order = np.argsort(log_cost)
     label = np.zeros(log_cost.size, dtype=np.int64)

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from raysweep.frontier.solver import Floats, Mask
 
 Number = float | Floats
+_quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
+"""Laws fitted to what is no law overflow: the answer is then infinite or NaN, and the fit's status says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +37,13 @@ class CostModel:
     residual: float = 0.0
     exact: bool = False
 
+    @_quiet
     def cost(self, params: Number, data: Number) -> Floats:
         """Return the cost of training `params` parameters on `data`."""
         log_cost = self.log_kappa + self.params_power * np.log(params) + self.data_power * np.log(data)
         return np.asarray(np.exp(log_cost))
 
+    @_quiet
     def data_for(self, cost: Number, params: Number) -> Floats:
         """Return the data that a cost leaves for a model of `params` parameters."""
         log_data = (np.log(cost) - self.log_kappa - self.params_power * np.log(params)) / self.data_power
@@ -102,6 +106,7 @@ class Surface:
     def _denominator(self) -> Floats:
         return np.asarray(self.cost.data_power * self.alpha + self.cost.params_power * self.beta)
 
+    @_quiet
     def loss(self, params: Number, data: Number, unique: Number | None = None) -> Floats:
         """Return the loss of `params` parameters after `data`, of which `unique` are distinct (None: all)."""
         if unique is not None:
@@ -109,6 +114,7 @@ class Surface:
         first = np.exp(self.log_A - self.alpha * np.log(params))
         return np.asarray(self.E + first + np.exp(self.log_B - self.beta * np.log(data)))
 
+    @_quiet
     def optimum(self, cost: Number) -> tuple[Floats, Floats, Floats]:
         """Return N*, D* and L* at a cost: where alpha A N^-alpha / p = beta B D^-beta / q on the cost's curve."""
         p, q = self.cost.params_power, self.cost.data_power
@@ -119,6 +125,7 @@ class Surface:
         data = np.asarray(np.exp(log_data_at_one - log_params * p / q))
         return params, data, self.loss(params, data)
 
+    @_quiet
     def optimum_with(self, cost: Number, unique: float) -> tuple[Floats, Floats, Floats]:
         """Return N*, D* and L* at a cost where only `unique` data are distinct: repeats then cost and teach less."""
         start = np.log(np.ravel(self.optimum(cost)[0]))[:, None]
@@ -134,6 +141,7 @@ class Surface:
         found = [np.take_along_axis(values, best, axis=1)[:, 0] for values in (params, data, loss)]
         return (found[0], found[1], found[2]) if np.ndim(self.E) else (found[0][0], found[1][0], found[2][0])
 
+    @_quiet
     def curve(self) -> "Curve":
         """Return the frontier that the surface implies; exact, since the optimum is a power law."""
         params, data, loss = self.optimum(1.0)
@@ -175,10 +183,12 @@ class Curve:
         """The exponent gamma of L* - E ~ C^-gamma."""
         return np.asarray(self.gamma)
 
+    @_quiet
     def loss_at(self, cost: Number) -> Floats:
         """Return the lowest loss that a cost reaches."""
         return np.asarray(self.E + np.exp(self.log_F - self.gamma * np.log(cost)))
 
+    @_quiet
     def optimum(self, cost: Number) -> tuple[Floats, Floats, Floats]:
         """Return N*, D* and L* at a cost."""
         log_cost = np.log(cost)

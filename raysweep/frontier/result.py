@@ -315,7 +315,7 @@ class Fit:
         self, cost: float, best: float, loss: float, regret: float, unique: float | None
     ) -> tuple[float, float] | None:
         known = self.known
-        if not isinstance(known, Surface):
+        if not isinstance(known, Surface) or not (0 < best < np.inf and 0 < loss < np.inf):
             return None
         target = loss * (1.0 + regret)
 

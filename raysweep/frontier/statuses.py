@@ -39,6 +39,8 @@ class Kind(StrEnum):
     NOT_POSITIVE = "not_positive"
     NO_REPEATS = "no_repeats"
     NOT_DECREASING = "not_decreasing"
+    DIVERGED = "diverged"
+    LAW_EXPLAINS_LITTLE = "law_explains_little"
     OUTLIERS = "outliers"
     INFLUENTIAL_POINT = "influential_point"
     COST_NOT_A_POWER_LAW = "cost_not_a_power_law"

@@ -211,3 +211,52 @@ def test_a_minimum_outside_the_window_is_said():
 def test_arguments_that_cannot_be_meant_are_refused_with_the_remedy(arguments, words):
     with pytest.raises(FrontierError, match=words):
         fit(valleys(CHINCHILLA), bootstraps=0, **arguments)
+
+
+def test_a_diverged_run_with_a_finite_loss_weighs_nothing_and_is_named():
+    points = valleys(CHINCHILLA, noise=0.003)
+    points["loss"][[3, 11]] = 1e4, 12.0
+    found = fit(points, bootstraps=0)
+    assert found.status.kind is Kind.DIVERGED
+    assert "rows 3, 11" in found.status.sentence
+    assert found.law.alpha == pytest.approx(CHINCHILLA["alpha"], abs=0.03)
+
+
+def test_two_computes_are_said_to_be_too_few():
+    assert fit(valleys(CHINCHILLA, budgets=2, noise=0.001), bootstraps=0).status.kind is Kind.TOO_FEW_BUDGETS
+
+
+def test_losses_without_a_law_are_said_to_have_none():
+    points = valleys(CHINCHILLA)
+    points["loss"] = np.exp(np.random.default_rng(0).normal(size=40))
+    assert not fit(points, bootstraps=0).status.ok
+    points["loss"] = 1.8 + 400 * points["params"] ** -0.35
+    assert fit(points, bootstraps=0).status.found(Kind.NOT_DECREASING)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("method", ["parametric", "isoflop", "envelope"])
+def test_nonsense_gives_a_status_and_never_a_crash(method, seed):
+    generator = np.random.default_rng(seed)
+    count = int(generator.integers(6, 40))
+    params, data = np.exp(generator.uniform(10, 25, count)), np.exp(generator.uniform(15, 30, count))
+    loss = [
+        np.exp(generator.normal(size=count)),
+        1 + 1e-9 * generator.random(count),
+        np.exp(5 * generator.normal(size=count)),
+        1 + params * 1e-9,
+        data**0.3,
+        generator.random(count) * 1e-200,
+    ][seed]
+    found = fit(
+        {"params": params, "data": data, "flops": 6 * params * data, "loss": loss}, method=method, bootstraps=60
+    )
+    assert found.checklist()
+    assert found.to_json()
+    if found.estimate is None:
+        assert found.status.severity is Severity.FATAL
+        return
+    if method == "parametric":
+        assert not found.status.ok
+    found.optimal(flops=1e22)
+    found.compute_for(loss=2.0)
