@@ -5,13 +5,11 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from raysweep.errors import FrontierError
 from raysweep.frontier.answers import (
     AdditiveLaw,
     Answer,
-    Band,
     CurveLaw,
     DataConstrainedLaw,
     FrontierBand,
@@ -20,6 +18,7 @@ from raysweep.frontier.answers import (
 )
 from raysweep.frontier.intervals import LEAST_DRAWS, Interval, interval_of
 from raysweep.frontier.laws import Curve, Number, Surface
+from raysweep.frontier.near_optimal import band, near_optimal
 from raysweep.frontier.parametric import Form
 from raysweep.frontier.prediction import extrapolation_factor, noise_reach
 from raysweep.frontier.quantities import Law, Quantity, quantity
@@ -167,7 +166,7 @@ class Fit:
             params=params,
             data=data,
             loss=loss,
-            params_range=self._params_range(flops, params.value, loss.value, regret, unique_data),
+            params_range=near_optimal(self.known, flops, (params.value, loss.value), regret, unique_data),
             regret=regret,
             extrapolation=flops / float(self.samples.cost.max()),
         )
@@ -215,17 +214,8 @@ class Fit:
         """Return N*, D* and L* with bands along costs of shape (m,), for figures."""
         costs = np.asarray(flops, dtype=float)
         rows = [self.optimal(float(cost), level=level) for cost in costs]
-        bands = []
-        for name in ("params", "data", "loss"):
-            answers: list[Answer] = [getattr(row, name) for row in rows]
-            bands.append(
-                Band(
-                    value=np.array([answer.value for answer in answers]),
-                    low=np.array([answer.interval.low if answer.interval else np.nan for answer in answers]),
-                    high=np.array([answer.interval.high if answer.interval else np.nan for answer in answers]),
-                )
-            )
-        return FrontierBand(flops=costs, params=bands[0], data=bands[1], loss=bands[2])
+        params, data, loss = (band([getattr(row, name) for row in rows]) for name in ("params", "data", "loss"))
+        return FrontierBand(flops=costs, params=params, data=data, loss=loss)
 
     @cached_property
     def influence(self) -> tuple[Influence, ...]:
@@ -310,24 +300,6 @@ class Fit:
     def _two_sided(self, query: str) -> None:
         if self.form.law in ("params", "data"):
             raise FrontierError(f"{query}: a law in {self.form.law} alone has no optimum: fit law='additive'")
-
-    def _params_range(
-        self, cost: float, best: float, loss: float, regret: float, unique: float | None
-    ) -> tuple[float, float] | None:
-        known = self.known
-        if not isinstance(known, Surface) or not (0 < best < np.inf and 0 < loss < np.inf):
-            return None
-        target = loss * (1.0 + regret)
-
-        def excess(log_params: float) -> float:
-            params = float(np.exp(log_params))
-            return float(known.loss(params, known.cost.data_for(cost, params), unique)) - target
-
-        centre, far = float(np.log(best)), 40.0
-        with np.errstate(over="ignore"):
-            low = brentq(excess, centre - far, centre) if excess(centre - far) > 0 else -np.inf
-            high = brentq(excess, centre, centre + far) if excess(centre + far) > 0 else np.inf
-        return float(np.exp(low)), float(np.exp(high))
 
 
 def curve_of(law: Law) -> Curve:

@@ -158,3 +158,23 @@ def test_the_smaller_laws_are_exact_on_their_own_surfaces(law):
     assert exponent == pytest.approx(0.35, rel=1e-6)
     assert pytest.approx(1.8, rel=1e-6) == found.law.E
     assert Fit.from_json(found.to_json()).to_json() == found.to_json()
+
+
+def test_the_frontier_along_costs_has_bands_for_figures():
+    found = fit(valleys(CHINCHILLA, noise=0.004), bootstraps=200)
+    costs = np.geomspace(1e18, 1e24, 7)
+    line = found.curve(costs)
+    params, data, loss = optimum(CHINCHILLA, costs)
+    for band, true in ((line.params, params), (line.data, data), (line.loss, loss)):
+        assert np.all(band.low < band.value)
+        assert np.all(band.value < band.high)
+        assert np.mean((band.low < true) & (true < band.high)) >= 0.7
+    assert line.loss.high[-1] / line.loss.low[-1] > line.loss.high[3] / line.loss.low[3]
+
+
+def test_influence_names_the_point_that_moves_the_exponent():
+    points = valleys(CHINCHILLA, noise=0.002)
+    points["loss"][0] *= 1.02
+    found = fit(points, loss_delta=0.1, bootstraps=60)
+    assert found.influence[0].row == 0
+    assert abs(found.influence[0].shift) > abs(found.influence[5].shift)
