@@ -89,7 +89,7 @@ def held_out(
     return unwrap(
         table,
         {
-            name: _held_out(_cleaned(table, rows, options), options, above, share)
+            name: held_out_of(_cleaned(table, rows, options), options, above, share)
             for name, rows in groups(table).items()
         },
     )
@@ -105,7 +105,7 @@ def windows(points: object, **arguments: object) -> list[Window] | dict[str, lis
     options = make_options(**arguments)  # type: ignore[arg-type]
     table = as_table(points)
     return unwrap(
-        table, {name: _windows(_cleaned(table, rows, options), options) for name, rows in groups(table).items()}
+        table, {name: windows_of(_cleaned(table, rows, options), options) for name, rows in groups(table).items()}
     )
 
 
@@ -117,7 +117,8 @@ def _part(cleaned: Cleaned, chosen: Mask) -> Cleaned:
     return Cleaned(samples=cleaned.samples.take(chosen), excluded=cleaned.excluded, findings=cleaned.findings)
 
 
-def _held_out(cleaned: Cleaned, options: Options, above: float | None, share: float) -> HeldOut:
+def held_out_of(cleaned: Cleaned, options: Options, above: float | None = None, share: float = 0.8) -> HeldOut:
+    """Return the held-out check of one group of cleaned points; see `held_out`."""
     cost = cleaned.samples.cost
     limit = float(np.quantile(cost, share)) if above is None and cost.size else (above or 0.0)
     seen = cost <= limit
@@ -140,7 +141,8 @@ def _held_out(cleaned: Cleaned, options: Options, above: float | None, share: fl
     )
 
 
-def _windows(cleaned: Cleaned, options: Options) -> list[Window]:
+def windows_of(cleaned: Cleaned, options: Options) -> list[Window]:
+    """Return the windows of one group of cleaned points; see `windows`."""
     cost = cleaned.samples.cost
     if cost.size == 0:
         return []

@@ -1,6 +1,6 @@
 """Several answers side by side: the three approaches on the same points, and architectures against each other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from raysweep.errors import FrontierError
 from raysweep.frontier.answers import Answer
+from raysweep.frontier.checks import HeldOut, Window, held_out_of, windows_of
 from raysweep.frontier.fit import fit_cleaned, groups, make_options, unwrap
 from raysweep.frontier.intervals import LEAST_DRAWS, Interval
 from raysweep.frontier.outcome import Options
@@ -42,11 +43,18 @@ class Disagreement:
 class Comparison:
     """The three approaches on the same points and the same bootstraps.
 
-    `agree` is False where any two of them disagree beyond the interval of their difference.
+    Attributes:
+        fits: by method. disagreements: pairs that differ beyond the interval of their difference.
+        held_out: the parametric law without the largest fifth of the runs, and what it says of them; None where too few
+            are left, with the reason in `held_out_sentence`.
+        windows: how the parametric exponents move as the smallest or the largest budgets are dropped.
     """
 
     fits: dict[str, Fit]
     disagreements: tuple[Disagreement, ...]
+    held_out: HeldOut | None
+    held_out_sentence: str
+    windows: tuple[Window, ...]
 
     @property
     def agree(self) -> bool:
@@ -61,7 +69,16 @@ class Comparison:
                 continue
             shown = ", ".join(f"{short} = {fit.answer(short)}" for short in ("a", "b", "gamma"))
             lines.append(f"{name:<11} {shown}")
-        return "\n".join([*lines, *(str(found) for found in self.disagreements)])
+        return "\n".join([*lines, *(str(found) for found in self.disagreements), self.held_out_sentence])
+
+
+class Comparisons(dict[str, Comparison]):
+    """A comparison for each architecture, and where their frontiers cross."""
+
+    @property
+    def crossovers(self) -> list["Crossover"]:
+        """At which compute one architecture overtakes another, by the parametric law."""
+        return crossovers({name: one.fits["parametric"] for name, one in self.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +101,7 @@ class Crossover:
     sentence: str
 
 
-def compare(points: object, **arguments: object) -> Comparison | dict[str, Comparison]:
+def compare(points: object, **arguments: object) -> Comparison | Comparisons:
     """Fit all three approaches to the same points with one joint bootstrap.
 
     Args:
@@ -92,14 +109,15 @@ def compare(points: object, **arguments: object) -> Comparison | dict[str, Compa
         **arguments: of `fit`, without `method`.
 
     Returns:
-        A `Comparison`; where the points name architectures, one for each by name.
+        A `Comparison`; where the points name architectures, a dict of them with `crossovers`.
 
     Raises:
         FrontierError: the points or an argument cannot be read.
     """
     table = as_table(points)
     by_method = {name: make_options(**{**arguments, "method": name}) for name in METHODS}  # type: ignore[arg-type]
-    return unwrap(table, {name: _compare(table, rows, by_method, name) for name, rows in groups(table).items()})
+    found = unwrap(table, {name: _compare(table, rows, by_method, name) for name, rows in groups(table).items()})
+    return found if isinstance(found, Comparison) else Comparisons(found)
 
 
 def _compare(
@@ -114,7 +132,19 @@ def _compare(
             disagreement = _disagreement(fits[first], fits[second], name)
             if disagreement is not None:
                 found.append(disagreement)
-    return Comparison(fits=fits, disagreements=tuple(found))
+    plain = replace(by_method["parametric"], bootstraps=min(by_method["parametric"].bootstraps, 200))
+    try:
+        held = held_out_of(cleaned, plain)
+        sentence = str(held)
+    except FrontierError as error:
+        held, sentence = None, str(error)
+    return Comparison(
+        fits=fits,
+        disagreements=tuple(found),
+        held_out=held,
+        held_out_sentence=sentence,
+        windows=tuple(windows_of(cleaned, plain)),
+    )
 
 
 def _disagreement(first: Fit, second: Fit, name: str) -> Disagreement | None:

@@ -26,6 +26,15 @@ def test_the_approaches_agree_where_the_law_holds():
     for name in ("parametric", "isoflop"):
         assert found.fits[name].params_exponent == pytest.approx(truth, abs=0.02)
     assert not [d for d in found.disagreements if {d.first, d.second} == {"parametric", "isoflop"}]
+    assert found.held_out.error < 0.01
+    assert found.windows[0].points == 40
+    assert "larger runs predicted" in str(found)
+
+
+def test_a_comparison_by_architecture_names_the_crossover():
+    found = compare(both(), bootstraps=100)
+    assert list(found) == ["slow", "steep"]
+    assert [cross.after for cross in found.crossovers] == ["steep"]
 
 
 def test_the_approaches_disagree_where_the_law_does_not_hold():
