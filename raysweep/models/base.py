@@ -1,5 +1,6 @@
 """The one interface of all force fields: a batch goes in, energies and forces come out."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,7 +50,7 @@ class Prediction:
     forces: torch.Tensor
 
 
-class ForceField(nn.Module):
+class ForceField(nn.Module, ABC):
     """A force field. An architecture implements `atoms`; energies, forces and units are the same for all.
 
     It sees edge vectors only, so every architecture is invariant under translation and extensive by construction.
@@ -61,6 +62,7 @@ class ForceField(nn.Module):
         self.forces = forces
         self.surroundings = surroundings
 
+    @abstractmethod
     def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return each atom's energy [A] and, for direct forces, its force [A, 3], both dimensionless.
 
@@ -68,7 +70,6 @@ class ForceField(nn.Module):
             batch: the structures; their `positions` must not be used.
             vectors: [E, 3] in Å, from receiver to sender.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not implement atoms()")
 
     def forward(self, batch: Batch) -> Prediction:
         """Return energies [S] (eV, less reference energies) and forces [A, 3] (eV/Å) of a batch."""
