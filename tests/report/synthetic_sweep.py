@@ -104,7 +104,7 @@ def searches() -> dict[str, object]:
                 "size": {"width": 16, "depth": 3},
                 "seed": 0,
                 "rate": best,
-                "method": "parabola" if i else "lowest",
+                "method": ("lowest", "centre", "parabola")[min(i, 2)],
                 "edge": None if i else "low",
                 "widened": 0,
                 "trials": trials,

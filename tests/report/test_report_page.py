@@ -48,6 +48,13 @@ def read(page: str) -> Reader:
     return reader
 
 
+def test_the_page_says_how_each_rate_was_chosen(material: Material, answers: Answers, figures: dict[str, bytes]):
+    text = read(render(material, answers, figures, {"raysweep": "0.1.0"})).text
+    for how in ("lowest loss", "middle of those that do equally well", "minimum of a parabola"):
+        assert how in text
+    assert "none was found" not in text
+
+
 def test_the_page_needs_nothing_but_itself(material: Material, answers: Answers, figures: dict[str, bytes]):
     page = render(material, answers, figures, {"raysweep": "0.1.0"})
     reader = read(page)
