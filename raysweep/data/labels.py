@@ -60,9 +60,7 @@ class Displacing:
         counts = (self.structures_per_molecule, self.conformers_per_molecule)
         low, high = self.temperatures
         if min(counts) < 1 or not 0 < low <= high or self.wavenumber <= 0 or self.force_limit <= 0:
-            raise DataError(
-                f"{self}: counts must be at least 1, temperatures above 0 and rising, the others above 0"
-            )
+            raise DataError(f"{self}: counts must be at least 1, temperatures above 0 and rising, the others above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
