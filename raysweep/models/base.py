@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from raysweep.data.batches import Batch
-from raysweep.models.blocks import sum_to
+from raysweep.models.blocks import NormKind, sum_to
 
 ForceMode = Literal["direct", "conservative"]
 
@@ -23,6 +23,11 @@ class Size(BaseModel):
     depth: int = Field(default=3, gt=0, description="message-passing layers")
     cutoff: float = Field(default=5.0, gt=0, description="atoms nearer than this exchange messages, Å")
     radial: int = Field(default=8, gt=0, description="radial basis functions")
+    basis: Literal["bessel", "gaussian"] = Field(default="bessel", description="kind of the radial basis functions")
+    norm: NormKind = Field(
+        default="none",
+        description="none, layer or rms: normalisation where layers and readout begin",
+    )
     neighbours: float = Field(
         default=12.0, gt=0, description="typical neighbours of an atom; sums over them are divided by its square root"
     )
@@ -92,3 +97,18 @@ class ForceField(nn.Module, ABC):
         if not self.training:
             atom_energies = atom_energies.detach()
         return atom_energies, forces
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A family of force fields, as the registry keeps it.
+
+    Attributes:
+        network: the class; made as `network(size, forces, surroundings)`.
+        size: its knobs.
+        equivariant: whether it promises invariant energies and equivariant forces under rotation and reflection.
+    """
+
+    network: type[ForceField]
+    size: type[Size]
+    equivariant: bool

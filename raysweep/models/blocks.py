@@ -4,9 +4,15 @@ Every weight is stored as [..., fan_in, fan_out]: `width_scaling` measures fan-i
 """
 
 import math
+from typing import Literal
 
 import torch
 from torch import nn
+
+NormKind = Literal["none", "layer", "rms"]
+
+_NORM_FLOOR = 1e-3
+"""Added to mean squares before the root: features of vanishing length keep finite derivatives."""
 
 
 class Linear(nn.Module):
@@ -60,20 +66,58 @@ class ElementEmbedding(nn.Module):
         return self.weight[self.index[numbers]]
 
 
-class RadialBasis(nn.Module):
-    """Bessel functions times a polynomial envelope that vanishes smoothly at the cutoff (arXiv 2003.03123, eq. 7–8)."""
+class Norm(nn.Module):
+    """Normalises features over their channels, invariant ones and tensors alike, without breaking their symmetry.
 
-    frequencies: torch.Tensor
+    Scalars [..., width]: `layer` takes the mean off and divides by the standard deviation, `rms` divides by the root
+    mean square. Components of degree l > 0, [..., 2l + 1, width], are divided by the root mean square of all their
+    components; a mean over channels is taken off by `layer` there too, since it is a tensor of the same degree. A
+    trainable scale per channel follows, and for scalars under `layer` a shift (after arXiv 1607.06450, 1910.07467).
+    """
 
-    def __init__(self, n_basis: int, cutoff: float) -> None:
+    def __init__(self, kind: NormKind, width: int, tensor: bool = False) -> None:
         super().__init__()
-        self.cutoff = cutoff
-        self.register_buffer("frequencies", torch.arange(1, n_basis + 1) * (math.pi / cutoff), persistent=False)
+        self.kind = kind
+        self._axes = (-2, -1) if tensor else (-1,)
+        if kind != "none":
+            self.scale = nn.Parameter(torch.ones(width))
+        if kind == "layer" and not tensor:
+            self.shift = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return features of the same shape."""
+        if self.kind == "none":
+            return x
+        if self.kind == "layer":
+            x = x - x.mean(dim=-1, keepdim=True)
+        x = x * (x.square().mean(dim=self._axes, keepdim=True) + _NORM_FLOOR).rsqrt() * self.scale
+        return x + self.shift if hasattr(self, "shift") else x
+
+
+class RadialBasis(nn.Module):
+    """Functions of the distance times a polynomial envelope that vanishes smoothly at the cutoff.
+
+    `bessel`: spherical Bessel functions of order 0 with the envelope of arXiv 2003.03123, eq. 7–8. `gaussian`: bells
+    evenly spaced from 0 to the cutoff, as wide as their spacing (SchNet, arXiv 1706.08566). Both have values of the
+    order of 1.
+    """
+
+    points: torch.Tensor
+
+    def __init__(self, n_basis: int, cutoff: float, kind: Literal["bessel", "gaussian"] = "bessel") -> None:
+        super().__init__()
+        self.cutoff, self.kind = cutoff, kind
+        self.spacing = cutoff / max(n_basis - 1, 1)
+        steps = torch.arange(1, n_basis + 1)
+        points = steps * (math.pi / cutoff) if kind == "bessel" else (steps - 1) * self.spacing
+        self.register_buffer("points", points.to(torch.get_default_dtype()), persistent=False)
 
     def forward(self, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Map [E, 1] lengths in Å to the basis [E, n_basis], envelope included, and the envelope [E, 1]."""
         envelope = self.envelope(lengths)
-        bessel = torch.sin(lengths * self.frequencies) * (math.sqrt(2.0 / self.cutoff) * envelope / lengths)
+        if self.kind == "gaussian":
+            return torch.exp(-0.5 * ((lengths - self.points) / self.spacing).square()) * envelope, envelope
+        bessel = torch.sin(lengths * self.points) * (math.sqrt(2.0 / self.cutoff) * envelope / lengths)
         return bessel * self.cutoff, envelope
 
     def envelope(self, lengths: torch.Tensor) -> torch.Tensor:

@@ -9,8 +9,17 @@ from pydantic import Field
 from torch import nn
 
 from raysweep.data.batches import Batch
-from raysweep.models.base import ForceField, ForceMode, Size, Surroundings
-from raysweep.models.blocks import ElementEmbedding, Linear, RadialBasis, Readout, lengths_and_directions, sum_to
+from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
+from raysweep.models.blocks import (
+    ElementEmbedding,
+    Linear,
+    Norm,
+    NormKind,
+    RadialBasis,
+    Readout,
+    lengths_and_directions,
+    sum_to,
+)
 
 LENGTH_FLOOR = 1e-2
 """Added to squared lengths of vector channels before the root, whose slope at zero would be infinite."""
@@ -33,8 +42,10 @@ class EgnnLayer(nn.Module):
     The first round meets no vectors yet, so it has no weights for their differences.
     """
 
-    def __init__(self, width: int, channels: int, n_basis: int, neighbours: float, first: bool) -> None:
+    def __init__(self, width: int, channels: int, n_basis: int, neighbours: float, norm: NormKind, first: bool) -> None:
         super().__init__()
+        self.norm = Norm(norm, width)
+        self.vector_norm = None if first else Norm(norm, channels, tensor=True)
         self.scale = neighbours**-0.5
         self.from_sender = Linear(width, width, bias=False)
         self.from_receiver = Linear(width, width)
@@ -56,10 +67,12 @@ class EgnnLayer(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Map (h, v) to (h, v), given the edges' basis [E, n_basis], envelope [E, 1] and directions [E, 3, 1]."""
         basis, envelope, directions = edge
-        message = self.from_edge(basis) + self.from_sender(h)[batch.senders] + self.from_receiver(h)[batch.receivers]
-        if self.from_invariants is not None:
+        x = self.norm(h)
+        message = self.from_edge(basis) + self.from_sender(x)[batch.senders] + self.from_receiver(x)[batch.receivers]
+        if self.from_invariants is not None and self.vector_norm is not None:
             # [E, 3, channels]: how the vectors of both ends differ; its part along the edge is invariant.
-            difference = v[batch.senders] - v[batch.receivers]
+            sent = self.vector_norm(v)
+            difference = sent[batch.senders] - sent[batch.receivers]
             message = message + self.from_invariants((difference * directions).sum(dim=1))
         message = nn.functional.silu(message) * (envelope * self.scale)
         along = (self.along(message) * envelope).unsqueeze(1)
@@ -72,7 +85,7 @@ class EgnnLayer(nn.Module):
         # Lengths rather than their squares: the network stays of first degree in its vectors, however deep it is.
         lengths = (self.mix(v).square().sum(dim=1) + LENGTH_FLOOR).sqrt()
         total = self.message(sum_to(message, batch.receivers, len(h))) + self.norms(lengths)
-        return h + self.out(nn.functional.silu(total + self.update(h))), v
+        return h + self.out(nn.functional.silu(total + self.update(x))), v
 
 
 class Egnn(ForceField):
@@ -81,14 +94,18 @@ class Egnn(ForceField):
     def __init__(self, size: EgnnSize, forces: ForceMode, surroundings: Surroundings) -> None:
         super().__init__(size, forces, surroundings)
         self.channels = size.vectors
-        self.basis = RadialBasis(size.radial, size.cutoff)
+        self.basis = RadialBasis(size.radial, size.cutoff, size.basis)
         self.embedding = ElementEmbedding(surroundings.elements, size.width)
         self.layers = nn.ModuleList(
-            EgnnLayer(size.width, self.channels, size.radial, size.neighbours, first=layer == 0)
+            EgnnLayer(size.width, self.channels, size.radial, size.neighbours, size.norm, first=layer == 0)
             for layer in range(size.depth)
         )
+        self.norm = Norm(size.norm, size.width)
         self.energy = Readout(size.width, 1)
-        self.force = Linear(self.channels, 1, bias=False, gain=self.channels**-0.5) if forces == "direct" else None
+        self.force: nn.Module | None = None
+        if forces == "direct":
+            out = Linear(self.channels, 1, bias=False, gain=self.channels**-0.5)
+            self.force = nn.Sequential(Norm(size.norm, self.channels, tensor=True), out)
 
     def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return energies [A] and forces [A, 3]; see `ForceField.atoms`."""
@@ -99,4 +116,8 @@ class Egnn(ForceField):
         v = h.new_zeros(len(h), 3, self.channels)
         for layer in self.layers:
             h, v = layer(h, v, edge, batch)
-        return self.energy(h).squeeze(1), None if self.force is None else self.force(v).squeeze(2)
+        energies = self.energy(self.norm(h)).squeeze(1)
+        return energies, None if self.force is None else self.force(v).squeeze(2)
+
+
+ARCHITECTURE = Architecture(Egnn, EgnnSize, equivariant=True)

@@ -4,12 +4,21 @@ import torch
 from torch import nn
 
 from raysweep.data.batches import Batch
-from raysweep.models.base import ForceField, ForceMode, Size, Surroundings
-from raysweep.models.blocks import ElementEmbedding, Linear, RadialBasis, Readout, lengths_and_directions, sum_to
+from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
+from raysweep.models.blocks import (
+    ElementEmbedding,
+    Linear,
+    Norm,
+    NormKind,
+    RadialBasis,
+    Readout,
+    lengths_and_directions,
+    sum_to,
+)
 
 
 class MpnnSize(Size):
-    """Knobs of `mpnn`: width, depth, cutoff, radial, neighbours."""
+    """Knobs of `mpnn`: those of all."""
 
 
 class MpnnLayer(nn.Module):
@@ -19,8 +28,9 @@ class MpnnLayer(nn.Module):
     layer is applied after the sum over neighbours, to atoms instead of edges.
     """
 
-    def __init__(self, width: int, n_edge: int, neighbours: float) -> None:
+    def __init__(self, width: int, n_edge: int, neighbours: float, norm: NormKind) -> None:
         super().__init__()
+        self.norm = Norm(norm, width)
         self.scale = neighbours**-0.5
         self.from_sender = Linear(width, width, bias=False)
         self.from_receiver = Linear(width, width)
@@ -31,10 +41,11 @@ class MpnnLayer(nn.Module):
 
     def forward(self, h: torch.Tensor, edge: torch.Tensor, envelope: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Map atoms [A, width] to [A, width], given edge features [E, n_edge] and the envelope [E, 1]."""
-        message = self.from_edge(edge) + self.from_sender(h)[batch.senders] + self.from_receiver(h)[batch.receivers]
+        x = self.norm(h)
+        message = self.from_edge(edge) + self.from_sender(x)[batch.senders] + self.from_receiver(x)[batch.receivers]
         message = nn.functional.silu(message) * (envelope * self.scale)
         total = self.message(sum_to(message, batch.receivers, len(h)))
-        update: torch.Tensor = self.out(nn.functional.silu(total + self.update(h)))
+        update: torch.Tensor = self.out(nn.functional.silu(total + self.update(x)))
         return h + update
 
 
@@ -43,9 +54,12 @@ class Mpnn(ForceField):
 
     def __init__(self, size: MpnnSize, forces: ForceMode, surroundings: Surroundings) -> None:
         super().__init__(size, forces, surroundings)
-        self.basis = RadialBasis(size.radial, size.cutoff)
+        self.basis = RadialBasis(size.radial, size.cutoff, size.basis)
         self.embedding = ElementEmbedding(surroundings.elements, size.width)
-        self.layers = nn.ModuleList(MpnnLayer(size.width, size.radial + 6, size.neighbours) for _ in range(size.depth))
+        self.layers = nn.ModuleList(
+            MpnnLayer(size.width, size.radial + 6, size.neighbours, size.norm) for _ in range(size.depth)
+        )
+        self.norm = Norm(size.norm, size.width)
         self.energy = Readout(size.width, 1)
         self.force = Readout(size.width, 3) if forces == "direct" else None
 
@@ -57,4 +71,8 @@ class Mpnn(ForceField):
         h = self.embedding(batch.numbers)
         for layer in self.layers:
             h = layer(h, edge, envelope, batch)
+        h = self.norm(h)
         return self.energy(h).squeeze(1), None if self.force is None else self.force(h)
+
+
+ARCHITECTURE = Architecture(Mpnn, MpnnSize, equivariant=False)

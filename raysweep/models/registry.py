@@ -1,52 +1,82 @@
-"""Architectures by name."""
+"""Architectures by name: raysweep's own, and those that other packages add.
+
+A package adds an architecture without touching raysweep, by an entry point of the group `raysweep.models` whose value
+is an `Architecture` (docs/models.md shows one):
+
+    [project.entry-points."raysweep.models"]
+    mynet = "mypackage.mynet:ARCHITECTURE"
+"""
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 
 import torch
 from pydantic import ValidationError
 
 from raysweep.errors import SpaceError
-from raysweep.models.base import ForceField, ForceMode, Size, Surroundings
-from raysweep.models.egnn import Egnn, EgnnSize
-from raysweep.models.mpnn import Mpnn, MpnnSize
-from raysweep.models.tensor import Tensor, TensorSize
+from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
 from raysweep.trial import SizeValue
 
+GROUP = "raysweep.models"
 
-@dataclass(frozen=True)
-class Architecture:
-    """A family of force fields: the class of the network, the knobs of its sizes, the symmetry that it promises."""
-
-    network: type[ForceField]
-    size: type[Size]
-    equivariant: bool
-
-
-_ARCHITECTURES: dict[str, Architecture] = {
-    "mpnn": Architecture(Mpnn, MpnnSize, equivariant=False),
-    "egnn": Architecture(Egnn, EgnnSize, equivariant=True),
-    "tensor": Architecture(Tensor, TensorSize, equivariant=True),
+_BUILT_IN = {
+    "mpnn": "raysweep.models.mpnn:ARCHITECTURE",
+    "egnn": "raysweep.models.egnn:ARCHITECTURE",
+    "tensor": "raysweep.models.tensor:ARCHITECTURE",
 }
+"""Where each of raysweep's own architectures is; imported when it is first asked for."""
+
+
+@cache
+def _plug_ins() -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=GROUP):
+        if entry.name in _BUILT_IN or entry.name in found:
+            owner = "raysweep itself" if entry.name in _BUILT_IN else f"{found[entry.name].value}"
+            raise SpaceError(
+                f"two architectures are named {entry.name!r}: {entry.value} and that of {owner}. Rename the entry "
+                f"point (group {GROUP}) in the package that adds it, or uninstall one."
+            )
+        found[entry.name] = entry
+    return found
 
 
 def names() -> list[str]:
-    """Return the names of all architectures."""
-    return sorted(_ARCHITECTURES)
+    """Return the names of all architectures, those of other packages included."""
+    return sorted({*_BUILT_IN, *_plug_ins()})
 
 
+@cache
 def architecture(name: str) -> Architecture:
     """Return an architecture by name.
 
     Raises:
-        SpaceError: there is none of that name; the message holds the nearest one.
+        SpaceError: there is none of that name, or what another package names so is none; the message tells which.
     """
-    if name not in _ARCHITECTURES:
+    if name in _BUILT_IN:
+        module, attribute = _BUILT_IN[name].split(":")
+        found: Architecture = getattr(import_module(module), attribute)
+        return found
+    if name not in _plug_ins():
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(names())}."
         raise SpaceError(f"architecture {name!r} is unknown. {hint}")
-    return _ARCHITECTURES[name]
+    entry = _plug_ins()[name]
+    try:
+        loaded = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise SpaceError(
+            f"architecture {name!r}: entry point {entry.value} cannot be loaded: {error}. Mend that package."
+        ) from error
+    if not isinstance(loaded, Architecture):
+        raise SpaceError(
+            f"architecture {name!r}: entry point {entry.value} is a {type(loaded).__name__}, not a "
+            "raysweep.models.base.Architecture. Point it at one."
+        )
+    return loaded
 
 
 def check_size(name: str, size: Mapping[str, SizeValue]) -> Size:

@@ -13,8 +13,17 @@ from pydantic import Field
 from torch import nn
 
 from raysweep.data.batches import Batch
-from raysweep.models.base import ForceField, ForceMode, Size, Surroundings
-from raysweep.models.blocks import ElementEmbedding, Linear, RadialBasis, Readout, lengths_and_directions, sum_to
+from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
+from raysweep.models.blocks import (
+    ElementEmbedding,
+    Linear,
+    Norm,
+    NormKind,
+    RadialBasis,
+    Readout,
+    lengths_and_directions,
+    sum_to,
+)
 from raysweep.models.harmonics import SphericalHarmonics, block, square_coupling, square_paths
 
 
@@ -65,8 +74,11 @@ class AtomProduct(nn.Module):
 class TensorLayer(nn.Module):
     """One round of messages over features h[l] [A, 2l + 1, width]."""
 
-    def __init__(self, width: int, l_in: int, l_max: int, l_out: int, n_basis: int, neighbours: float) -> None:
+    def __init__(
+        self, width: int, l_in: int, l_max: int, l_out: int, n_basis: int, neighbours: float, norm: NormKind
+    ) -> None:
         super().__init__()
+        self.norms = nn.ModuleList(Norm(norm, width, tensor=l > 0) for l in range(l_in + 1))
         self.l_in, self.l_max, self.l_out, self.width = l_in, l_max, l_out, width
         self.scale = neighbours**-0.5
         self.up = nn.ModuleList(Linear(width, width, bias=False) for _ in range(l_in + 1))
@@ -82,7 +94,7 @@ class TensorLayer(nn.Module):
         self, h: list[torch.Tensor], basis: torch.Tensor, envelope: torch.Tensor, y: torch.Tensor, batch: Batch
     ) -> list[torch.Tensor]:
         """Map h to h, given the edges' radial basis [E, n_basis], envelope [E, 1] and harmonics [E, (l_max + 1)²]."""
-        a = self._gather(h, basis, envelope, y, batch)
+        a = self._gather([norm(x) for norm, x in zip(self.norms, h, strict=True)], basis, envelope, y, batch)
         mixed = self.product(a)
         scalars, *gates = mixed[0].chunk(self.l_out + 1, dim=2)
         active = [nn.functional.silu(scalars)]
@@ -118,17 +130,21 @@ class Tensor(ForceField):
 
     def __init__(self, size: TensorSize, forces: ForceMode, surroundings: Surroundings) -> None:
         super().__init__(size, forces, surroundings)
-        self.basis = RadialBasis(size.radial, size.cutoff)
+        self.basis = RadialBasis(size.radial, size.cutoff, size.basis)
         self.harmonics = SphericalHarmonics(size.l_max)
         self.embedding = ElementEmbedding(surroundings.elements, size.width)
         l_last = 1 if forces == "direct" else 0
         degrees = [0] + [size.l_max] * (size.depth - 1) + [l_last]
         self.layers = nn.ModuleList(
-            TensorLayer(size.width, l_in, size.l_max, l_out, size.radial, size.neighbours)
+            TensorLayer(size.width, l_in, size.l_max, l_out, size.radial, size.neighbours, size.norm)
             for l_in, l_out in pairwise(degrees)
         )
+        self.norm = Norm(size.norm, size.width)
         self.energy = Readout(size.width, 1)
-        self.force = Linear(size.width, 1, bias=False, gain=size.width**-0.5) if forces == "direct" else None
+        self.force: nn.Module | None = None
+        if forces == "direct":
+            out = Linear(size.width, 1, bias=False, gain=size.width**-0.5)
+            self.force = nn.Sequential(Norm(size.norm, size.width, tensor=True), out)
 
     def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return energies [A] and forces [A, 3]; see `ForceField.atoms`."""
@@ -138,4 +154,8 @@ class Tensor(ForceField):
         h = [self.embedding(batch.numbers).unsqueeze(1)]
         for layer in self.layers:
             h = layer(h, basis, envelope, y, batch)
-        return self.energy(h[0].squeeze(1)).squeeze(1), None if self.force is None else self.force(h[1]).squeeze(2)
+        energies = self.energy(self.norm(h[0].squeeze(1))).squeeze(1)
+        return energies, None if self.force is None else self.force(h[1]).squeeze(2)
+
+
+ARCHITECTURE = Architecture(Tensor, TensorSize, equivariant=True)

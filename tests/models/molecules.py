@@ -8,16 +8,21 @@ from scipy.spatial.transform import Rotation
 
 from raysweep.data.batches import Batch
 from raysweep.models.base import ForceField, Surroundings
-from raysweep.models.registry import create
+from raysweep.models.registry import architecture, create
 
 ELEMENTS = (1, 6, 7, 8, 9)
 SCALE = 1.7
-SIZES: dict[str, tuple[str, dict[str, int | float]]] = {
+SIZES: dict[str, tuple[str, dict[str, int | float | str]]] = {
     "mpnn": ("mpnn", {"width": 12, "depth": 2}),
     "egnn": ("egnn", {"width": 12, "depth": 2}),
     **{f"tensor-l{l}": ("tensor", {"width": 6, "depth": 2, "l_max": l}) for l in (1, 2, 3, 4)},
+    "mpnn-layer": ("mpnn", {"width": 12, "depth": 2, "norm": "layer", "basis": "gaussian"}),
+    "egnn-layer": ("egnn", {"width": 12, "depth": 2, "norm": "layer"}),
+    "egnn-rms": ("egnn", {"width": 12, "depth": 2, "norm": "rms", "basis": "gaussian"}),
+    "tensor-layer": ("tensor", {"width": 6, "depth": 2, "l_max": 2, "norm": "layer"}),
+    "tensor-rms": ("tensor", {"width": 6, "depth": 2, "l_max": 2, "norm": "rms"}),
 }
-EQUIVARIANT = [name for name in SIZES if name != "mpnn"]
+EQUIVARIANT = [label for label, (name, _) in SIZES.items() if architecture(name).equivariant]
 
 
 def random_batch(n_structures: int = 3, seed: int = 0, cutoff: float = 5.0, box: float = 3.2) -> Batch:
