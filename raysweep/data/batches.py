@@ -70,6 +70,16 @@ class GraphSet:
     def _first_edges(self) -> npt.NDArray[np.int64]:
         return _firsts(self.graphs.n_edges)
 
+    @cached_property
+    def n_triplets(self) -> npt.NDArray[np.int64]:
+        """[S] pairs of different edges that share their receiver, ordered: what enumerating angles is linear in."""
+        structure = np.repeat(np.arange(len(self)), self.graphs.n_edges)
+        atoms = self.graphs.receivers + self._first_atoms[structure]
+        degree = np.bincount(atoms, minlength=len(self.structures.numbers))
+        pairs = np.concatenate([[0], np.cumsum(degree * (degree - 1))])
+        per_structure: npt.NDArray[np.int64] = pairs[self._first_atoms + self.structures.n_atoms]
+        return per_structure - pairs[self._first_atoms]
+
     def __len__(self) -> int:
         """Return the number of structures."""
         return len(self.structures.n_atoms)

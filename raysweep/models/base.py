@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,7 +59,12 @@ class ForceField(nn.Module, ABC):
     """A force field. An architecture implements `atoms`; energies, forces and units are the same for all.
 
     It sees edge vectors only, so every architecture is invariant under translation and extensive by construction.
+
+    Attributes:
+        triplets: whether its work grows with the pairs of edges that share an atom, besides with edges and atoms.
     """
+
+    triplets: ClassVar[bool] = False
 
     def __init__(self, size: Size, forces: ForceMode, surroundings: Surroundings) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """What training costs: floating-point operations counted on real batches, and seconds of the device alone.
 
-Convention (see docs/cost.md): a multiply-add is two operations. Matrix products are counted by torch's own formulas,
+Convention (see docs/training.md): a multiply-add is two operations. Matrix products are counted by torch's own formulas,
 every elementwise operation (transcendental ones too) as one operation per element of its result, every reduction and
 scatter as one per element that goes in, over forward, loss and all backward passes. Moving data (gathers, copies,
 views) and the optimizer's update are not counted.
@@ -80,8 +80,9 @@ class Cost:
 
     Attributes:
         params: N, trainable parameters.
-        flops_per_step, flops_per_structure, flops_per_atom_alone, flops_per_edge: a step over S structures, A atoms
-            and E edges takes the first plus S, A and E times the others.
+        flops_per_step, flops_per_structure, flops_per_atom_alone, flops_per_edge, flops_per_triplet: a step over S
+            structures, A atoms, E edges and T triplets (`GraphSet.n_triplets`) takes the first plus S, A, E and T times
+            the others; the last is 0 but for architectures that enumerate triplets.
         flops_per_atom: the same per atom of the data, its edges and its share of a structure and a step included.
         edges_per_atom: of the data within the cutoff.
         seconds_per_atom: device seconds of forward and backward per atom, on the device of the model.
@@ -92,17 +93,21 @@ class Cost:
     flops_per_structure: float
     flops_per_atom_alone: float
     flops_per_edge: float
+    flops_per_triplet: float
     flops_per_atom: float
     edges_per_atom: float
     seconds_per_atom: float
 
-    def flops(self, n_steps: float, n_structures: float, n_atoms: float, n_edges: float) -> float:
-        """Return the operations of training on so many structures, atoms and edges; float, totals pass int64."""
+    def flops(
+        self, n_steps: float, n_structures: float, n_atoms: float, n_edges: float, n_triplets: float = 0.0
+    ) -> float:
+        """Return the operations of training on so many structures, atoms, edges, triplets; float: totals pass int64."""
         return (
             n_steps * self.flops_per_step
             + n_structures * self.flops_per_structure
             + n_atoms * self.flops_per_atom_alone
             + n_edges * self.flops_per_edge
+            + n_triplets * self.flops_per_triplet
         )
 
 
@@ -145,8 +150,9 @@ class Stopwatch:
 def measure_cost(model: ForceField, graphs: GraphSet, objective: Objective, batch_atoms: int) -> Cost:
     """Count a training step's operations on real batches and time it on the model's device.
 
-    Every operation's count is linear in the structures, atoms and edges of a batch, with whole coefficients: those are
-    solved for on small batches of different composition, rounded, and checked on a full batch.
+    Every operation's count is linear in the structures, atoms and edges of a batch (and in its triplets, for the
+    architectures that enumerate them), with whole coefficients: those are solved for on small batches of different
+    composition, rounded, and checked on a full batch.
 
     Args:
         model: the network, on the device where it will train; its gradients are cleared.
@@ -167,7 +173,7 @@ def measure_cost(model: ForceField, graphs: GraphSet, objective: Objective, batc
         for parameter in model.parameters():
             parameter.grad = None
 
-    coefficients = _coefficients(step, graphs, batch_atoms)
+    coefficients = _coefficients(step, graphs, batch_atoms, model.triplets)
     watch = Stopwatch(weight.device)
     full = list(cut_batches(graphs.structures.n_atoms, np.arange(len(graphs)), batch_atoms))[:3]
     for rows in full:
@@ -175,43 +181,54 @@ def measure_cost(model: ForceField, graphs: GraphSet, objective: Objective, batc
         step(rows)
         watch.stop()
     model.train(was_training)
-    n_atoms, n_edges = float(graphs.structures.n_atoms.sum()), float(graphs.graphs.n_edges.sum())
-    total = coefficients @ np.array([n_atoms / batch_atoms, len(graphs), n_atoms, n_edges])
+    sample = _extent(graphs, np.arange(len(graphs)))
+    _, _, n_atoms, n_edges, _ = sample
+    sample[0] = n_atoms / batch_atoms
     return Cost(
         params=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         flops_per_step=float(coefficients[0]),
         flops_per_structure=float(coefficients[1]),
         flops_per_atom_alone=float(coefficients[2]),
         flops_per_edge=float(coefficients[3]),
-        flops_per_atom=float(total) / n_atoms,
-        edges_per_atom=n_edges / n_atoms,
+        flops_per_triplet=float(coefficients[4]),
+        flops_per_atom=float(coefficients @ sample / n_atoms),
+        edges_per_atom=float(n_edges / n_atoms),
         seconds_per_atom=watch.seconds / float(sum(graphs.structures.n_atoms[rows].sum() for rows in full)),
     )
 
 
-def _coefficients(step: Callable[[Rows], None], graphs: GraphSet, batch_atoms: int) -> npt.NDArray[np.float64]:
-    """Return operations per step, structure, atom and edge."""
-    small = [np.arange(start, start + n) for start, n in ((0, 1), (1, 1), (2, 2), (4, 3), (7, 1), (8, 4), (12, 4))]
+def _coefficients(
+    step: Callable[[Rows], None], graphs: GraphSet, batch_atoms: int, triplets: bool
+) -> npt.NDArray[np.float64]:
+    """Return operations per step, structure, atom, edge and triplet; the last is 0 unless `triplets`."""
     if len(graphs) < 16:
         raise DataError(f"{len(graphs)} structures are too few to measure the cost of a step on; give at least 16.")
-    counts, sizes = _counted(step, graphs, small)
-    if np.linalg.matrix_rank(sizes) < 4:
+    small = [np.arange(start, start + n) for start, n in ((0, 1), (1, 1), (2, 2), (4, 3), (7, 1), (8, 4), (12, 4))]
+    counts, extents = _counted(step, graphs, small)
+    unknown = 5 if triplets else 4
+    if np.linalg.matrix_rank(extents[:, :unknown]) < unknown:
         raise DataError("the first 16 structures are too alike to tell atoms from edges; give a more varied subset.")
-    coefficients = np.round(np.linalg.lstsq(sizes, counts, rcond=None)[0])
+    coefficients = np.zeros(5)
+    coefficients[:unknown] = np.round(np.linalg.lstsq(extents[:, :unknown], counts, rcond=None)[0])
     full = next(cut_batches(graphs.structures.n_atoms, np.arange(len(graphs)), batch_atoms))
-    (counted,), (size,) = _counted(step, graphs, [full])
-    assert abs(coefficients @ size / counted - 1) < 1e-3, f"counted {counted}, predicted {coefficients @ size}"
+    (counted,), (extent,) = _counted(step, graphs, [full])
+    assert abs(coefficients @ extent / counted - 1) < 1e-3, f"counted {counted}, predicted {coefficients @ extent}"
     return coefficients
 
 
 def _counted(
     step: Callable[[Rows], None], graphs: GraphSet, batches: list[Rows]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the operations of a step on each batch [B], and each batch's size [B, 4]: 1, structures, atoms, edges."""
-    counts, sizes = [], []
+    """Return the operations of a step on each batch [B], and each batch's extent [B, 5]."""
+    counts = []
     for rows in batches:
         with FlopMeter() as meter:
             step(rows)
         counts.append(meter.total)
-        sizes.append([1, len(rows), graphs.structures.n_atoms[rows].sum(), graphs.graphs.n_edges[rows].sum()])
-    return np.array(counts, dtype=np.float64), np.array(sizes, dtype=np.float64)
+    return np.array(counts, dtype=np.float64), np.array([_extent(graphs, rows) for rows in batches])
+
+
+def _extent(graphs: GraphSet, rows: Rows) -> npt.NDArray[np.float64]:
+    """Return 1 and the numbers of structures, atoms, edges and triplets at `rows`."""
+    sizes = (graphs.structures.n_atoms, graphs.graphs.n_edges, graphs.n_triplets)
+    return np.array([1, len(rows), *(size[rows].sum() for size in sizes)], dtype=np.float64)

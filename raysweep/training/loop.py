@@ -40,6 +40,7 @@ class Progress:
     structures: float = 0.0
     atoms: float = 0.0
     edges: float = 0.0
+    triplets: float = 0.0
     seconds: float = 0.0
     loss_sum: float = 0.0
     norm_sum: float = 0.0
@@ -78,7 +79,7 @@ class Trajectory:
     def flops(self) -> float:
         """Training operations so far."""
         p = self.progress
-        return self.cost.flops(p.step, p.structures, p.atoms, p.edges)
+        return self.cost.flops(p.step, p.structures, p.atoms, p.edges, p.triplets)
 
     @property
     def finished(self) -> bool:
@@ -108,6 +109,7 @@ class Trajectory:
         p.structures += len(rows)
         p.atoms += len(batch.numbers)
         p.edges += len(batch.senders)
+        p.triplets += float(self.graphs.n_triplets[rows].sum())
         value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise DivergedError(
