@@ -1,4 +1,4 @@
-"""The cost meter against a count from shapes and calculus: `python benchmarks/cost_meter.py --store runs/quickstart/data`.
+"""The cost meter against a count from shapes and calculus: `python benchmarks/cost_meter.py`.
 
 For every family, several widths and degrees, both force modes, on a real batch: matrix products and tensor contractions
 of one training step as the meter counts them, over `analytic_cost.count`. Beside it the elementwise work that the meter

@@ -1,6 +1,6 @@
 """What training costs: floating-point operations counted on real batches, and seconds of the device alone.
 
-Convention (see docs/training.md): a multiply-add is two operations. Matrix products are counted by torch's own formulas,
+Convention (see docs/training.md): a multiply-add is two operations. Matrix products are counted by torch's formulas,
 every elementwise operation (transcendental ones too) as one operation per element of its result, every reduction and
 scatter as one per element that goes in, over forward, loss and all backward passes. Moving data (gathers, copies,
 views) and the optimizer's update are not counted.

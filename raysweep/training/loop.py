@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from raysweep.data.batches import Batch, GraphSet, cut_batches, epoch_order, load_graphs
@@ -69,7 +70,8 @@ class Trajectory:
         self.cost = _cost(self.model, self.graphs, self.objective, spec)
         self.progress = Progress()
         self.trivial_loss = evaluate(None, self.validation, self.objective).loss
-        self._epoch_of_order: int = -1
+        self._stream: Iterator[tuple[npt.NDArray[np.int64], Batch]] = iter(())
+        self._stream_position: tuple[int, int] | None = None
 
     def _validation_batches(self, graphs: GraphSet) -> list[Batch]:
         rows = cut_batches(graphs.structures.n_atoms, np.arange(len(graphs)), VALIDATION_BATCH_ATOMS)
@@ -96,8 +98,8 @@ class Trajectory:
         Raises:
             DivergedError: loss or gradient left the finite numbers.
         """
-        p, rows = self.progress, self._next_rows()
-        batch = self.graphs.batch(rows).to(self.device, self.dtype)
+        p = self.progress
+        rows, batch = self._next_batch()
         watch.start()
         loss = self.objective.loss(self.model(batch), batch)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -109,7 +111,8 @@ class Trajectory:
         p.structures += len(rows)
         p.atoms += len(batch.numbers)
         p.edges += len(batch.senders)
-        p.triplets += float(self.graphs.n_triplets[rows].sum())
+        if self.model.triplets:
+            p.triplets += float(self.graphs.n_triplets[rows].sum())
         value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise DivergedError(
@@ -120,15 +123,16 @@ class Trajectory:
         p.norm_sum += norm
         if p.visited >= self.spec.structures:
             p.epoch, p.visited = p.epoch + 1, 0
+        self._stream_position = (p.epoch, p.visited) if p.visited else None
 
-    def _next_rows(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    def _next_batch(self) -> tuple[npt.NDArray[np.int64], Batch]:
+        """Return the batch at the present position, from a stream that begins anew wherever the position was set."""
         p = self.progress
-        if self._epoch_of_order != p.epoch:
-            self._order = epoch_order(self.spec.structures, self.spec.seed, p.epoch)
-            self._epoch_of_order = p.epoch
-        left = self._total_visits - p.epoch * self.spec.structures
-        window = self._order[p.visited : min(left, p.visited + self.spec.batch_atoms)]
-        return next(cut_batches(self.graphs.structures.n_atoms, window, self.spec.batch_atoms))
+        if self._stream_position != (p.epoch, p.visited):
+            order = epoch_order(self.spec.structures, self.spec.seed, p.epoch)
+            left = self._total_visits - p.epoch * self.spec.structures
+            self._stream = self.graphs.batches(order[p.visited : left], self.spec.batch_atoms, self.device, self.dtype)
+        return next(self._stream)
 
     def point(self, budget: float, kind: str, errors: Errors) -> Point:
         """Return the measurement at the present step."""

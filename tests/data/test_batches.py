@@ -52,6 +52,27 @@ def test_a_batch_is_its_structures_one_after_the_other(rows: list[int]) -> None:
 
 
 @settings(max_examples=30, deadline=None)
+@given(begin=st.integers(0, 29), batch_atoms=st.integers(1, 60))
+def test_batches_gathered_together_are_those_gathered_one_by_one(begin: int, batch_atoms: int) -> None:
+    order = epoch_order(30, 1, 0)[begin:]
+    cuts = list(cut_batches(STRUCTURES.n_atoms, order, batch_atoms))
+    for (rows, batch), expected in zip(
+        GRAPHS.batches(order, batch_atoms, torch.device("cpu"), torch.float64), cuts, strict=True
+    ):
+        assert rows.tolist() == expected.tolist()
+        alone = GRAPHS.batch(expected).to(torch.device("cpu"), torch.float64)
+        for name in ("numbers", "positions", "structure", "n_atoms", "senders", "receivers", "energy", "forces"):
+            assert torch.equal(getattr(batch, name), getattr(alone, name)), name
+
+
+def test_triplets_are_the_pairs_of_neighbours_of_each_atom() -> None:
+    for row in range(30):
+        receivers = GRAPHS.batch(np.array([row])).receivers.tolist()
+        pairs = sum(a == b for i, a in enumerate(receivers) for j, b in enumerate(receivers) if i != j)
+        assert GRAPHS.n_triplets[row] == pairs
+
+
+@settings(max_examples=30, deadline=None)
 @given(rows=st.lists(st.integers(0, 29), min_size=1, max_size=10))
 def test_edges_stay_within_their_structure_and_below_the_cutoff(rows: list[int]) -> None:
     batch = GRAPHS.batch(np.array(rows, dtype=np.int64))
