@@ -25,6 +25,7 @@ GROUP = "raysweep.models"
 _BUILT_IN = {
     "mpnn": "raysweep.models.mpnn:ARCHITECTURE",
     "egnn": "raysweep.models.egnn:ARCHITECTURE",
+    "gemnet": "raysweep.models.gemnet:ARCHITECTURE",
     "tensor": "raysweep.models.tensor:ARCHITECTURE",
 }
 """Where each of raysweep's own architectures is; imported when it is first asked for."""

@@ -16,6 +16,8 @@ SIZES: dict[str, tuple[str, dict[str, int | float | str]]] = {
     "mpnn": ("mpnn", {"width": 12, "depth": 2}),
     "egnn": ("egnn", {"width": 12, "depth": 2}),
     **{f"tensor-l{l}": ("tensor", {"width": 6, "depth": 2, "l_max": l}) for l in (1, 2, 3, 4)},
+    "gemnet": ("gemnet", {"width": 12, "depth": 2}),
+    "gemnet-3": ("gemnet", {"width": 12, "depth": 2, "body_order": 3, "norm": "layer"}),
     "mpnn-layer": ("mpnn", {"width": 12, "depth": 2, "norm": "layer", "basis": "gaussian"}),
     "egnn-layer": ("egnn", {"width": 12, "depth": 2, "norm": "layer"}),
     "egnn-rms": ("egnn", {"width": 12, "depth": 2, "norm": "rms", "basis": "gaussian"}),

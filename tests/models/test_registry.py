@@ -10,7 +10,7 @@ from tests.models.molecules import SIZES, force_field
 
 
 def test_the_names_are_those_of_the_documentation():
-    assert names() == ["egnn", "mpnn", "tensor"]
+    assert names() == ["egnn", "gemnet", "mpnn", "tensor"]
 
 
 @pytest.mark.parametrize(
