@@ -44,7 +44,8 @@ class Batch:
 
     def vectors(self) -> torch.Tensor:
         """Return [E, 3] in Å: from each edge's receiver to its sender (the nearest image that the edge means)."""
-        vectors = self.positions[self.senders] - self.positions[self.receivers]
+        x = self.positions
+        vectors = x.index_select(0, self.senders) - x.index_select(0, self.receivers)
         return vectors if self.shifts is None else vectors + self.shifts
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Batch":

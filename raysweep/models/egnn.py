@@ -18,6 +18,7 @@ from raysweep.models.blocks import (
     RadialBasis,
     Readout,
     lengths_and_directions,
+    rows,
     sum_to,
 )
 
@@ -68,11 +69,12 @@ class EgnnLayer(nn.Module):
         """Map (h, v) to (h, v), given the edges' basis [E, n_basis], envelope [E, 1] and directions [E, 3, 1]."""
         basis, envelope, directions = edge
         x = self.norm(h)
-        message = self.from_edge(basis) + self.from_sender(x)[batch.senders] + self.from_receiver(x)[batch.receivers]
+        sent, received = rows(self.from_sender(x), batch.senders), rows(self.from_receiver(x), batch.receivers)
+        message = self.from_edge(basis) + sent + received
         if self.from_invariants is not None and self.vector_norm is not None:
             # [E, 3, channels]: how the vectors of both ends differ; its part along the edge is invariant.
-            sent = self.vector_norm(v)
-            difference = sent[batch.senders] - sent[batch.receivers]
+            vectors = self.vector_norm(v)
+            difference = rows(vectors, batch.senders) - rows(vectors, batch.receivers)
             message = message + self.from_invariants((difference * directions).sum(dim=1))
         message = nn.functional.silu(message) * (envelope * self.scale)
         along = (self.along(message) * envelope).unsqueeze(1)

@@ -13,6 +13,7 @@ from raysweep.models.blocks import (
     RadialBasis,
     Readout,
     lengths_and_directions,
+    rows,
     sum_to,
 )
 
@@ -42,7 +43,8 @@ class MpnnLayer(nn.Module):
     def forward(self, h: torch.Tensor, edge: torch.Tensor, envelope: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Map atoms [A, width] to [A, width], given edge features [E, n_edge] and the envelope [E, 1]."""
         x = self.norm(h)
-        message = self.from_edge(edge) + self.from_sender(x)[batch.senders] + self.from_receiver(x)[batch.receivers]
+        sent, received = rows(self.from_sender(x), batch.senders), rows(self.from_receiver(x), batch.receivers)
+        message = self.from_edge(edge) + sent + received
         message = nn.functional.silu(message) * (envelope * self.scale)
         total = self.message(sum_to(message, batch.receivers, len(h)))
         update: torch.Tensor = self.out(nn.functional.silu(total + self.update(x)))

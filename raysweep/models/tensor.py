@@ -22,6 +22,7 @@ from raysweep.models.blocks import (
     RadialBasis,
     Readout,
     lengths_and_directions,
+    rows,
     sum_to,
 )
 from raysweep.models.harmonics import SphericalHarmonics, block, square_coupling, square_paths
@@ -109,18 +110,19 @@ class TensorLayer(nn.Module):
     ) -> torch.Tensor:
         """Return the sum over neighbours [A, width, (l_max + 1)²]."""
         h0 = h[0].squeeze(1)
-        hidden = self.from_edge(basis) + self.from_sender(h0)[batch.senders] + self.from_receiver(h0)[batch.receivers]
+        sent, received = rows(self.from_sender(h0), batch.senders), rows(self.from_receiver(h0), batch.receivers)
+        hidden = self.from_edge(basis) + sent + received
         weights = self.radial(nn.functional.silu(hidden) * (envelope * self.scale)).split(self.width, dim=1)
         sent = [up(x) for up, x in zip(self.up, h, strict=True)]
         n_atoms = len(batch.numbers)
-        scalars = sent[0].squeeze(1)[batch.senders]
+        scalars = rows(sent[0].squeeze(1), batch.senders)
         blocks = []
         for l in range(self.l_max + 1):
             message = (scalars * weights[l]).unsqueeze(1)
             if l > 0:
                 message = message * y[:, block(l)].unsqueeze(2)
                 if l <= self.l_in:
-                    message = torch.addcmul(message, sent[l][batch.senders], weights[self.l_max + l].unsqueeze(1))
+                    message = torch.addcmul(message, rows(sent[l], batch.senders), weights[self.l_max + l].unsqueeze(1))
             blocks.append(sum_to(message, batch.receivers, n_atoms))
         return torch.cat(blocks, dim=1).transpose(1, 2)
 
