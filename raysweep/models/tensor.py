@@ -110,8 +110,8 @@ class TensorLayer(nn.Module):
     ) -> torch.Tensor:
         """Return the sum over neighbours [A, width, (l_max + 1)²]."""
         h0 = h[0].squeeze(1)
-        sent, received = rows(self.from_sender(h0), batch.senders), rows(self.from_receiver(h0), batch.receivers)
-        hidden = self.from_edge(basis) + sent + received
+        ends = rows(self.from_sender(h0), batch.senders) + rows(self.from_receiver(h0), batch.receivers)
+        hidden = self.from_edge(basis) + ends
         weights = self.radial(nn.functional.silu(hidden) * (envelope * self.scale)).split(self.width, dim=1)
         sent = [up(x) for up, x in zip(self.up, h, strict=True)]
         n_atoms = len(batch.numbers)
