@@ -26,6 +26,9 @@ _BUILT_IN = {
     "mpnn": "raysweep.models.mpnn:ARCHITECTURE",
     "egnn": "raysweep.models.egnn:ARCHITECTURE",
     "gemnet": "raysweep.models.gemnet:ARCHITECTURE",
+    "schnet": "raysweep.models.geometric:SCHNET",
+    "dimenetpp": "raysweep.models.geometric:DIMENETPP",
+    "visnet": "raysweep.models.geometric:VISNET",
     "tensor": "raysweep.models.tensor:ARCHITECTURE",
 }
 """Where each of raysweep's own architectures is; imported when it is first asked for."""

@@ -2,9 +2,10 @@
 
 Tensor Programs V (arXiv 2203.03466), table 8, for Adam-like optimizers: the rate of a weight falls as its fan-in grows,
 that of biases and embeddings stays. What grew is measured by comparing shapes with the base member of the family, never
-guessed from names; `blocks` stores every weight as [..., fan_in, fan_out], so vector channels, tensor channels and path
-multiplicities get the multiplier of their own fan-in. The initial variance is 1 / fan_in (1 / fan_in² for outputs)
-already.
+guessed from names. The fan-in's axis follows from the kind of the module: `blocks` stores every weight as
+[..., fan_in, fan_out], so vector channels, tensor channels and path multiplicities get the multiplier of their own
+fan-in; torch's own linear layers store [fan_out, fan_in]; a lookup table has none. Networks draw their weights with
+variance 1 / fan_in (1 / fan_in² for outputs) already.
 """
 
 from dataclasses import dataclass
@@ -42,9 +43,17 @@ def rate_groups(model: nn.Module, base: nn.Module | None) -> list[RateGroup]:
                     f"muP cannot compare parameter {name!r}: base and size must have equal depth and equal knobs "
                     "except widths. Make `base` a member of the same ladder."
                 )
-            if weight.dim() >= 2:
-                multiplier = shapes[name][-2] / weight.shape[-2]
+            axis = _fan_in_axis(model.get_submodule(name.rpartition(".")[0]), weight)
+            if axis is not None:
+                multiplier = shapes[name][axis] / weight.shape[axis]
         multipliers.setdefault(multiplier, []).append(weight)
     if base is not None and len(shapes) != sum(len(group) for group in multipliers.values()):
         raise SpaceError("muP: base has parameters that the size lacks; both must have equal depth.")
     return [RateGroup(multiplier, tuple(multipliers[multiplier])) for multiplier in sorted(multipliers)]
+
+
+def _fan_in_axis(owner: nn.Module, weight: nn.Parameter) -> int | None:
+    """Return the axis of a weight along which inputs are summed; None for biases, scales and lookup tables."""
+    if weight.dim() < 2 or isinstance(owner, nn.Embedding):
+        return None
+    return -1 if isinstance(owner, nn.Linear) else -2
