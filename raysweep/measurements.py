@@ -28,13 +28,19 @@ _COLUMNS: tuple[tuple[str, pa.DataType, str, str], ...] = (
     ("trivial_loss", pa.float64(), "1", "validation loss of reference energies and zero forces: to be beaten"),
     ("train_loss", pa.float64(), "1", "mean training loss since the previous point"),
     ("gradient_norm", pa.float64(), "1", "mean gradient norm before clipping since the previous point"),
+    ("throughput", pa.float64(), "atoms/s", "atoms trained on per device second since the previous point"),
+    ("equivariance_error", pa.float64(), "1", "relative L2 change of the forces under one rotation, validation batch"),
+    ("peak_memory", pa.int64(), "bytes", "most memory so far: of the device's tensors; on a CPU of the process"),
 )
 
 POINT_SCHEMA = pa.schema(
     [pa.field(name, kind, metadata={"unit": unit, "meaning": meaning}) for name, kind, unit, meaning in _COLUMNS],
-    metadata={"raysweep.schema": "points/1"},
+    metadata={"raysweep.schema": "points/2"},
 )
 """Columns, types, units and meanings of the points of one trial."""
+
+TIMED = ("seconds", "throughput", "peak_memory")
+"""Columns that differ between two runs of the same trajectory; all others are a function of its specification."""
 
 TABLE_SCHEMA = POINT_SCHEMA.append(pa.field("family", pa.string())).append(pa.field("stage", pa.string()))
 """Columns of a sweep's table: those of a point, its family in the search space, and its stage (grid, learning_rate)."""
@@ -47,7 +53,7 @@ PLATEAU_SHARE = 0.9
 class Point:
     """One evaluation on a trajectory; fields, units and meanings are those of `POINT_SCHEMA`.
 
-    A model that is not a force field leaves `energy_mae`, `force_l2` and `trivial_loss` None.
+    None is what was not measured: a model that is not a force field has no `energy_mae`, `force_l2`, `trivial_loss`.
     """
 
     trial_id: str
@@ -72,6 +78,9 @@ class Point:
     trivial_loss: float | None = None
     train_loss: float | None = None
     gradient_norm: float | None = None
+    throughput: float | None = None
+    equivariance_error: float | None = None
+    peak_memory: int | None = None
 
     @property
     def on_plateau(self) -> bool:
@@ -85,5 +94,6 @@ def to_table(points: Iterable[Point]) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> list[Point]:
-    """Return the rows of a table with `POINT_SCHEMA` as points; further columns are left out."""
-    return [Point(**row) for row in table.select(POINT_SCHEMA.names).to_pylist()]
+    """Return a table's rows as points, further columns left out; a column that an older table lacks is None."""
+    names = [name for name in POINT_SCHEMA.names if name in table.schema.names]
+    return [Point(**row) for row in table.select(names).to_pylist()]

@@ -5,10 +5,14 @@ import hashlib
 import json
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2
 """Raised whenever the same fields would train differently, so that old trials are not taken for new ones."""
+
+NO_COMPILE = (
+    "compile: true needs forces: direct; torch.compile cannot differentiate the gradient that conservative forces are"
+)
 
 SizeValue = int | float | bool | str
 
@@ -22,6 +26,9 @@ class TrialState(enum.StrEnum):
     STOPPED = "stopped"  # ended early by ASHA, in the learning-rate stage only
     DIVERGED = "diverged"
     FAILED = "failed"
+    OUT_OF_MEMORY = "out_of_memory"  # alone on its node, too
+    TIMED_OUT = "timed_out"  # ended by a limit of the search space
+    CANCELLED = "cancelled"  # ended with its sweep, by the user or a cap; goes on from its checkpoint
 
 
 class OptimizerSpec(BaseModel):
@@ -29,14 +36,57 @@ class OptimizerSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Literal["schedulefree_adamw"] = Field(
+    name: Literal["schedulefree_adamw", "wsd", "cosine"] = Field(
         default="schedulefree_adamw",
-        description="schedulefree_adamw: AdamW whose every evaluation is a valid point (Defazio et al. 2024)",
+        description="schedulefree_adamw: AdamW whose every evaluation is a valid point (Defazio et al. 2024); wsd: "
+        "AdamW at a constant rate, decayed to 0 on a branch of its own for each budget; cosine: AdamW whose rate falls to 0 "
+        "over the trajectory, one for each budget",
     )
     betas: tuple[float, float] = Field(default=(0.9, 0.999), description="averaging constants of AdamW")
     weight_decay: float = Field(default=0.0, ge=0, description="decoupled weight decay, per unit of learning rate")
     warmup_steps: int = Field(default=50, ge=0, description="steps over which the learning rate rises from 0")
     clip_norm: float = Field(default=10.0, gt=0, description="gradients with a larger norm are scaled down to it")
+    decay_share: float = Field(
+        default=0.2, gt=0, lt=1, description="wsd: last share of a budget, where the rate decays"
+    )
+    decay: Literal["linear", "sqrt"] = Field(
+        default="linear", description="wsd: linear, or sqrt: 1 - sqrt(share of the decay that has passed)"
+    )
+
+    @model_validator(mode="after")
+    def _applies(self) -> "OptimizerSpec":
+        """Refuse what the optimizer does not read: equal work is to have equal ids."""
+        _refuse_unread(self, ("decay_share", "decay"), self.name != "wsd", f"optimizer {self.name} has no decay phase")
+        return self
+
+
+class SymmetrySpec(BaseModel):
+    """How a family that is not equivariant by construction is brought near to it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    augment: bool = Field(default=False, description="turn each structure by a random rotation whenever it is visited")
+    loss_rotations: int = Field(
+        default=0, ge=0, description="rotations for which a step asks whether predictions turn along; 0: no such loss"
+    )
+    loss_weight: float = Field(default=1.0, gt=0, description="weight of that loss")
+    frames: bool = Field(
+        default=False, description="evaluate as the mean over the four frames of the principal axes (arXiv 2110.03336)"
+    )
+
+    @model_validator(mode="after")
+    def _applies(self) -> "SymmetrySpec":
+        _refuse_unread(
+            self, ("loss_weight",), self.loss_rotations == 0, "loss_rotations is 0, so there is no such loss"
+        )
+        return self
+
+
+def _refuse_unread(part: BaseModel, keys: tuple[str, ...], unread: bool, reason: str) -> None:
+    for key in keys:
+        value, default = getattr(part, key), type(part).model_fields[key].default
+        if unread and value != default:
+            raise ValueError(f"{key} ({value}) would not be read: {reason}; leave it out")
 
 
 class TrialSpec(BaseModel):
@@ -44,7 +94,7 @@ class TrialSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    architecture: str = Field(description="name in the model registry: mpnn, egnn, tensor, or a plug-in's")
+    architecture: str = Field(description="name in the model registry (docs/models.md): egnn, gemnet, tensor, ...")
     size: dict[str, SizeValue] = Field(description="knobs of the architecture: width, depth, l_max, cutoff, ...")
     base_size: dict[str, SizeValue] | None = Field(
         default=None, description="the member at which learning_rate was tuned; muP carries it to `size`. None: no muP"
@@ -66,8 +116,25 @@ class TrialSpec(BaseModel):
     optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec)
     energy_weight: float = Field(default=1.0, ge=0, description="weight of the scaled per-atom energy error")
     force_weight: float = Field(default=1.0, ge=0, description="weight of the scaled force error")
-    precision: Literal["float32", "float64"] = Field(default="float32", description="of weights and activations")
+    precision: Literal["float32", "float64", "tf32", "bf16"] = Field(
+        default="float32",
+        description="of a training step; tf32 and bf16: of its products alone, over weights in float32",
+    )
+    compile: bool = Field(default=False, description="training steps by torch.compile; direct forces only")
+    symmetry: SymmetrySpec = Field(default_factory=SymmetrySpec, description="of a family that is not equivariant")
     seed: int = Field(default=0, ge=0, description="of the weights and of the order of the structures")
+
+    @model_validator(mode="after")
+    def _possible(self) -> "TrialSpec":
+        if self.compile and self.forces == "conservative":
+            raise ValueError(NO_COMPILE)
+        if self.optimizer.name == "cosine" and len(self.flops_budgets) > (0 if self.data_budgets else 1):
+            raise ValueError(
+                f"flops_budgets {list(self.flops_budgets)} beside data_budgets {list(self.data_budgets)}: the rate of "
+                "optimizer cosine falls to 0 at one budget; give one flops budget alone, or data budgets alone (the "
+                "last is where it falls to 0, those before it are rungs)"
+            )
+        return self
 
     @property
     def trial_id(self) -> str:

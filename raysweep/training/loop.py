@@ -2,8 +2,9 @@
 
 import json
 import math
+import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -20,9 +21,21 @@ from raysweep.models.registry import check_size, create
 from raysweep.models.width_scaling import rate_groups
 from raysweep.training.checkpoint import Checkpoint, newest, save
 from raysweep.training.cost import Cost, Stopwatch, measure_cost
-from raysweep.training.objective import Errors, Objective, evaluate
-from raysweep.training.optimizers import Optimizer
+from raysweep.training.objective import Errors, Objective, Predictor, evaluate
+from raysweep.training.optimizers import decay_factor, make_optimizer
+from raysweep.training.precision import check_precision, mixed, tf32_products, weight_dtype
+from raysweep.training.symmetry import (
+    check_symmetry,
+    epoch_rotations,
+    equivariance_error,
+    frame_averaged,
+    step_objective,
+    turned,
+)
 from raysweep.trial import TrialSpec
+
+Budget = tuple[str, float]
+"""Kind, `data` (atoms) or `flops`, and amount."""
 
 CHECKPOINT_SECONDS = 60.0
 VALIDATION_BATCH_ATOMS = 1024
@@ -46,10 +59,37 @@ class Progress:
     loss_sum: float = 0.0
     norm_sum: float = 0.0
     steps_since_point: int = 0
+    atoms_at_point: float = 0.0
+    seconds_at_point: float = 0.0
+
+    def marked(self) -> "Progress":
+        """Return the same progress, with the sums since the last point begun anew."""
+        return replace(
+            self,
+            loss_sum=0.0,
+            norm_sum=0.0,
+            steps_since_point=0,
+            atoms_at_point=self.atoms,
+            seconds_at_point=self.seconds,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """All that a path of a trajectory needs to go on with the same bits: tensors by name, and plain numbers."""
+
+    tensors: Mapping[str, torch.Tensor]
+    numbers: Mapping[str, object]
 
 
 class Trajectory:
-    """The state of one training run: model, optimizer, data and progress."""
+    """The state of one training run: model, optimizer, data and progress.
+
+    Attributes:
+        target: the budget at which the learning rate arrives at 0; None where it is constant, or needs no schedule.
+        trunk: with wsd, the path that the present branch left, and that is gone on with when the branch has ended.
+        work: optimizer steps taken on all paths.
+    """
 
     def __init__(self, spec: TrialSpec, store: Store, device: torch.device) -> None:
         if store.manifest.fingerprint != spec.fingerprint:
@@ -57,8 +97,10 @@ class Trajectory:
                 f"store {store.location}: its fingerprint is {store.manifest.fingerprint}, the trial {spec.trial_id} "
                 f"was planned for {spec.fingerprint}. Point `data.store` at the store that the sweep was planned with."
             )
+        check_symmetry(spec.architecture, spec.symmetry)
+        check_precision(spec.precision, device)
         self.spec, self.device = spec, device
-        self.dtype = getattr(torch, spec.precision)
+        self.dtype = weight_dtype(spec.precision)
         cutoff = check_size(spec.architecture, spec.size).cutoff
         location = str(store.location)
         self.graphs = _graphs(location, spec.fingerprint, "train", spec.structures, cutoff)
@@ -66,12 +108,26 @@ class Trajectory:
         self.validation = self._validation_batches(validation)
         self.objective = _objective(spec, store)
         self.model = build_model(spec, store).to(device)
-        self.optimizer = Optimizer(rate_groups(self.model, build_base(spec, store)), spec.learning_rate, spec.optimizer)
+        groups = rate_groups(self.model, build_base(spec, store))
+        self.optimizer = make_optimizer(groups, spec.learning_rate, spec.optimizer)
         self.cost = _cost(self.model, self.graphs, self.objective, spec)
+        self.forward: Predictor = torch.compile(self.model, dynamic=True) if spec.compile else self.model
+        self.predict: Predictor = frame_averaged(self.model) if spec.symmetry.frames else self.model
         self.progress = Progress()
+        self.work = 0
+        self.budgets: list[Budget] = [("data", b) for b in spec.data_budgets] + [
+            ("flops", b) for b in spec.flops_budgets
+        ]
+        self.target: Budget | None = None
+        self.trunk: Snapshot | None = None
+        if spec.optimizer.name != "schedulefree_adamw":
+            self._plan_decay()
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         self.trivial_loss = evaluate(None, self.validation, self.objective).loss
         self._stream: Iterator[tuple[npt.NDArray[np.int64], Batch]] = iter(())
         self._stream_position: tuple[int, int] | None = None
+        self._turns: tuple[int, npt.NDArray[np.float64]] = (-1, np.empty(0))
 
     def _validation_batches(self, graphs: GraphSet) -> list[Batch]:
         rows = cut_batches(graphs.structures.n_atoms, np.arange(len(graphs)), VALIDATION_BATCH_ATOMS)
@@ -92,6 +148,67 @@ class Trajectory:
     def _total_visits(self) -> int:
         return round(self.spec.epochs * self.spec.structures)
 
+    def _plan_decay(self) -> None:
+        """Keep the budgets that the data lasts for, since a decay has to end; cosine: decay to the last of them."""
+        ends = {"data": 0.0, "flops": 0.0}
+        sizes, graphs = self.graphs.structures.n_atoms, self.graphs
+        for epoch in range(math.ceil(self._total_visits / self.spec.structures)):
+            rows = self._order(epoch)
+            steps = sum(1 for _ in cut_batches(sizes, rows, self.spec.batch_atoms))
+            atoms, edges = float(sizes[rows].sum()), float(graphs.graphs.n_edges[rows].sum())
+            triplets = float(graphs.n_triplets[rows].sum()) if self.model.triplets else 0.0
+            ends["data"] += atoms
+            ends["flops"] += self.cost.flops(steps, len(rows), atoms, edges, triplets)
+        if self.spec.optimizer.name == "wsd" or not self.budgets:
+            self.budgets = [(kind, amount) for kind, amount in self.budgets if amount <= ends[kind]]
+            return
+        self.target = max(self.budgets)
+        kind, amount = self.target
+        if amount > ends[kind]:
+            raise DataError(
+                f"trial {self.spec.trial_id}: {kind} budget {amount:g} is beyond the {ends[kind]:g} that "
+                f"{self.spec.structures} structures in {self.spec.epochs:g} epochs give, and the rate of optimizer "
+                "cosine is to fall to 0 at it; ask for less, or for more structures."
+            )
+
+    def spent(self, kind: str) -> float:
+        """Return what counts towards budgets of a kind, on the present path."""
+        return self.progress.atoms if kind == "data" else self.flops
+
+    def reached(self, pending: Sequence[Budget]) -> list[Budget]:
+        """Return the budgets at which the present path is to be evaluated now."""
+        if self.spec.optimizer.name == "wsd":
+            pending = [self.target] if self.target else []
+        return [(kind, amount) for kind, amount in pending if self.spent(kind) >= amount]
+
+    def branch_off(self, pending: Sequence[Budget], watch: Stopwatch) -> None:
+        """With wsd, on the trunk, where the decay to a budget begins: keep the trunk, and go on with that branch."""
+        if self.spec.optimizer.name != "wsd" or self.target is not None:
+            return
+        due = [(kind, amount) for kind, amount in pending if self.spent(kind) >= self._decay_begins(amount)]
+        if due:
+            self.target = min(due, key=lambda budget: (budget[1], budget[0]))
+            self.progress.seconds = watch.seconds
+            self.trunk = self.snapshot(self.progress.marked())
+
+    def end_branch(self) -> None:
+        """Go back to the trunk, if this is a branch."""
+        if self.trunk is not None:
+            self.load(self.trunk)
+            self.trunk = self.target = None
+
+    def _decay_begins(self, amount: float) -> float:
+        return 0.0 if self.spec.optimizer.name == "cosine" else (1 - self.spec.optimizer.decay_share) * amount
+
+    @property
+    def _decay(self) -> float:
+        """Factor of the learning rate at the next step, besides warm-up."""
+        if self.target is None:
+            return 1.0
+        kind, amount = self.target
+        begins = self._decay_begins(amount)
+        return decay_factor(self.spec.optimizer, (self.spent(kind) - begins) / (amount - begins))
+
     def step(self, watch: Stopwatch) -> None:
         """Train on the next batch.
 
@@ -100,11 +217,18 @@ class Trajectory:
         """
         p = self.progress
         rows, batch = self._next_batch()
+        symmetry, seed, decay = self.spec.symmetry, self.spec.seed, self._decay
+        if symmetry.augment:
+            batch = turned(batch, torch.from_numpy(self._turns_of(p.epoch)[rows]).to(batch.positions))
         watch.start()
-        loss = self.objective.loss(self.model(batch), batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = self.optimizer.step()
+        objective = step_objective(self.objective, symmetry, self.forward, seed, p.step, batch.positions)
+        with tf32_products(self.spec.precision):
+            with mixed(self.spec.precision, self.device):
+                loss = objective.loss(self.forward(batch), batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+        norm = self.optimizer.step(decay)
         watch.stop()
+        self.work += 1
         p.visited += len(rows)
         p.step += 1
         p.steps_since_point += 1
@@ -129,15 +253,24 @@ class Trajectory:
         """Return the batch at the present position, from a stream that begins anew wherever the position was set."""
         p = self.progress
         if self._stream_position != (p.epoch, p.visited):
-            order = epoch_order(self.spec.structures, self.spec.seed, p.epoch)
-            left = self._total_visits - p.epoch * self.spec.structures
-            self._stream = self.graphs.batches(order[p.visited : left], self.spec.batch_atoms, self.device, self.dtype)
+            rows = self._order(p.epoch)[p.visited :]
+            self._stream = self.graphs.batches(rows, self.spec.batch_atoms, self.device, self.dtype)
         return next(self._stream)
 
-    def point(self, budget: float, kind: str, errors: Errors) -> Point:
+    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Return the structures that an epoch visits, in order; the last epoch may visit a part only."""
+        order = epoch_order(self.spec.structures, self.spec.seed, epoch)
+        return order[: self._total_visits - epoch * self.spec.structures]
+
+    def _turns_of(self, epoch: int) -> npt.NDArray[np.float64]:
+        if self._turns[0] != epoch:
+            self._turns = (epoch, epoch_rotations(self.spec.structures, self.spec.seed, epoch))
+        return self._turns[1]
+
+    def point(self, budget: float, kind: str, errors: Errors, equivariance: float | None) -> Point:
         """Return the measurement at the present step."""
         p, spec = self.progress, self.spec
-        since = max(p.steps_since_point, 1)
+        steps, seconds = p.steps_since_point, p.seconds - p.seconds_at_point
         return Point(
             trial_id=spec.trial_id,
             architecture=spec.architecture,
@@ -159,15 +292,26 @@ class Trajectory:
             energy_mae=errors.energy_mae,
             force_l2=errors.force_l2,
             trivial_loss=self.trivial_loss,
-            train_loss=p.loss_sum / since,
-            gradient_norm=p.norm_sum / since,
+            train_loss=p.loss_sum / steps if steps else None,
+            gradient_norm=p.norm_sum / steps if steps else None,
+            throughput=(p.atoms - p.atoms_at_point) / seconds if seconds else None,
+            equivariance_error=equivariance,
+            peak_memory=peak_memory(self.device),
         )
 
+    def points(self, reached: Sequence[Budget]) -> list[Point]:
+        """Evaluate, and return a point for each budget, the smallest first."""
+        errors = self.evaluate()
+        error = equivariance_error(self.predict, self.validation[0])
+        return [
+            self.point(amount, kind, errors, error) for kind, amount in sorted(reached, key=lambda budget: budget[::-1])
+        ]
+
     def evaluate(self) -> Errors:
-        """Return the errors on the validation set, with the optimizer's averaged weights."""
+        """Return the errors on the validation set, with the weights and the precision that are evaluated."""
         self.optimizer.eval()
         self.model.eval()
-        errors = evaluate(self.model, self.validation, self.objective)
+        errors = evaluate(self.predict, self.validation, self.objective)
         if not math.isfinite(errors.loss):
             raise DivergedError(
                 f"trial {self.spec.trial_id}: validation loss {errors.loss} at step {self.progress.step}."
@@ -179,15 +323,37 @@ class Trajectory:
         self.model.train()
         self.optimizer.train()
 
-    def checkpoint(self, points: list[Point]) -> Checkpoint:
-        """Return all that `restore` needs to go on with the same bits."""
+    def snapshot(self, progress: Progress) -> Snapshot:
+        """Return a copy of weights, optimizer and position, with `progress` as where they stand."""
         state = self.optimizer.state()
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"optimizer.{name}": value for name, value in state["tensors"].items()}
-        numbers = {"progress": self.progress.__dict__, "groups": state["groups"], "train_mode": state["train_mode"]}
+        tensors = {f"model.{name}": value.clone() for name, value in self.model.state_dict().items()}
+        tensors |= {f"optimizer.{name}": value.clone() for name, value in state["tensors"].items()}
+        numbers = {"progress": dict(progress.__dict__), "groups": state["groups"], "train_mode": state["train_mode"]}
+        return Snapshot(tensors=tensors, numbers=numbers)
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot of this trajectory."""
+        parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}}
+        for name, value in snapshot.tensors.items():
+            part, key = name.split(".", 1)
+            parts[part][key] = value
+        numbers = dict(snapshot.numbers)
+        self.model.load_state_dict(parts["model"])
+        self.optimizer.load(
+            {"tensors": parts["optimizer"], "groups": numbers["groups"], "train_mode": bool(numbers["train_mode"])}  # type: ignore[typeddict-item]
+        )
+        self.progress = Progress(**numbers["progress"])  # type: ignore[arg-type]
+
+    def checkpoint(self, points: Sequence[Point]) -> Checkpoint:
+        """Return all that `restore` needs to go on with the same bits, the trunk that was left included."""
+        here = self.snapshot(self.progress)
+        tensors, numbers = dict(here.tensors), {**here.numbers, "target": self.target}
+        if self.trunk is not None:
+            tensors |= {f"trunk.{name}": value for name, value in self.trunk.tensors.items()}
+            numbers["trunk"] = self.trunk.numbers
         return Checkpoint(
             trial_id=self.spec.trial_id,
-            step=self.progress.step,
+            step=self.work,
             tensors=tensors,
             numbers=json.loads(json.dumps(numbers)),
             points=tuple(points),
@@ -195,16 +361,15 @@ class Trajectory:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take over a checkpoint of this trajectory."""
-        parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}}
-        for name, value in checkpoint.tensors.items():
-            part, key = name.split(".", 1)
-            parts[part][key] = value
+        here = {name: value for name, value in checkpoint.tensors.items() if not name.startswith("trunk.")}
+        trunk = {name.removeprefix("trunk."): value for name, value in checkpoint.tensors.items() if name not in here}
         numbers = dict(checkpoint.numbers)
-        self.model.load_state_dict(parts["model"])
-        self.optimizer.load(
-            {"tensors": parts["optimizer"], "groups": numbers["groups"], "train_mode": bool(numbers["train_mode"])}  # type: ignore[typeddict-item]
-        )
-        self.progress = Progress(**numbers["progress"])  # type: ignore[arg-type]
+        trunk_numbers = numbers.pop("trunk", None)
+        self.load(Snapshot(tensors=here, numbers=numbers))
+        self.trunk = Snapshot(tensors=trunk, numbers=trunk_numbers) if isinstance(trunk_numbers, dict) else None
+        target = numbers["target"]
+        self.target = (str(target[0]), float(target[1])) if isinstance(target, list) else None
+        self.work = checkpoint.step
 
 
 def train(
@@ -217,7 +382,7 @@ def train(
 ) -> Iterator[Point]:
     """Train one trajectory and yield a point at each of its budgets, in the order in which they are reached.
 
-    On a CPU the points are the same to the last bit (`seconds` aside) whether or not the run was interrupted.
+    On a CPU the points are the same to the last bit (`measurements.TIMED` aside) whether or not it was interrupted.
 
     Args:
         spec: the trajectory.
@@ -230,7 +395,7 @@ def train(
     Raises:
         DivergedError: the loss left the finite numbers; the points yielded before stand.
         DataError: the store is not the one that the spec was made for, or holds too few structures.
-        SpaceError: architecture or size are unknown.
+        SpaceError: architecture or size are unknown, or symmetry or precision are not possible with them or the device.
     """
     run = Trajectory(spec, store, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
     points: list[Point] = []
@@ -241,24 +406,27 @@ def train(
             points = list(found.points)
             yield from points
     done = {(point.budget_kind, point.budget) for point in points}
-    pending = [("data", b) for b in spec.data_budgets] + [("flops", b) for b in spec.flops_budgets]
-    pending = [item for item in pending if item not in done]
+    pending = [budget for budget in run.budgets if budget not in done]
     watch = Stopwatch(run.device, run.progress.seconds)
     saved = time.monotonic()
     run.resume_training()
-    while pending and not run.finished:
-        run.step(watch)
-        reached = [(k, b) for k, b in pending if (run.progress.atoms if k == "data" else run.flops) >= b]
+    while pending and (run.reached(pending) or not run.finished):
+        if not run.reached(pending):  # a branch may be so short that it begins where it ends
+            run.step(watch)
+            run.branch_off(pending, watch)
+        reached = run.reached(pending)
         due = checkpoints is not None and time.monotonic() - saved > checkpoint_seconds
         if not reached and not due:
             continue
         run.progress.seconds = watch.seconds
         if reached:
-            errors = run.evaluate()
-            new = [run.point(budget, kind, errors) for kind, budget in sorted(reached, key=lambda item: item[::-1])]
+            new = run.points(reached)
             points += new
-            pending = [item for item in pending if item not in reached]
-            run.progress = replace(run.progress, loss_sum=0.0, norm_sum=0.0, steps_since_point=0)
+            pending = [budget for budget in pending if budget not in reached]
+            run.progress = run.progress.marked()
+            run.end_branch()
+            watch = Stopwatch(run.device, run.progress.seconds)
+            run.branch_off(pending, watch)
         if checkpoints is not None:
             save(checkpoints, run.checkpoint(points))
             saved = time.monotonic()
@@ -269,9 +437,8 @@ def train(
 
 def build_model(spec: TrialSpec, store: Store) -> ForceField:
     """Return the force field of a spec with its initial weights, on the CPU."""
-    return create(
-        spec.architecture, spec.size, spec.forces, _surroundings(store), spec.seed, getattr(torch, spec.precision)
-    )
+    dtype = weight_dtype(spec.precision)
+    return create(spec.architecture, spec.size, spec.forces, _surroundings(store), spec.seed, dtype)
 
 
 def build_base(spec: TrialSpec, store: Store) -> ForceField | None:
@@ -286,7 +453,14 @@ def measure(spec: TrialSpec, store: Store) -> Cost:
     cutoff = check_size(spec.architecture, spec.size).cutoff
     n = min(COST_SAMPLE, spec.structures)
     graphs = _graphs(str(store.location), spec.fingerprint, "train", n, cutoff)
-    return measure_cost(build_model(spec, store), graphs, _objective(spec, store), spec.batch_atoms)
+    return _measured(build_model(spec, store), graphs, _objective(spec, store), spec)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return bytes: the most that tensors held on a GPU since its trajectory began, or the process on a CPU, ever."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB
 
 
 def device_name(device: torch.device) -> str:
@@ -310,7 +484,13 @@ def _objective(spec: TrialSpec, store: Store) -> Objective:
 
 def _cost(model: ForceField, graphs: GraphSet, objective: Objective, spec: TrialSpec) -> Cost:
     head = _graphs_head(graphs, min(COST_SAMPLE, spec.structures))
-    return measure_cost(model, head, objective, spec.batch_atoms)
+    return _measured(model, head, objective, spec)
+
+
+def _measured(model: ForceField, graphs: GraphSet, objective: Objective, spec: TrialSpec) -> Cost:
+    like = next(model.parameters())
+    whole = step_objective(objective, spec.symmetry, model, spec.seed, 0, like.detach())
+    return measure_cost(model, graphs, whole, spec.batch_atoms)
 
 
 def _graphs_head(graphs: GraphSet, n: int) -> GraphSet:

@@ -3,13 +3,16 @@
 The loss of the study (arXiv 2510.09768): targets scaled by the RMS of the training part, equal weights by default.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 
 from raysweep.data.batches import Batch
-from raysweep.models.base import ForceField, Prediction
+from raysweep.models.base import Prediction
+
+Predictor = Callable[[Batch], Prediction]
+"""A force field, or something made of one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +50,10 @@ class Errors:
     force_l2: float
 
 
-def evaluate(model: ForceField | None, batches: Iterable[Batch], objective: Objective) -> Errors:
+def evaluate(model: Predictor | None, batches: Iterable[Batch], objective: Objective) -> Errors:
     """Return the errors of a model over batches; of reference energies and zero forces where the model is None.
 
-    The model must be in evaluation mode. Sums are taken in float64.
+    A network must be in evaluation mode. Sums are taken in float64.
     """
     energy_sum = force_sum = 0.0
     n_structures = n_atoms = 0

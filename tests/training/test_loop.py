@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from raysweep.errors import DataError, DivergedError
+from raysweep.measurements import TIMED
 from raysweep.training.checkpoint import newest, save
 from raysweep.training.cost import Stopwatch
 from raysweep.training.loop import Trajectory, measure, train
@@ -22,8 +23,8 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def but_seconds(points):
-    return [replace(point, seconds=None) for point in points]
+def but_timed(points):
+    return [replace(point, **dict.fromkeys(TIMED)) for point in points]
 
 
 def test_a_point_is_taken_at_the_first_step_that_reaches_each_budget(spec, store):
@@ -67,7 +68,7 @@ def test_epochs_repeat_the_subset_and_unique_data_stays(spec, store):
 
 
 def test_equal_specs_give_equal_bits(spec, store):
-    assert but_seconds(train(spec, store, device="cpu")) == but_seconds(train(spec, store, device="cpu"))
+    assert but_timed(train(spec, store, device="cpu")) == but_timed(train(spec, store, device="cpu"))
 
 
 class Crashed(Exception):
@@ -76,7 +77,7 @@ class Crashed(Exception):
 
 @pytest.mark.parametrize("saves", [1, 9, 30])
 def test_a_run_killed_at_any_step_goes_on_with_the_same_bits(spec, store, saves, tmp_path, monkeypatch):
-    whole = but_seconds(train(spec, store, device="cpu"))
+    whole = but_timed(train(spec, store, device="cpu"))
     left = [saves]
 
     def save_then_crash(location, checkpoint):
@@ -90,30 +91,30 @@ def test_a_run_killed_at_any_step_goes_on_with_the_same_bits(spec, store, saves,
         list(train(spec, store, device="cpu", checkpoints=str(tmp_path), checkpoint_seconds=-1))
     monkeypatch.undo()
     assert newest(str(tmp_path), spec.trial_id)[0].step == saves
-    assert but_seconds(train(spec, store, device="cpu", checkpoints=str(tmp_path))) == whole
+    assert but_timed(train(spec, store, device="cpu", checkpoints=str(tmp_path))) == whole
 
 
 @pytest.mark.parametrize("stop_after", [1, 2, 4])
 def test_a_run_stopped_after_a_point_goes_on_with_the_same_bits(spec, store, stop_after, tmp_path):
-    whole = but_seconds(train(spec, store, device="cpu"))
+    whole = but_timed(train(spec, store, device="cpu"))
     first = train(spec, store, device="cpu", checkpoints=str(tmp_path))
     for _ in range(stop_after):
         next(first)
     first.close()
-    assert but_seconds(train(spec, store, device="cpu", checkpoints=str(tmp_path))) == whole
+    assert but_timed(train(spec, store, device="cpu", checkpoints=str(tmp_path))) == whole
     # Finished: a further call yields the same points and trains nothing.
     before = newest(str(tmp_path), spec.trial_id)[0].step
-    assert but_seconds(train(spec, store, device="cpu", checkpoints=str(tmp_path))) == whole
+    assert but_timed(train(spec, store, device="cpu", checkpoints=str(tmp_path))) == whole
     assert newest(str(tmp_path), spec.trial_id)[0].step == before
 
 
 def test_a_torn_newest_checkpoint_costs_time_but_never_a_point(spec, store, tmp_path):
-    whole = but_seconds(train(spec, store, device="cpu", checkpoints=str(tmp_path)))
+    whole = but_timed(train(spec, store, device="cpu", checkpoints=str(tmp_path)))
     latest = sorted(tmp_path.glob("*.safetensors"))[-1]
     blob = bytearray(latest.read_bytes())
     blob[len(blob) // 2] ^= 1
     latest.write_bytes(blob)
-    assert but_seconds(train(spec, store, device="cpu", checkpoints=str(tmp_path))) == whole
+    assert but_timed(train(spec, store, device="cpu", checkpoints=str(tmp_path))) == whole
 
 
 def test_a_diverged_run_says_so_after_its_good_points(spec, store):

@@ -1,0 +1,164 @@
+"""Rotational symmetry for families that are not equivariant by construction: augmentation, a loss, frames; its error.
+
+Rotations are proper: they never mirror a structure.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from raysweep.data.batches import Batch
+from raysweep.errors import SpaceError
+from raysweep.models.base import Prediction
+from raysweep.models.blocks import sum_to
+from raysweep.models.registry import architecture
+from raysweep.training.objective import Objective, Predictor
+from raysweep.trial import SymmetrySpec
+
+_AUGMENT, _LOSS, _PROBE = 1, 2, 3
+"""Streams of random numbers, so that no two uses of a seed see the same."""
+
+
+def check_symmetry(name: str, symmetry: SymmetrySpec) -> None:
+    """Raise a SpaceError where an architecture that is equivariant by construction is to be brought near to it."""
+    wanted = [key for key, value in symmetry.model_dump().items() if value and key != "loss_weight"]
+    if wanted and architecture(name).equivariant:
+        raise SpaceError(
+            f"architecture {name!r} is equivariant by construction: symmetry ({', '.join(wanted)}) would change "
+            "nothing but the cost; leave it out."
+        )
+
+
+def epoch_rotations(n_structures: int, seed: int, epoch: int) -> npt.NDArray[np.float64]:
+    """Return a random rotation [n_structures, 3, 3] for each structure of a subset in an epoch.
+
+    That of a structure depends on seed, epoch and its place in the subset alone: not on batches, nor on the subset.
+    """
+    return _rotations([seed, epoch, _AUGMENT], n_structures)
+
+
+def step_rotations(count: int, seed: int, step: int) -> npt.NDArray[np.float64]:
+    """Return the rotations [count, 3, 3] for which a step's symmetry loss asks."""
+    return _rotations([seed, step, _LOSS], count)
+
+
+def _rotations(key: list[int], count: int) -> npt.NDArray[np.float64]:
+    """Return rotations that are uniform on SO(3): normal quaternions, normalised (Shoemake 1992)."""
+    q = np.random.default_rng(key).normal(size=(count, 4))
+    w, x, y, z = (q / np.linalg.norm(q, axis=1, keepdims=True)).T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.moveaxis(np.array(rows), 2, 0)
+
+
+def turned(batch: Batch, rotations: torch.Tensor) -> Batch:
+    """Return a batch with every structure turned: positions, shifts and labelled forces.
+
+    Args:
+        batch: S structures.
+        rotations: [S, 3, 3], of each structure, or [3, 3], of all.
+    """
+    shifts = batch.shifts
+    if shifts is not None:
+        shifts = _turn(shifts, rotations, batch.structure.index_select(0, batch.receivers))
+    return replace(
+        batch,
+        positions=_turn(batch.positions, rotations, batch.structure),
+        shifts=shifts,
+        forces=_turn(batch.forces, rotations, batch.structure),
+    )
+
+
+def _turn(vectors: torch.Tensor, rotations: torch.Tensor, structure: torch.Tensor) -> torch.Tensor:
+    """Turn vectors [n, 3] of the structures [n]. No matrix product: lower precisions would round the geometry."""
+    matrices = rotations if rotations.dim() == 2 else rotations.index_select(0, structure)
+    return (matrices * vectors.unsqueeze(1)).sum(dim=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SymmetryObjective(Objective):
+    """The loss plus `weight` times how far predictions fail to turn along with the structures.
+
+    Attributes:
+        predict: the network.
+        rotations: [k, 3, 3]; each is a further forward pass over the batch.
+        weight: of the mean deviation over the rotations, in the scales of the loss.
+    """
+
+    predict: Predictor
+    rotations: torch.Tensor
+    weight: float
+
+    def loss(self, prediction: Prediction, batch: Batch) -> torch.Tensor:
+        """Return the loss of a batch, given what was predicted for it as it is."""
+        deviation = torch.stack([self.deviation(prediction, batch, r) for r in self.rotations]).mean()
+        return super().loss(prediction, batch) + self.weight * deviation
+
+    def deviation(self, prediction: Prediction, batch: Batch, rotation: torch.Tensor) -> torch.Tensor:
+        """Return what the loss would be if the prediction, turned by one rotation, were the label."""
+        other = self.predict(turned(batch, rotation))
+        energy_mae = ((other.energy - prediction.energy).abs() / batch.n_atoms).mean()
+        difference = _turn(other.forces, rotation.T, batch.structure) - prediction.forces
+        return self.total(energy_mae, torch.linalg.vector_norm(difference, dim=1).mean())
+
+
+def step_objective(
+    objective: Objective, symmetry: SymmetrySpec, predict: Predictor, seed: int, step: int, like: torch.Tensor
+) -> Objective:
+    """Return what a step minimises; its rotations stand on the device and in the type of `like`."""
+    if not symmetry.loss_rotations:
+        return objective
+    rotations = torch.from_numpy(step_rotations(symmetry.loss_rotations, seed, step)).to(like)
+    weight = symmetry.loss_weight
+    return SymmetryObjective(**objective.__dict__, predict=predict, rotations=rotations, weight=weight)
+
+
+def frame_averaged(predict: Predictor) -> Callable[[Batch], Prediction]:
+    """Return a predictor that averages over the four proper frames of each structure's principal axes.
+
+    Frame averaging, Puny et al., arXiv 2110.03336. The axes are those of the vectors between neighbours, which are all
+    that a network sees: the same as those of the positions where all atoms are neighbours, and defined for periodic
+    structures. Energies become invariant under rotation and forces equivariant, in linear and planar structures too.
+    Frames are held fixed where forces are gradients. Where two moments other than 0 are equal (an exactly symmetric
+    top), the axes in their plane are arbitrary, and the average is not invariant.
+    """
+
+    def averaged(batch: Batch) -> Prediction:
+        axes = principal_axes(batch)
+        predictions = []
+        for signs in product((1.0, -1.0), repeat=2):
+            frame = axes * axes.new_tensor([signs[0], signs[1], signs[0] * signs[1]])
+            out = predict(turned(batch, frame.transpose(1, 2)))
+            predictions.append((out.energy, _turn(out.forces, frame, batch.structure)))
+        energies, forces = zip(*predictions, strict=True)
+        return Prediction(energy=torch.stack(energies).mean(dim=0), forces=torch.stack(forces).mean(dim=0))
+
+    return averaged
+
+
+def principal_axes(batch: Batch) -> torch.Tensor:
+    """Return each structure's principal axes [S, 3, 3] as the columns of a rotation, moments ascending."""
+    vectors = batch.vectors().detach().double()
+    outer = (vectors.unsqueeze(2) * vectors.unsqueeze(1)).flatten(1)
+    edge_structure = batch.structure.index_select(0, batch.receivers)
+    covariance = sum_to(outer, edge_structure, len(batch.n_atoms)).view(-1, 3, 3)
+    axes = torch.linalg.eigh(covariance).eigenvectors
+    last = torch.linalg.cross(axes[:, :, 0], axes[:, :, 1], dim=1)
+    return torch.stack([axes[:, :, 0], axes[:, :, 1], last], dim=2).to(batch.positions)
+
+
+def equivariance_error(predict: Predictor, batch: Batch) -> float | None:
+    """Return ‖F(R x) - R F(x)‖ / ‖F(x)‖ over all atoms of a batch, under one rotation; None where all forces are 0."""
+    rotation = torch.from_numpy(_rotations([_PROBE], 1)[0]).to(batch.positions)
+    with torch.no_grad():
+        expected = _turn(predict(batch).forces.detach(), rotation, batch.structure).double()
+        found = predict(turned(batch, rotation)).forces.detach().double()
+    scale = float(torch.linalg.vector_norm(expected))
+    return float(torch.linalg.vector_norm(found - expected)) / scale if scale else None
