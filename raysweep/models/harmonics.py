@@ -11,6 +11,9 @@ import torch
 from e3nn import o3
 from torch import nn
 
+Path = tuple[int, int, int]
+"""Degrees that couple."""
+
 
 def block(l: int) -> slice:
     """Return where the 2l + 1 components of degree l stand among the (l_max + 1)²."""
@@ -56,7 +59,7 @@ def _raising(l: int) -> torch.Tensor:
 
 
 @cache
-def square_paths(l_max: int) -> tuple[tuple[int, int, int], ...]:
+def square_paths(l_max: int) -> tuple[Path, ...]:
     """Return all (l1, l2, l3) with l1 <= l2 by which a feature couples with itself, sorted by l3.
 
     Natural parity wants l1 + l2 + l3 even; those are also the couplings that are symmetric for l1 = l2, so none
@@ -73,6 +76,18 @@ def square_paths(l_max: int) -> tuple[tuple[int, int, int], ...]:
 
 
 @cache
+def pair_paths(l_max: int) -> tuple[Path, ...]:
+    """Return all natural-parity (l1, l2, l3) by which two different features couple, sorted by l3."""
+    paths = [
+        (l1, l2, l3)
+        for l1 in range(l_max + 1)
+        for l2 in range(l_max + 1)
+        for l3 in range(abs(l1 - l2), min(l1 + l2, l_max) + 1, 2)
+    ]
+    return tuple(sorted(paths, key=lambda path: (path[2], path)))
+
+
+@cache
 def square_coupling(l_max: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return how a feature a [(l_max + 1)²] is coupled with itself.
 
@@ -81,15 +96,68 @@ def square_coupling(l_max: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
         coupling: [P, sum over `square_paths` of 2 l3 + 1], so that `(a[left] * a[right]) @ coupling` holds the
             components of all paths one after another, each path of unit variance for a of unit variance; float64.
     """
+    dense = _dense_coupling(l_max, square_paths(l_max))
+    n = len(dense)
+    dense = dense + dense.transpose(0, 1) * (1 - torch.eye(n, dtype=torch.float64)).unsqueeze(2)
+    return _used(dense, *torch.triu_indices(n, n))
+
+
+@cache
+def pair_coupling(l_max: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return how two different features a and b are coupled along `pair_paths`; see `square_coupling`."""
+    dense = _dense_coupling(l_max, pair_paths(l_max))
+    n = len(dense)
+    return _used(dense, *torch.cartesian_prod(torch.arange(n), torch.arange(n)).T)
+
+
+def _dense_coupling(l_max: int, paths: tuple[Path, ...]) -> torch.Tensor:
     n = (l_max + 1) ** 2
     columns = []
-    for l1, l2, l3 in square_paths(l_max):
+    for l1, l2, l3 in paths:
         dense = torch.zeros(n, n, 2 * l3 + 1, dtype=torch.float64)
         dense[block(l1), block(l2)] = o3.wigner_3j(l1, l2, l3, dtype=torch.float64) * math.sqrt(2 * l3 + 1)
         columns.append(dense)
-    dense = torch.cat(columns, dim=2)
-    dense = dense + dense.transpose(0, 1) * (1 - torch.eye(n, dtype=torch.float64)).unsqueeze(2)
-    left, right = torch.triu_indices(n, n)
+    return torch.cat(columns, dim=2)
+
+
+def _used(
+    dense: torch.Tensor, left: torch.Tensor, right: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     coupling = dense[left, right]
     used = coupling.abs().amax(dim=1) > 1e-12
     return left[used], right[used], coupling[used]
+
+
+@cache
+def edge_paths(l_in: int, l_out: int) -> tuple[Path, ...]:
+    """Return all natural-parity (l1, l3, l2) by which a feature and the harmonics of an edge couple, sorted.
+
+    Those of degree l2 up to l1 + l3 are kept, so that every equivariant linear map between degrees l1 and l3 that
+    depends on the direction and keeps reflections is spanned.
+    """
+    return tuple(
+        (l1, l3, l2) for l1 in range(l_in + 1) for l3 in range(l_out + 1) for l2 in range(abs(l1 - l3), l1 + l3 + 1, 2)
+    )
+
+
+@cache
+def edge_coupling(l1: int, l3: int, l2: int) -> torch.Tensor:
+    """Return [2 l1 + 1, 2 l2 + 1, 2 l3 + 1]: h_l1 ⊗ Y_l2 to l3, of unit variance for independent factors; float64."""
+    coupling: torch.Tensor = o3.wigner_3j(l1, l2, l3, dtype=torch.float64) * math.sqrt(2 * l3 + 1)
+    return coupling
+
+
+@cache
+def half_turn(l: int) -> torch.Tensor:
+    """Return [(l + 1)(2l + 1), (2l + 1)²]: Y_0, Y_2, ..., Y_2l of an axis to D_l of the rotation by π about it.
+
+    D_l = Σ_k a_k w3j(l, l, k) · Y_k over even k, since D_l is an even polynomial of degree 2l of the axis; a_k follows
+    from the axis y, e3nn's polar axis, where D_l is diagonal with (-1)^m. float64.
+    """
+    signs = torch.tensor([(-1.0) ** m for m in range(-l, l + 1)], dtype=torch.float64)
+    parts = []
+    for k in range(0, 2 * l + 1, 2):
+        coupling = o3.wigner_3j(l, l, k, dtype=torch.float64)
+        factor = math.sqrt(2 * k + 1) * (signs * coupling[:, :, k].diagonal()).sum()
+        parts.append(factor * coupling.permute(2, 0, 1).flatten(1))
+    return torch.cat(parts)
