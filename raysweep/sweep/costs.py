@@ -133,6 +133,6 @@ def set_threads(count: int) -> None:
 
 def _key(spec: TrialSpec) -> str:
     """Return the hash of what a cost depends on: not of rate, seed or budgets."""
-    fields = ("architecture", "size", "forces", "fingerprint", "batch_atoms", "precision", "entrypoint")
+    fields = ("architecture", "size", "forces", "fingerprint", "batch_atoms", "precision", "symmetry", "entrypoint")
     content = json.dumps(spec.model_dump(mode="json", include=set(fields)), sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]

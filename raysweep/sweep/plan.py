@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from raysweep.trial import TrialSpec, TrialState
 
 GRID = "grid"
 LEARNING_RATE = "learning_rate"
+
+Budgets = tuple[tuple[int, ...], tuple[float, ...]]
+"""Data budgets, in structures seen, and compute budgets, in FLOPs, of one trajectory."""
 
 Rates = Mapping[tuple[str, str], float]
 """Learning rates by (family, size as JSON): of the base size where muP carries them, else of each size."""
@@ -34,7 +38,7 @@ class PlannedTrial:
     size: Size
     seed: int
     structures: int
-    """Structures that the largest data budget sees."""
+    """Structures that the largest data budget sees, or the largest of the grid where there is none."""
     points: int
     """Budgets at which it is evaluated, at most."""
     spec: TrialSpec | None
@@ -44,6 +48,7 @@ class PlannedTrial:
     data: float | None = None
     """Atoms seen at the end."""
     flops: float | None = None
+    """All that is spent, on every branch (wsd)."""
     device_seconds: float | None = None
     disk_bytes: float | None = None
 
@@ -106,7 +111,7 @@ class Plan:
                     str(sum(t.state in ENDED for t in group)),
                     str(sum(t.points for t in group)),
                     _number(first.params),
-                    _number(first.data),
+                    _number(max((t.data for t in group if t.data is not None), default=None)),
                     _number(_total([t.flops for t in group])),
                     _number(_total([t.device_seconds for t in group])),
                     f"{first.spec.learning_rate:g}" if first.spec else "to be tuned",
@@ -159,14 +164,16 @@ def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: b
     for label, family in space.families.items():
         for size in family.members():
             rate = rates.get((label, size_text(_rate_size(space, label, size))))
-            for seed in space.grid.seeds:
-                spec = None if facts is None or rate is None else grid_spec(space, facts, label, size, seed, rate)
+            for seed, budgets in product(space.grid.seeds, trajectories(space)):
+                probe = grid_spec(space, facts, label, size, seed, rate or 1.0, budgets) if facts else None
+                cost = book.cost(probe) if probe else None
+                if facts and cost and _out_of_reach(space, facts, budgets, cost):
+                    continue
+                spec = probe if rate is not None else None
                 state = store.state(spec.trial_id) if spec and spec.trial_id in begun else TrialState.PLANNED
                 if state == TrialState.STOPPED:  # by ASHA, as a tuning trial: as a grid trial it is not done
                     state = TrialState.PLANNED
-                probe = spec or (grid_spec(space, facts, label, size, seed, 1.0) if facts else None)
-                cost = book.cost(probe) if probe and facts else None
-                trials.append(_planned(space, facts, label, size, seed, spec, state, cost))
+                trials.append(_planned(space, facts, label, size, seed, budgets, spec, state, cost))
     book.save()
     searched = [label for label in space.families if label not in space.learning_rate.rates]
     cells = sum(len(space.families[f].sizes) if space.learning_rate.transfer == "per_size" else 1 for f in searched)
@@ -180,13 +187,23 @@ def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: b
     )
 
 
-def grid_spec(space: Space, facts: DataFacts, label: str, size: Size, seed: int, rate: float) -> TrialSpec:
-    """Return the trajectory of one size and seed: on the largest subset, evaluated at every budget on its way."""
+def trajectories(space: Space) -> list[Budgets]:
+    """Return the budgets of each trajectory of a size and seed: all on one, or each on its own with cosine."""
+    data, flops = space.grid.structures, space.grid.flops
+    if space.training.optimizer.name != "cosine":
+        return [(data, flops)]
+    return [*(((n,), ()) for n in data), *(((), (c,)) for c in flops)]
+
+
+def grid_spec(
+    space: Space, facts: DataFacts, label: str, size: Size, seed: int, rate: float, budgets: Budgets
+) -> TrialSpec:
+    """Return a trajectory of one size and seed: on the largest subset, evaluated at its budgets on the way."""
+    data, flops = budgets
     largest = space.grid.structures[-1]
-    budgets = tuple(facts.atoms(n, largest, space.grid.epochs) for n in space.grid.structures)
     return make_spec(
         space, facts, label, size, seed=seed, rate=rate, seen=largest, epochs=space.grid.epochs,
-        data_budgets=budgets, flops_budgets=tuple(space.grid.flops),
+        data_budgets=tuple(facts.atoms(n, largest, space.grid.epochs) for n in data), flops_budgets=flops,
     )  # fmt: skip
 
 
@@ -228,6 +245,7 @@ def make_spec(
         flops_budgets=flops_budgets,
         learning_rate=rate,
         seed=seed,
+        symmetry=family.symmetry,
         **dict(space.training),
     )
 
@@ -255,29 +273,49 @@ def _planned(
     label: str,
     size: Size,
     seed: int,
+    budgets: Budgets,
     spec: TrialSpec | None,
     state: TrialState,
     cost: Cost | None,
 ) -> PlannedTrial:
-    seen = space.grid.structures[-1]
-    atoms = facts.atoms(seen, seen, space.grid.epochs) if facts else None
-    reached = [c for c in space.grid.flops if cost is None or atoms is None or c <= cost.flops_per_atom * atoms]
+    data, flops = budgets
+    most = _most_atoms(space, facts) if facts else None
+    reached = [c for c in flops if cost is None or most is None or c <= cost.flops_per_atom * most]
+    seen = data[-1] if data else space.grid.structures[-1]
+    atoms = [facts.atoms(n, space.grid.structures[-1], space.grid.epochs) for n in data] if facts else []
+    atoms += [c / cost.flops_per_atom for c in reached] if cost else []
+    ends = spent = max(atoms, default=None)
+    wsd = space.training.optimizer.name == "wsd"
+    if wsd and ends is not None:  # the trunk leads to the last branch; the others come on top
+        spent = ends + space.training.optimizer.decay_share * (sum(atoms) - ends)
     return PlannedTrial(
         family=label,
         architecture=space.families[label].architecture,
         size=size,
         seed=seed,
         structures=seen,
-        points=len(space.grid.structures) + len(reached),
+        points=len(data) + len(reached),
         spec=spec,
         state=state,
         params=cost.params if cost else None,
-        data=atoms,
-        flops=cost.flops_per_atom * atoms if cost and atoms else None,
-        device_seconds=cost.seconds_per_atom * atoms if cost and atoms else None,
-        # Two checkpoints of weights, averaged weights and second moments, in 4 bytes each.
-        disk_bytes=2 * 3 * 4.0 * cost.params if cost else None,
+        data=ends,
+        flops=cost.flops_per_atom * spent if cost and spent else None,
+        device_seconds=cost.seconds_per_atom * spent if cost and spent else None,
+        # Two checkpoints of weights and two sequences or moments, in 4 bytes each; a branch (wsd) keeps its trunk, too.
+        disk_bytes=2 * 3 * 4.0 * (2 if wsd else 1) * cost.params if cost else None,
     )
+
+
+def _most_atoms(space: Space, facts: DataFacts) -> float:
+    """Return the atoms that the longest trajectory of the grid sees."""
+    largest = space.grid.structures[-1]
+    return facts.atoms(largest, largest, space.grid.epochs)
+
+
+def _out_of_reach(space: Space, facts: DataFacts, budgets: Budgets, cost: Cost) -> bool:
+    """Return whether a trajectory is for one compute budget alone, and the data does not last for it."""
+    data, flops = budgets
+    return not data and flops[0] > cost.flops_per_atom * _most_atoms(space, facts)
 
 
 def _groups(trials: Sequence[PlannedTrial]) -> list[list[PlannedTrial]]:

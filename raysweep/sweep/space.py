@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 from raysweep.errors import RaysweepError, SpaceError
 from raysweep.sweep import yaml_lines
 from raysweep.sweep.space_errors import first_error, refuse_other_searches
-from raysweep.trial import OptimizerSpec, SizeValue
+from raysweep.trial import NO_COMPILE, OptimizerSpec, SizeValue, SymmetrySpec
 
 Size = dict[str, SizeValue]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -47,13 +47,16 @@ class Family(_Part):
     """One curve of the report: an architecture, the knobs that it keeps, and a ladder of sizes."""
 
     architecture: str = Field(
-        pattern=NAME, description="name in the model registry: mpnn, egnn, tensor, or a plug-in's"
+        pattern=NAME, description="name in the model registry (docs/models.md): egnn, gemnet, tensor, ..."
     )
     fixed: Size = Field(default_factory=dict, description="knobs that all sizes share: depth, l_max, cutoff, ...")
     sizes: tuple[Size, ...] = Field(
         min_length=1, description="the ladder: lists by knob, `width: [8, 16]`, or a list of knob mappings"
     )
     base: Size = Field(default_factory=dict, description="the size that the learning rate is tuned at; default: first")
+    symmetry: SymmetrySpec = Field(
+        default_factory=SymmetrySpec, description="augmentation, symmetry loss, frames: where it is not equivariant"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -134,7 +137,11 @@ class Training(_Part):
     optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec, description="the optimizer and its constants")
     energy_weight: float = Field(default=1.0, ge=0, description="weight of the scaled per-atom energy error")
     force_weight: float = Field(default=1.0, ge=0, description="weight of the scaled force error")
-    precision: Literal["float32", "float64"] = Field(default="float32", description="of weights and activations")
+    precision: Literal["float32", "float64", "tf32", "bf16"] = Field(
+        default="float32",
+        description="of a training step; tf32 and bf16: of its products alone, over weights in float32",
+    )
+    compile: bool = Field(default=False, description="training steps by torch.compile; direct forces only")
 
 
 class Resources(_Part):
@@ -145,7 +152,15 @@ class Resources(_Part):
     parallel: int | None = Field(
         default=None, gt=0, description="trials at once at most; default: what fits the cluster"
     )
-    max_failures: int = Field(default=3, ge=0, description="restarts of a trial whose worker died, from its checkpoint")
+    max_failures: int = Field(
+        default=3, ge=0, description="restarts of a trial whose worker died, from its checkpoint; a lost node is none"
+    )
+    timeout_seconds: float | None = Field(
+        default=None, gt=0, description="wall-clock after which a trial is ended, `timed_out`; default: none"
+    )
+    stall_seconds: float | None = Field(
+        default=None, gt=0, description="wall-clock without a point after which a trial is ended, `timed_out`"
+    )
 
     @model_validator(mode="after")
     def _whole_or_fraction(self) -> "Resources":
@@ -153,6 +168,16 @@ class Resources(_Part):
         if abs(share - round(share)) > 1e-6:
             raise ValueError(f"gpu ({self.gpu:g}) must be whole or 1/n (0.5, 0.25, ...): other fractions leave gaps")
         return self
+
+
+class Caps(_Part):
+    """What the sweep may spend; where a cap is reached it stops so that it can go on. None: no cap."""
+
+    flops: float | None = Field(default=None, gt=0, description="training FLOPs of the sweep, over all its runs")
+    device_hours: float | None = Field(default=None, gt=0, description="device hours of training, over all runs")
+    hours: float | None = Field(default=None, gt=0, description="wall-clock of one run, from its first trial on")
+    trials: int | None = Field(default=None, gt=0, description="trials begun, both stages, over all runs")
+    disk_gigabytes: float | None = Field(default=None, gt=0, description="all files in the storage, 1e9 bytes each")
 
 
 class Tracking(_Part):
@@ -184,6 +209,7 @@ class Space(_Part):
     learning_rate: LearningRate = Field(description="the learning-rate stage")
     training: Training = Field(default_factory=Training, description="what all trials share")
     resources: Resources = Field(default_factory=Resources, description="what one trial holds")
+    caps: Caps = Field(default_factory=Caps, description="what the sweep may spend before it stops, resumably")
     tracking: Tracking = Field(default_factory=Tracking, description="MLflow")
 
     _source: yaml_lines.Source | None = PrivateAttr(default=None)
@@ -229,6 +255,12 @@ def _check_together(space: Space) -> None:
     """Check what no single part can see."""
     if space.data is None and space.entrypoint is None:
         raise space.error(("data",), "missing: raysweep's own training needs a structure store (data.store)")
+    if space.training.compile and space.forces == "conservative":
+        raise space.error(("training", "compile"), NO_COMPILE)
+    if space.training.precision == "tf32" and space.resources.gpu == 0:
+        raise space.error(
+            ("training", "precision"), "tf32 is a number of GPUs, and resources.gpu is 0; use float32 or bf16"
+        )
     for label in space.learning_rate.rates:
         if label not in space.families:
             raise space.error(
@@ -247,6 +279,7 @@ def check_sizes(space: Space) -> None:
     if space.entrypoint is not None:
         return
     from raysweep.models import registry
+    from raysweep.training.symmetry import check_symmetry
 
     for label, family in space.families.items():
         for size in (*family.members(), family.base_size()):
@@ -254,6 +287,10 @@ def check_sizes(space: Space) -> None:
                 registry.check_size(family.architecture, size)
             except RaysweepError as error:
                 raise space.error(_path_of(space, label, str(error)), str(error)) from error
+            try:
+                check_symmetry(family.architecture, size, family.symmetry)
+            except RaysweepError as error:
+                raise space.error(("families", label, "symmetry"), str(error)) from error
 
 
 def _path_of(space: Space, label: str, message: str) -> tuple[str, ...]:

@@ -25,6 +25,9 @@ METRICS = (
     "edges",
     "flops",
     "seconds",
+    "throughput",
+    "equivariance_error",
+    "peak_memory",
 )
 """Columns of a point that become metrics over atoms seen; the optimizer's step becomes `optimizer_steps`."""
 
@@ -35,6 +38,9 @@ _STATUS: dict[str, str] = {
     TrialState.STOPPED: "FINISHED",  # by ASHA, in the stage that may: a proper end
     TrialState.DIVERGED: "KILLED",  # neither a success nor a crash
     TrialState.FAILED: "FAILED",
+    TrialState.OUT_OF_MEMORY: "FAILED",
+    TrialState.TIMED_OUT: "FAILED",
+    TrialState.CANCELLED: "KILLED",
 }
 _OPEN = frozenset({TrialState.PLANNED, TrialState.RUNNING})
 _ODD = re.compile(r"[^\w\-. ]|[\x80-\U0010ffff]")

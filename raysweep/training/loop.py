@@ -97,7 +97,7 @@ class Trajectory:
                 f"store {store.location}: its fingerprint is {store.manifest.fingerprint}, the trial {spec.trial_id} "
                 f"was planned for {spec.fingerprint}. Point `data.store` at the store that the sweep was planned with."
             )
-        check_symmetry(spec.architecture, spec.symmetry)
+        check_symmetry(spec.architecture, spec.size, spec.symmetry)
         check_precision(spec.precision, device)
         self.spec, self.device = spec, device
         self.dtype = weight_dtype(spec.precision)

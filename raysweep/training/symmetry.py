@@ -3,7 +3,7 @@
 Rotations are proper: they never mirror a structure.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -15,18 +15,18 @@ from raysweep.data.batches import Batch
 from raysweep.errors import SpaceError
 from raysweep.models.base import Prediction
 from raysweep.models.blocks import sum_to
-from raysweep.models.registry import architecture
+from raysweep.models.registry import architecture, check_size
 from raysweep.training.objective import Objective, Predictor
-from raysweep.trial import SymmetrySpec
+from raysweep.trial import SizeValue, SymmetrySpec
 
 _AUGMENT, _LOSS, _PROBE = 1, 2, 3
 """Streams of random numbers, so that no two uses of a seed see the same."""
 
 
-def check_symmetry(name: str, symmetry: SymmetrySpec) -> None:
-    """Raise a SpaceError where an architecture that is equivariant by construction is to be brought near to it."""
+def check_symmetry(name: str, size: Mapping[str, SizeValue], symmetry: SymmetrySpec) -> None:
+    """Raise a SpaceError where a member of a family that is equivariant by construction is to be brought near to it."""
     wanted = [key for key, value in symmetry.model_dump().items() if value and key != "loss_weight"]
-    if wanted and architecture(name).equivariant:
+    if wanted and architecture(name).promises_symmetry(check_size(name, size)):
         raise SpaceError(
             f"architecture {name!r} is equivariant by construction: symmetry ({', '.join(wanted)}) would change "
             "nothing but the cost; leave it out."
@@ -120,7 +120,7 @@ def step_objective(
     return SymmetryObjective(**objective.__dict__, predict=predict, rotations=rotations, weight=weight)
 
 
-def frame_averaged(predict: Predictor) -> Callable[[Batch], Prediction]:
+def frame_averaged(predict: Predictor) -> Predictor:
     """Return a predictor that averages over the four proper frames of each structure's principal axes.
 
     Frame averaging, Puny et al., arXiv 2110.03336. The axes are those of the vectors between neighbours, which are all
