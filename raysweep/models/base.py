@@ -32,6 +32,11 @@ class Size(BaseModel):
         default=12.0, gt=0, description="typical neighbours of an atom; sums over them are divided by its square root"
     )
 
+    @property
+    def equivariant(self) -> bool | None:
+        """Whether this member promises symmetry, where that depends on the knobs; None: its architecture says."""
+        return None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
@@ -111,9 +116,14 @@ class Architecture:
     Attributes:
         network: the class; made as `network(size, forces, surroundings)`.
         size: its knobs.
-        equivariant: whether it promises invariant energies and equivariant forces under rotation and reflection.
+        equivariant: whether all its members promise invariant energies and equivariant forces under rotation and
+            reflection.
     """
 
     network: type[ForceField]
     size: type[Size]
     equivariant: bool
+
+    def promises_symmetry(self, size: Size) -> bool:
+        """Return whether the member of that size promises it."""
+        return self.equivariant if size.equivariant is None else size.equivariant

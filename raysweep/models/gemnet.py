@@ -25,6 +25,7 @@ from raysweep.models.blocks import (
     lengths_and_directions,
     sum_to,
 )
+from raysweep.models.edge_forces import EdgeForces
 from raysweep.models.harmonics import SphericalHarmonics
 
 
@@ -35,13 +36,13 @@ class GemnetSize(Size):
     body_order: Literal[3, 4] = Field(default=4, description="3: angles; 4: dihedral angles too")
     angular: int = Field(default=3, ge=1, le=6, description="highest degree of the Legendre polynomials of angles")
     channels: int | None = Field(
-        default=None, gt=0, description="channels of angles and dihedral angles; half the width by default"
+        default=None, gt=0, description="channels of angles and dihedral angles; a quarter of the width by default"
     )
 
     @property
     def down(self) -> int:
         """Channels that the many-body terms are projected down to."""
-        return self.channels or max(1, self.width // 2)
+        return self.channels or max(1, self.width // 4)
 
 
 class ManyBody(nn.Module):
@@ -53,6 +54,7 @@ class ManyBody(nn.Module):
     * for body order 4, sum over k of i, k' of j, l: (2l + 1) f_cl(ik) f_cl(jk') P_l(cos of the angle of ik and jk'),
 
     where F_c(ik, x) is the sum over l of (2l + 1) f_cl(ik) P_l(x), and f_cl is made of the edge's embedding and length.
+    Embeddings enter through tanh: a product of two sums would grow as their square, and doubly so in the next layer.
     """
 
     degree: torch.Tensor
@@ -75,7 +77,7 @@ class ManyBody(nn.Module):
     ) -> torch.Tensor:
         """Return [E, n_out], given basis [E, n_basis], harmonics [E, (angular + 1)²] and each edge's reverse [E]."""
         radial = self.from_edge(basis).view(len(m), -1, self.n_channels)
-        f = radial * (self.project(m) * self.scale).unsqueeze(1)
+        f = radial * (torch.tanh(self.project(m)) * self.scale).unsqueeze(1)
         term = f[:, self.degree] * y.unsqueeze(2)
         density = sum_to(term, batch.receivers, len(batch.numbers))
         at_receiver = density[batch.receivers] - term
@@ -106,11 +108,11 @@ class GemnetLayer(nn.Module):
         self.from_many_body = Linear(self.many_body.n_out, width, bias=False)
         self.from_sender = None if first else Linear(width, width, bias=False)
         self.from_receiver = None if first else Linear(width, width, bias=False)
-        self.edge_out = Linear(width, width, bias=False)
+        self.edge_out = Linear(width, width, bias=False, gain=0.3)
         self.from_edge = Linear(size.radial, width, bias=False)
         self.message = Linear(width, width, bias=False)
         self.update = Linear(width, width)
-        self.out = Linear(width, width)
+        self.out = Linear(width, width, gain=0.5)
 
     def forward(
         self,
@@ -159,22 +161,6 @@ class Gemnet(ForceField):
             h, m = layer(h, m, edge, batch)
         energies = self.energy(self.norm(h)).squeeze(1)
         return energies, None if self.force is None else self.force(m, basis, directions, batch)
-
-
-class EdgeForces(nn.Module):
-    """A scalar of each edge times its direction, summed at the receiver."""
-
-    def __init__(self, size: Size) -> None:
-        super().__init__()
-        self.norm = Norm(size.norm, size.width)
-        self.from_edge = Linear(size.radial, size.width, bias=False)
-        self.out = Linear(size.width, 1, bias=False, gain=size.width**-0.5)
-        self.scale = size.neighbours**-0.5
-
-    def forward(self, m: torch.Tensor, basis: torch.Tensor, directions: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Map edge embeddings [E, width], basis [E, n_basis] and directions [E, 3] to forces [A, 3]."""
-        pull = self.out(self.norm(m) * self.from_edge(basis)) * self.scale
-        return sum_to(pull * directions, batch.receivers, len(batch.numbers))
 
 
 def reverse_edges(batch: Batch, vectors: torch.Tensor) -> torch.Tensor:

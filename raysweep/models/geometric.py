@@ -22,8 +22,9 @@ from torch import nn
 
 from raysweep.data.batches import Batch
 from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
-from raysweep.models.blocks import ElementEmbedding, Linear, RadialBasis, lengths_and_directions, sum_to
-from raysweep.models.gemnet import EdgeForces, reverse_edges
+from raysweep.models.blocks import ElementEmbedding, RadialBasis, lengths_and_directions
+from raysweep.models.edge_forces import EdgeForces, PairForces
+from raysweep.models.gemnet import reverse_edges
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -70,26 +71,6 @@ class SchNet(ForceField):
             h = h + interaction(h, edges, weight, smeared)
         energies = net.lin2(net.act(net.lin1(h))).squeeze(1)
         return energies, None if self.force is None else self.force(h, lengths, directions, batch)
-
-
-class PairForces(nn.Module):
-    """Direct forces of a network that knows scalars of atoms only: a function of each edge times its direction."""
-
-    def __init__(self, size: Size) -> None:
-        super().__init__()
-        self.basis = RadialBasis(size.radial, size.cutoff, size.basis)
-        self.from_sender = Linear(size.width, size.width, bias=False)
-        self.from_receiver = Linear(size.width, size.width, bias=False)
-        self.from_edge = Linear(size.radial, size.width)
-        self.out = Linear(size.width, 1, bias=False, gain=size.width**-0.5)
-        self.scale = size.neighbours**-0.5
-
-    def forward(self, h: torch.Tensor, lengths: torch.Tensor, directions: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Map atoms [A, width] and edges' lengths [E, 1] and directions [E, 3] to forces [A, 3]."""
-        basis, envelope = self.basis(lengths)
-        hidden = self.from_edge(basis) + self.from_sender(h)[batch.senders] + self.from_receiver(h)[batch.receivers]
-        pull = self.out(nn.functional.silu(hidden)) * (envelope * self.scale)
-        return sum_to(pull * directions, batch.receivers, len(h))
 
 
 class DimeNetPlusPlusSize(Size):

@@ -26,6 +26,7 @@ _BUILT_IN = {
     "mpnn": "raysweep.models.mpnn:ARCHITECTURE",
     "egnn": "raysweep.models.egnn:ARCHITECTURE",
     "gemnet": "raysweep.models.gemnet:ARCHITECTURE",
+    "hybrid": "raysweep.models.hybrid:ARCHITECTURE",
     "schnet": "raysweep.models.geometric:SCHNET",
     "dimenetpp": "raysweep.models.geometric:DIMENETPP",
     "visnet": "raysweep.models.geometric:VISNET",

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from raysweep.data.batches import Batch
 from raysweep.models.base import ForceField, Surroundings
-from raysweep.models.registry import architecture, create
+from raysweep.models.registry import architecture, check_size, create
 
 ELEMENTS = (1, 6, 7, 8, 9)
 SCALE = 1.7
@@ -18,6 +18,14 @@ SIZES: dict[str, tuple[str, dict[str, int | float | str]]] = {
     **{f"tensor-l{l}": ("tensor", {"width": 6, "depth": 2, "l_max": l}) for l in (1, 2, 3, 4)},
     "gemnet": ("gemnet", {"width": 12, "depth": 2}),
     "gemnet-3": ("gemnet", {"width": 12, "depth": 2, "body_order": 3, "norm": "layer"}),
+    "hybrid": ("hybrid", {"width": 8, "layers": "tensor invariant tensor", "l_max": 2}),
+    "hybrid-so2": (
+        "hybrid",
+        {"width": 8, "layers": "tensor tensor invariant", "l_max": 2, "convolution": "so2", "correlation": 1},
+    ),
+    "hybrid-cheap": ("hybrid", {"width": 8, "layers": "invariant invariant", "l_max": 1, "norm": "rms"}),
+    "hybrid-mixed": ("hybrid", {"width": 8, "layers": "unconstrained tensor invariant", "l_max": 1, "norm": "layer"}),
+    "hybrid-free": ("hybrid", {"width": 8, "layers": "invariant unconstrained"}),
     "schnet": ("schnet", {"width": 12, "depth": 2, "radial": 16}),
     "dimenetpp": ("dimenetpp", {"width": 12, "depth": 2, "angular": 3}),
     "visnet": ("visnet", {"width": 12, "depth": 2, "head_width": 4}),
@@ -26,9 +34,31 @@ SIZES: dict[str, tuple[str, dict[str, int | float | str]]] = {
     "egnn-layer": ("egnn", {"width": 12, "depth": 2, "norm": "layer"}),
     "egnn-rms": ("egnn", {"width": 12, "depth": 2, "norm": "rms", "basis": "gaussian"}),
     "tensor-layer": ("tensor", {"width": 6, "depth": 2, "l_max": 2, "norm": "layer"}),
+    **{
+        f"tensor-{kind}-l{l}-nu{nu}": (
+            "tensor",
+            {"width": 4, "depth": 2, "l_max": l, "convolution": kind, "correlation": nu, "norm": norm},
+        )
+        for kind, l, nu, norm in (
+            ("so2", 1, 1, "none"),
+            ("so2", 2, 1, "layer"),
+            ("so2", 3, 1, "none"),
+            ("so2", 4, 1, "none"),
+            ("cg", 1, 1, "none"),
+            ("cg", 2, 1, "rms"),
+            ("cg", 3, 1, "none"),
+            ("cg", 4, 1, "none"),
+            ("so2", 2, 3, "none"),
+            ("so2", 4, 3, "rms"),
+            ("cg", 1, 3, "none"),
+            ("sparse", 3, 3, "none"),
+        )  # fmt: skip
+    },
     "tensor-rms": ("tensor", {"width": 6, "depth": 2, "l_max": 2, "norm": "rms"}),
 }
-EQUIVARIANT = [label for label, (name, _) in SIZES.items() if architecture(name).equivariant]
+EQUIVARIANT = [
+    label for label, (name, size) in SIZES.items() if architecture(name).promises_symmetry(check_size(name, size))
+]
 
 
 def random_batch(n_structures: int = 3, seed: int = 0, cutoff: float = 5.0, box: float = 3.2) -> Batch:
@@ -65,7 +95,7 @@ def random_batch(n_structures: int = 3, seed: int = 0, cutoff: float = 5.0, box:
     )
 
 
-def force_field(name: str, forces: str, seed: int = 0, **knobs: int) -> ForceField:
+def force_field(name: str, forces: str, seed: int = 0, **knobs: int | str) -> ForceField:
     """A small member of each family in float64, in evaluation mode."""
     architecture, size = SIZES[name]
     surroundings = Surroundings(elements=ELEMENTS, scale=SCALE)

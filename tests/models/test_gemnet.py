@@ -17,7 +17,7 @@ def enumerated(many_body, m, basis, directions, batch):
     senders, receivers = batch.senders.tolist(), batch.receivers.tolist()
     n_edges, n_channels = len(senders), many_body.n_channels
     radial = many_body.from_edge(basis).view(n_edges, -1, n_channels)
-    f = (radial * (many_body.project(m) * many_body.scale).unsqueeze(1)).detach().numpy()
+    f = (radial * (many_body.project(m).tanh() * many_body.scale).unsqueeze(1)).detach().numpy()
     u = directions.numpy()
     degrees = np.arange(f.shape[1])
 

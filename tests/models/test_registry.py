@@ -16,7 +16,7 @@ FIXED_FAN_IN = (
 
 
 def test_the_names_are_those_of_the_documentation():
-    assert names() == ["dimenetpp", "egnn", "gemnet", "mpnn", "schnet", "tensor", "visnet"]
+    assert names() == ["dimenetpp", "egnn", "gemnet", "hybrid", "mpnn", "schnet", "tensor", "visnet"]
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,10 @@ def test_energies_are_invariant_and_forces_turn_with_the_structure(name, forces,
 
 
 @pytest.mark.parametrize("forces", MODES)
-def test_mpnn_breaks_rotation_measurably(forces):
-    model, batch, matrix = force_field("mpnn", forces), random_batch(), rotation(3, reflect=False)
+@pytest.mark.parametrize("name", ["mpnn", "hybrid-mixed", "hybrid-free"])
+def test_unconstrained_networks_break_rotation_measurably(name, forces):
+    assert name not in EQUIVARIANT
+    model, batch, matrix = force_field(name, forces), random_batch(), rotation(3, reflect=False)
     before, after = model(batch), model(moved(batch, matrix))
     assert relative(after.energy, before.energy) > 1e-3
     assert relative(after.forces, before.forces @ matrix.T) > 1e-3
