@@ -15,10 +15,13 @@ from raysweep.sweep.lock import FILE as LOCK_FILE
 from raysweep.sweep.plan import Plan, make_plan
 from raysweep.sweep.rates import known_rates
 from raysweep.sweep.space import Space
-from raysweep.sweep.trial_store import ENDED, TrialStore
+from raysweep.sweep.trial_store import BROKEN, ENDED, TrialStore
 from raysweep.trial import TrialState
 
 INTERRUPTED = "interrupted"
+SHOWN = ("running", "cancelled", "diverged", "failed", "out_of_memory", "timed_out")
+"""States with a column of their own, where any trial is in them."""
+TROUBLES_SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,16 @@ class FamilyStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """A trial that diverged, or came to no end."""
+
+    trial_id: str
+    state: str
+    reason: str
+    """Last line of the message in its state file."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Status:
     """How far a sweep is."""
 
@@ -46,6 +59,8 @@ class Status:
     trials: dict[str, int]
     """By state, trials of both stages that were ever begun."""
     families: tuple[FamilyStatus, ...]
+    troubles: tuple[Trouble, ...]
+    """Trials of both stages that came to no good end, and why."""
     driver: str | None
     """Which process runs the sweep, as its lock says; None: none does."""
     notes: tuple[str, ...]
@@ -60,9 +75,14 @@ def sweep_status(space: Space) -> Status:
     held = store.read_json(LOCK_FILE)
     driver = f"process {held['pid']} on {held['host']} since {held['since']}" if isinstance(held, dict) else None
     # Without a driver nothing runs: what says so was cut short, and the next run goes on with it.
-    names = {} if driver else {str(TrialState.RUNNING): INTERRUPTED}
-    states = (str(store.record(trial_id).state) for trial_id in store.ids())
-    trials = Counter(names.get(state, state) for state in states)
+    names: dict[str, str] = {} if driver else {TrialState.RUNNING: INTERRUPTED}
+    records = {trial_id: store.record(trial_id) for trial_id in store.ids()}
+    trials = Counter(names.get(record.state, str(record.state)) for record in records.values())
+    troubles = [
+        Trouble(trial_id=trial_id, state=str(record.state), reason=(record.message or "-").strip().splitlines()[-1])
+        for trial_id, record in records.items()
+        if record.state in BROKEN or record.state == TrialState.DIVERGED
+    ]
     families = tuple(_family_status(label, plan, store) for label in space.families)
     return Status(
         name=space.name,
@@ -70,6 +90,7 @@ def sweep_status(space: Space) -> Status:
         complete=all(family.ended == family.trajectories for family in families),
         trials=dict(sorted(trials.items())),
         families=families,
+        troubles=tuple(troubles),
         driver=driver,
         notes=tuple(dict.fromkeys(store.notes)),
     )
@@ -81,22 +102,27 @@ def show_status(path: str, overrides: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         print_json(dataclasses.asdict(status))
         return
-    head = ("family", "ended", "of", "running", "diverged", "failed", "points", "rate", "best loss")
-    typer.echo(columns([head, *map(_row, status.families)]))
+    seen = [state for state in SHOWN if any(family.states[state] for family in status.families)]
+    head = ("family", "ended", "of", *(state.replace("_", " ") for state in seen), "points", "rate", "best loss")
+    typer.echo(columns([head, *(_row(family, seen) for family in status.families)]))
     begun = ", ".join(f"{count} {state}" for state, count in status.trials.items()) or "none yet"
     typer.echo(f"{status.name}: {'complete' if status.complete else 'not complete'}; trials of both stages: {begun}")
+    for trouble in status.troubles[:TROUBLES_SHOWN]:
+        typer.echo(f"{trouble.trial_id} {trouble.state}: {trouble.reason[:160]}")
+    if len(status.troubles) > TROUBLES_SHOWN:
+        typer.echo(f"and {len(status.troubles) - TROUBLES_SHOWN} more; --json prints all")
     if status.driver:
         typer.echo(f"running now: {status.driver}")
     for note in status.notes:
         typer.echo(note)
 
 
-def _row(family: FamilyStatus) -> tuple[str, ...]:
+def _row(family: FamilyStatus, seen: Sequence[str]) -> tuple[str, ...]:
     return (
         family.family,
         str(family.ended),
         str(family.trajectories),
-        *(str(family.states.get(state, 0)) for state in ("running", "diverged", "failed")),
+        *(str(family.states[state]) for state in seen),
         str(family.points),
         " ".join(f"{rate:g}" for rate in family.learning_rates) or "to be tuned",
         "-" if family.best_loss is None else f"{family.best_loss:.4g}",

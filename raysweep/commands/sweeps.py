@@ -11,11 +11,13 @@ from raysweep.commands.show import print_json
 from raysweep.errors import TrackingError
 from raysweep.files import open_location
 from raysweep.report.write import write
-from raysweep.sweep.interrupts import Interrupted
+from raysweep.sweep.interrupts import Stopped
 from raysweep.sweep.run import POINTS_FILE, SweepResult, run
 from raysweep.sweep.space import Space, load_space
 from raysweep.sweep.stage import Listener
 from raysweep.trial import TrialState
+
+_NOT_ENDED = (TrialState.FAILED, TrialState.OUT_OF_MEMORY, TrialState.TIMED_OUT, TrialState.CANCELLED)
 
 
 def read_space(path: str, overrides: Sequence[str], tracking_uri: str | None = None) -> Space:
@@ -33,9 +35,9 @@ def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None) -> 
         space.tracking.uri or default_uri(space.storage)  # an error before hours of work, not after
     try:
         result = run(space, mirror=_mirror if space.tracking.enabled else None)
-    except Interrupted as signal:
-        sys.stderr.write(f"raysweep: {signal}\n")
-        return signal.exit_code
+    except Stopped as stopped:
+        sys.stderr.write(f"raysweep: {stopped}\n")
+        return stopped.exit_code
     if space.tracking.enabled:
         _make_mlflow_equal(space)
     written = write(material_of(space.storage), report_folder(space.storage))
@@ -72,10 +74,10 @@ def _tell_places(space: Space, path: str) -> None:
 def _verdict(result: SweepResult) -> int:
     if result.complete:
         return 0
-    failed = result.count(TrialState.FAILED)
+    counts = ", ".join(f"{result.count(s)} {s.replace('_', ' ')}" for s in _NOT_ENDED if result.count(s)) or "0 failed"
     rates = f"; no learning rate was found for {', '.join(result.without_rate)}" if result.without_rate else ""
     sys.stderr.write(
-        f"raysweep: the sweep is not complete: {failed} trials failed{rates}. `raysweep status` shows which; "
+        f"raysweep: the sweep is not complete: trials {counts}{rates}. `raysweep status` shows which and why; "
         "the same command tries them again\n"
     )
     return 1

@@ -63,6 +63,10 @@ class GridStage:
         """Pass the end on."""
         self._listener.trial_ended(trial_id, record.state, record.message)
 
+    def cancelled(self, trial_id: str, record: TrialRecord) -> None:
+        """Pass the end on."""
+        self.ended(trial_id, record)
+
 
 def cost(trial: PlannedTrial) -> float:
     """Return device seconds, or FLOPs, or structures: whichever is known (the same for all trials of a sweep)."""

@@ -8,19 +8,21 @@ from collections.abc import Iterator
 from types import FrameType
 
 
-class Interrupted(KeyboardInterrupt):
-    """A sweep that was told to end; nothing is lost, the same command goes on with it."""
+class Stopped(KeyboardInterrupt):
+    """A sweep that ended before it was complete; nothing is lost, the same command goes on with it."""
+
+    def __init__(self, reason: str, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(reason)
+
+
+class Interrupted(Stopped):
+    """A sweep that was told to end by a signal; its exit status is 128 and the signal's number, as shells expect."""
 
     def __init__(self, signum: int) -> None:
         self.signum = signum
-        super().__init__(
-            f"ended by {signal.Signals(signum).name}; run the same command again to go on where it stopped"
-        )
-
-    @property
-    def exit_code(self) -> int:
-        """Exit status that a shell expects: 128 and the signal's number."""
-        return 128 + self.signum
+        reason = f"ended by {signal.Signals(signum).name}; run the same command again to go on where it stopped"
+        super().__init__(reason, 128 + signum)
 
 
 _told: list[int] = []

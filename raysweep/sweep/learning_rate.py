@@ -20,6 +20,7 @@ import numpy as np
 from raysweep.measurements import Point
 from raysweep.sweep.asha import Curve, Verdict, judge
 from raysweep.sweep.rate_choice import Choice, choose
+from raysweep.sweep.records import BROKEN
 from raysweep.sweep.space import LearningRate, Size
 from raysweep.trial import TrialSpec, TrialState
 
@@ -46,7 +47,7 @@ class Candidate:
     def curve(self) -> Curve:
         """Return its losses at the rungs; a trial that diverged or failed shows an infinite loss at its next rung."""
         losses = tuple(point.loss for point in self.points)
-        broken = self.state in (TrialState.DIVERGED, TrialState.FAILED)
+        broken = self.state == TrialState.DIVERGED or self.state in BROKEN
         return Curve((*losses, math.inf) if broken else losses, self.ended)
 
 
@@ -94,7 +95,7 @@ class RateSearch:
         told = [
             (c.spec.learning_rate, [point.loss for point in c.points[: verdict.length]])
             for c, verdict in zip(self.candidates, self.verdicts(), strict=True)
-            if c.state != TrialState.FAILED
+            if c.state not in BROKEN
         ]
         return choose(told, self.rungs)
 
@@ -164,7 +165,7 @@ def ask_optuna(
     study = optuna.create_study(direction="minimize", sampler=sampler)
     for candidate, verdict in zip(candidates, verdicts, strict=True):
         rate, losses = candidate.spec.learning_rate, [p.loss for p in candidate.points[: verdict.length]]
-        if candidate.state == TrialState.FAILED or not losses:
+        if candidate.state in BROKEN or not losses:
             continue
         complete = candidate.state == TrialState.DONE and not verdict.stopped
         study.add_trial(

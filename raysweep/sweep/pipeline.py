@@ -56,6 +56,10 @@ class Pipeline:
         """Pass the end on."""
         self._stage_of(trial_id).ended(trial_id, record)
 
+    def cancelled(self, trial_id: str, record: TrialRecord) -> None:
+        """Pass on that the trial ended with the sweep."""
+        self._stage_of(trial_id).cancelled(trial_id, record)
+
     def _take_grid(self) -> None:
         """Take the trajectories of families whose search has ended since."""
         if self._searching != self._tuning.searching:

@@ -17,6 +17,9 @@ _COLOURS = {
     TrialState.STOPPED: "dim",
     TrialState.DIVERGED: "yellow",
     TrialState.FAILED: "red",
+    TrialState.OUT_OF_MEMORY: "red",
+    TrialState.TIMED_OUT: "red",
+    TrialState.CANCELLED: "dim",
 }
 
 

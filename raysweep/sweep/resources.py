@@ -72,6 +72,20 @@ def _check_fits(space: Space, nodes: list[dict[str, float]]) -> None:
         )
 
 
+def whole_node(space: Space) -> dict[str, float]:
+    """Return what a trial asks of Ray to be alone on its node: all that is free now on the node with the most memory.
+
+    What others hold of the cluster before the sweep begins is not waited for.
+    """
+    import ray
+
+    wanted = {"CPU": space.resources.cpu, "GPU": space.resources.gpu}
+    free = ray._private.state.available_resources_per_node()  # type: ignore[no-untyped-call]
+    nodes = [node for node in free.values() if all(node.get(name, 0.0) >= count for name, count in wanted.items())]
+    largest = max(nodes, key=lambda node: node.get("memory", 0.0), default=wanted)
+    return {name: largest.get(name, 0.0) for name in wanted}
+
+
 @contextlib.contextmanager
 def quiet(log: Path | None) -> Iterator[None]:
     """Send what Ray and others print, and write to standard error, into a log file while the block runs.

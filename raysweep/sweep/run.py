@@ -16,6 +16,7 @@ from rich.console import Console
 import raysweep
 from raysweep.errors import RaysweepError
 from raysweep.files import open_location
+from raysweep.sweep.caps import CapReachedError
 from raysweep.sweep.costs import load_entrypoint, measure_apart
 from raysweep.sweep.facts import DataFacts, data_facts
 from raysweep.sweep.grid import GridStage, cost
@@ -82,6 +83,7 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
     Raises:
         RaysweepError: what the search space asks for cannot be had, or another driver runs this sweep.
         Interrupted: on SIGINT or SIGTERM; the same call goes on from there.
+        CapReachedError: the sweep has spent what `caps` allows; with a higher cap the same call goes on.
     """
     began = time.monotonic()
     progress = Progress(console)
@@ -107,7 +109,12 @@ class _Sweep:
         """Run what is not done, and return how many trials that were."""
         before = {i: self.store.record(i).attempt for i in self.store.ids()}
         if self._left():
-            self._run_stages(mirror)
+            try:
+                self._run_stages(mirror)
+            except CapReachedError:
+                self.plan = self._plan(measure=False)
+                self._write_table()
+                raise
             self.plan = self._plan(measure=False)
         self._write_table()
         return sum(self.store.record(i).attempt != before.get(i, 0) for i in self.store.ids())

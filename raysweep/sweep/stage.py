@@ -31,6 +31,9 @@ class Stage(Protocol):
     def ended(self, trial_id: str, record: TrialRecord) -> None:
         """Hear how a trial ended."""
 
+    def cancelled(self, trial_id: str, record: TrialRecord) -> None:
+        """Hear that a trial was ended with its sweep; a later run goes on with it, so nothing follows from it."""
+
 
 class Listener(Protocol):
     """Who follows the trials of a sweep: MLflow's mirror, the live line. No call may take long or raise."""

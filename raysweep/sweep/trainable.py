@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 from raysweep.errors import DivergedError, TrialError
 from raysweep.measurements import Point
 from raysweep.sweep.costs import load_entrypoint, set_threads
+from raysweep.sweep.deaths import is_out_of_memory
 from raysweep.sweep.trial_store import Claim, TrialStore
+from raysweep.sweep.watchdog import Limits, Watchdog
 from raysweep.trial import TrialSpec, TrialState
 
 if TYPE_CHECKING:
@@ -34,7 +36,10 @@ def run_trial(config: Config) -> None:
 
     Args:
         config: `storage` and `data`, locations; `spec`, a TrialSpec as JSON; `cpu` and `gpu`, what the trial holds;
-            `path`, where the driver finds an entrypoint's module.
+            `path`, where the driver finds an entrypoint's module; `timeout` and `stall`, limits in seconds.
+
+    Raises:
+        MemoryError: the trial ran out of memory, so that no other one is given this process, which may still hold it.
     """
     from ray import tune  # a trial runs without Ray too (see `execute`)
 
@@ -44,26 +49,39 @@ def run_trial(config: Config) -> None:
     store = TrialStore(str(config["storage"]))
     data = None if config["data"] is None else str(config["data"])
     claim = store.begin(spec)
-    execute(
+    state = execute(
         spec,
         store,
         claim,
         lambda: points_of(spec, data, store.checkpoints(spec.trial_id), "cuda" if config["gpu"] else "cpu"),
         # As text: Tune flattens mappings, and copies them several times.
         lambda index, point: tune.report({"index": index, "point": json.dumps(asdict(point), default=_plain)}),
+        Limits(_seconds(config["timeout"]), _seconds(config["stall"])),
     )
+    if state == TrialState.OUT_OF_MEMORY:
+        raise MemoryError(store.record(spec.trial_id).message)
+
+
+def _seconds(value: str | float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def execute(
-    spec: TrialSpec, store: TrialStore, claim: Claim, source: Callable[[], Iterator[Point]], report: Report
+    spec: TrialSpec,
+    store: TrialStore,
+    claim: Claim,
+    source: Callable[[], Iterator[Point]],
+    report: Report,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> TrialState | None:
     """Run a trial to its end and write that end; return it, None where somebody else has begun the trial anew.
 
-    A trial that raises ends FAILED, one that leaves the finite numbers DIVERGED: both keep the points before the end,
-    and neither is an error to Ray, which would only run it again.
+    A trial that raises ends FAILED, one that leaves the finite numbers DIVERGED, one that gets no memory OUT_OF_MEMORY;
+    one that passes a limit ends TIMED_OUT, with its process. All keep the points before the end.
     """
     points: list[Point] = []
     state, message = TrialState.DONE, None
+    watchdog = Watchdog(limits, lambda why: store.end(claim, TrialState.TIMED_OUT, points, why))
     source_or_none: Iterator[Point] | None = None
     while True:
         try:
@@ -75,13 +93,22 @@ def execute(
         except DivergedError as error:
             state, message = TrialState.DIVERGED, str(error)
             break
-        except Exception:  # noqa: BLE001 - whatever a training raises ends this trial and no other
-            state, message = TrialState.FAILED, traceback.format_exc()[-MESSAGE_LENGTH:]
+        except Exception as error:  # noqa: BLE001 - whatever a training raises ends this trial and no other
+            state = TrialState.OUT_OF_MEMORY if is_out_of_memory(error) else TrialState.FAILED
+            message = traceback.format_exc()[-MESSAGE_LENGTH:]
             break
+        watchdog.pause()
         if not store.holds(claim):
+            watchdog.stop()
             return None
         points.append(point)
-        report(len(points) - 1, point)  # outside of `try`: that the driver is gone is no fault of the training
+        try:
+            report(len(points) - 1, point)  # its errors pass: that the driver is gone is no fault of the training
+        except BaseException:
+            watchdog.stop()
+            raise
+        watchdog.go_on()
+    watchdog.stop()
     if not points and state == TrialState.DONE:
         state, message = TrialState.FAILED, "the training yielded no point; check budgets and entrypoint"
     return state if store.end(claim, state, points, message) else None

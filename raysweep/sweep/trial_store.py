@@ -22,10 +22,10 @@ from pydantic import ValidationError
 from raysweep.errors import TrialError
 from raysweep.files import absolute, digest, open_location, read_whole, write_whole
 from raysweep.measurements import POINT_SCHEMA, TABLE_SCHEMA, Point, to_table
-from raysweep.sweep.records import ENDED, Assignment, Claim, TrialRecord
+from raysweep.sweep.records import BROKEN, ENDED, Assignment, Claim, TrialRecord
 from raysweep.trial import TrialSpec, TrialState
 
-__all__ = ["ENDED", "Assignment", "Claim", "TrialRecord", "TrialStore"]
+__all__ = ["BROKEN", "ENDED", "Assignment", "Claim", "TrialRecord", "TrialStore"]
 
 _TRIAL_ID = re.compile(r"^[0-9a-f]{16}$")
 

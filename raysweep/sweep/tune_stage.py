@@ -4,25 +4,50 @@ import json
 import os
 import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from ray import tune
 from ray.tune import Callback
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from raysweep.files import absolute
 from raysweep.measurements import Point
+from raysweep.sweep.caps import CapReachedError, Spending
+from raysweep.sweep.deaths import Death, cause_of_death
+from raysweep.sweep.resources import whole_node
 from raysweep.sweep.space import Space
 from raysweep.sweep.stage import Stage
 from raysweep.sweep.trainable import run_trial
 from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import TrialState
+from raysweep.sweep.watchdog import Limits
+from raysweep.trial import TrialSpec, TrialState
 
 T = TypeVar("T")
+CANCELLING_SECONDS = 3.0
+"""How long the ends of running trials may take to write, where the sweep was told to end."""
+
+
+@dataclass
+class _Run:
+    """A trial that Tune has."""
+
+    spec: TrialSpec
+    alone: bool
+    started: float | None = None
+    heard: float | None = None
+
+    def overrun(self, limits: Limits) -> str | None:
+        if self.started is None or self.heard is None:
+            return None
+        return limits.overrun(time.monotonic() - self.started, time.monotonic() - self.heard)
 
 
 class _Driver:
@@ -30,10 +55,19 @@ class _Driver:
 
     def __init__(self, stage: Stage, space: Space, store: TrialStore) -> None:
         self.stage, self.space, self.store = stage, space, store
-        self.running: set[str] = set()
+        self.limits = Limits(space.resources.timeout_seconds, space.resources.stall_seconds)
+        self.running: dict[str, _Run] = {}
         self.points: dict[str, list[Point]] = {}
         self.begun: set[str] = set()
         self.error: Exception | None = None
+        self.spending = Spending(space, store)
+        self.full: str | None = None
+        """Why no further trial may begin, once that is so."""
+        self._again: list[TrialSpec] = []
+        self._alone: list[TrialSpec] = []
+        self._were_alone: set[str] = set()
+        self._deaths: Counter[str] = Counter()
+        self._gos: Counter[str] = Counter()
 
     def __getstate__(self) -> dict[str, object]:
         """Give Tune nothing to pickle: it keeps a copy of itself on disk, which nothing ever reads."""
@@ -48,28 +82,46 @@ class _Driver:
                 self.error = error
         return None
 
+    @property
+    def finished(self) -> bool:
+        """Whether no trial is left, not even one that may have to run again, or none may begin any more."""
+        return self.full is not None or (not (self._again or self._alone or self.running) and self.stage.finished)
+
     def suggest(self) -> dict[str, object] | None:
         limit = self.space.resources.parallel
         if limit is not None and len(self.running) >= limit:
             return None
-        spec = self.stage.next_trial()
-        if spec is None:
+        if any(run.alone and run.started is None for run in self.running.values()):
+            return None  # so that a node becomes free for it
+        alone = False
+        spec = self._again.pop(0) if self._again else self.stage.next_trial()
+        if spec is None and self._alone:  # when nothing else is ready: it waits for a whole node
+            spec, alone = self._alone.pop(0), True
+        self.full = self.spending.full(spec.trial_id) if spec is not None else None
+        if spec is None or self.full is not None:
             return None
-        self.running.add(spec.trial_id)
-        self.points[spec.trial_id] = []
+        self.running[spec.trial_id] = _Run(spec, alone)
+        self.points.setdefault(spec.trial_id, [])
+        self._gos[spec.trial_id] += 1
         data = absolute(self.space.data.store) if self.space.data else None
         return {
             "trial_id": spec.trial_id,
+            "name": f"{spec.trial_id}-{self._gos[spec.trial_id]}",
             "spec": spec.model_dump_json(),
             "storage": self.store.location,
             "data": data,
             "path": os.pathsep.join(sys.path) if self.space.entrypoint else "",
             "cpu": self.space.resources.cpu,
             "gpu": self.space.resources.gpu,
+            "timeout": self.limits.timeout,
+            "stall": self.limits.stall,
+            "alone": alone,
         }
 
     def started(self, trial_id: str) -> None:
         """Pass on that a worker has the trial, once: after a worker's death its trial goes on, it does not begin."""
+        self.running[trial_id].started = self.running[trial_id].heard = time.monotonic()
+        self.spending.began(trial_id)
         if trial_id not in self.begun:
             self.begun.add(trial_id)
             self.stage.started(trial_id)
@@ -77,21 +129,56 @@ class _Driver:
     def result(self, trial_id: str, result: dict[str, object]) -> bool:
         """Pass a point on unless an earlier attempt told it; return whether the trial is to stop."""
         told = self.points[trial_id]
+        self.running[trial_id].heard = time.monotonic()
         if "point" not in result or int(str(result["index"])) < len(told):
             return False
         told.append(Point(**json.loads(str(result["point"]))))
+        self.spending.point(trial_id, told[-1])
         return self.stage.point(trial_id, told[-1])
 
-    def ended(self, trial_id: str, reason: str | None) -> None:
-        """Find out how a trial ended; one whose worker died, or came to no end, is ended here."""
+    def died(self, trial_id: str, error: str) -> None:
+        """Find out why a worker died before its trial ended: the trial goes on, runs once more alone, or ends here."""
+        run, record = self.running[trial_id], self.store.record(trial_id)
+        open_ended = record.state in (TrialState.RUNNING, TrialState.PLANNED)
+        state, reason = TrialState.FAILED, error[-1000:]
+        cause = cause_of_death(error) if open_ended else None
+        overrun = run.overrun(self.limits) if open_ended else None
+        if overrun is not None:
+            state, reason = TrialState.TIMED_OUT, f"{overrun}; Python itself did not answer any more"
+        elif cause is Death.NODE:
+            self._again.insert(0, run.spec)
+        elif cause is Death.MEMORY or record.state == TrialState.OUT_OF_MEMORY:
+            state, reason = TrialState.OUT_OF_MEMORY, f"its worker was killed for memory:\n{reason}"
+            if trial_id not in self._were_alone:
+                self._were_alone.add(trial_id)
+                self._alone.append(run.spec)
+        elif cause is Death.FAULT:
+            self._deaths[trial_id] += 1
+            reason = f"its worker died {self._deaths[trial_id]} times, the last time so:\n{reason}"
+            if self._deaths[trial_id] <= self.space.resources.max_failures:
+                self._again.insert(0, run.spec)
+        if run.spec in self._again or run.spec in self._alone:
+            del self.running[trial_id]
+        else:
+            self.ended(trial_id, state, reason)
+
+    def ended(self, trial_id: str, state: TrialState, reason: str) -> None:
+        """Pass on how a trial ended; one whose end no worker wrote is ended here, in the state that is given."""
         record = self.store.record(trial_id)
         if record.state in (TrialState.RUNNING, TrialState.PLANNED):
-            message = reason or "the worker returned without writing an end"
-            self.store.close(trial_id, TrialState.FAILED, self.points[trial_id], message)
+            self.store.close(trial_id, state, self.points[trial_id], reason)
             record = self.store.record(trial_id)
-        self.running.discard(trial_id)
-        self.points.pop(trial_id, None)
+        del self.running[trial_id]
+        self.points.pop(trial_id)
         self.stage.ended(trial_id, record)
+
+    def cancel(self) -> None:
+        """Write that the trials which run now were ended with the sweep, as far as there is time."""
+        until = time.monotonic() + CANCELLING_SECONDS
+        for trial_id in self.running:
+            if time.monotonic() < until and self.store.record(trial_id).state == TrialState.RUNNING:
+                self.store.close(trial_id, TrialState.CANCELLED, self.points[trial_id], "ended with its sweep")
+                self.stage.cancelled(trial_id, self.store.record(trial_id))
 
 
 class _Feed(Searcher):
@@ -103,7 +190,7 @@ class _Feed(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, object] | None:
         driver = self._driver
-        if driver.error is not None or driver.guard(lambda: driver.stage.finished):
+        if driver.error is not None or driver.guard(lambda: driver.finished):
             return Searcher.FINISHED  # type: ignore[return-value]
         return driver.guard(driver.suggest)
 
@@ -126,6 +213,19 @@ class _Scheduler(FIFOScheduler):
     def __init__(self, driver: _Driver) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._driver = driver
+        self._controller: TuneController | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        """Give Tune nothing to pickle (see `_Driver`)."""
+        return {}
+
+    def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
+        self._controller = tune_controller
+
+    def kill_workers(self) -> None:
+        """Kill all workers and give back what they hold of a Ray that outlives the sweep; Tune itself leaves them."""
+        if self._controller is not None:
+            self._controller._actor_manager.cleanup()  # type: ignore[no-untyped-call]
 
     def on_trial_result(self, tune_controller: object, trial: Trial, result: dict[str, object]) -> str:
         trial_id = str(trial.config["trial_id"])
@@ -139,25 +239,30 @@ class _Watcher(Callback):
     def __init__(self, driver: _Driver) -> None:
         self._driver = driver
 
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: object) -> None:
+        reason = self._driver.guard(self._driver.spending.reached)
+        if reason is not None:
+            raise CapReachedError(reason)
+
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         self._driver.guard(lambda: self._driver.started(str(trial.config["trial_id"])))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        self._driver.guard(lambda: self._driver.ended(str(trial.config["trial_id"]), None))
+        reason = "the worker returned without writing an end"
+        self._driver.guard(lambda: self._driver.ended(str(trial.config["trial_id"]), TrialState.FAILED, reason))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        limit = self._driver.space.resources.max_failures
-        reason = f"its worker died {limit + 1} times in a row, the last time so:\n{_last_error(trial)}"
-        self._driver.guard(lambda: self._driver.ended(str(trial.config["trial_id"]), reason))
-
-
-def _name(trial: Trial) -> str:
-    return str(trial.config["trial_id"])
+        self._driver.guard(lambda: self._driver.died(str(trial.config["trial_id"]), _last_error(trial)))
 
 
 def _last_error(trial: Trial) -> str:
-    text = str(trial.get_error() or trial.get_pickled_error() or "no reason given by Ray")
-    return text[-1000:]
+    """Return what Ray says of a worker's death; `Trial.get_error` reads a copy that is not made yet at this time."""
+    path = Path(str(trial.error_file))
+    return path.read_text() if path.exists() else "no reason given by Ray"
+
+
+def _name(trial: Trial) -> str:
+    return str(trial.config["name"])
 
 
 def run_stage(stage: Stage, space: Space, store: TrialStore, scratch: Path) -> None:
@@ -168,16 +273,31 @@ def run_stage(stage: Stage, space: Space, store: TrialStore, scratch: Path) -> N
         space: resources, and where data and trials are.
         store: where trials are written.
         scratch: a local folder for what Tune insists on writing, thrown away afterwards.
+
+    Raises:
+        CapReachedError: the sweep has spent what its search space allows.
+        KeyboardInterrupt: it was told to end.
     """
     driver = _Driver(stage, space, store)
+    reached = driver.spending.reached()
+    if reached is not None:
+        raise CapReachedError(reached)
+    shared = {"CPU": space.resources.cpu, "GPU": space.resources.gpu}
+    whole = whole_node(space)
+    scheduler = _Scheduler(driver)
+
+    def held(config: dict[str, object]) -> tune.PlacementGroupFactory:
+        bundle = whole if config["alone"] else shared
+        return tune.PlacementGroupFactory([{name: count for name, count in bundle.items() if count}])
+
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{stage.name}-", ignore_cleanup_errors=True) as folder:
         tuner = tune.Tuner(
-            tune.with_resources(run_trial, {"cpu": space.resources.cpu, "gpu": space.resources.gpu}),
+            tune.with_resources(run_trial, held),
             tune_config=tune.TuneConfig(
                 num_samples=-1,
                 search_alg=_Feed(driver),
-                scheduler=_Scheduler(driver),
+                scheduler=scheduler,
                 reuse_actors=True,
                 trial_name_creator=_name,
                 trial_dirname_creator=_name,
@@ -185,11 +305,18 @@ def run_stage(stage: Stage, space: Space, store: TrialStore, scratch: Path) -> N
             run_config=tune.RunConfig(
                 name=stage.name,
                 storage_path=folder,
-                failure_config=tune.FailureConfig(max_failures=space.resources.max_failures),
+                failure_config=tune.FailureConfig(max_failures=0),  # `_Driver.died` knows which deaths count
                 callbacks=[_Watcher(driver)],
                 verbose=0,
             ),
         )
-        tuner.fit()
+        try:
+            tuner.fit()
+        except KeyboardInterrupt:
+            scheduler.kill_workers()
+            driver.cancel()
+            raise
     if driver.error is not None:
         raise driver.error
+    if driver.full is not None:
+        raise CapReachedError(driver.full)

@@ -109,6 +109,13 @@ class TuningStage:
         candidate.state = record.state
         self._settle(search)
 
+    def cancelled(self, trial_id: str, record: TrialRecord) -> None:
+        """Tell the listener; no verdict may rest on a trial that goes on later."""
+        told = self._told[trial_id]
+        if told.started and not told.ended:
+            told.ended = True
+            self._listener.trial_ended(trial_id, record.state, record.message)
+
     def assignments(self) -> list[Assignment]:
         """Return the trials of all searches, those of earlier runs too, in the order of families and of asking."""
         rows: list[Assignment] = []

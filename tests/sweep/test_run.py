@@ -59,8 +59,13 @@ def test_sweep_runs_both_stages_and_a_second_run_does_nothing(make_space: SpaceM
 @pytest.mark.usefixtures("one_ray")
 def test_each_bad_end_is_a_state_of_its_own_and_others_are_untouched(make_space: SpaceMaker, console: Console) -> None:
     ways = {"good": "well", "bug": "raise", "inf": "diverge", "nan": "nan", "dead": "exit", "hurt": "exit-once"}
+    ways |= {"big": "memory", "stuck": "hang"}
     families = {k: {"architecture": "toy", "sizes": [{"width": 8, "how": how}]} for k, how in ways.items()}
-    space = make_space(families=families, learning_rate={"rates": dict.fromkeys(ways, 0.02)})
+    space = make_space(
+        families=families,
+        learning_rate={"rates": dict.fromkeys(ways, 0.02)},
+        resources={"max_failures": 1, "stall_seconds": 2},
+    )
     recorder = Recorder()
     result = run(space, mirror=lambda _: recorder, console=console)
 
@@ -73,6 +78,8 @@ def test_each_bad_end_is_a_state_of_its_own_and_others_are_untouched(make_space:
         "nan": TrialState.DIVERGED,
         "dead": TrialState.FAILED,
         "hurt": TrialState.DONE,
+        "big": TrialState.OUT_OF_MEMORY,
+        "stuck": TrialState.TIMED_OUT,
     }
     assert not result.complete
     store = TrialStore(space.storage)
@@ -81,17 +88,20 @@ def test_each_bad_end_is_a_state_of_its_own_and_others_are_untouched(make_space:
     assert "the loss is inf" in messages["inf"]
     assert "the loss is nan" in messages["nan"]
     assert "its worker died 2 times" in messages["dead"]
+    assert "MemoryError: 42 GiB" in messages["big"]
+    assert "no point came for 2 s (resources.stall_seconds); it was here" in messages["stuck"]
+    assert "time.sleep(3600)" in messages["stuck"]
     counts = {family_of[i]: store.points(i).num_rows for i in store.ids()}
-    assert counts == {"good": 3, "bug": 1, "inf": 1, "nan": 1, "dead": 1, "hurt": 3}
+    assert counts == {"good": 3, "bug": 1, "inf": 1, "nan": 1, "dead": 1, "hurt": 3, "big": 1, "stuck": 1}
     attempts = {family_of[i]: store.record(i).attempt for i in store.ids()}
-    assert attempts == {"good": 1, "bug": 1, "inf": 1, "nan": 1, "dead": 2, "hurt": 2}
+    assert attempts == {"good": 1, "bug": 1, "inf": 1, "nan": 1, "dead": 2, "hurt": 2, "big": 2, "stuck": 1}
     hurt = next(i for i in store.ids() if family_of[i] == "hurt")
     assert Path(store.checkpoints(hurt), "worked.txt").read_text().split() == ["0", "1", "2"]  # from its checkpoint
     assert [point.loss for point in recorder.points[hurt]] == store.points(hurt)["loss"].to_pylist()
     assert {family_of[i]: state for i, (state, _) in recorder.ended.items()} == states
 
     again = run(space, console=console)  # failures are tried again, divergence is a result
-    assert again.ran == 2
+    assert again.ran == 4
 
 
 def test_relative_storage_means_the_drivers_folder(

@@ -36,7 +36,7 @@ def ends(how: BaseException | None, after: int) -> Iterator[Point]:
         (None, 0, TrialState.FAILED, "yielded no point"),
         (DivergedError("inf at step 7"), 2, TrialState.DIVERGED, "inf at step 7"),
         (ValueError("a bug"), 1, TrialState.FAILED, "ValueError: a bug"),
-        (MemoryError("42 GiB"), 1, TrialState.FAILED, "MemoryError: 42 GiB"),
+        (MemoryError("42 GiB"), 1, TrialState.OUT_OF_MEMORY, "MemoryError: 42 GiB"),
     ],
 )
 def test_end_is_written_with_the_points_before_it(

@@ -70,6 +70,10 @@ def _misbehave(spec: TrialSpec, index: int, checkpoints: str | None) -> None:
         raise ValueError("a bug in the training")
     if index == 1 and how == "diverge":
         raise DivergedError("the loss is inf after 2 steps")
+    if index == 1 and how == "memory":
+        raise MemoryError("42 GiB")
+    if index == 1 and how == "hang":
+        time.sleep(3600)
     if index == 1 and how == "exit":
         os._exit(7)
     if index == 1 and how == "exit-once" and not Path(str(checkpoints), "died").exists():
