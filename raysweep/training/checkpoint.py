@@ -26,11 +26,11 @@ _JSON_NAME = re.compile(r"step-(\d{12})\.json")
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A trajectory as it stood after `step` optimizer steps.
+    """A trajectory as it stood after `step` optimizer steps, those of all branches counted.
 
     Attributes:
         trial_id: the trajectory that it belongs to.
-        step: optimizer steps taken.
+        step: optimizer steps taken; ascending from one checkpoint to the next.
         tensors: weights and optimizer state by name.
         numbers: position in the data, counters, optimizer scalars: whatever JSON holds exactly.
         points: all points up to this step, in order.

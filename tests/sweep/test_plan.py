@@ -35,6 +35,28 @@ def test_one_trajectory_for_each_size_and_seed_serves_all_budgets(make_space: Sp
     assert small.device_seconds == pytest.approx(1e-6 * 6400 * 400)
 
 
+def test_cosine_has_a_trajectory_for_each_budget_that_the_data_lasts_for(make_space: SpaceMaker) -> None:
+    grid = {"structures": [100, 400, 200], "flops": [1e6, 1e9], "seeds": [0, 1]}
+    space = make_space(grid=grid, learning_rate=RATES, training={"optimizer": {"name": "cosine"}})
+    trials = [t for t in plan(space).trials if t.family == "a" and t.size == {"width": 8} and t.seed == 1]
+    budgets = [(t.spec.data_budgets, t.spec.flops_budgets) for t in trials if t.spec]
+    assert budgets == [((100,), ()), ((200,), ()), ((400,), ()), ((), (1e6,))]  # 1e9 FLOPs are never reached
+    assert {t.spec.structures for t in trials if t.spec} == {400}  # all on one subset, in one order
+    assert [t.data for t in trials] == pytest.approx([100, 200, 400, 1e6 / (6 * 6400)])
+    assert [t.flops for t in trials] == pytest.approx([6 * 6400 * n for n in (100, 200, 400)] + [1e6])
+    assert [t.points for t in trials] == [1, 1, 1, 1]
+    assert len({t.spec.trial_id for t in trials if t.spec}) == 4
+
+
+def test_wsd_pays_for_the_decay_to_every_budget_besides_the_longest(make_space: SpaceMaker) -> None:
+    grid = {"structures": [100, 400, 200], "flops": [1e6, 1e9]}
+    optimizer = {"name": "wsd", "decay_share": 0.25}
+    (trial, *_) = plan(make_space(grid=grid, learning_rate=RATES, training={"optimizer": optimizer})).trials
+    assert (trial.data, trial.points) == (400, 4)
+    assert trial.flops == pytest.approx(6 * 6400 * (400 + 0.25 * (100 + 200)) + 0.25 * 1e6)
+    assert trial.device_seconds == pytest.approx(1e-6 * trial.flops / 6)
+
+
 def test_plan_before_tuning_has_no_ids_and_says_so(make_space: SpaceMaker) -> None:
     result = plan(make_space())
     assert not result.tuned

@@ -151,3 +151,23 @@ def test_size_that_an_architecture_does_not_know_is_refused(override: str, line_
         check_sizes(space)
     assert str(error.value).startswith(line_of)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["training.compile=true"], "training.compile: compile: true needs forces: direct"),
+        (["training.precision=tf32"], "training.precision: tf32 is a number of GPUs, and resources.gpu is 0"),
+        (["training.optimizer={name: cosine, decay_share: 0.1}"], r"decay_share \(0.1\) would not be read"),
+        (["families.mpnn.symmetry={agument: true}"], "unknown key; nearest: augment"),
+    ],
+)
+def test_training_that_cannot_be_is_refused_by_its_key(overrides: list[str], message: str) -> None:
+    with pytest.raises(SpaceError, match=message):
+        load_space(QUICKSTART, overrides)
+
+
+def test_symmetry_is_for_families_that_have_none() -> None:
+    check_sizes(load_space(QUICKSTART, ["families.mpnn.symmetry={augment: true, frames: true, loss_rotations: 2}"]))
+    with pytest.raises(SpaceError, match=r"families.egnn.symmetry: architecture 'egnn' is equivariant"):
+        check_sizes(load_space(QUICKSTART, ["families.egnn.symmetry={frames: true}"]))
