@@ -13,6 +13,11 @@ class Coupling(nn.Module):
     Products of components whose degrees sum to an even number couple to even degrees, others to odd degrees: two
     matrix products, each of half the rows and columns.
 
+    Args:
+        paths, left, right, coupling: of `square_coupling` or `pair_coupling`.
+        l_out: highest degree of the products.
+        scale: factor of all products.
+
     Attributes:
         n_paths: of each degree up to l_out.
     """
@@ -24,12 +29,13 @@ class Coupling(nn.Module):
         right: torch.Tensor,
         coupling: torch.Tensor,
         l_out: int,
+        scale: float,
     ) -> None:
         super().__init__()
         self.n_paths = [sum(path[2] == l for path in paths) for l in range(l_out + 1)]
         kept = [path[2] for path in paths if path[2] <= l_out]
         degree = torch.cat([torch.full((2 * l + 1,), l) for l in kept])
-        coupling = coupling[:, : len(degree)].to(torch.get_default_dtype())
+        coupling = coupling[:, : len(degree)].to(torch.get_default_dtype()) * scale
         for parity in range(min(l_out, 1) + 1):
             part = coupling[:, degree % 2 == parity]
             used = part.abs().amax(dim=1) > 0
@@ -52,28 +58,29 @@ class Coupling(nn.Module):
         ]
 
 
-def squares(l_max: int, l_out: int) -> Coupling:
+def squares(l_max: int, l_out: int, scale: float = 1.0) -> Coupling:
     """Return the products of a feature with itself."""
-    return Coupling(square_paths(l_max), *square_coupling(l_max), l_out)
+    return Coupling(square_paths(l_max), *square_coupling(l_max), l_out, scale)
 
 
-def pairs(l_max: int, l_out: int) -> Coupling:
+def pairs(l_max: int, l_out: int, scale: float = 1.0) -> Coupling:
     """Return the products of two different features."""
-    return Coupling(pair_paths(l_max), *pair_coupling(l_max), l_out)
+    return Coupling(pair_paths(l_max), *pair_coupling(l_max), l_out, scale)
 
 
 class AtomProduct(nn.Module):
     """Mixes the channels of a sum over neighbours and of its products with itself, up to the order of `correlation`.
 
     Order 2 couples the sum a [A, width, (l_max + 1)²] with itself, channel by channel; order 3 couples what order 2
-    has mixed with a once more.
+    has mixed with a once more. Every product is scaled by `scale`: neighbours are alike, so what they send adds up
+    rather than averages out, and squares of sums of n like terms, each divided by sqrt(n), are of the order n.
     """
 
-    def __init__(self, width: int, l_max: int, l_out: int, correlation: int) -> None:
+    def __init__(self, width: int, l_max: int, l_out: int, correlation: int, scale: float) -> None:
         super().__init__()
         l_square = l_max if correlation == 3 else l_out
-        self.squares = squares(l_max, l_square) if correlation > 1 else None
-        self.pairs = pairs(l_max, l_out) if correlation == 3 else None
+        self.squares = squares(l_max, l_square, scale) if correlation > 1 else None
+        self.pairs = pairs(l_max, l_out, scale) if correlation == 3 else None
         self.square_mixes = nn.ModuleList()
         if correlation == 3:
             assert self.squares is not None
