@@ -11,6 +11,7 @@ import typer
 from raysweep.commands.show import columns, print_json
 from raysweep.commands.sweeps import read_space
 from raysweep.sweep.facts import data_facts
+from raysweep.sweep.ladder import with_sizes
 from raysweep.sweep.lock import FILE as LOCK_FILE
 from raysweep.sweep.plan import Plan, make_plan
 from raysweep.sweep.rates import known_rates
@@ -69,6 +70,7 @@ class Status:
 def sweep_status(space: Space) -> Status:
     """Return how far a sweep is."""
     store = TrialStore(space.storage)
+    space = with_sizes(space, store)
     facts = data_facts(space)
     rates = known_rates(space, facts, store) if facts else {}
     plan = make_plan(space, facts, rates, measure=False)

@@ -66,6 +66,8 @@ class Plan:
     """Whether the structure store is still to be made, so that neither atoms nor costs are known."""
     tuned: bool
     """Whether all learning rates are known, and with them the trial ids."""
+    notes: tuple[str, ...] = ()
+    """What else a person should know, a sentence each."""
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan as plain values, for `--json`."""
@@ -90,6 +92,7 @@ class Plan:
             "tuned": self.tuned,
             "tuning_trials": self.tuning_trials,
             "totals": totals,
+            "notes": list(self.notes),
             "trials": rows,
         }
 
@@ -119,7 +122,7 @@ class Plan:
             )
         widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
         lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([*lines, self._summary()])
+        return "\n".join([*lines, self._summary(), *self.notes])
 
     def _summary(self) -> str:
         done = sum(trial.state in ENDED for trial in self.trials)
@@ -140,12 +143,15 @@ def plan(space: Space) -> Plan:
     Raises:
         SpaceError: the search space asks for more structures than its store has.
     """
+    from raysweep.sweep.ladder import with_sizes
     from raysweep.sweep.rates import known_rates  # rates reads plans too
 
     check_sizes(space)
+    store = TrialStore(space.storage)
+    space = with_sizes(space, store)
     facts = data_facts(space)
-    rates = known_rates(space, facts, TrialStore(space.storage)) if facts is not None else {}
-    return make_plan(space, facts, rates)
+    rates = known_rates(space, facts, store) if facts is not None else {}
+    return dataclasses.replace(make_plan(space, facts, rates), notes=tuple(store.notes))
 
 
 def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: bool = True) -> Plan:

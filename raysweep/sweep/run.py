@@ -21,6 +21,7 @@ from raysweep.sweep.costs import load_entrypoint, measure_apart
 from raysweep.sweep.facts import DataFacts, data_facts
 from raysweep.sweep.grid import GridStage, cost
 from raysweep.sweep.interrupts import Interrupted, interruptible
+from raysweep.sweep.ladder import with_sizes
 from raysweep.sweep.lock import driver_lock
 from raysweep.sweep.pipeline import Pipeline
 from raysweep.sweep.plan import Plan, make_plan, size_text
@@ -99,8 +100,9 @@ class _Sweep:
     """One call of `run`."""
 
     def __init__(self, space: Space, facts: DataFacts, progress: Progress) -> None:
-        self.space, self.facts, self.progress = space, facts, progress
         self.store = TrialStore(space.storage)
+        space = with_sizes(space, self.store)
+        self.space, self.facts, self.progress = space, facts, progress
         self.store.write_json("sweep.json", _facts_of(space, facts))
 
         self.plan = self._plan(measure=False)

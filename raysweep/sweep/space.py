@@ -43,6 +43,22 @@ class Data(_Part):
     validation_structures: int = Field(default=256, gt=0, description="size of the fixed validation set, structures")
 
 
+class Ladder(_Part):
+    """Sizes by trainable parameters, even on the log scale; the width is solved for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+    start: float = Field(alias="from", gt=0, description="parameters of the smallest size")
+    stop: float = Field(alias="to", gt=0, description="parameters of the largest size")
+    steps: int = Field(ge=2, description="sizes, both ends included")
+
+    @model_validator(mode="after")
+    def _ascends(self) -> "Ladder":
+        if self.start >= self.stop:
+            raise ValueError(f"from ({self.start:g}) must be below to ({self.stop:g})")
+        return self
+
+
 class Family(_Part):
     """One curve of the report: an architecture, the knobs that it keeps, and a ladder of sizes."""
 
@@ -51,8 +67,11 @@ class Family(_Part):
     )
     fixed: Size = Field(default_factory=dict, description="knobs that all sizes share: depth, l_max, cutoff, ...")
     sizes: tuple[Size, ...] = Field(
-        min_length=1, description="the ladder: lists by knob, `width: [8, 16]`, or a list of knob mappings"
+        default=(),
+        description="the ladder: lists by knob, `width: [8, 16]`, a list of knob mappings, or by parameters, "
+        "`params: {from: 1e4, to: 1e7, steps: 8}`",
     )
+    ladder: Ladder | None = Field(default=None, description="what `sizes: {params: ...}` stands for")
     base: Size = Field(default_factory=dict, description="the size that the learning rate is tuned at; default: first")
     symmetry: SymmetrySpec = Field(
         default_factory=SymmetrySpec, description="augmentation, symmetry loss, frames: where it is not equivariant"
@@ -64,6 +83,11 @@ class Family(_Part):
         """Turn `sizes: {width: [8, 16], depth: 3}` into the list of sizes that it stands for."""
         if not isinstance(raw, dict) or not isinstance(raw.get("sizes"), dict):
             return raw
+        if "params" in raw["sizes"]:
+            others = ", ".join(k for k in raw["sizes"] if k != "params")
+            if others:
+                raise ValueError(f"`sizes: {{params: ...}}` is solved for width alone; put {others} into `fixed`")
+            return {**{k: v for k, v in raw.items() if k != "sizes"}, "ladder": raw["sizes"]["params"]}
         columns = {k: v for k, v in raw["sizes"].items() if isinstance(v, list)}
         lengths = {len(v) for v in columns.values()}
         if len(lengths) > 1:
@@ -72,6 +96,12 @@ class Family(_Part):
         shared = {k: v for k, v in raw["sizes"].items() if not isinstance(v, list)}
         rows = [{**shared, **{k: v[i] for k, v in columns.items()}} for i in range(max(lengths, default=1))]
         return {**raw, "sizes": rows}
+
+    @model_validator(mode="after")
+    def _some_sizes(self) -> "Family":
+        if bool(self.sizes) == (self.ladder is not None):
+            raise ValueError("sizes: give at least one size, such as `sizes: {width: [8, 16]}`")
+        return self
 
     def members(self) -> tuple[Size, ...]:
         """Return all sizes of the ladder with the fixed knobs filled in, in their order."""
@@ -282,7 +312,8 @@ def check_sizes(space: Space) -> None:
     from raysweep.training.symmetry import check_symmetry
 
     for label, family in space.families.items():
-        for size in (*family.members(), family.base_size()):
+        solved_later = ({**family.fixed, "width": 1},)
+        for size in solved_later if family.ladder else (*family.members(), family.base_size()):
             try:
                 registry.check_size(family.architecture, size)
             except RaysweepError as error:
@@ -296,7 +327,11 @@ def check_sizes(space: Space) -> None:
 def _path_of(space: Space, label: str, message: str) -> tuple[str, ...]:
     """Return the path of the first key of the family that the message speaks of."""
     family = space.families[label]
-    for part, knobs in (("sizes", family.sizes[0]), ("fixed", family.fixed), ("base", family.base)):
+    for part, knobs in (
+        ("sizes", family.sizes[0] if family.sizes else {}),
+        ("fixed", family.fixed),
+        ("base", family.base),
+    ):
         for knob in knobs:
             if re.search(rf"\b{re.escape(knob)}\b", message.split(";")[0]):
                 return ("families", label, part, knob)

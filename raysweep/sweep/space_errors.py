@@ -49,6 +49,8 @@ def first_error(source: Source, error: ValidationError, model: type[BaseModel]) 
 
 def _line(source: Source, loc: tuple[Key, ...], details: ErrorDetails, model: type[BaseModel]) -> str:
     path = tuple(part for part in loc if part != "[key]")
+    if path[2:3] == ("ladder",):
+        path = (*path[:2], "sizes", "params", *path[3:])  # where it was written
     kind, value = details["type"], details.get("input")
     if kind == "extra_forbidden":
         reason = "unknown key" + nearest(str(path[-1]), _known(model, path[:-1]))
