@@ -5,7 +5,7 @@ from torch import nn
 
 from raysweep.data.batches import Batch
 from raysweep.models.base import Size
-from raysweep.models.blocks import Linear, Norm, RadialBasis, sum_to
+from raysweep.models.blocks import Linear, Norm, RadialBasis, rows, sum_to
 
 
 class EdgeForces(nn.Module):
@@ -39,6 +39,6 @@ class PairForces(nn.Module):
     def forward(self, h: torch.Tensor, lengths: torch.Tensor, directions: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Map atoms [A, width] and edges' lengths [E, 1] and directions [E, 3] to forces [A, 3]."""
         basis, envelope = self.basis(lengths)
-        hidden = self.from_edge(basis) + self.from_sender(h)[batch.senders] + self.from_receiver(h)[batch.receivers]
-        pull = self.out(nn.functional.silu(hidden)) * (envelope * self.scale)
+        ends = rows(self.from_sender(h), batch.senders) + rows(self.from_receiver(h), batch.receivers)
+        pull = self.out(nn.functional.silu(self.from_edge(basis) + ends)) * (envelope * self.scale)
         return sum_to(pull * directions, batch.receivers, len(h))

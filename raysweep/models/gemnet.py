@@ -23,6 +23,7 @@ from raysweep.models.blocks import (
     RadialBasis,
     Readout,
     lengths_and_directions,
+    rows,
     sum_to,
 )
 from raysweep.models.edge_forces import EdgeForces
@@ -78,13 +79,13 @@ class ManyBody(nn.Module):
         """Return [E, n_out], given basis [E, n_basis], harmonics [E, (angular + 1)²] and each edge's reverse [E]."""
         radial = self.from_edge(basis).view(len(m), -1, self.n_channels)
         f = radial * (torch.tanh(self.project(m)) * self.scale).unsqueeze(1)
-        term = f[:, self.degree] * y.unsqueeze(2)
+        term = f.index_select(1, self.degree) * y.unsqueeze(2)
         density = sum_to(term, batch.receivers, len(batch.numbers))
-        at_receiver = density[batch.receivers] - term
-        at_sender = density[batch.senders] - term[reverse]
+        at_receiver = rows(density, batch.receivers) - term
+        at_sender = rows(density, batch.senders) - rows(term, reverse)
         sums = [
             (at_receiver * y.unsqueeze(2)).sum(dim=1),
-            (at_sender * y[reverse].unsqueeze(2)).sum(dim=1),
+            (at_sender * rows(y, reverse).unsqueeze(2)).sum(dim=1),
         ]
         if self.body_order == 4:
             sums.append((at_receiver * at_sender).sum(dim=1))
@@ -126,7 +127,7 @@ class GemnetLayer(nn.Module):
         x, e = self.norm(h), self.edge_norm(m)
         hidden = self.from_self(e) + self.from_many_body(self.many_body(e, basis, y, reverse, batch))
         if self.from_sender is not None and self.from_receiver is not None:
-            hidden = hidden + self.from_sender(x)[batch.senders] + self.from_receiver(x)[batch.receivers]
+            hidden = hidden + rows(self.from_sender(x), batch.senders) + rows(self.from_receiver(x), batch.receivers)
         m = m + self.edge_out(nn.functional.silu(hidden))
         total = sum_to(m * (self.from_edge(basis) * self.scale), batch.receivers, len(h))
         return h + self.out(nn.functional.silu(self.message(total) + self.update(x))), m
@@ -155,7 +156,11 @@ class Gemnet(ForceField):
         basis, _ = self.basis(lengths)
         edge = (basis, self.harmonics(directions), reverse_edges(batch, vectors))
         h = self.embedding(batch.numbers)
-        m = self.from_edge(basis) + self.from_sender(h)[batch.senders] + self.from_receiver(h)[batch.receivers]
+        m = (
+            self.from_edge(basis)
+            + rows(self.from_sender(h), batch.senders)
+            + rows(self.from_receiver(h), batch.receivers)
+        )
         m = nn.functional.silu(m)
         for layer in self.layers:
             h, m = layer(h, m, edge, batch)

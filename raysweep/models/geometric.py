@@ -8,6 +8,7 @@ conservative forces work and no neighbour search of theirs is needed. They diffe
 * reference energies and the readout of whole structures are raysweep's;
 * in DimeNet++ an edge's own reverse is left out of its triplets, but not the reverse's periodic images;
 * in ViSNet the bias of `s_proj` is left out: with it a message does not vanish at the cutoff, and energies jump;
+* in ViSNet lengths of vectors have a floor of 1e-10 in the output, so that atoms without neighbours have gradients;
 * in ViSNet the first layer has no weights on vectors, which are 0 there, and for conservative forces the output none;
 * in DimeNet++ the spherical basis is evaluated by recurrences, not by formulas that sympy makes (for 40 seconds).
 """
@@ -22,13 +23,17 @@ from torch import nn
 
 from raysweep.data.batches import Batch
 from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
-from raysweep.models.blocks import ElementEmbedding, RadialBasis, lengths_and_directions
+from raysweep.models.blocks import ElementEmbedding, RadialBasis, lengths_and_directions, rows
 from raysweep.models.edge_forces import EdgeForces, PairForces
 from raysweep.models.gemnet import reverse_edges
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from torch_geometric.nn.models import dimenet, dimenet_utils, schnet, visnet
+
+
+LENGTH_FLOOR = 1e-10
+"""Of ViSNet's vectors in its output: those of an atom without neighbours are 0."""
 
 
 def reset(module: nn.Module, out: nn.Linear | None = None) -> None:
@@ -152,7 +157,7 @@ class SphericalBasis(nn.Module):
         polynomials = [torch.ones_like(cosine), cosine]
         for l in range(2, len(self.zeros)):
             polynomials.append(((2 * l - 1) * cosine * polynomials[-1] - (l - 1) * polynomials[-2]) / l)
-        return (radial[kj] * torch.stack(polynomials, dim=1)).flatten(1)
+        return (rows(radial, kj) * torch.stack(polynomials, dim=1)).flatten(1)
 
     @staticmethod
     def _bessel(x: torch.Tensor, l: int) -> torch.Tensor:
@@ -180,7 +185,7 @@ def triplets(batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.T
 def cosines(vectors: torch.Tensor, kj: torch.Tensor, ji: torch.Tensor) -> torch.Tensor:
     """Return [T, 1]: the cosine of DimeNet++'s angle, between the vectors of the two edges."""
     _, directions = lengths_and_directions(vectors)
-    return (directions[kj] * directions[ji]).sum(dim=1, keepdim=True)
+    return (rows(directions, kj) * rows(directions, ji)).sum(dim=1, keepdim=True)
 
 
 class ViSNetSize(Size):
@@ -221,6 +226,8 @@ class ViSNet(ForceField):
         _leave_out_vectors(self.network.vis_mp_layers[0])
         self.output = visnet.EquivariantScalar(size.width)
         reset(self.network)
+        for layer in self.output.output_network:
+            layer.vec1_proj.register_forward_hook(_floor_lengths)
         last = self.output.output_network[-1]
         reset(self.output, out=last.update_net[-1])
         if forces == "conservative":
@@ -247,6 +254,11 @@ class _GivenEdges(nn.Module):
         loops = torch.arange(n_atoms, device=edges.device).expand(2, -1)
         lengths = torch.cat([vectors.norm(dim=1), vectors.new_zeros(n_atoms)])
         return torch.cat([edges, loops], dim=1), lengths, torch.cat([vectors, vectors.new_zeros(n_atoms, 3)])
+
+
+def _floor_lengths(module: nn.Module, inputs: tuple[torch.Tensor, ...], v: torch.Tensor) -> torch.Tensor:
+    """Add to v [A, n, width] a component of LENGTH_FLOOR: ViSNet takes its lengths, whose slope at 0 has no slope."""
+    return torch.cat([v, v.new_full((len(v), 1, v.shape[2]), LENGTH_FLOOR)], dim=1)
 
 
 class _Thrice(nn.Module):

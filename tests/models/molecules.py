@@ -52,7 +52,7 @@ SIZES: dict[str, tuple[str, dict[str, int | float | str]]] = {
             ("so2", 4, 3, "rms"),
             ("cg", 1, 3, "none"),
             ("sparse", 3, 3, "none"),
-        )  # fmt: skip
+        )
     },
     "tensor-rms": ("tensor", {"width": 6, "depth": 2, "l_max": 2, "norm": "rms"}),
 }

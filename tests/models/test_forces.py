@@ -52,3 +52,17 @@ def test_every_parameter_learns(name, forces):
     (prediction.energy.square().sum() + prediction.forces.square().sum()).backward()
     idle = [key for key, weight in model.named_parameters() if weight.grad is None or not weight.grad.abs().max() > 0]
     assert idle == []
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_an_atom_without_neighbours_does_not_spoil_the_gradient(name):
+    model, batch = force_field(name, "conservative").train(), random_batch(1)
+    near, far = batch.positions, torch.full((1, 3), 50.0, dtype=torch.float64)
+    lonely = replace(
+        batch, numbers=torch.cat([batch.numbers, torch.tensor([6])]), positions=torch.cat([near, far]),
+        structure=torch.cat([batch.structure, torch.tensor([1])]), n_atoms=torch.tensor([len(near), 1.0]),
+    )  # fmt: skip
+    prediction = model(lonely)
+    (prediction.energy.square().sum() + prediction.forces.square().sum()).backward()
+    assert torch.equal(prediction.forces[-1], torch.zeros(3, dtype=torch.float64))
+    assert all(weight.grad.isfinite().all() for weight in model.parameters())
