@@ -5,6 +5,7 @@ conservative forces work and no neighbour search of theirs is needed. They diffe
 
 * elements have a row of their embeddings each, as in raysweep's networks, instead of a hundred;
 * linear layers start at N(0, 1 / fan_in) with biases of 0, and the layer of outputs at N(0, 1 / fan_in²), as muP wants;
+* in DimeNet++ the layers that multiply messages start smaller, as they would at the paper's width;
 * reference energies and the readout of whole structures are raysweep's;
 * in DimeNet++ an edge's own reverse is left out of its triplets, but not the reverse's periodic images;
 * in ViSNet the bias of `s_proj` is left out: with it a message does not vanish at the cutoff, and energies jump;
@@ -113,6 +114,7 @@ class DimeNetPlusPlus(ForceField):
         )
         for block in (self.emb, *self.interaction_blocks, *self.output_blocks):
             reset(block, out=block.lin if isinstance(block, dimenet.OutputPPBlock) else None)
+        self._start_small()
         self.force = EdgeForces(size) if forces == "direct" else None
 
     def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -128,6 +130,21 @@ class DimeNetPlusPlus(ForceField):
             x = interaction(x, rbf, sbf, kj, ji)
             energies = energies + output(x, rbf, batch.receivers, num_nodes=n)
         return energies.squeeze(1), None if self.force is None else self.force(x, rbf, directions, batch)
+
+    def _start_small(self) -> None:
+        """Draw what multiplies messages as Glorot's rule does at the paper's width of 128.
+
+        At N(0, 1 / fan_in) it would be three times as large, and nothing divides the sums over edges and triplets.
+        """
+        for block in self.modules():
+            if isinstance(block, dimenet.InteractionPPBlock):
+                multipliers = [block.lin_rbf2, block.lin_sbf2]
+            elif isinstance(block, dimenet.OutputPPBlock):
+                multipliers = [block.lin_rbf]
+            else:
+                continue
+            for linear in multipliers:
+                nn.init.normal_(linear.weight, std=math.sqrt(2 / (linear.in_features + 128)))
 
 
 class SphericalBasis(nn.Module):

@@ -16,6 +16,7 @@ from raysweep.models.blocks import (
     ElementEmbedding,
     Linear,
     Norm,
+    NormKind,
     RadialBasis,
     Readout,
     lengths_and_directions,
@@ -35,6 +36,10 @@ class HybridSize(TensorSize):
     layers: str = Field(
         default="invariant invariant tensor",
         description="names of the layers in their order: unconstrained (raw vectors), invariant (distances) or tensor",
+    )
+    norm: NormKind = Field(
+        default="rms",
+        description="none, layer or rms; a tensor layer multiplies scalars, which other layers before it let grow",
     )
     depth: int = Field(default=0, gt=0, description="message-passing layers; as many as `layers` names by default")
 
