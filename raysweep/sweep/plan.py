@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -11,11 +12,15 @@ import numpy as np
 from raysweep.sweep.costs import Cost, CostBook
 from raysweep.sweep.facts import DataFacts, data_facts
 from raysweep.sweep.space import Size, Space, check_sizes
+from raysweep.sweep.totals import Totals, family_rows, missing, slots, totals
 from raysweep.sweep.trial_store import ENDED, Assignment, TrialStore
 from raysweep.trial import TrialSpec, TrialState
 
 GRID = "grid"
 LEARNING_RATE = "learning_rate"
+
+MEMBERS = 3
+"""Sizes that a parabola through one compute budget needs."""
 
 Budgets = tuple[tuple[int, ...], tuple[float, ...]]
 """Data budgets, in structures seen, and compute budgets, in FLOPs, of one trajectory."""
@@ -49,8 +54,15 @@ class PlannedTrial:
     """Atoms seen at the end."""
     flops: float | None = None
     """All that is spent, on every branch (wsd)."""
+    naive_flops: float | None = None
+    """What its points would cost with a run for each of them."""
     device_seconds: float | None = None
     disk_bytes: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is not run again."""
+        return self.state in ENDED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +78,9 @@ class Plan:
     """Whether the structure store is still to be made, so that neither atoms nor costs are known."""
     tuned: bool
     """Whether all learning rates are known, and with them the trial ids."""
+    slots: int | None = None
+    """Trials that run at once on this cluster, None where that is not known."""
+    price_per_device_hour: float | None = None
     notes: tuple[str, ...] = ()
     """What else a person should know, a sentence each."""
 
@@ -78,20 +93,21 @@ class Plan:
             rate = trial.spec.learning_rate if trial.spec else None
             trial_id = trial.spec.trial_id if trial.spec else None
             rows.append({**row, "trial_id": trial_id, "learning_rate": rate})
-        totals: dict[str, object] = {
+        grid: dict[str, object] = {
             "trajectories": len(self.trials),
             "done": sum(trial.state in ENDED for trial in self.trials),
             "points": sum(trial.points for trial in self.trials),
         }
         for name in ("flops", "device_seconds", "disk_bytes"):
-            totals[name] = _total([getattr(trial, name) for trial in self.trials])
+            grid[name] = _total([getattr(trial, name) for trial in self.trials])
         return {
             "name": self.name,
             "storage": self.storage,
             "waits_for_data": self.waits_for_data,
             "tuned": self.tuned,
             "tuning_trials": self.tuning_trials,
-            "totals": totals,
+            "totals": grid,
+            "families": [{**dataclasses.asdict(row), "saving": row.saving} for row in self.totals()],
             "notes": list(self.notes),
             "trials": rows,
         }
@@ -99,6 +115,13 @@ class Plan:
     def assignments(self) -> list[Assignment]:
         """Return which trial serves which family, for the trials whose learning rate is known."""
         return [assignment(t.spec, t.family, GRID) for t in self.trials if t.spec is not None]
+
+    def totals(self) -> list[Totals]:
+        """Return the totals of each family, and those of the whole grid as the last."""
+        families = dict.fromkeys(trial.family for trial in self.trials)
+        parts = [(label, [trial for trial in self.trials if trial.family == label]) for label in families]
+        parts += [("all", list(self.trials))] if len(parts) > 1 else []
+        return [totals(label, trials, self.slots, self.price_per_device_hour) for label, trials in parts]
 
     def table(self) -> str:
         """Return the plan as text, a line for each family and size."""
@@ -120,9 +143,7 @@ class Plan:
                     f"{first.spec.learning_rate:g}" if first.spec else "to be tuned",
                 )
             )
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([*lines, self._summary(), *self.notes])
+        return "\n".join([_columns(rows), "", _columns(family_rows(self.totals())), self._summary(), *self.notes])
 
     def _summary(self) -> str:
         done = sum(trial.state in ENDED for trial in self.trials)
@@ -130,6 +151,9 @@ class Plan:
         seconds = _total([t.device_seconds for t in self.trials if t.state not in ENDED])
         if seconds is not None:
             text += f"; {seconds:.0f} device seconds to go"
+        saving = self.totals()[-1].saving if self.trials else None
+        if saving is not None:
+            text += f"; a run for each point would cost {saving:.1f} times the FLOPs"
         if self.tuning_trials and not self.tuned:
             text += f"; before them {self.tuning_trials} learning-rate trials, most stopped early"
         if self.waits_for_data:
@@ -151,7 +175,9 @@ def plan(space: Space) -> Plan:
     space = with_sizes(space, store)
     facts = data_facts(space)
     rates = known_rates(space, facts, store) if facts is not None else {}
-    return dataclasses.replace(make_plan(space, facts, rates), notes=tuple(store.notes))
+    found = make_plan(space, facts, rates)
+    lacking = missing(space)
+    return dataclasses.replace(found, notes=(*store.notes, *found.notes, *([lacking] if lacking else [])))
 
 
 def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: bool = True) -> Plan:
@@ -167,6 +193,7 @@ def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: b
     begun = set(store.ids())
     book = CostBook(space, store, measure=measure)
     trials = []
+    members: Counter[tuple[str, float]] = Counter()
     for label, family in space.families.items():
         for size in family.members():
             rate = rates.get((label, size_text(_rate_size(space, label, size))))
@@ -175,7 +202,13 @@ def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: b
                 cost = book.cost(probe) if probe else None
                 if facts and cost and _out_of_reach(space, facts, budgets, cost):
                     continue
-                spec = probe if rate is not None else None
+                if space.grid.design == "isoflop" and facts and cost:
+                    budgets = isoflop_budgets(space, facts, budgets, cost)
+                    if not budgets[1]:
+                        continue
+                    probe = grid_spec(space, facts, label, size, seed, rate or 1.0, budgets)
+                    members.update((label, flops) for flops in budgets[1] if seed == space.grid.seeds[0])
+                spec = probe if rate is not None and (cost or space.grid.design == "full") else None
                 state = store.state(spec.trial_id) if spec and spec.trial_id in begun else TrialState.PLANNED
                 if state == TrialState.STOPPED:  # by ASHA, as a tuning trial: as a grid trial it is not done
                     state = TrialState.PLANNED
@@ -190,6 +223,9 @@ def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: b
         waits_for_data=facts is None,
         tuning_trials=cells * space.learning_rate.trials,
         tuned=all(trial.spec is not None for trial in trials),
+        slots=slots(space),
+        price_per_device_hour=space.resources.price_per_device_hour,
+        notes=_thin_budgets(space, members) if any(trial.params for trial in trials) else (),
     )
 
 
@@ -199,6 +235,30 @@ def trajectories(space: Space) -> list[Budgets]:
     if space.training.optimizer.name != "cosine":
         return [(data, flops)]
     return [*(((n,), ()) for n in data), *(((), (c,)) for c in flops)]
+
+
+def isoflop_budgets(space: Space, facts: DataFacts, budgets: Budgets, cost: Cost) -> Budgets:
+    """Return the compute budgets that a size is trained to: those at which its D/N lies within `atoms_per_param`.
+
+    With fewer atoms per parameter, or more, it is far from the optimum at that compute, and its point would say little.
+    A trajectory ends at the largest of its budgets.
+    """
+    assert space.grid.atoms_per_param is not None
+    low, high = space.grid.atoms_per_param
+    most = _most_atoms(space, facts)
+    atoms = {flops: flops / cost.flops_per_atom for flops in budgets[1]}
+    return (), tuple(c for c, d in atoms.items() if low <= d / cost.params <= high and d <= most)
+
+
+def _thin_budgets(space: Space, members: Mapping[tuple[str, float], int]) -> tuple[str, ...]:
+    if space.grid.design == "full":
+        return ()
+    thin = [(f, c, members[f, c]) for f in space.families for c in space.grid.flops if members[f, c] < MEMBERS]
+    return tuple(
+        f"{family}: {count} of its sizes reach {flops:g} FLOPs within grid.atoms_per_param and the data, and a minimum "
+        f"needs {MEMBERS}; widen atoms_per_param, add sizes, or raise the largest of grid.structures"
+        for family, flops, count in thin
+    )
 
 
 def grid_spec(
@@ -306,6 +366,7 @@ def _planned(
         params=cost.params if cost else None,
         data=ends,
         flops=cost.flops_per_atom * spent if cost and spent else None,
+        naive_flops=cost.flops_per_atom * sum(atoms) if cost and atoms else None,
         device_seconds=cost.seconds_per_atom * spent if cost and spent else None,
         # Two checkpoints of weights and two sequences or moments, in 4 bytes each; a branch (wsd) keeps its trunk, too.
         disk_bytes=2 * 3 * 4.0 * (2 if wsd else 1) * cost.params if cost else None,
@@ -329,6 +390,11 @@ def _groups(trials: Sequence[PlannedTrial]) -> list[list[PlannedTrial]]:
     for trial in trials:
         groups.setdefault((trial.family, size_text(trial.size)), []).append(trial)
     return list(groups.values())
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 def _total(values: Sequence[float | None]) -> float | None:

@@ -146,7 +146,12 @@ class _Sweep:
     def _run_stages(self, mirror: Mirror | None) -> None:
         check_sizes(self.space)
         if self.space.entrypoint is not None:
-            load_entrypoint(self.space.entrypoint)  # one error here, not one for each trial from the workers
+            # One error here, not one for each trial from the workers.
+            train = load_entrypoint(self.space.entrypoint)
+            if self.space.grid.design == "isoflop" and not hasattr(train, "cost"):
+                raise self.space.error(
+                    ("grid", "design"), f"isoflop needs what sizes cost: give {self.space.entrypoint} a `cost`"
+                )
         with contextlib.ExitStack() as stack:
             scratch, log = _scratch(self.space, stack)
             listener = Listeners([self.progress, mirror(self.space)] if mirror else [self.progress])
@@ -174,7 +179,11 @@ class _Sweep:
         process = measure_apart(self.space)
 
         def wait() -> Plan:
-            if process.wait() != 0:
+            if process.wait() != 0 and self.space.grid.design == "isoflop":
+                raise RaysweepError(
+                    "grid.design: isoflop needs what sizes cost, which could not be measured: see the log"
+                )
+            if process.returncode != 0:
                 self.progress.say("costs could not be measured (see logs/ray.log): trials run in no order, without ETA")
             return self._plan(measure=False)
 

@@ -126,6 +126,22 @@ class Grid(_Part):
         default=1.0, ge=1, description="passes that the largest data budget makes over its structures"
     )
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="one trajectory for each")
+    design: Literal["full", "isoflop"] = Field(
+        default="full", description="isoflop: each compute budget is reached by the sizes within atoms_per_param alone"
+    )
+    atoms_per_param: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = Field(
+        default=None, description="isoflop: lowest and highest D/N that the optimum may lie at"
+    )
+
+    @model_validator(mode="after")
+    def _whole_design(self) -> "Grid":
+        if (self.design == "isoflop") != (self.atoms_per_param is not None):
+            raise ValueError("design: isoflop and atoms_per_param: [lowest, highest] go together: give both or neither")
+        if self.design == "isoflop" and not self.flops:
+            raise ValueError("design: isoflop needs compute budgets (grid.flops)")
+        if self.atoms_per_param is not None and self.atoms_per_param[0] >= self.atoms_per_param[1]:
+            raise ValueError(f"atoms_per_param: {self.atoms_per_param[0]:g} must be below {self.atoms_per_param[1]:g}")
+        return self
 
 
 class LearningRate(_Part):
@@ -185,6 +201,7 @@ class Resources(_Part):
     max_failures: int = Field(
         default=3, ge=0, description="restarts of a trial whose worker died, from its checkpoint; a lost node is none"
     )
+    price_per_device_hour: float | None = Field(default=None, gt=0, description="for `raysweep plan`, any currency")
     timeout_seconds: float | None = Field(
         default=None, gt=0, description="wall-clock after which a trial is ended, `timed_out`; default: none"
     )
