@@ -3,9 +3,10 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from raysweep.errors import RaysweepError, SpaceError
 from raysweep.sweep import yaml_lines
@@ -43,6 +44,12 @@ class Data(_Part):
     validation_structures: int = Field(default=256, gt=0, description="size of the fixed validation set, structures")
 
 
+def _also_mappings(schema: dict[str, Any]) -> None:
+    """Let the schema of `sizes` say what may be written, not only what it is read as."""
+    rows = {key: schema.pop(key) for key in ("type", "items", "default") if key in schema}
+    schema["anyOf"] = [rows, {"type": "object", "description": "lists by knob, or params: {from, to, steps}"}]
+
+
 class Ladder(_Part):
     """Sizes by trainable parameters, even on the log scale; the width is solved for."""
 
@@ -70,8 +77,9 @@ class Family(_Part):
         default=(),
         description="the ladder: lists by knob, `width: [8, 16]`, a list of knob mappings, or by parameters, "
         "`params: {from: 1e4, to: 1e7, steps: 8}`",
+        json_schema_extra=_also_mappings,
     )
-    ladder: Ladder | None = Field(default=None, description="what `sizes: {params: ...}` stands for")
+    ladder: SkipJsonSchema[Ladder | None] = Field(default=None, description="what `sizes: {params: ...}` stands for")
     base: Size = Field(default_factory=dict, description="the size that the learning rate is tuned at; default: first")
     symmetry: SymmetrySpec = Field(
         default_factory=SymmetrySpec, description="augmentation, symmetry loss, frames: where it is not equivariant"
