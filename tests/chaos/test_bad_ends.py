@@ -52,7 +52,7 @@ def test_each_bad_end_is_told_by_exit_status_summary_status_and_mlflow(tmp_path:
         "families": {k: {"architecture": "toy", "sizes": [{"width": 8, "how": how}]} for k, how in WAYS.items()},
         "grid": {"structures": [100, 200, 400]},
         "learning_rate": {"rates": dict.fromkeys(WAYS, 0.02)},
-        "resources": {"max_failures": 0, "stall_seconds": 3},
+        "resources": {"max_failures": 0, "stall_seconds": 10},
     }
     space.write_text(yaml.safe_dump(content))
     done = raysweep("run", str(space))

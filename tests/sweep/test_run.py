@@ -64,7 +64,7 @@ def test_each_bad_end_is_a_state_of_its_own_and_others_are_untouched(make_space:
     space = make_space(
         families=families,
         learning_rate={"rates": dict.fromkeys(ways, 0.02)},
-        resources={"max_failures": 1, "stall_seconds": 2},
+        resources={"max_failures": 1, "stall_seconds": 8},
     )
     recorder = Recorder()
     result = run(space, mirror=lambda _: recorder, console=console)
@@ -89,7 +89,7 @@ def test_each_bad_end_is_a_state_of_its_own_and_others_are_untouched(make_space:
     assert "the loss is nan" in messages["nan"]
     assert "its worker died 2 times" in messages["dead"]
     assert "MemoryError: 42 GiB" in messages["big"]
-    assert "no point came for 2 s (resources.stall_seconds); it was here" in messages["stuck"]
+    assert "no point came for 8 s (resources.stall_seconds); it was here" in messages["stuck"]
     assert "time.sleep(3600)" in messages["stuck"]
     counts = {family_of[i]: store.points(i).num_rows for i in store.ids()}
     assert counts == {"good": 3, "bug": 1, "inf": 1, "nan": 1, "dead": 1, "hurt": 3, "big": 1, "stuck": 1}
