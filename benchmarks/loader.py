@@ -13,7 +13,7 @@ import torch
 from raysweep.data.store import open_store
 from raysweep.data.xtb import make_store
 from raysweep.training.cost import Stopwatch
-from raysweep.training.loop import Trajectory
+from raysweep.training.trajectory import Trajectory
 from raysweep.trial import TrialSpec
 
 

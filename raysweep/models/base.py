@@ -93,7 +93,7 @@ class ForceField(nn.Module, ABC):
             assert forces is not None, f"{type(self).__name__} returned no forces in direct mode"
         else:
             atom_energies, forces = self._conservative(batch)
-        energy = sum_to(atom_energies, batch.structure, len(batch.n_atoms))
+        energy = sum_to(atom_energies.to(batch.energy.dtype), batch.structure, len(batch.n_atoms))
         return Prediction(energy=energy * self.surroundings.scale, forces=forces * self.surroundings.scale)
 
     def _conservative(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

@@ -21,7 +21,8 @@ from raysweep.data.store import Store, open_store
 from raysweep.errors import DivergedError, SpaceError
 from raysweep.sweep.costs import set_threads
 from raysweep.training.cost import Stopwatch
-from raysweep.training.loop import Trajectory, train
+from raysweep.training.loop import train
+from raysweep.training.trajectory import Trajectory
 from raysweep.trial import TrialSpec
 
 COORDINATE_STEPS = 20

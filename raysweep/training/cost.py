@@ -23,7 +23,10 @@ from raysweep.training.objective import Objective
 
 Rows = npt.NDArray[np.int64]
 
-_REDUCTIONS = {"sum", "mean", "index_add", "linalg_vector_norm", "amax", "amin", "scatter_add", "_index_put_impl_"}
+_REDUCTIONS = {
+    "sum", "mean", "index_add", "index_add_", "linalg_vector_norm", "amax", "amin", "scatter_add", "scatter_add_",
+    "_index_put_impl_",
+}  # fmt: skip
 _MOVES = {
     "clone", "copy_", "fill_", "zeros_like", "ones_like", "_to_copy", "zero_", "where", "alias", "detach",
     "masked_fill", "masked_fill_", "new_zeros", "expand", "view_as", "empty_like", "full_like",

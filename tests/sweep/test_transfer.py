@@ -35,7 +35,7 @@ def test_activations_keep_their_scale_under_mup_and_grow_with_the_width_without(
     kept = coordinate_check(spec, store, widths=[128], steps=6)
     assert set(kept["layers.0.out"]) == {16, 128}
     assert all(len(of) == 7 for scales in kept.values() for of in scales.values())
-    monkeypatch.setattr("raysweep.training.loop.build_base", lambda spec, store: None)
+    monkeypatch.setattr("raysweep.training.trajectory.build_base", lambda spec, store: None)
     free = coordinate_check(spec, store, widths=[128], steps=6)
     assert worst(kept, "layers.0.out") < 2 < worst(free, "layers.0.out")
 

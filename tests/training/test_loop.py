@@ -10,7 +10,8 @@ from raysweep.errors import DataError, DivergedError
 from raysweep.measurements import TIMED
 from raysweep.training.checkpoint import newest, save
 from raysweep.training.cost import Stopwatch
-from raysweep.training.loop import Trajectory, measure, train
+from raysweep.training.loop import measure, train
+from raysweep.training.trajectory import Trajectory
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from raysweep.errors import SpaceError
 from raysweep.measurements import POINT_SCHEMA, from_table, to_table
-from raysweep.training.loop import Trajectory, train
+from raysweep.training.loop import train
+from raysweep.training.trajectory import Trajectory
 from raysweep.trial import TrialSpec
 
 

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from raysweep.errors import DataError
 from raysweep.measurements import TIMED
 from raysweep.training.checkpoint import newest, save
-from raysweep.training.loop import Trajectory, train
+from raysweep.training.loop import train
 from raysweep.training.optimizers import decay_factor
+from raysweep.training.trajectory import Trajectory
 from raysweep.trial import OptimizerSpec, TrialSpec
 
 CPU = torch.device("cpu")

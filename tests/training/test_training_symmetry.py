@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from raysweep.errors import SpaceError
 from raysweep.measurements import TIMED
 from raysweep.training.cost import FlopMeter
-from raysweep.training.loop import Trajectory, measure, train
+from raysweep.training.loop import measure, train
 from raysweep.training.objective import Objective
 from raysweep.training.symmetry import (
     check_symmetry,
@@ -20,6 +20,7 @@ from raysweep.training.symmetry import (
     step_objective,
     turned,
 )
+from raysweep.training.trajectory import Trajectory
 from raysweep.trial import SymmetrySpec
 from tests.models.molecules import force_field, moved, random_batch, relative, rotation
 

@@ -1,0 +1,88 @@
+"""What a trial's spec stands for: its network, graphs, loss and cost."""
+
+from dataclasses import replace
+from functools import lru_cache
+
+from raysweep.data.batches import GraphSet, load_graphs
+from raysweep.data.store import Store, open_store
+from raysweep.models.base import ForceField, Surroundings
+from raysweep.models.registry import check_size, create
+from raysweep.training.cost import Cost, measure_cost
+from raysweep.training.objective import Objective
+from raysweep.training.precision import weight_dtype
+from raysweep.training.symmetry import step_objective
+from raysweep.trial import TrialSpec
+
+COST_SAMPLE = 64
+"""Structures at the head of the subset on which the cost of a step is counted."""
+
+
+def build_model(spec: TrialSpec, store: Store) -> ForceField:
+    """Return the force field of a spec with its initial weights, on the CPU."""
+    dtype = weight_dtype(spec.precision)
+    return create(spec.architecture, spec.size, spec.forces, surroundings(store), spec.seed, dtype)
+
+
+def build_base(spec: TrialSpec, store: Store) -> ForceField | None:
+    """Return the member of the family at which the learning rate was tuned, None without muP."""
+    if spec.base_size is None:
+        return None
+    return create(spec.architecture, spec.base_size, spec.forces, surroundings(store), spec.seed)
+
+
+def measure(spec: TrialSpec, store: Store) -> Cost:
+    """Return what training the spec's model costs, counted on the head of its subset on this machine's CPU."""
+    cutoff = check_size(spec.architecture, spec.size).cutoff
+    n = min(COST_SAMPLE, spec.structures)
+    graphs = graphs_of(str(store.location), spec.fingerprint, "train", n, cutoff)
+    return _measured(build_model(spec, store), graphs, objective(spec, store), spec)
+
+
+def surroundings(store: Store) -> Surroundings:
+    """Return what a network is told of a store."""
+    manifest = store.manifest
+    return Surroundings(elements=tuple(sorted(manifest.reference_energies)), scale=manifest.rms_force)
+
+
+def objective(spec: TrialSpec, store: Store) -> Objective:
+    """Return the loss, scaled by the store's training part."""
+    return Objective(
+        rms_energy=store.manifest.rms_energy,
+        rms_force=store.manifest.rms_force,
+        energy_weight=spec.energy_weight,
+        force_weight=spec.force_weight,
+    )
+
+
+def cost_of(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpec) -> Cost:
+    """Return what training a model costs on its device, counted on the head of its subset."""
+    return _measured(model, head(graphs, min(COST_SAMPLE, spec.structures)), loss, spec)
+
+
+def _measured(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpec) -> Cost:
+    like = next(model.parameters())
+    whole = step_objective(loss, spec.symmetry, model, spec.seed, 0, like.detach())
+    return measure_cost(model, graphs, whole, spec.batch_atoms)
+
+
+def head(graphs: GraphSet, n: int) -> GraphSet:
+    """Return the first n structures."""
+    structures = graphs.structures.head(n)
+    n_edges = int(graphs.graphs.n_edges[:n].sum())
+    shifts = graphs.graphs.shifts
+    first = replace(
+        graphs.graphs,
+        senders=graphs.graphs.senders[:n_edges],
+        receivers=graphs.graphs.receivers[:n_edges],
+        shifts=None if shifts is None else shifts[:n_edges],
+        n_edges=graphs.graphs.n_edges[:n],
+    )
+    return GraphSet(structures=structures, graphs=first)
+
+
+@lru_cache(maxsize=4)
+def graphs_of(location: str, fingerprint: str, part: str, n: int, cutoff: float) -> GraphSet:
+    """Graphs of a part of a store, kept while one process trains many trials on it; the fingerprint is a key."""
+    store = open_store(location)
+    rows = store.subset(n) if part == "train" else store.validation(n)
+    return load_graphs(store, rows, cutoff)

@@ -1,0 +1,379 @@
+"""The state of one training run, and the steps that change it."""
+
+import json
+import math
+import resource
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from raysweep.data.batches import Batch, GraphSet, cut_batches, epoch_order
+from raysweep.data.store import Store
+from raysweep.errors import DataError, DivergedError
+from raysweep.measurements import Point
+from raysweep.models.registry import check_size
+from raysweep.models.width_scaling import rate_groups
+from raysweep.training.build import build_base, build_model, cost_of, graphs_of, objective
+from raysweep.training.checkpoint import Checkpoint
+from raysweep.training.cost import Stopwatch
+from raysweep.training.objective import Errors, Predictor, evaluate
+from raysweep.training.optimizers import decay_factor, make_optimizer
+from raysweep.training.precision import check_precision, mixed, tf32_products, weight_dtype
+from raysweep.training.symmetry import (
+    check_symmetry,
+    epoch_rotations,
+    equivariance_error,
+    frame_averaged,
+    step_objective,
+    turned,
+)
+from raysweep.trial import TrialSpec
+
+Budget = tuple[str, float]
+"""Kind, `data` (atoms) or `flops`, and amount."""
+
+VALIDATION_BATCH_ATOMS = 1024
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """Where a trajectory stands: position in the data and what was seen, summed and averaged so far."""
+
+    epoch: int = 0
+    visited: int = 0
+    """structures of the current epoch's order that were visited"""
+    step: int = 0
+    structures: float = 0.0
+    atoms: float = 0.0
+    edges: float = 0.0
+    triplets: float = 0.0
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    norm_sum: float = 0.0
+    steps_since_point: int = 0
+    atoms_at_point: float = 0.0
+    seconds_at_point: float = 0.0
+
+    def marked(self) -> "Progress":
+        """Return the same progress, with the sums since the last point begun anew."""
+        return replace(
+            self,
+            loss_sum=0.0,
+            norm_sum=0.0,
+            steps_since_point=0,
+            atoms_at_point=self.atoms,
+            seconds_at_point=self.seconds,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """All that a path of a trajectory needs to go on with the same bits: tensors by name, and plain numbers."""
+
+    tensors: Mapping[str, torch.Tensor]
+    numbers: Mapping[str, object]
+
+
+class Trajectory:
+    """The state of one training run: model, optimizer, data and progress.
+
+    Attributes:
+        target: the budget at which the learning rate arrives at 0; None where it is constant, or needs no schedule.
+        trunk: with wsd, the path that the present branch left, and that is gone on with when the branch has ended.
+        work: optimizer steps taken on all paths.
+    """
+
+    def __init__(self, spec: TrialSpec, store: Store, device: torch.device) -> None:
+        if store.manifest.fingerprint != spec.fingerprint:
+            raise DataError(
+                f"store {store.location}: its fingerprint is {store.manifest.fingerprint}, the trial {spec.trial_id} "
+                f"was planned for {spec.fingerprint}. Point `data.store` at the store that the sweep was planned with."
+            )
+        check_symmetry(spec.architecture, spec.size, spec.symmetry)
+        check_precision(spec.precision, device)
+        self.spec, self.device = spec, device
+        self.dtype = weight_dtype(spec.precision)
+        cutoff = check_size(spec.architecture, spec.size).cutoff
+        location = str(store.location)
+        self.graphs = graphs_of(location, spec.fingerprint, "train", spec.structures, cutoff)
+        validation = graphs_of(location, spec.fingerprint, "validation", spec.validation_structures, cutoff)
+        self.validation = self._validation_batches(validation)
+        self.objective = objective(spec, store)
+        self.model = build_model(spec, store).to(device)
+        groups = rate_groups(self.model, build_base(spec, store))
+        self.optimizer = make_optimizer(groups, spec.learning_rate, spec.optimizer)
+        self.cost = cost_of(self.model, self.graphs, self.objective, spec)
+        self.forward: Predictor = torch.compile(self.model, dynamic=True) if spec.compile else self.model
+        self.predict: Predictor = frame_averaged(self.model) if spec.symmetry.frames else self.model
+        self.progress = Progress()
+        self.work = 0
+        self.budgets: list[Budget] = [("data", b) for b in spec.data_budgets] + [
+            ("flops", b) for b in spec.flops_budgets
+        ]
+        self.target: Budget | None = None
+        self.trunk: Snapshot | None = None
+        if spec.optimizer.name != "schedulefree_adamw":
+            self._plan_decay()
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        self.trivial_loss = evaluate(None, self.validation, self.objective).loss
+        self._stream: Iterator[tuple[npt.NDArray[np.int64], Batch]] = iter(())
+        self._stream_position: tuple[int, int] | None = None
+        self._turns: tuple[int, npt.NDArray[np.float64]] = (-1, np.empty(0))
+
+    def _validation_batches(self, graphs: GraphSet) -> list[Batch]:
+        rows = cut_batches(graphs.structures.n_atoms, np.arange(len(graphs)), VALIDATION_BATCH_ATOMS)
+        return [graphs.batch(r).to(self.device, self.dtype) for r in rows]
+
+    @property
+    def flops(self) -> float:
+        """Training operations so far."""
+        p = self.progress
+        return self.cost.flops(p.step, p.structures, p.atoms, p.edges, p.triplets)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all passes over the subset are done."""
+        return self.progress.epoch * self.spec.structures + self.progress.visited >= self._total_visits
+
+    @property
+    def _total_visits(self) -> int:
+        return round(self.spec.epochs * self.spec.structures)
+
+    def _plan_decay(self) -> None:
+        """Keep the budgets that the data lasts for, since a decay has to end; cosine: decay to the last of them."""
+        ends = {"data": 0.0, "flops": 0.0}
+        sizes, graphs = self.graphs.structures.n_atoms, self.graphs
+        for epoch in range(math.ceil(self._total_visits / self.spec.structures)):
+            rows = self._order(epoch)
+            steps = sum(1 for _ in cut_batches(sizes, rows, self.spec.batch_atoms))
+            atoms, edges = float(sizes[rows].sum()), float(graphs.graphs.n_edges[rows].sum())
+            triplets = float(graphs.n_triplets[rows].sum()) if self.model.triplets else 0.0
+            ends["data"] += atoms
+            ends["flops"] += self.cost.flops(steps, len(rows), atoms, edges, triplets)
+        if self.spec.optimizer.name == "wsd" or not self.budgets:
+            self.budgets = [(kind, amount) for kind, amount in self.budgets if amount <= ends[kind]]
+            return
+        self.target = max(self.budgets)
+        kind, amount = self.target
+        if amount > ends[kind]:
+            raise DataError(
+                f"trial {self.spec.trial_id}: {kind} budget {amount:g} is beyond the {ends[kind]:g} that "
+                f"{self.spec.structures} structures in {self.spec.epochs:g} epochs give, and the rate of optimizer "
+                "cosine is to fall to 0 at it; ask for less, or for more structures."
+            )
+
+    def spent(self, kind: str) -> float:
+        """Return what counts towards budgets of a kind, on the present path."""
+        return self.progress.atoms if kind == "data" else self.flops
+
+    def reached(self, pending: Sequence[Budget]) -> list[Budget]:
+        """Return the budgets at which the present path is to be evaluated now."""
+        if self.spec.optimizer.name == "wsd":
+            pending = [self.target] if self.target else []
+        return [(kind, amount) for kind, amount in pending if self.spent(kind) >= amount]
+
+    def branch_off(self, pending: Sequence[Budget], watch: Stopwatch) -> None:
+        """With wsd, on the trunk, where the decay to a budget begins: keep the trunk, and go on with that branch."""
+        if self.spec.optimizer.name != "wsd" or self.target is not None:
+            return
+        due = [(kind, amount) for kind, amount in pending if self.spent(kind) >= self._decay_begins(amount)]
+        if due:
+            self.target = min(due, key=lambda budget: (budget[1], budget[0]))
+            self.progress.seconds = watch.seconds
+            self.trunk = self.snapshot(self.progress.marked())
+
+    def end_branch(self) -> None:
+        """Go back to the trunk, if this is a branch."""
+        if self.trunk is not None:
+            self.load(self.trunk)
+            self.trunk = self.target = None
+
+    def _decay_begins(self, amount: float) -> float:
+        return 0.0 if self.spec.optimizer.name == "cosine" else (1 - self.spec.optimizer.decay_share) * amount
+
+    @property
+    def _decay(self) -> float:
+        """Factor of the learning rate at the next step, besides warm-up."""
+        if self.target is None:
+            return 1.0
+        kind, amount = self.target
+        begins = self._decay_begins(amount)
+        return decay_factor(self.spec.optimizer, (self.spent(kind) - begins) / (amount - begins))
+
+    def step(self, watch: Stopwatch) -> None:
+        """Train on the next batch.
+
+        Raises:
+            DivergedError: loss or gradient left the finite numbers.
+        """
+        p = self.progress
+        rows, batch = self._next_batch()
+        symmetry, seed, decay = self.spec.symmetry, self.spec.seed, self._decay
+        if symmetry.augment:
+            batch = turned(batch, torch.from_numpy(self._turns_of(p.epoch)[rows]).to(batch.positions))
+        watch.start()
+        objective = step_objective(self.objective, symmetry, self.forward, seed, p.step, batch.positions)
+        with tf32_products(self.spec.precision):
+            with mixed(self.spec.precision, self.device):
+                loss = objective.loss(self.forward(batch), batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+        norm = self.optimizer.step(decay)
+        watch.stop()
+        self.work += 1
+        p.visited += len(rows)
+        p.step += 1
+        p.steps_since_point += 1
+        p.structures += len(rows)
+        p.atoms += len(batch.numbers)
+        p.edges += len(batch.senders)
+        if self.model.triplets:
+            p.triplets += float(self.graphs.n_triplets[rows].sum())
+        value = float(loss.detach())
+        if not (math.isfinite(value) and math.isfinite(norm)):
+            raise DivergedError(
+                f"trial {self.spec.trial_id} diverged at step {p.step}: loss {value}, gradient norm {norm}, learning "
+                f"rate {self.spec.learning_rate}. Use a smaller learning rate."
+            )
+        p.loss_sum += value
+        p.norm_sum += norm
+        if p.visited >= self.spec.structures:
+            p.epoch, p.visited = p.epoch + 1, 0
+        self._stream_position = (p.epoch, p.visited) if p.visited else None
+
+    def _next_batch(self) -> tuple[npt.NDArray[np.int64], Batch]:
+        """Return the batch at the present position, from a stream that begins anew wherever the position was set."""
+        p = self.progress
+        if self._stream_position != (p.epoch, p.visited):
+            rows = self._order(p.epoch)[p.visited :]
+            self._stream = self.graphs.batches(rows, self.spec.batch_atoms, self.device, self.dtype)
+        return next(self._stream)
+
+    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Return the structures that an epoch visits, in order; the last epoch may visit a part only."""
+        order = epoch_order(self.spec.structures, self.spec.seed, epoch)
+        return order[: self._total_visits - epoch * self.spec.structures]
+
+    def _turns_of(self, epoch: int) -> npt.NDArray[np.float64]:
+        if self._turns[0] != epoch:
+            self._turns = (epoch, epoch_rotations(self.spec.structures, self.spec.seed, epoch))
+        return self._turns[1]
+
+    def point(self, budget: float, kind: str, errors: Errors, equivariance: float | None) -> Point:
+        """Return the measurement at the present step."""
+        p, spec = self.progress, self.spec
+        steps, seconds = p.steps_since_point, p.seconds - p.seconds_at_point
+        return Point(
+            trial_id=spec.trial_id,
+            architecture=spec.architecture,
+            size=json.dumps(dict(spec.size), sort_keys=True),
+            seed=spec.seed,
+            learning_rate=spec.learning_rate,
+            step=p.step,
+            budget=budget,
+            budget_kind=kind,
+            params=self.cost.params,
+            data=p.atoms,
+            unique_data=min(p.atoms, float(self.graphs.structures.n_atoms.sum())),
+            structures=p.structures,
+            edges=p.edges,
+            flops=self.flops,
+            seconds=p.seconds,
+            device=device_name(self.device),
+            loss=errors.loss,
+            energy_mae=errors.energy_mae,
+            force_l2=errors.force_l2,
+            trivial_loss=self.trivial_loss,
+            train_loss=p.loss_sum / steps if steps else None,
+            gradient_norm=p.norm_sum / steps if steps else None,
+            throughput=(p.atoms - p.atoms_at_point) / seconds if seconds else None,
+            equivariance_error=equivariance,
+            peak_memory=peak_memory(self.device),
+        )
+
+    def points(self, reached: Sequence[Budget]) -> list[Point]:
+        """Evaluate, and return a point for each budget, the smallest first."""
+        errors = self.evaluate()
+        error = equivariance_error(self.predict, self.validation[0])
+        return [
+            self.point(amount, kind, errors, error) for kind, amount in sorted(reached, key=lambda budget: budget[::-1])
+        ]
+
+    def evaluate(self) -> Errors:
+        """Return the errors on the validation set, with the weights and the precision that are evaluated."""
+        self.optimizer.eval()
+        self.model.eval()
+        errors = evaluate(self.predict, self.validation, self.objective)
+        if not math.isfinite(errors.loss):
+            raise DivergedError(
+                f"trial {self.spec.trial_id}: validation loss {errors.loss} at step {self.progress.step}."
+            )
+        return errors
+
+    def resume_training(self) -> None:
+        """Put model and optimizer back where gradients are taken."""
+        self.model.train()
+        self.optimizer.train()
+
+    def snapshot(self, progress: Progress) -> Snapshot:
+        """Return a copy of weights, optimizer and position, with `progress` as where they stand."""
+        state = self.optimizer.state()
+        tensors = {f"model.{name}": value.clone() for name, value in self.model.state_dict().items()}
+        tensors |= {f"optimizer.{name}": value.clone() for name, value in state["tensors"].items()}
+        numbers = {"progress": dict(progress.__dict__), "groups": state["groups"], "train_mode": state["train_mode"]}
+        return Snapshot(tensors=tensors, numbers=numbers)
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot of this trajectory."""
+        parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}}
+        for name, value in snapshot.tensors.items():
+            part, key = name.split(".", 1)
+            parts[part][key] = value
+        numbers = dict(snapshot.numbers)
+        self.model.load_state_dict(parts["model"])
+        self.optimizer.load(
+            {"tensors": parts["optimizer"], "groups": numbers["groups"], "train_mode": bool(numbers["train_mode"])}  # type: ignore[typeddict-item]
+        )
+        self.progress = Progress(**numbers["progress"])  # type: ignore[arg-type]
+
+    def checkpoint(self, points: Sequence[Point]) -> Checkpoint:
+        """Return all that `restore` needs to go on with the same bits, the trunk that was left included."""
+        here = self.snapshot(self.progress)
+        tensors, numbers = dict(here.tensors), {**here.numbers, "target": self.target}
+        if self.trunk is not None:
+            tensors |= {f"trunk.{name}": value for name, value in self.trunk.tensors.items()}
+            numbers["trunk"] = self.trunk.numbers
+        return Checkpoint(
+            trial_id=self.spec.trial_id,
+            step=self.work,
+            tensors=tensors,
+            numbers=json.loads(json.dumps(numbers)),
+            points=tuple(points),
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take over a checkpoint of this trajectory."""
+        here = {name: value for name, value in checkpoint.tensors.items() if not name.startswith("trunk.")}
+        trunk = {name.removeprefix("trunk."): value for name, value in checkpoint.tensors.items() if name not in here}
+        numbers = dict(checkpoint.numbers)
+        trunk_numbers = numbers.pop("trunk", None)
+        self.load(Snapshot(tensors=here, numbers=numbers))
+        self.trunk = Snapshot(tensors=trunk, numbers=trunk_numbers) if isinstance(trunk_numbers, dict) else None
+        target = numbers["target"]
+        self.target = (str(target[0]), float(target[1])) if isinstance(target, list) else None
+        self.work = checkpoint.step
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return bytes: the most that tensors held on a GPU since its trajectory began, or the process on a CPU, ever."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB
+
+
+def device_name(device: torch.device) -> str:
+    """Return the accelerator's name, or `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
