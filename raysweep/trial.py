@@ -39,8 +39,8 @@ class OptimizerSpec(BaseModel):
     name: Literal["schedulefree_adamw", "wsd", "cosine"] = Field(
         default="schedulefree_adamw",
         description="schedulefree_adamw: AdamW whose every evaluation is a valid point (Defazio et al. 2024); wsd: "
-        "AdamW at a constant rate, decayed to 0 on a branch of its own for each budget; cosine: AdamW whose rate falls to "
-        "0 over the trajectory, one for each budget",
+        "AdamW at a constant rate, decayed to 0 on a branch of its own for each budget; cosine: AdamW whose rate falls "
+        "to 0 over the trajectory, one for each budget",
     )
     betas: tuple[float, float] = Field(default=(0.9, 0.999), description="averaging constants of AdamW")
     weight_decay: float = Field(default=0.0, ge=0, description="decoupled weight decay, per unit of learning rate")
