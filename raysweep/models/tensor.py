@@ -75,7 +75,7 @@ class TensorLayer(nn.Module):
         self.from_receiver = Linear(width, width, bias=False)
         gain = 1.0 if self.convolution is None else self.convolution.gain
         self.radial = Linear(width, n_weights * width, bias=False, gain=gain)
-        self.product = AtomProduct(width, l_max, l_out, size.correlation, self.scale)
+        self.product = AtomProduct(width, l_max, l_out, size.correlation, 1.0 / size.neighbours)
         self.skip = nn.ModuleList(Linear(width, width, bias=False) for _ in range(min(l_in, l_out) + 1))
         self.out = nn.ModuleList(Linear(width, width, bias=False) for _ in range(l_out + 1))
 
