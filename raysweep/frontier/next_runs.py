@@ -1,8 +1,8 @@
 """Which runs to make next, so that the answer in question becomes certain for the least compute.
 
 A greedy optimal design on the law linearised at its fit (c-optimality; the question of 2604.22753): a run is worth the
-share of the answer's variance that it takes away, per unit of cost. What it leaves out: that the law itself may be
-wrong, and that several budgets on one trajectory cost no more than the largest of them.
+share of the answer's variance that it takes away, per unit of cost. Several points on one trajectory cost no more than
+the dearest of them. What it leaves out: that the law itself may be wrong, and that such points share their noise.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import numpy as np
 
 from raysweep.errors import FrontierError
 from raysweep.frontier.fit import fit
-from raysweep.frontier.parametric import to_surface
+from raysweep.frontier.parametric import Prepared, to_surface
 from raysweep.frontier.points import REQUIRED, as_table
 from raysweep.frontier.quantities import quantity
 from raysweep.frontier.refit import gradient_rows, point_of
@@ -29,6 +29,7 @@ class NextRun:
     """A run to make: what it costs, and the answer's standard error once it and those before it are there."""
 
     row: int
+    """Of the candidates' table; where several rows are one trajectory, that of its dearest point."""
     architecture: str | None
     params: float
     data: float
@@ -57,17 +58,36 @@ class NextRuns:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A run that could be made: the points on it, and what all of them cost together."""
+
+    row: int
+    architecture: str | None
+    params: Floats
+    data: Floats
+    cost: float
+    alternative: object
+    """Of the candidates that share it one alone can be chosen; None: it stands for itself."""
+
+
 @dataclass
 class _Knowledge:
     """What is known of one architecture: the information matrix of its law, and the direction that matters."""
 
     fit: Fit
+    prepared: Prepared
+    theta: Floats
     information: Floats
     direction: Floats
 
     @property
     def variance(self) -> float:
         return float(self.direction @ np.linalg.solve(self.information, self.direction))
+
+    def rows(self, params: Floats, data: Floats) -> Floats:
+        """Return what each of some points tells of the law, shape (m, p), in units of the noise."""
+        return np.asarray(gradient_rows(self.prepared, self.theta, params, data) / max(self.fit.noise, 1e-9))
 
 
 def next_runs(
@@ -84,7 +104,9 @@ def next_runs(
     Args:
         points: as in `fit`.
         candidates: a table of runs that could be made: params, data, and the cost column (flops, or seconds); the
-            architecture where the points have one. Where the cost is absent, the fitted cost model gives it.
+            architecture where the points have one. Where the cost is absent, the fitted cost model gives it. Optional:
+            `trajectory`, rows that share it are points of one run, which costs as much as the dearest of them; and
+            `alternative`, of the runs that share it one alone is chosen (one run, trained for longer or shorter).
         budget: cost of all chosen runs together, in the unit of the cost column.
         target: the answer: a name as in `Fit.interval`, such as "a", "gamma" or "optimal_params".
         flops: for the optimal ones: at which compute.
@@ -104,51 +126,50 @@ def next_runs(
     return NextRuns(target=target, runs=tuple(chosen), standard_errors=before, spent=spent)
 
 
-def min_cost(runs: list[NextRun]) -> float:
+def min_cost(runs: list[_Candidate]) -> float:
     """Return the cost of the cheapest run, NaN where there is none."""
     return min((run.cost for run in runs), default=float("nan"))
 
 
-def _greedy(runs: list[NextRun], known: dict[str | None, _Knowledge], budget: float) -> tuple[list[NextRun], float]:
+def _greedy(
+    runs: list[_Candidate], known: dict[str | None, _Knowledge], budget: float
+) -> tuple[list[NextRun], float]:
     """Take the run with the largest relative fall of variance per cost until the budget is used up."""
-    left, spent = list(runs), 0.0
+    left = [(run, known[run.architecture].rows(run.params, run.data)) for run in runs]
+    spent = 0.0
     chosen: list[NextRun] = []
     while True:
-        affordable = [run for run in left if spent + run.cost <= budget]
-        if not affordable:
+        left = [(run, rows) for run, rows in left if spent + run.cost <= budget]
+        worth = [_gain(known[run.architecture], rows) / run.cost for run, rows in left]
+        if not worth or max(worth) <= 0:
             return chosen, spent
-        worth = [_gain(known[run.architecture], run) / run.cost for run in affordable]
-        best = affordable[int(np.argmax(worth))]
-        if max(worth) <= 0:
-            return chosen, spent
+        best, rows = left[int(np.argmax(worth))]
         one = known[best.architecture]
-        row = _row(one, best)
-        one.information = one.information + np.outer(row, row)
+        one.information = one.information + rows.T @ rows
+        spent += best.cost
         chosen.append(
             NextRun(
                 row=best.row,
                 architecture=best.architecture,
-                params=best.params,
-                data=best.data,
+                params=float(best.params[-1]),
+                data=float(best.data[-1]),
                 cost=best.cost,
                 standard_error=float(np.sqrt(one.variance)),
             )
         )
-        spent += best.cost
-        left.remove(best)
+        left = [(run, rows) for run, rows in left if run is not best and not _instead(run, best)]
 
 
-def _gain(one: _Knowledge, run: NextRun) -> float:
-    """Return the relative fall of the answer's variance: (c' M^-1 g)^2 / (1 + g' M^-1 g) / c' M^-1 c."""
-    row = _row(one, run)
-    towards = np.linalg.solve(one.information, row)
-    return float((one.direction @ towards) ** 2 / (1.0 + row @ towards) / max(one.variance, 1e-300))
+def _instead(run: _Candidate, best: _Candidate) -> bool:
+    return run.alternative is not None and run.alternative == best.alternative
 
 
-def _row(one: _Knowledge, run: NextRun) -> Floats:
-    prepared, theta = point_of(one.fit)
-    rows = gradient_rows(prepared, theta, np.array([run.params]), np.array([run.data]))
-    return np.asarray(rows[0] / max(one.fit.noise, 1e-9))
+def _gain(one: _Knowledge, rows: Floats) -> float:
+    """Return the relative fall of the answer's variance: c' M^-1 G' (1 + G M^-1 G')^-1 G M^-1 c / c' M^-1 c."""
+    towards = np.linalg.solve(one.information, rows.T)
+    moved = one.direction @ towards
+    fall = float(moved @ np.linalg.solve(np.eye(len(rows)) + rows @ towards, moved))
+    return fall / max(one.variance, 1e-300)
 
 
 def _knowledge(one: Fit, target: str, flops: float | None) -> _Knowledge:
@@ -156,10 +177,11 @@ def _knowledge(one: Fit, target: str, flops: float | None) -> _Knowledge:
         raise FrontierError(f"next_runs: {one.architecture or 'the points'}: no fit to improve on: {one.status}")
     surface = one.surface
     prepared, theta = point_of(one)
-    rows = gradient_rows(prepared, theta, one.samples.params, one.samples.data) / max(one.noise, 1e-9)
+    known = _Knowledge(one, prepared, theta, np.empty(0), np.empty(0))
+    rows = known.rows(one.samples.params, one.samples.data)
     weight = one.samples.weight * (1.0 if one.trust is None else one.trust)
     information = (rows * weight[:, None]).T @ rows
-    information += np.diag(_RIDGE * np.diag(information) + 1e-12)
+    known.information = information + np.diag(_RIDGE * np.diag(information) + 1e-12)
     wanted = quantity(surface, target, flops)
     free = prepared.problem.free
 
@@ -168,16 +190,16 @@ def _knowledge(one: Fit, target: str, flops: float | None) -> _Knowledge:
         return float(np.log(value)) if wanted.positive else value
 
     step = 1e-5
-    direction = np.array(
+    known.direction = np.array(
         [
             (answer(theta + step * free[:, k]) - answer(theta - step * free[:, k])) / (2 * step)
             for k in range(free.shape[1])
         ]
     )
-    return _Knowledge(fit=one, information=information, direction=direction)
+    return known
 
 
-def _candidates(candidates: object, known: dict[str | None, _Knowledge]) -> list[NextRun]:
+def _candidates(candidates: object, known: dict[str | None, _Knowledge]) -> list[_Candidate]:
     cost_name = next(iter(known.values())).fit.cost_name
     table = as_table(candidates, "candidates", required=REQUIRED[:2])
     params, data = column(table, "params"), column(table, "data")
@@ -189,19 +211,24 @@ def _candidates(candidates: object, known: dict[str | None, _Knowledge]) -> list
         unknown = sorted({str(name) for name in names if name not in known})
         if unknown:
             raise FrontierError(f"candidates: no points of {', '.join(unknown)}; known: {', '.join(map(str, known))}")
-    given = column(table, cost_name) if cost_name in table.column_names else None
-    runs = []
-    for row, name in enumerate(names):
-        model = known[name].fit.surface.cost
-        cost = float(model.cost(float(params[row]), float(data[row]))) if given is None else float(given[row])
-        runs.append(
-            NextRun(
-                row=row,
-                architecture=name,
-                params=float(params[row]),
-                data=float(data[row]),
-                cost=cost,
-                standard_error=float("nan"),
-            )
+    if cost_name in table.column_names:
+        costs = column(table, cost_name)
+    else:
+        models = [known[name].fit.surface.cost for name in names]
+        costs = np.array([float(m.cost(float(n), float(d))) for m, n, d in zip(models, params, data, strict=True)])
+    same = table["trajectory"].to_pylist() if "trajectory" in table.column_names else list(range(table.num_rows))
+    others = table["alternative"].to_pylist() if "alternative" in table.column_names else [None] * table.num_rows
+    runs: dict[object, list[int]] = {}
+    for row in np.argsort(costs, kind="stable"):
+        runs.setdefault((names[row], same[row]), []).append(int(row))
+    return [
+        _Candidate(
+            row=rows[-1],
+            architecture=names[rows[-1]],
+            params=params[rows],
+            data=data[rows],
+            cost=float(costs[rows[-1]]),
+            alternative=None if others[rows[-1]] is None else (names[rows[-1]], others[rows[-1]]),
         )
-    return runs
+        for rows in sorted(runs.values(), key=lambda rows: rows[-1])
+    ]
