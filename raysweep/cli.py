@@ -29,6 +29,9 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a tabl
 TrackingUri = Annotated[
     str | None, typer.Option(metavar="URI", help="MLflow tracking URI; default: the search space's own")
 ]
+AdaptiveRounds = Annotated[
+    bool, typer.Option("--adaptive", help="run only what the answer needs, in rounds (see `adaptive` in SPACE)")
+]
 
 
 def main() -> None:
@@ -57,25 +60,27 @@ def _root(
 
 
 @app.command()
-def run(space: Space, overrides: Overrides = None, tracking_uri: TrackingUri = None) -> None:
+def run(
+    space: Space, overrides: Overrides = None, adaptive: AdaptiveRounds = False, tracking_uri: TrackingUri = None
+) -> None:
     """Run a sweep, or what is left of it.
 
     Then write the report and print the frontier. Running it again does nothing that is done.
     """
     from raysweep.commands.sweeps import run_sweep
 
-    raise typer.Exit(run_sweep(space, overrides or [], tracking_uri))
+    raise typer.Exit(run_sweep(space, overrides or [], tracking_uri, adaptive=adaptive))
 
 
 @app.command()
-def plan(space: Space, overrides: Overrides = None, json: Json = False) -> None:
+def plan(space: Space, overrides: Overrides = None, adaptive: AdaptiveRounds = False, json: Json = False) -> None:
     """Show what would run, and what it would cost.
 
     Trajectories, N, D, FLOPs, device seconds and disk. Nothing is trained; unknown costs are measured (seconds each).
     """
     from raysweep.commands.sweeps import show_plan
 
-    show_plan(space, overrides or [], as_json=json)
+    show_plan(space, overrides or [], adaptive=adaptive, as_json=json)
 
 
 @app.command()

@@ -15,7 +15,8 @@ from raysweep.sweep.ladder import with_sizes
 from raysweep.sweep.lock import FILE as LOCK_FILE
 from raysweep.sweep.plan import Plan, make_plan
 from raysweep.sweep.rates import known_rates
-from raysweep.sweep.space import Space
+from raysweep.sweep.rounds import Rounds
+from raysweep.sweep.space import Adaptive, Space
 from raysweep.sweep.trial_store import BROKEN, ENDED, TrialStore
 from raysweep.trial import TrialState
 
@@ -70,10 +71,13 @@ class Status:
 def sweep_status(space: Space) -> Status:
     """Return how far a sweep is."""
     store = TrialStore(space.storage)
-    space = with_sizes(space, store)
+    space = with_sizes(_as_last_run(space, store), store)
     facts = data_facts(space)
     rates = known_rates(space, facts, store) if facts else {}
     plan = make_plan(space, facts, rates, measure=False)
+    rounds = Rounds(space, store, lambda _: None) if space.adaptive.enabled else None
+    over = rounds is None or (plan.tuned and rounds.over(plan))
+    plan = rounds.chosen(plan) if rounds else plan
     held = store.read_json(LOCK_FILE)
     driver = f"process {held['pid']} on {held['host']} since {held['since']}" if isinstance(held, dict) else None
     # Without a driver nothing runs: what says so was cut short, and the next run goes on with it.
@@ -89,13 +93,25 @@ def sweep_status(space: Space) -> Status:
     return Status(
         name=space.name,
         storage=space.storage,
-        complete=all(family.ended == family.trajectories for family in families),
+        complete=over and all(family.ended == family.trajectories for family in families),
         trials=dict(sorted(trials.items())),
         families=families,
         troubles=tuple(troubles),
         driver=driver,
         notes=tuple(dict.fromkeys(store.notes)),
     )
+
+
+def _as_last_run(space: Space, store: TrialStore) -> Space:
+    """Return the space as the last run took it: with `--adaptive`, where that was given."""
+    last = store.read_json("sweep.json")
+    settings = last["space"].get("adaptive", {}) if isinstance(last, dict) else {}
+    if not settings.get("enabled"):
+        return space
+    given = space.adaptive.model_dump(exclude_unset=True)
+    found = space.model_copy(update={"adaptive": Adaptive(**{**settings, **given, "enabled": True})})
+    found._source = space._source
+    return found
 
 
 def show_status(path: str, overrides: Sequence[str], *, as_json: bool) -> None:

@@ -20,15 +20,18 @@ from raysweep.trial import TrialState
 _NOT_ENDED = (TrialState.FAILED, TrialState.OUT_OF_MEMORY, TrialState.TIMED_OUT, TrialState.CANCELLED)
 
 
-def read_space(path: str, overrides: Sequence[str], tracking_uri: str | None = None) -> Space:
-    """Return a search space, with the tracking URI of the command line in it."""
+def read_space(
+    path: str, overrides: Sequence[str], tracking_uri: str | None = None, *, adaptive: bool = False
+) -> Space:
+    """Return a search space, with the options of the command line in it."""
     given = [] if tracking_uri is None else [f"tracking.uri={tracking_uri}"]
+    given += ["adaptive.enabled=true"] if adaptive else []
     return load_space(path, [*overrides, *given])
 
 
-def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None) -> int:
+def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, adaptive: bool) -> int:
     """Run a sweep, write its report, print its frontier; return the exit status, 0 where all of its grid ended."""
-    space = read_space(path, overrides, tracking_uri)
+    space = read_space(path, overrides, tracking_uri, adaptive=adaptive)
     if space.tracking.enabled:
         from raysweep.tracking.connection import default_uri
 
@@ -83,11 +86,11 @@ def _verdict(result: SweepResult) -> int:
     return 1
 
 
-def show_plan(path: str, overrides: Sequence[str], *, as_json: bool) -> None:
+def show_plan(path: str, overrides: Sequence[str], *, adaptive: bool, as_json: bool) -> None:
     """Print what a sweep would run."""
     from raysweep.sweep.plan import plan
 
-    found = plan(read_space(path, overrides))
+    found = plan(read_space(path, overrides, adaptive=adaptive))
     if as_json:
         print_json(found.to_dict())
     else:

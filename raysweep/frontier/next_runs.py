@@ -29,7 +29,7 @@ class NextRun:
     """A run to make: what it costs, and the answer's standard error once it and those before it are there."""
 
     row: int
-    """Of the candidates' table; where several rows are one trajectory, that of its dearest point."""
+    """Of the candidates' table; where several rows are one trajectory, that of the point at which it ends."""
     architecture: str | None
     params: float
     data: float
@@ -59,16 +59,16 @@ class NextRuns:
 
 
 @dataclass(frozen=True, eq=False)
-class _Candidate:
-    """A run that could be made: the points on it, and what all of them cost together."""
+class _Trajectory:
+    """A run that could be made, to any of its points."""
 
-    row: int
+    rows: list[int]
+    """Of the candidates, in the order of cost."""
     architecture: str | None
     params: Floats
     data: Floats
-    cost: float
-    alternative: object
-    """Of the candidates that share it one alone can be chosen; None: it stands for itself."""
+    costs: Floats
+    """What the run costs to each of its points."""
 
 
 @dataclass
@@ -104,9 +104,9 @@ def next_runs(
     Args:
         points: as in `fit`.
         candidates: a table of runs that could be made: params, data, and the cost column (flops, or seconds); the
-            architecture where the points have one. Where the cost is absent, the fitted cost model gives it. Optional:
-            `trajectory`, rows that share it are points of one run, which costs as much as the dearest of them; and
-            `alternative`, of the runs that share it one alone is chosen (one run, trained for longer or shorter).
+            architecture where the points have one. Where the cost is absent, the fitted cost model gives it. Rows that
+            share a `trajectory`, if there is such a column, are points of one run, which may end at any of them and
+            then costs as much as that one.
         budget: cost of all chosen runs together, in the unit of the cost column.
         target: the answer: a name as in `Fit.interval`, such as "a", "gamma" or "optimal_params".
         flops: for the optimal ones: at which compute.
@@ -119,49 +119,55 @@ def next_runs(
     fits: Mapping[str | None, Fit] = {None: found} if isinstance(found, Fit) else dict(found.items())
     known = {name: _knowledge(one, target, flops) for name, one in fits.items()}
     runs = _candidates(candidates, known)
-    if not any(run.cost <= budget for run in runs):
+    if not any(run.costs[0] <= budget for run in runs):
         raise FrontierError(f"next_runs: no candidate costs at most {budget:.3g}; the cheapest: {min_cost(runs):.3g}")
     before = {name: float(np.sqrt(one.variance)) for name, one in known.items()}
     chosen, spent = _greedy(runs, known, budget)
     return NextRuns(target=target, runs=tuple(chosen), standard_errors=before, spent=spent)
 
 
-def min_cost(runs: list[_Candidate]) -> float:
+def min_cost(runs: list[_Trajectory]) -> float:
     """Return the cost of the cheapest run, NaN where there is none."""
-    return min((run.cost for run in runs), default=float("nan"))
+    return min((float(run.costs[0]) for run in runs), default=float("nan"))
 
 
-def _greedy(
-    runs: list[_Candidate], known: dict[str | None, _Knowledge], budget: float
-) -> tuple[list[NextRun], float]:
-    """Take the run with the largest relative fall of variance per cost until the budget is used up."""
-    left = [(run, known[run.architecture].rows(run.params, run.data)) for run in runs]
+def _greedy(runs: list[_Trajectory], known: dict[str | None, _Knowledge], budget: float) -> tuple[list[NextRun], float]:
+    """Take what makes the variance fall most per cost, a run, or more of one that was taken, while it is affordable."""
+    rows = [known[run.architecture].rows(run.params, run.data) for run in runs]
+    kinds = [(run.architecture, *(part.tobytes() for part in (run.params, run.data, run.costs))) for run in runs]
+    ends = [0] * len(runs)  # points taken of each run
     spent = 0.0
-    chosen: list[NextRun] = []
+    chosen: dict[int, NextRun] = {}
     while True:
-        left = [(run, rows) for run, rows in left if spent + run.cost <= budget]
-        worth = [_gain(known[run.architecture], rows) / run.cost for run, rows in left]
-        if not worth or max(worth) <= 0:
-            return chosen, spent
-        best, rows = left[int(np.argmax(worth))]
-        one = known[best.architecture]
-        one.information = one.information + rows.T @ rows
-        spent += best.cost
-        chosen.append(
-            NextRun(
-                row=best.row,
-                architecture=best.architecture,
-                params=float(best.params[-1]),
-                data=float(best.data[-1]),
-                cost=best.cost,
-                standard_error=float(np.sqrt(one.variance)),
-            )
+        best, most = None, 0.0
+        untouched = set()
+        for k, run in enumerate(runs):
+            if not ends[k] and kinds[k] in untouched:
+                continue
+            untouched |= set() if ends[k] else {kinds[k]}
+            paid = float(run.costs[ends[k] - 1]) if ends[k] else 0.0
+            for end in range(ends[k] + 1, len(run.rows) + 1):
+                more = float(run.costs[end - 1]) - paid
+                if spent + more > budget:
+                    break
+                worth = _gain(known[run.architecture], rows[k][ends[k] : end]) / max(more, 1e-300)
+                if worth > most:
+                    best, most = (k, end, more), worth
+        if best is None:
+            return list(chosen.values()), spent
+        k, end, more = best
+        run, one = runs[k], known[runs[k].architecture]
+        one.information = one.information + rows[k][ends[k] : end].T @ rows[k][ends[k] : end]
+        ends[k], spent = end, spent + more
+        chosen.pop(k, None)
+        chosen[k] = NextRun(
+            row=run.rows[end - 1],
+            architecture=run.architecture,
+            params=float(run.params[end - 1]),
+            data=float(run.data[end - 1]),
+            cost=float(run.costs[end - 1]),
+            standard_error=float(np.sqrt(one.variance)),
         )
-        left = [(run, rows) for run, rows in left if run is not best and not _instead(run, best)]
-
-
-def _instead(run: _Candidate, best: _Candidate) -> bool:
-    return run.alternative is not None and run.alternative == best.alternative
 
 
 def _gain(one: _Knowledge, rows: Floats) -> float:
@@ -199,7 +205,7 @@ def _knowledge(one: Fit, target: str, flops: float | None) -> _Knowledge:
     return known
 
 
-def _candidates(candidates: object, known: dict[str | None, _Knowledge]) -> list[_Candidate]:
+def _candidates(candidates: object, known: dict[str | None, _Knowledge]) -> list[_Trajectory]:
     cost_name = next(iter(known.values())).fit.cost_name
     table = as_table(candidates, "candidates", required=REQUIRED[:2])
     params, data = column(table, "params"), column(table, "data")
@@ -217,18 +223,10 @@ def _candidates(candidates: object, known: dict[str | None, _Knowledge]) -> list
         models = [known[name].fit.surface.cost for name in names]
         costs = np.array([float(m.cost(float(n), float(d))) for m, n, d in zip(models, params, data, strict=True)])
     same = table["trajectory"].to_pylist() if "trajectory" in table.column_names else list(range(table.num_rows))
-    others = table["alternative"].to_pylist() if "alternative" in table.column_names else [None] * table.num_rows
     runs: dict[object, list[int]] = {}
     for row in np.argsort(costs, kind="stable"):
         runs.setdefault((names[row], same[row]), []).append(int(row))
     return [
-        _Candidate(
-            row=rows[-1],
-            architecture=names[rows[-1]],
-            params=params[rows],
-            data=data[rows],
-            cost=float(costs[rows[-1]]),
-            alternative=None if others[rows[-1]] is None else (names[rows[-1]], others[rows[-1]]),
-        )
-        for rows in sorted(runs.values(), key=lambda rows: rows[-1])
+        _Trajectory(rows=rows, architecture=names[rows[0]], params=params[rows], data=data[rows], costs=costs[rows])
+        for rows in runs.values()
     ]

@@ -46,6 +46,8 @@ class PlannedTrial:
     """Structures that the largest data budget sees, or the largest of the grid where there is none."""
     points: int
     """Budgets at which it is evaluated, at most."""
+    atoms: tuple[float, ...] = ()
+    """Seen at each of these points, ascending; empty where what sizes cost is not known."""
     spec: TrialSpec | None
     """None until the learning rate is tuned."""
     state: TrialState = TrialState.PLANNED
@@ -176,6 +178,10 @@ def plan(space: Space) -> Plan:
     facts = data_facts(space)
     rates = known_rates(space, facts, store) if facts is not None else {}
     found = make_plan(space, facts, rates)
+    if space.adaptive.enabled:
+        from raysweep.sweep.rounds import Rounds
+
+        found = Rounds(space, store, lambda _: None).described(found)
     lacking = missing(space)
     return dataclasses.replace(found, notes=(*store.notes, *found.notes, *([lacking] if lacking else [])))
 
@@ -197,8 +203,9 @@ def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: b
     for label, family in space.families.items():
         for size in family.members():
             rate = rates.get((label, size_text(_rate_size(space, label, size))))
-            for seed, budgets in product(space.grid.seeds, trajectories(space)):
+            for seed, budgets in product(space.seeds(), trajectories(space)):
                 probe = grid_spec(space, facts, label, size, seed, rate or 1.0, budgets) if facts else None
+                whole = budgets
                 cost = book.cost(probe) if probe else None
                 if facts and cost and _out_of_reach(space, facts, budgets, cost):
                     continue
@@ -206,13 +213,19 @@ def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: b
                     budgets = isoflop_budgets(space, facts, budgets, cost)
                     if not budgets[1]:
                         continue
-                    probe = grid_spec(space, facts, label, size, seed, rate or 1.0, budgets)
                     members.update((label, flops) for flops in budgets[1] if seed == space.grid.seeds[0])
-                spec = probe if rate is not None and (cost or space.grid.design == "full") else None
-                state = store.state(spec.trial_id) if spec and spec.trial_id in begun else TrialState.PLANNED
-                if state == TrialState.STOPPED:  # by ASHA, as a tuning trial: as a grid trial it is not done
-                    state = TrialState.PLANNED
-                trials.append(_planned(space, facts, label, size, seed, budgets, spec, state, cost))
+                chosen = space.grid.design == "isoflop" or space.adaptive.enabled  # by what sizes cost
+                ends = [budgets]
+                if space.adaptive.enabled and facts and cost:
+                    ends = lengths(space, facts, budgets, cost)
+                for end in ends:
+                    spec = None
+                    if facts and rate is not None and (cost or not chosen):
+                        spec = probe if end == whole else grid_spec(space, facts, label, size, seed, rate, end)
+                    state = store.state(spec.trial_id) if spec and spec.trial_id in begun else TrialState.PLANNED
+                    if state == TrialState.STOPPED:  # by ASHA, as a tuning trial: as a grid trial it is not done
+                        state = TrialState.PLANNED
+                    trials.append(_planned(space, facts, label, size, seed, end, spec, state, cost))
     book.save()
     searched = [label for label in space.families if label not in space.learning_rate.rates]
     cells = sum(len(space.families[f].sizes) if space.learning_rate.transfer == "per_size" else 1 for f in searched)
@@ -248,6 +261,15 @@ def isoflop_budgets(space: Space, facts: DataFacts, budgets: Budgets, cost: Cost
     most = _most_atoms(space, facts)
     atoms = {flops: flops / cost.flops_per_atom for flops in budgets[1]}
     return (), tuple(c for c, d in atoms.items() if low <= d / cost.params <= high and d <= most)
+
+
+def lengths(space: Space, facts: DataFacts, budgets: Budgets, cost: Cost) -> list[Budgets]:
+    """Return what a trajectory is trained to where it ends at its first budget, its second, ..., its last."""
+    largest, epochs, most = space.grid.structures[-1], space.grid.epochs, _most_atoms(space, facts)
+    data = {n: facts.atoms(n, largest, epochs) for n in budgets[0]}
+    flops = {c: c / cost.flops_per_atom for c in budgets[1] if c / cost.flops_per_atom <= most}
+    ends = sorted({*data.values(), *flops.values()})
+    return [(tuple(n for n in data if data[n] <= x), tuple(c for c in flops if flops[c] <= x)) for x in ends]
 
 
 def _thin_budgets(space: Space, members: Mapping[tuple[str, float], int]) -> tuple[str, ...]:
@@ -361,6 +383,7 @@ def _planned(
         seed=seed,
         structures=seen,
         points=len(data) + len(reached),
+        atoms=tuple(sorted(atoms)) if cost else (),
         spec=spec,
         state=state,
         params=cost.params if cost else None,

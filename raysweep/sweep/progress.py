@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -84,6 +84,12 @@ class Progress:
                 get_renderable=self._line, console=self.console, refresh_per_second=4, redirect_stderr=False
             )
             self._live.start()
+
+    def more(self, costs: Mapping[str, float]) -> None:
+        """Count further trials, by trial id with what they cost, in the unit of `costs`."""
+        self._total += len(costs)
+        self._cost_left += sum(costs.values())
+        self.costs.update(costs)
 
     def trial_started(
         self, trial_id: str, family: str, stage: str, params: dict[str, str], tags: dict[str, str]

@@ -5,7 +5,7 @@ import platform
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from raysweep.sweep.interrupts import Interrupted, interruptible
 from raysweep.sweep.ladder import with_sizes
 from raysweep.sweep.lock import driver_lock
 from raysweep.sweep.pipeline import Pipeline
-from raysweep.sweep.plan import Plan, make_plan, size_text
+from raysweep.sweep.plan import Plan, PlannedTrial, make_plan, size_text
 from raysweep.sweep.progress import Progress
 from raysweep.sweep.rates import FILE as RATES_FILE
 from raysweep.sweep.rates import known_rates, write_report
@@ -104,8 +104,12 @@ class _Sweep:
         space = with_sizes(space, self.store)
         self.space, self.facts, self.progress = space, facts, progress
         self.store.write_json("sweep.json", _facts_of(space, facts))
+        self.rounds = None
+        if space.adaptive.enabled:
+            from raysweep.sweep.rounds import Rounds  # imports scipy
 
-        self.plan = self._plan(measure=False)
+            self.rounds = Rounds(space, self.store, progress.say)
+        self.plan, self.whole = self._plan(measure=False)
 
     def go(self, mirror: Mirror | None) -> int:
         """Run what is not done, and return how many trials that were."""
@@ -114,10 +118,10 @@ class _Sweep:
             try:
                 self._run_stages(mirror)
             except CapReachedError:
-                self.plan = self._plan(measure=False)
+                self.plan, self.whole = self._plan(measure=False)
                 self._write_table()
                 raise
-            self.plan = self._plan(measure=False)
+            self.plan, self.whole = self._plan(measure=False)
         self._write_table()
         return sum(self.store.record(i).attempt != before.get(i, 0) for i in self.store.ids())
 
@@ -137,21 +141,42 @@ class _Sweep:
             seconds=seconds,
         )
 
-    def _plan(self, *, measure: bool) -> Plan:
-        return make_plan(self.space, self.facts, known_rates(self.space, self.facts, self.store), measure=measure)
+    def _plan(self, *, measure: bool) -> tuple[Plan, Plan]:
+        """Return what is to run, and the whole grid that it is chosen from."""
+        rates = known_rates(self.space, self.facts, self.store)
+        whole = make_plan(self.space, self.facts, rates, measure=measure)
+        return (self.rounds.chosen(whole) if self.rounds else whole), whole
 
     def _left(self) -> bool:
-        return not self.plan.tuned or any(trial.state not in ENDED for trial in self.plan.trials)
+        if not self.plan.tuned or any(trial.state not in ENDED for trial in self.plan.trials):
+            return True
+        return self.rounds is not None and not self.rounds.over(self.whole)
+
+    def _grid(self, listener: Listener, tuning: TuningStage) -> GridStage:
+        if self.rounds is None:
+            return GridStage(self.plan.trials, listener)
+        from raysweep.sweep.rounds import AdaptiveGrid
+
+        return AdaptiveGrid(self.plan.trials, listener, lambda family: self._advance(family, tuning))
+
+    def _advance(self, family: str, tuning: TuningStage) -> Sequence[PlannedTrial]:
+        """Choose the next round of a family, and write down what it is."""
+        assert self.rounds is not None
+        more = self.rounds.advance(self.whole, family)
+        self.plan = self.rounds.chosen(self.whole)
+        self.store.write_assignments([*self.plan.assignments(), *tuning.assignments()])
+        self.progress.more({t.spec.trial_id: cost(t) for t in more if t.spec is not None})
+        return more
 
     def _run_stages(self, mirror: Mirror | None) -> None:
         check_sizes(self.space)
         if self.space.entrypoint is not None:
             # One error here, not one for each trial from the workers.
             train = load_entrypoint(self.space.entrypoint)
-            if self.space.grid.design == "isoflop" and not hasattr(train, "cost"):
-                raise self.space.error(
-                    ("grid", "design"), f"isoflop needs what sizes cost: give {self.space.entrypoint} a `cost`"
-                )
+            if self._by_cost and not hasattr(train, "cost"):
+                key, what = self._by_cost
+                reason = f"{what} needs what sizes cost: give {self.space.entrypoint} a `cost`"
+                raise self.space.error(key, reason)
         with contextlib.ExitStack() as stack:
             scratch, log = _scratch(self.space, stack)
             listener = Listeners([self.progress, mirror(self.space)] if mirror else [self.progress])
@@ -160,10 +185,10 @@ class _Sweep:
             measured = stack.enter_context(self._measuring())
             stack.enter_context(cluster(self.space))
             stack.enter_context(interruptible())  # again, since Ray has put a handler of its own for SIGTERM
-            self.plan = measured()
+            self.plan, self.whole = measured()
             tuning = TuningStage(self.space, self.facts, self.store, listener)
             self._rates_found(tuning)
-            grid = GridStage(self.plan.trials, listener)
+            grid = self._grid(listener, tuning)
             pipeline = Pipeline(tuning, grid, lambda: self._rates_found(tuning))
             if not pipeline.finished:
                 self._begin_progress(tuning)
@@ -171,18 +196,17 @@ class _Sweep:
             self._rates_found(tuning)
 
     @contextlib.contextmanager
-    def _measuring(self) -> Iterator[Callable[[], Plan]]:
+    def _measuring(self) -> Iterator[Callable[[], tuple[Plan, Plan]]]:
         """Measure costs while the block begins; gives a function that waits for them and returns the plan."""
         if self.space.entrypoint is not None or all(trial.params is not None for trial in self.plan.trials):
             yield lambda: self._plan(measure=True)
             return
         process = measure_apart(self.space)
 
-        def wait() -> Plan:
-            if process.wait() != 0 and self.space.grid.design == "isoflop":
-                raise RaysweepError(
-                    "grid.design: isoflop needs what sizes cost, which could not be measured: see the log"
-                )
+        def wait() -> tuple[Plan, Plan]:
+            if process.wait() != 0 and self._by_cost:
+                what = self._by_cost[1]
+                raise RaysweepError(f"{what} needs what sizes cost, which could not be measured: see the log")
             if process.returncode != 0:
                 self.progress.say("costs could not be measured (see logs/ray.log): trials run in no order, without ETA")
             return self._plan(measure=False)
@@ -210,10 +234,17 @@ class _Sweep:
         write_report(self.store, rows)
         for row in (row for key, row in rows.items() if key not in known):
             self._say_rate(row)
-        self.plan = self._plan(measure=False)
+        self.plan, self.whole = self._plan(measure=False)
         self.progress.costs.update({t.spec.trial_id: cost(t) for t in self.plan.trials if t.spec is not None})
         self.store.write_assignments([*self.plan.assignments(), *tuning.assignments()])
         return self.plan
+
+    @property
+    def _by_cost(self) -> tuple[tuple[str, str], str] | None:
+        """Return what chooses trajectories by their cost, its key and its name; None where nothing does."""
+        if self.space.adaptive.enabled:
+            return ("adaptive", "enabled"), "--adaptive"
+        return (("grid", "design"), "isoflop") if self.space.grid.design == "isoflop" else None
 
     def _say_rate(self, row: Mapping[str, object]) -> None:
         family, rate = row["family"], row["rate"]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -152,6 +153,41 @@ class Grid(_Part):
         return self
 
 
+class Adaptive(_Part):
+    """How `run --adaptive` goes on: only those trajectories of the grid that the answer needs."""
+
+    enabled: bool = Field(default=False, description="true: as `--adaptive` on the command line")
+    target: Literal["params_exponent", "data_exponent", "loss_exponent", "optimal_params", "optimal_data"] = Field(
+        default="params_exponent", description="the answer whose interval is to become narrow: a, b, gamma, N*, D*"
+    )
+    at_flops: float | None = Field(default=None, gt=0, description="compute that optimal_* are asked for, FLOP")
+    width: float | None = Field(
+        default=None, gt=0, description="width of its 95 % interval at which a family is done; of optimal_* in ln"
+    )
+    flops: float | None = Field(
+        default=None, gt=0, description="training FLOPs that the grid stage of each family may spend"
+    )
+    seeds: int | None = Field(
+        default=None, gt=0, description="seeds of a size to choose from, grid.seeds first; default: 4 for each of them"
+    )
+    growth: float = Field(
+        default=1.0, gt=0, description="what a round may spend, as a share of what the rounds before it spent"
+    )
+
+    @property
+    def relative(self) -> bool:
+        """Whether the interval's width is taken on the logarithm."""
+        return self.target.startswith("optimal_")
+
+    @model_validator(mode="after")
+    def _some_end(self) -> "Adaptive":
+        if self.enabled and self.width is None and self.flops is None:
+            raise ValueError("give a width of the interval, or flops to spend, at which it ends")
+        if self.relative != (self.at_flops is not None):
+            raise ValueError("at_flops goes with target: optimal_params or optimal_data, and with no other")
+        return self
+
+
 class LearningRate(_Part):
     """The stage that searches the learning rate, and nothing else, with Optuna and ASHA."""
 
@@ -261,6 +297,7 @@ class Space(_Part):
         default="direct", description="direct: a head predicts forces; conservative: minus the energy's gradient"
     )
     grid: Grid = Field(description="the joint grid")
+    adaptive: Adaptive = Field(default_factory=Adaptive, description="which part of the grid `--adaptive` runs")
     learning_rate: LearningRate = Field(description="the learning-rate stage")
     training: Training = Field(default_factory=Training, description="what all trials share")
     resources: Resources = Field(default_factory=Resources, description="what one trial holds")
@@ -268,6 +305,14 @@ class Space(_Part):
     tracking: Tracking = Field(default_factory=Tracking, description="MLflow")
 
     _source: yaml_lines.Source | None = PrivateAttr(default=None)
+
+    def seeds(self) -> tuple[int, ...]:
+        """Return the seeds that trajectories are planned with; `--adaptive` has more to choose from."""
+        if not self.adaptive.enabled:
+            return self.grid.seeds
+        wanted = self.adaptive.seeds or 4 * len(self.grid.seeds)
+        others = (seed for seed in range(max(self.grid.seeds) + wanted + 1) if seed not in self.grid.seeds)
+        return tuple(islice(chain(self.grid.seeds, others), wanted))
 
     def error(self, path: Sequence[str | int], reason: str) -> SpaceError:
         """Return the error to raise about a key, with the line it stands in."""

@@ -122,3 +122,23 @@ def test_next_runs_choose_among_architectures():
     found = next_runs(both(), candidates, budget=1e22, target="optimal_params", flops=1e24)
     assert set(found.standard_errors) == {"slow", "steep"}
     assert {run.architecture for run in found.runs} <= {"slow", "steep"}
+
+
+def test_points_of_one_trajectory_cost_as_much_as_the_dearest_of_them():
+    points = valleys(CHINCHILLA, window=2, budgets=4, sizes=5, noise=0.005)
+    sizes, data = np.geomspace(1e8, 1e10, 4), np.geomspace(1e9, 1e11, 5)
+    grid = np.array([(n, d, k) for k, n in enumerate(sizes) for d in data])
+    alone = {"params": grid[:, 0], "data": grid[:, 1], "flops": 6 * grid[:, 0] * grid[:, 1]}
+    budget = 1.2 * float(alone["flops"].max())
+    runs = next_runs(points, {**alone, "trajectory": grid[:, 2]}, budget).runs
+    assert len({run.params for run in runs}) == len(runs)  # a run is chosen once, to one of its ends
+    for run in runs:
+        assert (run.params, run.data) == tuple(grid[run.row, :2])
+        assert run.cost == pytest.approx(6 * run.params * run.data)
+    assert sum(run.cost for run in runs) <= budget
+    one = {name: values[-5:] for name, values in alone.items()}  # of the largest size
+    dearest = float(one["flops"].max())
+    together = next_runs(points, {**one, "trajectory": [0] * 5}, dearest)
+    apart = next_runs(points, one, dearest)
+    assert [run.cost for run in together.runs] == [pytest.approx(dearest)]
+    assert together.runs[-1].standard_error < apart.runs[-1].standard_error
