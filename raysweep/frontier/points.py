@@ -140,6 +140,7 @@ def _as_points(
     if "stage" in table.column_names:
         in_grid = pc.fill_null(pc.not_equal(table["stage"], LEARNING_RATE_STAGE), True)
         table = table.filter(in_grid)
+    table = _each_once(table)
     if "trial_id" in table.column_names and "trajectory" not in table.column_names:
         table = _put(table, "trajectory", table["trial_id"])
     if "family" in table.column_names:
@@ -147,6 +148,16 @@ def _as_points(
     if (columns or {}).get("flops") == "6ND" and "6ND" not in table.column_names:
         table = _put(table, "flops", _six_n_d(table, source))
     return _checked(table, source, required)
+
+
+def _each_once(table: pa.Table) -> pa.Table:
+    """Return a sweep's points without second rows of one evaluation: where two budgets fall on one step, it has two."""
+    keys = [name for name in ("trial_id", "step", "data", "flops", "family") if name in table.column_names]
+    if not {"trial_id", "step", "budget"} <= set(table.column_names):
+        return table
+    rows = zip(*(table[name].to_pylist() for name in keys), strict=True)
+    first = {row: place for place, row in reversed(list(enumerate(rows)))}
+    return table if len(first) == table.num_rows else table.take(sorted(first.values()))
 
 
 def _six_n_d(table: pa.Table, source: str) -> pa.ChunkedArray:

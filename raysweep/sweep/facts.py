@@ -24,9 +24,8 @@ class DataFacts:
     cumulative: npt.NDArray[np.int64] | None
     """[n] atoms of the first 1, 2, ..., n structures of the store's one order, as far as the sweep needs them."""
 
-    def atoms(self, seen: int, seen_at_end: int, epochs: float) -> float:
-        """Return the atoms in `seen` structures, on a trajectory of `seen_at_end` structures in so many passes."""
-        subset = int(np.ceil(seen_at_end / epochs))
+    def atoms(self, seen: int, subset: int) -> float:
+        """Return the atoms in `seen` structures, on a trajectory that passes over a subset of so many."""
         if self.cumulative is None:
             return float(seen)
         if subset > len(self.cumulative):
@@ -67,7 +66,8 @@ def data_facts(space: Space) -> DataFacts | None:
 
 def _needed(space: Space) -> int:
     """Return the training structures that the largest subset of the sweep holds."""
-    return max(int(np.ceil(space.grid.structures[-1] / space.grid.epochs)), space.learning_rate.structures or 0)
+    largest = max(space.grid.unique, default=int(np.ceil(space.grid.structures[-1] / space.grid.epochs)))
+    return max(largest, space.learning_rate.structures or 0)
 
 
 def _check_recipe(space: Space, structures: int) -> None:

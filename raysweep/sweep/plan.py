@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-import numpy as np
-
 from raysweep.sweep.costs import Cost, CostBook
+from raysweep.sweep.designs import Course, courses, thin_budgets
 from raysweep.sweep.facts import DataFacts, data_facts
 from raysweep.sweep.space import Size, Space, check_sizes
 from raysweep.sweep.totals import Totals, family_rows, missing, slots, totals
@@ -18,12 +17,6 @@ from raysweep.trial import TrialSpec, TrialState
 
 GRID = "grid"
 LEARNING_RATE = "learning_rate"
-
-MEMBERS = 3
-"""Sizes that a parabola through one compute budget needs."""
-
-Budgets = tuple[tuple[int, ...], tuple[float, ...]]
-"""Data budgets, in structures seen, and compute budgets, in FLOPs, of one trajectory."""
 
 Rates = Mapping[tuple[str, str], float]
 """Learning rates by (family, size as JSON): of the base size where muP carries them, else of each size."""
@@ -200,35 +193,33 @@ def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: b
     book = CostBook(space, store, measure=measure)
     trials = []
     members: Counter[tuple[str, float]] = Counter()
+    designed = courses(space)
+    by_cost = space.grid.design == "isoflop" or space.adaptive.enabled
     for label, family in space.families.items():
         for size in family.members():
             rate = rates.get((label, size_text(_rate_size(space, label, size))))
-            for seed, budgets in product(space.seeds(), trajectories(space)):
-                probe = grid_spec(space, facts, label, size, seed, rate or 1.0, budgets) if facts else None
-                whole = budgets
+            for seed, course in product(space.seeds(), designed):
+                probe = grid_spec(space, facts, label, size, seed, rate or 1.0, course) if facts else None
                 cost = book.cost(probe) if probe else None
-                if facts and cost and _out_of_reach(space, facts, budgets, cost):
-                    continue
-                if space.grid.design == "isoflop" and facts and cost:
-                    budgets = isoflop_budgets(space, facts, budgets, cost)
-                    if not budgets[1]:
-                        continue
-                    members.update((label, flops) for flops in budgets[1] if seed == space.grid.seeds[0])
-                chosen = space.grid.design == "isoflop" or space.adaptive.enabled  # by what sizes cost
-                ends = [budgets]
-                if space.adaptive.enabled and facts and cost:
-                    ends = lengths(space, facts, budgets, cost)
+                ends = [course]
+                if facts and cost:
+                    if space.grid.atoms_per_param is not None:
+                        ends = [course.isoflop(space.grid.atoms_per_param, facts, cost)]
+                        members.update((label, flops) for flops in ends[0].flops if seed == space.grid.seeds[0])
+                    ends = [end for end in ends if end.possible(facts, cost)]
+                    if space.adaptive.enabled:
+                        ends = [shorter for end in ends for shorter in end.lengths(facts, cost)]
                 for end in ends:
                     spec = None
-                    if facts and rate is not None and (cost or not chosen):
-                        spec = probe if end == whole else grid_spec(space, facts, label, size, seed, rate, end)
+                    if facts and rate is not None and (cost or not by_cost):
+                        spec = probe if end == course else grid_spec(space, facts, label, size, seed, rate, end)
                     state = store.state(spec.trial_id) if spec and spec.trial_id in begun else TrialState.PLANNED
                     if state == TrialState.STOPPED:  # by ASHA, as a tuning trial: as a grid trial it is not done
                         state = TrialState.PLANNED
                     trials.append(_planned(space, facts, label, size, seed, end, spec, state, cost))
     book.save()
     searched = [label for label in space.families if label not in space.learning_rate.rates]
-    cells = sum(len(space.families[f].sizes) if space.learning_rate.transfer == "per_size" else 1 for f in searched)
+    cells = sum(len(space.families[label].tuned_sizes(space.learning_rate)) for label in searched)
     return Plan(
         name=space.name,
         storage=space.storage,
@@ -238,60 +229,18 @@ def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: b
         tuned=all(trial.spec is not None for trial in trials),
         slots=slots(space),
         price_per_device_hour=space.resources.price_per_device_hour,
-        notes=_thin_budgets(space, members) if any(trial.params for trial in trials) else (),
-    )
-
-
-def trajectories(space: Space) -> list[Budgets]:
-    """Return the budgets of each trajectory of a size and seed: all on one, or each on its own with cosine."""
-    data, flops = space.grid.structures, space.grid.flops
-    if space.training.optimizer.name != "cosine":
-        return [(data, flops)]
-    return [*(((n,), ()) for n in data), *(((), (c,)) for c in flops)]
-
-
-def isoflop_budgets(space: Space, facts: DataFacts, budgets: Budgets, cost: Cost) -> Budgets:
-    """Return the compute budgets that a size is trained to: those at which its D/N lies within `atoms_per_param`.
-
-    With fewer atoms per parameter, or more, it is far from the optimum at that compute, and its point would say little.
-    A trajectory ends at the largest of its budgets.
-    """
-    assert space.grid.atoms_per_param is not None
-    low, high = space.grid.atoms_per_param
-    most = _most_atoms(space, facts)
-    atoms = {flops: flops / cost.flops_per_atom for flops in budgets[1]}
-    return (), tuple(c for c, d in atoms.items() if low <= d / cost.params <= high and d <= most)
-
-
-def lengths(space: Space, facts: DataFacts, budgets: Budgets, cost: Cost) -> list[Budgets]:
-    """Return what a trajectory is trained to where it ends at its first budget, its second, ..., its last."""
-    largest, epochs, most = space.grid.structures[-1], space.grid.epochs, _most_atoms(space, facts)
-    data = {n: facts.atoms(n, largest, epochs) for n in budgets[0]}
-    flops = {c: c / cost.flops_per_atom for c in budgets[1] if c / cost.flops_per_atom <= most}
-    ends = sorted({*data.values(), *flops.values()})
-    return [(tuple(n for n in data if data[n] <= x), tuple(c for c in flops if flops[c] <= x)) for x in ends]
-
-
-def _thin_budgets(space: Space, members: Mapping[tuple[str, float], int]) -> tuple[str, ...]:
-    if space.grid.design == "full":
-        return ()
-    thin = [(f, c, members[f, c]) for f in space.families for c in space.grid.flops if members[f, c] < MEMBERS]
-    return tuple(
-        f"{family}: {count} of its sizes reach {flops:g} FLOPs within grid.atoms_per_param and the data, and a minimum "
-        f"needs {MEMBERS}; widen atoms_per_param, add sizes, or raise the largest of grid.structures"
-        for family, flops, count in thin
+        notes=thin_budgets(space, members) if any(trial.params for trial in trials) else (),
     )
 
 
 def grid_spec(
-    space: Space, facts: DataFacts, label: str, size: Size, seed: int, rate: float, budgets: Budgets
+    space: Space, facts: DataFacts, label: str, size: Size, seed: int, rate: float, course: Course
 ) -> TrialSpec:
-    """Return a trajectory of one size and seed: on the largest subset, evaluated at its budgets on the way."""
-    data, flops = budgets
-    largest = space.grid.structures[-1]
+    """Return a trajectory of one size and seed on a course."""
     return make_spec(
-        space, facts, label, size, seed=seed, rate=rate, seen=largest, epochs=space.grid.epochs,
-        data_budgets=tuple(facts.atoms(n, largest, space.grid.epochs) for n in data), flops_budgets=flops,
+        space, facts, label, size, seed=seed, rate=rate, subset=course.subset, epochs=course.epochs,
+        data_budgets=course.budgets(facts), flops_budgets=course.flops,
+        key=("grid", "unique" if space.grid.unique else "structures"),
     )  # fmt: skip
 
 
@@ -303,18 +252,17 @@ def make_spec(
     *,
     seed: int,
     rate: float,
-    seen: int,
+    subset: int,
     epochs: float,
     data_budgets: tuple[float, ...],
     flops_budgets: tuple[float, ...] = (),
     key: tuple[str, ...] = ("grid", "structures"),
 ) -> TrialSpec:
-    """Return a trajectory of a family; `seen` structures at its end, in `epochs` passes over the subset."""
-    subset = subset_size(seen, epochs)
+    """Return a trajectory of a family, at most `epochs` passes over a subset of so many structures."""
     if facts.structures is not None and subset > facts.structures:
         raise space.error(
             key,
-            f"{seen} structures in {epochs:g} epochs need {subset} different ones, and the store has "
+            f"{subset * epochs:.0f} structures in {epochs:g} epochs need {subset} different ones, and the store has "
             f"{facts.structures} for training; ask for fewer, make more (data.make.structures), or raise grid.epochs",
         )
     family = space.families[label]
@@ -338,11 +286,6 @@ def make_spec(
     )
 
 
-def subset_size(seen: int, epochs: float) -> int:
-    """Return the distinct structures behind `seen` ones in so many passes."""
-    return int(np.ceil(seen / epochs))
-
-
 def assignment(spec: TrialSpec, family: str, stage: str) -> Assignment:
     """Return the statement that a trajectory serves a family and a stage."""
     return Assignment(
@@ -361,17 +304,14 @@ def _planned(
     label: str,
     size: Size,
     seed: int,
-    budgets: Budgets,
+    course: Course,
     spec: TrialSpec | None,
     state: TrialState,
     cost: Cost | None,
 ) -> PlannedTrial:
-    data, flops = budgets
-    most = _most_atoms(space, facts) if facts else None
-    reached = [c for c in flops if cost is None or most is None or c <= cost.flops_per_atom * most]
-    seen = data[-1] if data else space.grid.structures[-1]
-    atoms = [facts.atoms(n, space.grid.structures[-1], space.grid.epochs) for n in data] if facts else []
-    atoms += [c / cost.flops_per_atom for c in reached] if cost else []
+    reached = course.reached(facts, cost) if facts and cost else course.flops
+    atoms = list(course.budgets(facts)) if facts else []
+    atoms += [flops / cost.flops_per_atom for flops in reached] if cost else []
     ends = spent = max(atoms, default=None)
     wsd = space.training.optimizer.name == "wsd"
     if wsd and ends is not None:  # the trunk leads to the last branch; the others come on top
@@ -381,8 +321,8 @@ def _planned(
         architecture=space.families[label].architecture,
         size=size,
         seed=seed,
-        structures=seen,
-        points=len(data) + len(reached),
+        structures=course.structures[-1] if course.structures else course.seen,
+        points=len(course.structures) + len(reached),
         atoms=tuple(sorted(atoms)) if cost else (),
         spec=spec,
         state=state,
@@ -394,18 +334,6 @@ def _planned(
         # Two checkpoints of weights and two sequences or moments, in 4 bytes each; a branch (wsd) keeps its trunk, too.
         disk_bytes=2 * 3 * 4.0 * (2 if wsd else 1) * cost.params if cost else None,
     )
-
-
-def _most_atoms(space: Space, facts: DataFacts) -> float:
-    """Return the atoms that the longest trajectory of the grid sees."""
-    largest = space.grid.structures[-1]
-    return facts.atoms(largest, largest, space.grid.epochs)
-
-
-def _out_of_reach(space: Space, facts: DataFacts, budgets: Budgets, cost: Cost) -> bool:
-    """Return whether a trajectory is for one compute budget alone, and the data does not last for it."""
-    data, flops = budgets
-    return not data and flops[0] > cost.flops_per_atom * _most_atoms(space, facts)
 
 
 def _groups(trials: Sequence[PlannedTrial]) -> list[list[PlannedTrial]]:

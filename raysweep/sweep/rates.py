@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from raysweep.sweep.asha import rung_structures
 from raysweep.sweep.facts import DataFacts
 from raysweep.sweep.learning_rate import RateSearch
@@ -41,7 +43,7 @@ def cells(space: Space, facts: DataFacts) -> list[Cell]:
     found = []
     for label, family in space.families.items():
         if label not in space.learning_rate.rates:
-            sizes = family.members() if space.learning_rate.transfer == "per_size" else (family.base_size(),)
+            sizes = family.tuned_sizes(space.learning_rate)
             found += [Cell(label, size, _search(space, facts, label, size)) for size in sizes]
     return found
 
@@ -52,8 +54,8 @@ def tuning_spec(space: Space, facts: DataFacts, label: str, size: Size, rate: fl
     assert settings.structures is not None
     rungs = rung_structures(settings.structures, settings.rungs, settings.reduction_factor)
     return make_spec(
-        space, facts, label, size, seed=settings.seed, rate=rate, seen=settings.structures, epochs=1.0,
-        data_budgets=tuple(facts.atoms(n, settings.structures, 1.0) for n in rungs),
+        space, facts, label, size, seed=settings.seed, rate=rate, subset=settings.structures, epochs=1.0,
+        data_budgets=tuple(facts.atoms(n, settings.structures) for n in rungs),
         key=("learning_rate", "structures"),
     )  # fmt: skip
 
@@ -81,7 +83,26 @@ def known_rates(space: Space, facts: DataFacts, store: TrialStore) -> dict[tuple
         row = found.get(cell.key)
         if row is not None and isinstance(row.get("rate"), float):
             rates[cell.place] = float(str(row["rate"]))
-    return rates
+    return _power_laws(space, rates) if space.learning_rate.transfer == "power_law" else rates
+
+
+def _power_laws(space: Space, rates: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+    """Return the rates of all sizes by the power law in width through those that were tuned, once all of them are."""
+    found = {place: rate for place, rate in rates.items() if place[0] in space.learning_rate.rates}
+    for label, family in space.families.items():
+        if label in space.learning_rate.rates:
+            continue
+        tuned = {
+            float(size["width"]): rates.get((label, size_text(size)))
+            for size in family.tuned_sizes(space.learning_rate)
+        }
+        known = {width: rate for width, rate in tuned.items() if rate is not None}
+        if len(known) == len(tuned):
+            slope, constant = np.polyfit(np.log(list(known)), np.log(list(known.values())), 1)
+            for size in family.members():
+                rate = float(np.exp(constant + slope * np.log(float(size["width"]))))
+                found[label, size_text(size)] = float(f"{rate:.6g}")  # no digits that a search does not give
+    return found
 
 
 def read_report(store: TrialStore) -> dict[str, Mapping[str, object]]:
@@ -152,7 +173,7 @@ def report_row(cell: Cell, search: RateSearch) -> dict[str, object]:
 
 
 def _search(space: Space, facts: DataFacts, label: str, size: Size) -> str:
-    settings = space.learning_rate.model_dump(mode="json", exclude={"rates", "transfer"})
+    settings = space.learning_rate.model_dump(mode="json", exclude={"rates", "transfer", "tuned"})
     content = {"probe": tuning_spec(space, facts, label, size, 1.0).trial_id, "settings": settings}
     return _digest(content)[:16]
 

@@ -116,6 +116,14 @@ class Family(_Part):
         """Return all sizes of the ladder with the fixed knobs filled in, in their order."""
         return tuple({**self.fixed, **size} for size in self.sizes)
 
+    def tuned_sizes(self, settings: "LearningRate") -> tuple[Size, ...]:
+        """Return the sizes whose learning rate is searched."""
+        if settings.transfer == "mup":
+            return (self.base_size(),)
+        if settings.transfer == "per_size":
+            return self.members()
+        return tuple(sorted(self.members(), key=lambda size: float(size["width"]))[: settings.tuned])
+
     def base_size(self) -> Size:
         """Return the size at which the learning rate is tuned, fixed knobs filled in."""
         return {**self.fixed, **self.sizes[0], **self.base}
@@ -134,6 +142,10 @@ class Grid(_Part):
     epochs: float = Field(
         default=1.0, ge=1, description="passes that the largest data budget makes over its structures"
     )
+    unique: Annotated[tuple[int, ...], AfterValidator(_ascending)] = Field(
+        default=(),
+        description="distinct structures, one trajectory for each of these subsets, passed over at most `epochs` times",
+    )
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="one trajectory for each")
     design: Literal["full", "isoflop"] = Field(
         default="full", description="isoflop: each compute budget is reached by the sizes within atoms_per_param alone"
@@ -148,6 +160,12 @@ class Grid(_Part):
             raise ValueError("design: isoflop and atoms_per_param: [lowest, highest] go together: give both or neither")
         if self.design == "isoflop" and not self.flops:
             raise ValueError("design: isoflop needs compute budgets (grid.flops)")
+        for subset in self.unique:
+            if subset * self.epochs < self.structures[0]:
+                raise ValueError(
+                    f"unique: {subset} structures in {self.epochs:g} epochs do not reach the smallest data budget "
+                    f"(structures: {self.structures[0]}); raise epochs, or add a smaller budget"
+                )
         if self.atoms_per_param is not None and self.atoms_per_param[0] >= self.atoms_per_param[1]:
             raise ValueError(f"atoms_per_param: {self.atoms_per_param[0]:g} must be below {self.atoms_per_param[1]:g}")
         return self
@@ -203,9 +221,12 @@ class LearningRate(_Part):
     rungs: int = Field(default=3, ge=1, description="budgets at which trials are compared, the last one included")
     reduction_factor: float = Field(default=3.0, gt=1, description="one in so many trials goes on at each rung")
     widenings: int = Field(default=2, ge=0, description="how often a range whose end is best is widened")
-    transfer: Literal["mup", "per_size"] = Field(
-        default="mup", description="mup: tuned at the base size, carried to the others; per_size: tuned at each"
+    transfer: Literal["mup", "power_law", "per_size"] = Field(
+        default="mup",
+        description="mup: tuned at the base size, carried to the others; power_law: in width, through the rates of the "
+        "`tuned` smallest sizes; per_size: tuned at each",
     )
+    tuned: int = Field(default=3, ge=2, description="power_law: how many sizes are tuned, the smallest ones")
     rates: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict, description="known learning rates by family; these are not searched"
     )
@@ -366,12 +387,31 @@ def _check_together(space: Space) -> None:
             raise space.error(
                 ("learning_rate", "rates", label), f"no such family{yaml_lines.nearest(label, space.families)}"
             )
+    for label, family in space.families.items():
+        if space.learning_rate.transfer == "power_law" and label not in space.learning_rate.rates:
+            _check_power_law(space, label, family)
     if set(space.families) - set(space.learning_rate.rates):
         for key in ("low", "high", "structures"):
             if getattr(space.learning_rate, key) is None:
                 raise space.error(
                     ("learning_rate", key), "missing: give low, high and structures, or known `rates` for every family"
                 )
+
+
+def _check_power_law(space: Space, label: str, family: Family) -> None:
+    """Check that a power law in width can be drawn through some sizes of a family."""
+    if family.ladder is not None:
+        return
+    others = [{k: v for k, v in size.items() if k != "width"} for size in family.members()]
+    if (
+        len(family.sizes) < 2
+        or not all("width" in size for size in family.members())
+        or others != others[:1] * len(others)
+    ):
+        raise space.error(
+            ("families", label, "sizes"),
+            "learning_rate.transfer: power_law needs two sizes or more that differ in width alone; use mup or per_size",
+        )
 
 
 def check_sizes(space: Space) -> None:

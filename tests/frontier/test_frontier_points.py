@@ -131,3 +131,12 @@ def test_a_seconds_column_can_be_the_cost():
     assert found.optimal(flops=1e8).params.value == pytest.approx(
         fit(points, bootstraps=0).optimal(flops=1e22).params.value, rel=1e-6
     )
+
+
+def test_two_budgets_on_one_step_are_one_point():
+    points = valleys(CHINCHILLA)
+    rows = pa.table({**points, "trial_id": ["a"] * 20, "step": range(20), "budget": points["data"]})
+    flops = rows.slice(19).set_column(rows.schema.names.index("budget"), "budget", pa.array([1e22]))
+    found = fit(pa.concat_tables([rows, flops]), bootstraps=0)
+    assert found.samples.count == 20
+    assert not found.excluded

@@ -113,3 +113,20 @@ def test_design_without_costs_is_refused(
         SpaceError, match=r"grid\.design: isoflop needs what sizes cost: give bare_trials:train a `cost`"
     ):
         run(space, console=console)
+
+
+def test_subsets_are_repeated_up_to_the_passes_that_are_allowed(make_space: SpaceMaker, console: Console) -> None:
+    grid = {"structures": [100, 200, 400, 800], "unique": [50, 100, 400], "epochs": 4}
+    space = make_space(
+        families={"a": {"architecture": "toy-a", "sizes": {"width": [4, 8]}}}, grid=grid, learning_rate=RATES
+    )
+    found = plan(space)
+    specs = [trial.spec for trial in found.trials if trial.spec]
+    assert [(spec.structures, spec.epochs, spec.data_budgets) for spec in specs[:3]] == [
+        (50, 4.0, (100.0, 200.0)),
+        (100, 4.0, (100.0, 200.0, 400.0)),
+        (400, 2.0, (100.0, 200.0, 400.0, 800.0)),
+    ]
+    assert len(specs) == 6
+    with pytest.raises(SpaceError, match="20 structures in 4 epochs do not reach the smallest data budget"):
+        make_space(grid={**grid, "unique": [20, 100]})

@@ -24,10 +24,10 @@ def test_atoms_of_budgets_are_those_of_the_stores_subsets(make_space: SpaceMaker
     assert facts.fingerprint == store.manifest.fingerprint
     assert facts.structures == store.manifest.train_structures
     atoms = store.read(store.subset(15)).n_atoms
-    assert facts.atoms(5, 20, 2.0) == atoms[:5].sum()
-    assert facts.atoms(20, 20, 2.0) == 2 * atoms[:10].sum()
-    assert facts.atoms(15, 15, 1.0) == atoms.sum()
-    assert np.all(np.diff([facts.atoms(n, 15, 1.0) for n in range(1, 16)]) == atoms[1:])
+    assert facts.atoms(5, 10) == atoms[:5].sum()
+    assert facts.atoms(20, 10) == 2 * atoms[:10].sum()
+    assert facts.atoms(15, 15) == atoms.sum()
+    assert np.all(np.diff([facts.atoms(n, 15) for n in range(1, 16)]) == atoms[1:])
 
     space = make_space(data={**data, "validation_structures": 30}, learning_rate=rate)
     with pytest.raises(SpaceError, match=r"data.validation_structures: 30 were asked for, the store has \d+"):

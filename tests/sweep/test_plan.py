@@ -99,9 +99,9 @@ def test_done_trials_are_counted_and_costs_are_measured_once(
 
 def test_budgets_are_the_exact_atoms_of_the_subsets() -> None:
     facts = DataFacts("f", 6, np.cumsum([3, 5, 4, 9, 2, 7]))
-    assert [facts.atoms(n, 6, 1.0) for n in (1, 2, 6)] == [3, 8, 30]
+    assert [facts.atoms(n, 6) for n in (1, 2, 6)] == [3, 8, 30]
     # two passes over a subset of three: the fourth structure seen is the first one again
-    assert [facts.atoms(n, 6, 2.0) for n in (1, 3, 4, 6)] == [3, 12, 15, 24]
+    assert [facts.atoms(n, 3) for n in (1, 3, 4, 6)] == [3, 12, 15, 24]
 
 
 def test_more_structures_than_the_store_has_are_refused(make_space: SpaceMaker) -> None:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from serial import KilledError, run_serially
 from toy_sweep import Recorder, SpaceMaker, toy_space
 
+from raysweep.errors import SpaceError
 from raysweep.sweep.facts import data_facts
+from raysweep.sweep.plan import plan
 from raysweep.sweep.rates import write_report
 from raysweep.sweep.space import Space
 from raysweep.sweep.stage import Listeners
@@ -118,6 +120,29 @@ def test_each_size_has_a_rate_of_its_own_without_mup(make_space: SpaceMaker) -> 
         ("b", {"width": 8}),
         ("b", {"width": 12}),
     ]
+
+
+def test_a_power_law_through_the_smallest_sizes_gives_the_rates_of_all(make_space: SpaceMaker) -> None:
+    families = {"a": {"architecture": "toy", "fixed": {"power": 1}, "sizes": {"width": [32, 4, 8, 16, 128]}}}
+    search = {"low": 2e-3, "high": 2e-1, "structures": 90, "trials": 6}
+    space = make_space(families=families, learning_rate={**search, "transfer": "power_law"})
+    found = plan(space)
+    assert found.tuning_trials == 3 * 6
+    assert not found.tuned
+    stage, _ = tune(space, 2, random.Random(1))
+    assert [row["size"]["width"] for row in stage.report().values()] == [4, 8, 16]  # type: ignore[index]
+    rates = {int(t.size["width"]): t.spec.learning_rate for t in plan(space).trials if t.spec}
+    assert set(rates) == {4, 8, 16, 32, 128}
+    slopes = [math.log(rates[w] / rates[4]) / math.log(w / 4) for w in (8, 16, 32, 128)]
+    assert slopes == pytest.approx([slopes[0]] * 4, rel=1e-4)
+    assert slopes[0] == pytest.approx(-1, abs=0.15)
+    assert rates[128] == pytest.approx(toy_trials.BEST_RATE * 8 / 128, rel=0.4)
+    assert all(t.spec.base_size is None for t in plan(space).trials if t.spec)
+    with pytest.raises(SpaceError, match="power_law needs two sizes or more that differ in width alone"):
+        make_space(
+            families={"a": {"architecture": "toy", "sizes": {"width": [4, 8], "depth": [2, 3]}}},
+            learning_rate={**search, "transfer": "power_law"},
+        )
 
 
 def test_report_that_was_altered_is_worked_out_again_from_the_trials(make_space: SpaceMaker) -> None:

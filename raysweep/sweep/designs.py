@@ -1,0 +1,119 @@
+"""The designs of a grid: over which structures a trajectory goes, how far, and at which budgets it is evaluated."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from raysweep.sweep.costs import Cost
+from raysweep.sweep.facts import DataFacts
+from raysweep.sweep.space import Space
+
+MEMBERS = 3
+"""Sizes that a parabola through one compute budget needs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """What a trajectory is trained on, and where it is evaluated; the same for all sizes."""
+
+    subset: int
+    """Distinct structures."""
+    epochs: float
+    """Passes over them at its end, at most."""
+    structures: tuple[int, ...]
+    """Data budgets, in structures seen."""
+    flops: tuple[float, ...]
+    """Compute budgets."""
+
+    @property
+    def seen(self) -> int:
+        """Structures seen at its end, at most."""
+        return round(self.subset * self.epochs)
+
+    def budgets(self, facts: DataFacts) -> tuple[float, ...]:
+        """Return the data budgets in atoms."""
+        return tuple(facts.atoms(n, self.subset) for n in self.structures)
+
+    def most(self, facts: DataFacts) -> float:
+        """Return the atoms that it sees at its end, at most."""
+        return facts.atoms(self.seen, self.subset)
+
+    def reached(self, facts: DataFacts, cost: Cost) -> tuple[float, ...]:
+        """Return the compute budgets that a size reaches."""
+        most = self.most(facts)
+        return tuple(flops for flops in self.flops if flops <= cost.flops_per_atom * most)
+
+    def possible(self, facts: DataFacts, cost: Cost) -> bool:
+        """Return whether a size reaches any of the budgets."""
+        return bool(self.structures or self.reached(facts, cost))
+
+    def isoflop(self, bounds: tuple[float, float], facts: DataFacts, cost: Cost) -> "Course":
+        """Return it with those compute budgets alone at which a size's D/N lies within bounds.
+
+        With fewer atoms per parameter, or more, the size is far from the optimum at that compute, and its point would
+        say little. A trajectory ends at the largest of its budgets.
+        """
+        ratios = {flops: flops / cost.flops_per_atom / cost.params for flops in self.reached(facts, cost)}
+        chosen = tuple(flops for flops, ratio in ratios.items() if bounds[0] <= ratio <= bounds[1])
+        return dataclasses.replace(self, structures=(), flops=chosen)
+
+    def lengths(self, facts: DataFacts, cost: Cost) -> "list[Course]":
+        """Return it as it is where it ends at its first budget, its second, ..., its last."""
+        data = dict(zip(self.structures, self.budgets(facts), strict=True))
+        flops = {amount: amount / cost.flops_per_atom for amount in self.reached(facts, cost)}
+        return [
+            dataclasses.replace(
+                self,
+                structures=tuple(n for n, atoms in data.items() if atoms <= end),
+                flops=tuple(c for c, atoms in flops.items() if atoms <= end),
+            )
+            for end in sorted({*data.values(), *flops.values()})
+        ]
+
+
+def courses(space: Space) -> list[Course]:
+    """Return the trajectories of each size and seed.
+
+    All budgets lie on one, or each on its own with cosine; with `grid.unique` there is one for each subset.
+    """
+    found = []
+    for subset, epochs in _subsets(space):
+        whole = Course(subset=subset, epochs=epochs, structures=(), flops=())
+        data = tuple(n for n in space.grid.structures if n <= whole.seen)
+        if space.training.optimizer.name == "cosine":
+            found += [dataclasses.replace(whole, structures=(n,)) for n in data]
+            found += [dataclasses.replace(whole, flops=(c,)) for c in space.grid.flops]
+        else:
+            found.append(dataclasses.replace(whole, structures=data, flops=space.grid.flops))
+    return found
+
+
+def _subsets(space: Space) -> list[tuple[int, float]]:
+    """Return the distinct structures and the passes of each trajectory."""
+    grid = space.grid
+    if not grid.unique:
+        return [(int(np.ceil(grid.structures[-1] / grid.epochs)), grid.epochs)]
+    found = []
+    for subset in grid.unique:
+        seen = [n for n in grid.structures if n <= subset * grid.epochs]
+        found.append((subset, seen[-1] / subset))
+    return found
+
+
+def thin_budgets(space: Space, members: Mapping[tuple[str, float], int]) -> tuple[str, ...]:
+    """Return a sentence for each compute budget of an isoFLOP design that too few sizes reach for a minimum.
+
+    Args:
+        space: the search space.
+        members: by family and budget, how many sizes reach it.
+    """
+    if space.grid.design == "full":
+        return ()
+    thin = [(f, c, members[f, c]) for f in space.families for c in space.grid.flops if members[f, c] < MEMBERS]
+    return tuple(
+        f"{family}: {count} of its sizes reach {flops:g} FLOPs within grid.atoms_per_param and the data, and a minimum "
+        f"needs {MEMBERS}; widen atoms_per_param, add sizes, or raise the largest of grid.structures"
+        for family, flops, count in thin
+    )
