@@ -17,6 +17,10 @@ class TrialError(RaysweepError):
     """A trial directory, checkpoint or trial specification that is absent, torn or altered."""
 
 
+class StorageError(RaysweepError):
+    """A disk that is full, or has become read-only, under a sweep: no fault of any trial."""
+
+
 class DivergedError(RaysweepError):
     """A training run whose loss or gradient left the finite numbers; the points before it are kept."""
 

@@ -3,6 +3,7 @@
 A location is a local path, or a URI such as `s3://bucket/sweep` or `gs://bucket/sweep`.
 """
 
+import errno
 import hashlib
 import os
 import uuid
@@ -10,7 +11,9 @@ from pathlib import Path
 
 from pyarrow import fs
 
-from raysweep.errors import RaysweepError
+from raysweep.errors import RaysweepError, StorageError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def open_location(location: str | Path) -> tuple[fs.FileSystem, str]:
@@ -47,7 +50,22 @@ def write_whole(filesystem: fs.FileSystem, path: str, data: bytes) -> None:
 
     Locally: a temporary file in the same folder, fsync, rename. On an object store one PUT is atomic by itself.
     Folders above the file are made.
+
+    Raises:
+        StorageError: there is no room for it, or its disk has become read-only.
     """
+    try:
+        _write(filesystem, path, data)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise StorageError(
+            f"{path} cannot be written: {os.strerror(error.errno)}. What was written before is whole; make room, then "
+            "run the same command again"
+        ) from error
+
+
+def _write(filesystem: fs.FileSystem, path: str, data: bytes) -> None:
     if isinstance(filesystem, fs.LocalFileSystem):
         folder = os.path.dirname(path)
         os.makedirs(folder, exist_ok=True)

@@ -3,8 +3,11 @@
 import enum
 import re
 
+from raysweep.errors import StorageError
+
 _MEMORY = re.compile(r"low on memory|memory pressure|OutOfMemoryError|MemoryError", re.IGNORECASE)
 _NODE = re.compile(r"its node has died|node was (terminated|preempted)", re.IGNORECASE)
+_STORAGE = re.compile(rf"{StorageError.__name__}: (.+)")
 _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 
 
@@ -24,6 +27,12 @@ def cause_of_death(error: str) -> Death:
     if _NODE.search(error):
         return Death.NODE
     return Death.MEMORY if _MEMORY.search(error) else Death.FAULT
+
+
+def full_storage(error: str) -> str | None:
+    """Return what a worker said of a storage that could not be written, from the text of Ray's error."""
+    found = _STORAGE.search(error)
+    return found and found.group(1)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

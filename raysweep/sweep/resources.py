@@ -1,6 +1,7 @@
 """The Ray cluster of a sweep: started here or joined, quiet, and checked to hold a trial at all."""
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -86,6 +87,18 @@ def whole_node(space: Space) -> dict[str, float]:
     return {name: largest.get(name, 0.0) for name in wanted}
 
 
+class _Lossy(io.TextIOBase):
+    """Text into a log that may be lost where its disk is full: that is no reason to end a sweep."""
+
+    def __init__(self, stream: io.RawIOBase) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text.encode())
+        return len(text)
+
+
 @contextlib.contextmanager
 def quiet(log: Path | None) -> Iterator[None]:
     """Send what Ray and others print, and write to standard error, into a log file while the block runs.
@@ -101,7 +114,7 @@ def quiet(log: Path | None) -> Iterator[None]:
     target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.dup2(target, 2)
-        with os.fdopen(os.dup(target), "a", buffering=1) as stream, contextlib.redirect_stdout(stream):
+        with os.fdopen(os.dup(target), "ab", buffering=0) as stream, contextlib.redirect_stdout(_Lossy(stream)):
             yield
     finally:
         sys.stderr.flush()

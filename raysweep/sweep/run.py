@@ -321,8 +321,8 @@ def _facts_of(space: Space, facts: DataFacts) -> dict[str, object]:
 
 def _scratch(space: Space, stack: contextlib.ExitStack) -> tuple[Path, Path | None]:
     """Return a local folder for what Ray Tune writes and is thrown away, and the log file for Ray's noise."""
+    # Not in the storage: what Tune does on a disk that is full hides why the sweep ends.
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raysweep-", ignore_cleanup_errors=True)))
     if "://" in space.storage:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raysweep-", ignore_cleanup_errors=True)))
         return folder / "tune", folder / "ray.log"
-    logs = Path(open_location(space.storage)[1]) / "logs"
-    return logs / "tune", logs / "ray.log"
+    return folder / "tune", Path(open_location(space.storage)[1]) / "logs" / "ray.log"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from raysweep.errors import DivergedError, TrialError
+from raysweep.errors import DivergedError, StorageError, TrialError
 from raysweep.measurements import Point
 from raysweep.sweep.costs import load_entrypoint, set_threads
 from raysweep.sweep.deaths import is_out_of_memory
@@ -78,6 +78,9 @@ def execute(
 
     A trial that raises ends FAILED, one that leaves the finite numbers DIVERGED, one that gets no memory OUT_OF_MEMORY;
     one that passes a limit ends TIMED_OUT, with its process. All keep the points before the end.
+
+    Raises:
+        StorageError: its storage cannot be written, which is for the driver to tell; the trial goes on later.
     """
     points: list[Point] = []
     state, message = TrialState.DONE, None
@@ -93,6 +96,9 @@ def execute(
         except DivergedError as error:
             state, message = TrialState.DIVERGED, str(error)
             break
+        except StorageError:
+            watchdog.stop()
+            raise
         except Exception as error:  # noqa: BLE001 - whatever a training raises ends this trial and no other
             state = TrialState.OUT_OF_MEMORY if is_out_of_memory(error) else TrialState.FAILED
             message = traceback.format_exc()[-MESSAGE_LENGTH:]

@@ -18,10 +18,11 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from raysweep.errors import StorageError
 from raysweep.files import absolute
 from raysweep.measurements import Point
 from raysweep.sweep.caps import CapReachedError, Spending
-from raysweep.sweep.deaths import Death, cause_of_death
+from raysweep.sweep.deaths import Death, cause_of_death, full_storage
 from raysweep.sweep.resources import whole_node
 from raysweep.sweep.space import Space
 from raysweep.sweep.stage import Stage
@@ -137,7 +138,14 @@ class _Driver:
         return self.stage.point(trial_id, told[-1])
 
     def died(self, trial_id: str, error: str) -> None:
-        """Find out why a worker died before its trial ended: the trial goes on, runs once more alone, or ends here."""
+        """Find out why a worker died before its trial ended: the trial goes on, runs once more alone, or ends here.
+
+        Raises:
+            StorageError: it could not write, so no other trial can either.
+        """
+        full = full_storage(error)
+        if full is not None:
+            raise StorageError(full)
         run, record = self.running[trial_id], self.store.record(trial_id)
         open_ended = record.state in (TrialState.RUNNING, TrialState.PLANNED)
         state, reason = TrialState.FAILED, error[-1000:]
@@ -316,6 +324,9 @@ def run_stage(stage: Stage, space: Space, store: TrialStore, scratch: Path) -> N
             scheduler.kill_workers()
             driver.cancel()
             raise
+        except Exception:
+            if driver.error is None:
+                raise  # Tune's own; else it stumbled over what ended the sweep, which is raised below
     if driver.error is not None:
         raise driver.error
     if driver.full is not None:

@@ -2,6 +2,7 @@
 
 import sys
 
+from raysweep.errors import RaysweepError
 from raysweep.sweep.interrupts import Interrupted
 from raysweep.sweep.run import run
 from raysweep.sweep.space import load_space
@@ -12,4 +13,7 @@ if __name__ == "__main__":
     except Interrupted as ended:
         print(ended)
         sys.exit(ended.exit_code)
+    except RaysweepError as error:
+        print(error)
+        sys.exit(1)
     print(f"complete={result.complete} ran={result.ran}")

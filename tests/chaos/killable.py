@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from raysweep.sweep.trial_store import TrialStore
+from raysweep.trial import TrialState
 
 HERE = Path(__file__).parent
 TOY = HERE.parent / "sweep"
@@ -18,7 +19,7 @@ TOY = HERE.parent / "sweep"
 class Sweep:
     """A search space on disk, and drivers that run it."""
 
-    def __init__(self, folder: Path, nap: float = 0.1, tune: bool = True) -> None:
+    def __init__(self, folder: Path, nap: float = 0.1, tune: bool = True, failures: int = 3) -> None:
         folder.mkdir(parents=True)
         self.storage = folder / "sweep"
         self.yaml = folder / "toy.yaml"
@@ -35,7 +36,7 @@ class Sweep:
             "families": families,
             "grid": {"structures": [50, 100, 150, 200, 250, 300, 350, 400]},
             "learning_rate": rate if tune else {"rates": {"a": 0.02, "b": 0.03}},
-            "resources": {"cpu": 1},
+            "resources": {"cpu": 1, "max_failures": failures},
         }
         self.yaml.write_text(yaml.safe_dump(content))
         self.store = TrialStore(str(self.storage))
@@ -60,6 +61,12 @@ class Sweep:
         """Return how many points were worked out, those twice counted twice."""
         files = self.storage.glob("trials/*/checkpoints/worked.txt")
         return sum(len(path.read_text().splitlines()) for path in files)
+
+    def workers(self) -> list[int]:
+        """Return the processes of the trials that run now."""
+        running = (i for i in self.store.ids() if self.store.record(i).state == TrialState.RUNNING)
+        files = (Path(self.store.checkpoints(i), "process.txt") for i in running)
+        return [int(path.read_text()) for path in files if path.exists()]
 
     def wait(self, reached: Callable[[], bool], driver: "subprocess.Popen[str]", seconds: float = 60) -> None:
         end = time.monotonic() + seconds
