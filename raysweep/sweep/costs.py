@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from raysweep.data.store import Store
 
 FILE = "costs.json"
+USABLE = 0.95
+"""Of a GPU's memory, beside what its driver keeps."""
+HEADROOM = 1.3
+"""Over the memory of a training step: optimizer, evaluation, and batches larger than those measured."""
+MOST_PACKED = 16
+"""Trials on one GPU at most: more of them would wait for each other."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,18 @@ class Cost:
     params: int
     flops_per_atom: float
     seconds_per_atom: float
+    peak_memory: int | None = None
+    """Bytes that one trial holds of a GPU; None: not measured, this machine has none."""
+    device_memory: int | None = None
+    """Bytes that the GPU has."""
+
+    @property
+    def gpu_share(self) -> float:
+        """Share 1/n of a GPU that a trial needs by its memory; a whole one where that was not measured."""
+        if not self.peak_memory or not self.device_memory:
+            return 1.0
+        fit = int(self.device_memory * USABLE / (self.peak_memory * HEADROOM))
+        return 1 / min(max(fit, 1), MOST_PACKED)
 
 
 class _Measured(Protocol):
@@ -52,7 +70,7 @@ class CostBook:
 
     def cost(self, spec: TrialSpec) -> Cost | None:
         """Return the cost of a trajectory's size, None where it is not known and cannot be measured."""
-        key = _key(spec)
+        key = _key(spec) + ("-gpu" if self._space.resources.gpu else "")
         if key not in self._known and self._measure:
             self._known[key] = self._measured(spec)
             self._new = self._known[key] is not None or self._new
@@ -71,20 +89,22 @@ class CostBook:
 
             store = open_store(self._space.data.store)
         set_threads(int(self._space.resources.cpu))
-        first = _measure(spec, store)
+        gpu = bool(self._space.resources.gpu)
+        first = _measure(spec, store, gpu)
         if first is None:
             return None
-        second = _measure(spec, store) or first  # again, since other processes only ever make a measurement longer
+        second = _measure(spec, store, gpu) or first  # again, since other processes only ever make a measurement longer
         seconds = min(float(first.seconds_per_atom), float(second.seconds_per_atom))
-        return Cost(int(first.params), float(first.flops_per_atom), seconds)
+        memory = (getattr(second, name, None) for name in ("peak_memory", "device_memory"))
+        return Cost(int(first.params), float(first.flops_per_atom), seconds, *memory)
 
 
-def _measure(spec: TrialSpec, store: "Store | None") -> _Measured | None:
+def _measure(spec: TrialSpec, store: "Store | None", gpu: bool) -> _Measured | None:
     if spec.entrypoint is None:
         from raysweep.training import loop  # imports torch
 
         assert store is not None
-        return loop.measure(spec, store)
+        return loop.measure(spec, store, gpu=gpu)
     measure: Callable[[TrialSpec, Store | None], _Measured] | None
     measure = getattr(load_entrypoint(spec.entrypoint), "cost", None)
     return None if measure is None else measure(spec, store)

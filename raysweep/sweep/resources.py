@@ -60,16 +60,18 @@ def cluster(space: Space) -> Iterator[None]:
 
 def _check_fits(space: Space, nodes: list[dict[str, float]]) -> None:
     for key, name in (("cpu", "CPU"), ("gpu", "GPU")):
-        wanted = getattr(space.resources, key)
+        wanted = space.resources.most[name]
         most = max((node.get(name, 0.0) for node in nodes), default=0.0)
         if wanted > most:
             raise space.error(
                 ("resources", key),
                 f"a trial asks for {wanted:g} {name} and the largest node has {most:g}; ask for less",
             )
-    if not any(n.get("CPU", 0) >= space.resources.cpu and n.get("GPU", 0) >= space.resources.gpu for n in nodes):
+    if not any(
+        n.get("CPU", 0) >= space.resources.cpu and n.get("GPU", 0) >= space.resources.most["GPU"] for n in nodes
+    ):
         raise SpaceError(
-            f"no node has {space.resources.cpu:g} CPU and {space.resources.gpu:g} GPU at once; ask for less"
+            f"no node has {space.resources.cpu:g} CPU and {space.resources.most['GPU']:g} GPU at once; ask for less"
         )
 
 
@@ -80,7 +82,7 @@ def whole_node(space: Space) -> dict[str, float]:
     """
     import ray
 
-    wanted = {"CPU": space.resources.cpu, "GPU": space.resources.gpu}
+    wanted = space.resources.most
     free = ray._private.state.available_resources_per_node()  # type: ignore[no-untyped-call]
     nodes = [node for node in free.values() if all(node.get(name, 0.0) >= count for name, count in wanted.items())]
     largest = max(nodes, key=lambda node: node.get("memory", 0.0), default=wanted)

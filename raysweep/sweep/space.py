@@ -259,7 +259,9 @@ class Resources(_Part):
     """What one trial holds, as Ray counts it."""
 
     cpu: float = Field(default=1, gt=0, description="CPU cores of a trial; also its number of threads")
-    gpu: float = Field(default=0, ge=0, description="GPUs of a trial: a whole number, or a fraction 1/n")
+    gpu: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        default=0.0, description="GPUs of a trial: a whole number, a fraction 1/n, or auto: 1/n by its measured memory"
+    )
     parallel: int | None = Field(
         default=None, gt=0, description="trials at once at most; default: what fits the cluster"
     )
@@ -274,8 +276,15 @@ class Resources(_Part):
         default=None, gt=0, description="wall-clock without a point after which a trial is ended, `timed_out`"
     )
 
+    @property
+    def most(self) -> dict[str, float]:
+        """What a trial asks of Ray, at most."""
+        return {"CPU": self.cpu, "GPU": 1.0 if self.gpu == "auto" else self.gpu}
+
     @model_validator(mode="after")
     def _whole_or_fraction(self) -> "Resources":
+        if self.gpu == "auto":
+            return self
         share = self.gpu if self.gpu >= 1 or self.gpu == 0 else 1 / self.gpu
         if abs(share - round(share)) > 1e-6:
             raise ValueError(f"gpu ({self.gpu:g}) must be whole or 1/n (0.5, 0.25, ...): other fractions leave gaps")

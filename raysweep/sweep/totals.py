@@ -136,7 +136,7 @@ def machine() -> dict[str, float]:
 
 
 def _wanted(space: Space) -> dict[str, float]:
-    return {"CPU": space.resources.cpu, "GPU": space.resources.gpu}
+    return space.resources.most
 
 
 def _sum(values: Sequence[float | None]) -> float | None:

@@ -22,6 +22,7 @@ from raysweep.errors import StorageError
 from raysweep.files import absolute
 from raysweep.measurements import Point
 from raysweep.sweep.caps import CapReachedError, Spending
+from raysweep.sweep.costs import CostBook
 from raysweep.sweep.deaths import Death, cause_of_death, full_storage
 from raysweep.sweep.resources import whole_node
 from raysweep.sweep.space import Space
@@ -62,6 +63,7 @@ class _Driver:
         self.begun: set[str] = set()
         self.error: Exception | None = None
         self.spending = Spending(space, store)
+        self._costs = CostBook(space, store, measure=False)
         self.full: str | None = None
         """Why no further trial may begin, once that is so."""
         self._again: list[TrialSpec] = []
@@ -88,6 +90,13 @@ class _Driver:
         """Whether no trial is left, not even one that may have to run again, or none may begin any more."""
         return self.full is not None or (not (self._again or self._alone or self.running) and self.stage.finished)
 
+    def gpu(self, spec: TrialSpec) -> float:
+        """Return the GPUs, or the share of one, that a trial asks of Ray."""
+        if self.space.resources.gpu != "auto":
+            return self.space.resources.gpu
+        cost = self._costs.cost(spec)
+        return cost.gpu_share if cost else 1.0
+
     def suggest(self) -> dict[str, object] | None:
         limit = self.space.resources.parallel
         if limit is not None and len(self.running) >= limit:
@@ -113,7 +122,7 @@ class _Driver:
             "data": data,
             "path": os.pathsep.join(sys.path) if self.space.entrypoint else "",
             "cpu": self.space.resources.cpu,
-            "gpu": self.space.resources.gpu,
+            "gpu": self.gpu(spec),
             "timeout": self.limits.timeout,
             "stall": self.limits.stall,
             "alone": alone,
@@ -290,12 +299,11 @@ def run_stage(stage: Stage, space: Space, store: TrialStore, scratch: Path) -> N
     reached = driver.spending.reached()
     if reached is not None:
         raise CapReachedError(reached)
-    shared = {"CPU": space.resources.cpu, "GPU": space.resources.gpu}
     whole = whole_node(space)
     scheduler = _Scheduler(driver)
 
     def held(config: dict[str, object]) -> tune.PlacementGroupFactory:
-        bundle = whole if config["alone"] else shared
+        bundle = whole if config["alone"] else {"CPU": space.resources.cpu, "GPU": float(str(config["gpu"]))}
         return tune.PlacementGroupFactory([{name: count for name, count in bundle.items() if count}])
 
     scratch.mkdir(parents=True, exist_ok=True)

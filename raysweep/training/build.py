@@ -3,6 +3,8 @@
 from dataclasses import replace
 from functools import lru_cache
 
+import torch
+
 from raysweep.data.batches import GraphSet, load_graphs
 from raysweep.data.store import Store, open_store
 from raysweep.models.base import ForceField, Surroundings
@@ -30,12 +32,19 @@ def build_base(spec: TrialSpec, store: Store) -> ForceField | None:
     return create(spec.architecture, spec.base_size, spec.forces, surroundings(store), spec.seed)
 
 
-def measure(spec: TrialSpec, store: Store) -> Cost:
-    """Return what training the spec's model costs, counted on the head of its subset on this machine's CPU."""
+def measure(spec: TrialSpec, store: Store, *, gpu: bool = False) -> Cost:
+    """Return what training the spec's model costs, counted on the head of its subset.
+
+    Args:
+        spec: the trajectory.
+        store: its structures.
+        gpu: whether to measure on a GPU, if this machine has one, and not on the CPU.
+    """
     cutoff = check_size(spec.architecture, spec.size).cutoff
     n = min(COST_SAMPLE, spec.structures)
     graphs = graphs_of(str(store.location), spec.fingerprint, "train", n, cutoff)
-    return _measured(build_model(spec, store), graphs, objective(spec, store), spec)
+    device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
+    return _measured(build_model(spec, store).to(device), graphs, objective(spec, store), spec)
 
 
 def surroundings(store: Store) -> Surroundings:

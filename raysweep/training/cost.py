@@ -89,6 +89,8 @@ class Cost:
         flops_per_atom: the same per atom of the data, its edges and its share of a structure and a step included.
         edges_per_atom: of the data within the cutoff.
         seconds_per_atom: device seconds of forward and backward per atom, on the device of the model.
+        peak_memory, device_memory: bytes that a process with such a step holds of a GPU, and that the GPU has; None on
+            a CPU.
     """
 
     params: int
@@ -100,6 +102,8 @@ class Cost:
     flops_per_atom: float
     edges_per_atom: float
     seconds_per_atom: float
+    peak_memory: int | None = None
+    device_memory: int | None = None
 
     def flops(
         self, n_steps: float, n_structures: float, n_atoms: float, n_edges: float, n_triplets: float = 0.0
@@ -112,6 +116,10 @@ class Cost:
             + n_edges * self.flops_per_edge
             + n_triplets * self.flops_per_triplet
         )
+
+
+CONTEXT_BYTES = 600 * 2**20
+"""Of a GPU's memory, what CUDA itself takes for a process, which no allocator counts."""
 
 
 class Stopwatch:
@@ -178,6 +186,9 @@ def measure_cost(model: ForceField, graphs: GraphSet, objective: Objective, batc
 
     coefficients = _coefficients(step, graphs, batch_atoms, model.triplets)
     watch = Stopwatch(weight.device)
+    on_gpu = weight.device.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(weight.device)
     full = list(cut_batches(graphs.structures.n_atoms, np.arange(len(graphs)), batch_atoms))[:3]
     for rows in full:
         watch.start()
@@ -197,6 +208,8 @@ def measure_cost(model: ForceField, graphs: GraphSet, objective: Objective, batc
         flops_per_atom=float(coefficients @ sample / n_atoms),
         edges_per_atom=float(n_edges / n_atoms),
         seconds_per_atom=watch.seconds / float(sum(graphs.structures.n_atoms[rows].sum() for rows in full)),
+        peak_memory=torch.cuda.max_memory_reserved(weight.device) + CONTEXT_BYTES if on_gpu else None,
+        device_memory=torch.cuda.get_device_properties(weight.device).total_memory if on_gpu else None,
     )
 
 

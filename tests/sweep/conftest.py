@@ -26,6 +26,9 @@ def one_ray() -> Iterator[None]:
     set_environment()
     import ray
 
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    # GPUs as Ray counts them: no trial of these tests touches one.
+    ray.init(
+        address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False
+    )
     yield
     ray.shutdown()

@@ -1,5 +1,6 @@
 """A sweep in Ray Tune, both stages, with a training that costs nothing."""
 
+import json
 import math
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.console import Console
 from toy_sweep import Recorder, SpaceMaker
 
 from raysweep.errors import RaysweepError, SpaceError
+from raysweep.sweep.costs import Cost
 from raysweep.sweep.run import run
 from raysweep.sweep.trial_store import TrialStore
 from raysweep.trial import TrialState
@@ -102,6 +104,27 @@ def test_each_bad_end_is_a_state_of_its_own_and_others_are_untouched(make_space:
 
     again = run(space, console=console)  # failures are tried again, divergence is a result
     assert again.ran == 4
+
+
+@pytest.mark.usefixtures("one_ray")
+def test_trials_share_a_gpu_by_the_memory_that_was_measured(make_space: SpaceMaker, console: Console) -> None:
+    space = make_space(
+        entrypoint="toy_trials:on_a_gpu",
+        families={"a": {"architecture": "toy", "sizes": {"width": [9, 30]}}},
+        learning_rate={"rates": {"a": 0.02}},
+        resources={"cpu": 0.5, "gpu": "auto"},
+    )
+    result = run(space, console=console)
+    assert result.complete
+    store = TrialStore(space.storage)
+    held = {
+        int(t.size["width"]): json.loads(Path(store.checkpoints(t.spec.trial_id), "held.json").read_text())
+        for t in result.plan.trials
+        if t.spec
+    }
+    assert {width: what["GPU"] for width, what in held.items()} == {9: pytest.approx(1 / 3, abs=1e-3), 30: 1.0}
+    assert Cost(1, 1.0, 1.0).gpu_share == 1.0  # where memory was not measured
+    assert Cost(1, 1.0, 1.0, 10**6, 10**11).gpu_share == 1 / 16
 
 
 def test_relative_storage_means_the_drivers_folder(

@@ -1,9 +1,11 @@
 """A training that costs nothing: an analytic loss surface with noise by seed, which keeps the contract of `train`."""
 
+import dataclasses
 import hashlib
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +37,7 @@ def train(spec: TrialSpec, store: object, *, checkpoints: str | None, device: st
     if checkpoints:  # for tests that kill it
         Path(checkpoints).mkdir(parents=True, exist_ok=True)
         Path(checkpoints, "process.txt").write_text(str(os.getpid()))
+        _note_what_is_held(checkpoints)
     for index, budget in enumerate(spec.data_budgets):
         if index >= done:
             _misbehave(spec, index, checkpoints)
@@ -49,6 +52,20 @@ def _cost(spec: TrialSpec, store: object) -> Cost:
 
 
 train.cost = _cost
+
+
+def on_a_gpu(spec: TrialSpec, store: object, *, checkpoints: str | None, device: str | None) -> Iterator[Point]:
+    """Train as above; a GPU would have room for three of the smallest size, and for one of any other."""
+    yield from train(spec, store, checkpoints=checkpoints, device=device)
+
+
+def _cost_on_a_gpu(spec: TrialSpec, store: object) -> Cost:
+    return dataclasses.replace(
+        _cost(spec, store), peak_memory=int(spec.size["width"]) * 10**9, device_memory=40 * 10**9
+    )
+
+
+on_a_gpu.cost = _cost_on_a_gpu
 
 
 def _point(spec: TrialSpec, index: int, budget: float) -> Point:
@@ -95,6 +112,13 @@ def _write(checkpoints: str | None, done: int) -> None:
         Path(checkpoints).mkdir(parents=True, exist_ok=True)
         Path(checkpoints, "new").write_text(json.dumps({"done": done}))
         Path(checkpoints, "new").replace(Path(checkpoints, "toy.json"))
+
+
+def _note_what_is_held(checkpoints: str) -> None:
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        held = ray.get_runtime_context().get_assigned_resources()
+        Path(checkpoints, "held.json").write_text(json.dumps(held))
 
 
 def _note(checkpoints: str | None, index: int) -> None:
