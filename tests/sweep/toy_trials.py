@@ -116,7 +116,8 @@ def _write(checkpoints: str | None, done: int) -> None:
 
 def _note_what_is_held(checkpoints: str) -> None:
     ray = sys.modules.get("ray")
-    if ray is not None and ray.is_initialized():
+    # Only a worker holds something: tests also train in their own process, which may have joined Ray.
+    if ray is not None and ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None:
         held = ray.get_runtime_context().get_assigned_resources()
         Path(checkpoints, "held.json").write_text(json.dumps(held))
 
