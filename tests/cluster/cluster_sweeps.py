@@ -1,0 +1,92 @@
+"""Search spaces for two hosts, and what is asked of every sweep when it is over, whatever happened on the way."""
+
+from collections import Counter
+from pathlib import Path
+
+import chain_trials
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from raysweep.measurements import to_table
+from raysweep.sweep.trial_store import TrialStore
+
+TIMES = ("seconds", "throughput", "peak_memory", "device")
+"""Columns of a point that say how fast a machine was, not what was learned."""
+
+
+def chain_space(
+    folder: Path, nap: float, widths: int = 4, points: int = 5, storage: str | None = None, **changes: object
+) -> Path:
+    """Write a search space around `chain_trials` and return its file; `nap` is the seconds that a step takes."""
+    content: dict[str, object] = {
+        "name": "chain",
+        "storage": storage or str(folder / "sweep"),
+        "entrypoint": "chain_trials:train",
+        "families": {
+            "chain": {
+                "architecture": "chain",
+                "fixed": {"nap": nap},
+                "sizes": {"width": [8 + 4 * i for i in range(widths)]},
+            }
+        },
+        "grid": {"structures": [100 * (i + 1) for i in range(points)]},
+        "learning_rate": {"rates": {"chain": 0.02}},
+        "resources": {"cpu": 1},
+        **changes,
+    }
+    path = folder / "chain.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def points_of(storage: Path) -> pa.Table:
+    return pq.read_table(storage / "points.parquet")
+
+
+def expected_points(store: TrialStore) -> pa.Table:
+    """Return what the sweep's points are in a run that nothing ever touched."""
+    return pa.concat_tables([to_table(chain_trials.expected(store.spec(i))) for i in sorted(store.ids())])
+
+
+def assert_whole(store: TrialStore, points: pa.Table, trials: int) -> None:
+    """Hold that no point is lost, doubled or wrong."""
+    assert len(store.ids()) == trials
+    order = [("trial_id", "ascending"), ("step", "ascending")]
+    wanted = expected_points(store).sort_by(order)
+    found = points.select(wanted.column_names).sort_by(order)
+    assert found.cast(wanted.schema).equals(wanted), "points are lost, doubled or wrong"
+
+
+def steps_made_twice(notes: list[dict[str, object]]) -> dict[str, int]:
+    """Return how many steps of each trial were made more than once."""
+    made = Counter((str(row["trial"]), row["step"]) for row in notes)
+    twice: Counter[str] = Counter()
+    for (trial, _), count in made.items():
+        twice[trial] += count - 1
+    return {trial: count for trial, count in twice.items() if count}
+
+
+def quickstart_space(folder: Path, name: str) -> Path:
+    """Write the quickstart with two families of two sizes and little data, storage and all under `folder`/`name`."""
+    content = yaml.safe_load((Path(__file__).parents[2] / "search_spaces" / "quickstart.yaml").read_text())
+    root = folder / name
+    content["storage"] = str(root)
+    content["data"] = {
+        "store": str(root / "data"), "make": {"structures": 400, "seed": 0}, "validation_structures": 40
+    }  # fmt: skip
+    content["families"] = {key: content["families"][key] for key in ("mpnn", "tensor-l2")}
+    for family in content["families"].values():
+        family["sizes"]["width"] = family["sizes"]["width"][:2]
+    content["grid"] = {"structures": [80, 160, 320]}
+    content["learning_rate"] |= {"structures": 120, "trials": 3, "widenings": 0}
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def learned(points: pa.Table) -> pa.Table:
+    """Return what was learned, in one order: all columns but those that say how fast a machine was."""
+    kept = points.drop_columns([name for name in TIMES if name in points.column_names])
+    return kept.sort_by([(name, "ascending") for name in ("stage", "family", "trial_id", "step", "budget_kind")])
