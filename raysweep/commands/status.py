@@ -10,7 +10,7 @@ import typer
 
 from raysweep.commands.show import columns, print_json
 from raysweep.commands.sweeps import read_space
-from raysweep.sweep.facts import data_facts
+from raysweep.sweep.facts import data_facts, with_structures
 from raysweep.sweep.ladder import with_sizes
 from raysweep.sweep.lock import FILE as LOCK_FILE
 from raysweep.sweep.plan import Plan, make_plan
@@ -73,6 +73,7 @@ def sweep_status(space: Space) -> Status:
     store = TrialStore(space.storage)
     space = with_sizes(_as_last_run(space, store), store)
     facts = data_facts(space)
+    space = with_structures(space, facts)
     rates = known_rates(space, facts, store) if facts else {}
     plan = make_plan(space, facts, rates, measure=False)
     rounds = Rounds(space, store, lambda _: None) if space.adaptive.enabled else None

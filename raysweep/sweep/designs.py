@@ -26,6 +26,8 @@ class Course:
     """Data budgets, in structures seen."""
     flops: tuple[float, ...]
     """Compute budgets."""
+    device_hours: tuple[float, ...] = ()
+    """Compute budgets that become `flops` once the speed of a size is known."""
 
     @property
     def seen(self) -> int:
@@ -48,6 +50,15 @@ class Course:
     def possible(self, facts: DataFacts, cost: Cost) -> bool:
         """Return whether a size reaches any of the budgets."""
         return bool(self.structures or self.reached(facts, cost))
+
+    def timed(self, cost: Cost) -> "Course":
+        """Return it with the device hours turned into the FLOPs that a size spends in them.
+
+        To three digits, since no measurement of a speed has more.
+        """
+        per_hour = 3600 / cost.seconds_per_atom * cost.flops_per_atom
+        spent = (float(f"{hours * per_hour:.2e}") for hours in self.device_hours)
+        return dataclasses.replace(self, flops=tuple(sorted({*self.flops, *spent})), device_hours=())
 
     def isoflop(self, bounds: tuple[float, float], facts: DataFacts, cost: Cost) -> "Course":
         """Return it with those compute budgets alone at which a size's D/N lies within bounds.
@@ -85,8 +96,13 @@ def courses(space: Space) -> list[Course]:
         if space.training.optimizer.name == "cosine":
             found += [dataclasses.replace(whole, structures=(n,)) for n in data]
             found += [dataclasses.replace(whole, flops=(c,)) for c in space.grid.flops]
+            found += [dataclasses.replace(whole, device_hours=(h,)) for h in space.grid.device_hours]
         else:
-            found.append(dataclasses.replace(whole, structures=data, flops=space.grid.flops))
+            found.append(
+                dataclasses.replace(
+                    whole, structures=data, flops=space.grid.flops, device_hours=space.grid.device_hours
+                )
+            )
     return found
 
 

@@ -1,5 +1,6 @@
 """What the planner needs to know about the structures: how many there are, and how many atoms the first n hold."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,51 @@ class DataFacts:
         passes, rest = divmod(seen, subset)
         return float(passes * self.cumulative[subset - 1] + (self.cumulative[rest - 1] if rest else 0))
 
+    def subset_with(self, atoms: float) -> int:
+        """Return the smallest subset that holds so many atoms."""
+        return math.ceil(atoms) if self.cumulative is None else int(np.searchsorted(self.cumulative, atoms)) + 1
+
+    def seen_with(self, atoms: float, subset: int) -> int:
+        """Return how many structures, on a trajectory that passes over a subset of so many, first hold the atoms."""
+        if self.cumulative is None:
+            return math.ceil(atoms)
+        passes, rest = divmod(atoms, float(self.cumulative[subset - 1]))
+        return int(passes) * subset + (self.subset_with(rest) if rest else 0)
+
+
+def with_structures(space: Space, facts: DataFacts | None) -> Space:
+    """Return the space with `grid.atoms` turned into `grid.structures`: as many as first hold so many atoms.
+
+    Raises:
+        SpaceError: the structure store, whose structures they are, is not there yet, or holds too few.
+    """
+    grid = space.grid
+    if not grid.atoms:
+        return space
+    path = ("grid", "atoms")
+    if facts is None:
+        raise space.error(
+            path,
+            "how many structures hold so many atoms is known once the structure store is there: make it first "
+            "(`raysweep data make SPACE`), or give `structures`",
+        )
+    share = grid.atoms[-1] / grid.epochs
+    held = math.inf if facts.cumulative is None else float(facts.cumulative[-1])
+    if share > held:
+        raise space.error(
+            path,
+            f"{grid.atoms[-1]:g} atoms in {grid.epochs:g} epochs need {share:g} different ones, and the store has "
+            f"{held:g} for training; ask for fewer, make more (data.make.structures), or raise grid.epochs",
+        )
+    subset = facts.subset_with(share)
+    seen = [facts.seen_with(atoms, subset) for atoms in grid.atoms]
+    seen[-1] = max(seen[-1], int((subset - 1) * grid.epochs) + 1)  # so that the subset is no smaller
+    resolved = space.model_copy(
+        update={"grid": grid.model_copy(update={"atoms": (), "structures": tuple(dict.fromkeys(seen))})}
+    )
+    resolved._source = space._source
+    return resolved
+
 
 def data_facts(space: Space) -> DataFacts | None:
     """Return the facts about a space's store, None where the store is still to be made.
@@ -59,15 +105,16 @@ def data_facts(space: Space) -> DataFacts | None:
             ("data", "validation_structures"),
             f"{space.data.validation_structures} were asked for, the store has {held_out}; ask for fewer",
         )
-    count = min(available, _needed(space))
+    count = available if space.grid.atoms else min(available, _needed(space))
     cumulative = np.cumsum(store.read(store.subset(count)).n_atoms.astype(np.int64))
     return DataFacts(store.manifest.fingerprint, available, cumulative)
 
 
 def _needed(space: Space) -> int:
-    """Return the training structures that the largest subset of the sweep holds."""
-    largest = max(space.grid.unique, default=int(np.ceil(space.grid.structures[-1] / space.grid.epochs)))
-    return max(largest, space.learning_rate.structures or 0)
+    """Return the training structures of the largest subset, as far as they are known without a store."""
+    grid = space.grid
+    last = math.ceil(grid.structures[-1] / grid.epochs) if grid.structures else 0
+    return max(max(grid.unique, default=last), space.learning_rate.structures or 0)
 
 
 def _check_recipe(space: Space, structures: int) -> None:

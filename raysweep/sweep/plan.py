@@ -9,7 +9,7 @@ from itertools import product
 
 from raysweep.sweep.costs import Cost, CostBook
 from raysweep.sweep.designs import Course, courses, thin_budgets
-from raysweep.sweep.facts import DataFacts, data_facts
+from raysweep.sweep.facts import DataFacts, data_facts, with_structures
 from raysweep.sweep.space import Size, Space, check_sizes
 from raysweep.sweep.totals import Totals, family_rows, missing, slots, totals
 from raysweep.sweep.trial_store import ENDED, Assignment, TrialStore
@@ -169,6 +169,7 @@ def plan(space: Space) -> Plan:
     store = TrialStore(space.storage)
     space = with_sizes(space, store)
     facts = data_facts(space)
+    space = with_structures(space, facts)
     rates = known_rates(space, facts, store) if facts is not None else {}
     found = make_plan(space, facts, rates)
     if space.adaptive.enabled:
@@ -194,7 +195,7 @@ def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: b
     trials = []
     members: Counter[tuple[str, float]] = Counter()
     designed = courses(space)
-    by_cost = space.grid.design == "isoflop" or space.adaptive.enabled
+    by_cost = space.grid.design == "isoflop" or space.adaptive.enabled or bool(space.grid.device_hours)
     for label, family in space.families.items():
         for size in family.members():
             rate = rates.get((label, size_text(_rate_size(space, label, size))))
@@ -203,8 +204,9 @@ def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: b
                 cost = book.cost(probe) if probe else None
                 ends = [course]
                 if facts and cost:
+                    ends = [course.timed(cost)]
                     if space.grid.atoms_per_param is not None:
-                        ends = [course.isoflop(space.grid.atoms_per_param, facts, cost)]
+                        ends = [ends[0].isoflop(space.grid.atoms_per_param, facts, cost)]
                         members.update((label, flops) for flops in ends[0].flops if seed == space.grid.seeds[0])
                     ends = [end for end in ends if end.possible(facts, cost)]
                     if space.adaptive.enabled:

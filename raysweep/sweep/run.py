@@ -18,7 +18,7 @@ from raysweep.errors import RaysweepError
 from raysweep.files import open_location
 from raysweep.sweep.caps import CapReachedError
 from raysweep.sweep.costs import load_entrypoint, measure_apart
-from raysweep.sweep.facts import DataFacts, data_facts
+from raysweep.sweep.facts import DataFacts, data_facts, with_structures
 from raysweep.sweep.grid import GridStage, cost
 from raysweep.sweep.interrupts import Interrupted, interruptible
 from raysweep.sweep.ladder import with_sizes
@@ -101,7 +101,7 @@ class _Sweep:
 
     def __init__(self, space: Space, facts: DataFacts, progress: Progress) -> None:
         self.store = TrialStore(space.storage)
-        space = with_sizes(space, self.store)
+        space = with_structures(with_sizes(space, self.store), facts)
         self.space, self.facts, self.progress = space, facts, progress
         self.store.write_json("sweep.json", _facts_of(space, facts))
         self.rounds = None
@@ -244,6 +244,8 @@ class _Sweep:
         """Return what chooses trajectories by their cost, its key and its name; None where nothing does."""
         if self.space.adaptive.enabled:
             return ("adaptive", "enabled"), "--adaptive"
+        if self.space.grid.device_hours:
+            return ("grid", "device_hours"), "grid.device_hours"
         return (("grid", "design"), "isoflop") if self.space.grid.design == "isoflop" else None
 
     def _say_rate(self, row: Mapping[str, object]) -> None:

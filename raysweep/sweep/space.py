@@ -133,11 +133,19 @@ class Grid(_Part):
     """Model size × data size × compute: each size and seed is one trajectory that serves every budget on it."""
 
     structures: Annotated[tuple[int, ...], AfterValidator(_ascending)] = Field(
-        min_length=1, description="data budgets, in structures seen: nested subsets of the store's one order"
+        default=(), description="data budgets, in structures seen: nested subsets of the store's one order"
+    )
+    atoms: Annotated[tuple[float, ...], AfterValidator(_ascending)] = Field(
+        default=(),
+        description="data budgets, in atoms seen, instead of `structures`: as many structures as first hold them",
     )
     flops: Annotated[tuple[float, ...], AfterValidator(_ascending)] = Field(
         default=(),
         description="compute budgets, in training FLOPs; those that a trajectory does not reach are left out",
+    )
+    device_hours: Annotated[tuple[float, ...], AfterValidator(_ascending)] = Field(
+        default=(),
+        description="compute budgets, in device hours: for each size the FLOPs that its measured speed makes of them",
     )
     epochs: float = Field(
         default=1.0, ge=1, description="passes that the largest data budget makes over its structures"
@@ -153,6 +161,16 @@ class Grid(_Part):
     atoms_per_param: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = Field(
         default=None, description="isoflop: lowest and highest D/N that the optimum may lie at"
     )
+
+    @model_validator(mode="after")
+    def _data_budgets(self) -> "Grid":
+        if bool(self.structures) == bool(self.atoms):
+            raise ValueError("give data budgets as `structures` or as `atoms`, one of the two")
+        if self.atoms and self.unique:
+            raise ValueError(
+                "unique counts structures, so the budgets beside it do, too: give `structures`, not `atoms`"
+            )
+        return self
 
     @model_validator(mode="after")
     def _whole_design(self) -> "Grid":

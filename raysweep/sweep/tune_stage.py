@@ -20,7 +20,7 @@ from ray.tune.search import Searcher
 
 from raysweep.errors import StorageError
 from raysweep.files import absolute
-from raysweep.measurements import Point
+from raysweep.measurements import Point, from_table
 from raysweep.sweep.caps import CapReachedError, Spending
 from raysweep.sweep.costs import CostBook
 from raysweep.sweep.deaths import Death, cause_of_death, full_storage
@@ -190,12 +190,21 @@ class _Driver:
         self.stage.ended(trial_id, record)
 
     def cancel(self) -> None:
-        """Write that the trials which run now were ended with the sweep, as far as there is time."""
+        """Write that the trials which run now were ended with the sweep, as far as there is time.
+
+        One whose worker came to its end meanwhile, unheard, has that end.
+        """
         until = time.monotonic() + CANCELLING_SECONDS
-        for trial_id in self.running:
-            if time.monotonic() < until and self.store.record(trial_id).state == TrialState.RUNNING:
+        for trial_id, run in self.running.items():
+            if run.started is None or time.monotonic() > until:
+                continue
+            state = self.store.record(trial_id).state
+            if state == TrialState.RUNNING:
                 self.store.close(trial_id, TrialState.CANCELLED, self.points[trial_id], "ended with its sweep")
-                self.stage.cancelled(trial_id, self.store.record(trial_id))
+            elif state != TrialState.PLANNED:
+                for point in from_table(self.store.points(trial_id))[len(self.points[trial_id]) :]:
+                    self.stage.point(trial_id, point)
+            self.stage.cancelled(trial_id, self.store.record(trial_id))
 
 
 class _Feed(Searcher):

@@ -130,3 +130,28 @@ def test_subsets_are_repeated_up_to_the_passes_that_are_allowed(make_space: Spac
     assert len(specs) == 6
     with pytest.raises(SpaceError, match="20 structures in 4 epochs do not reach the smallest data budget"):
         make_space(grid={**grid, "unique": [20, 100]})
+
+
+def test_device_hours_are_the_flops_that_a_size_spends_in_them(make_space: SpaceMaker) -> None:
+    # The toy runs at 6 FLOPs per microsecond, whatever its width: 1e-6 hours are 2.16e4 FLOPs, and fewer atoms with it.
+    grid = {"structures": [4000], "flops": [1e6], "device_hours": [1e-6, 1e-4]}
+    space = make_space(
+        families={"a": {"architecture": "toy-a", "sizes": {"width": [1, 2]}}}, grid=grid, learning_rate=RATES
+    )
+    found = plan(space)
+    budgets = [trial.spec.flops_budgets for trial in found.trials if trial.spec]
+    assert budgets[1] == (2.16e4, 1e6, 2.16e6)
+    assert [trial.points for trial in found.trials] == [4, 4]
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ({"structures": [100], "atoms": [100]}, "`structures` or as `atoms`, one of the two"),
+        ({"seeds": [0]}, "`structures` or as `atoms`, one of the two"),
+        ({"atoms": [100], "unique": [50]}, "give `structures`, not `atoms`"),
+    ],
+)
+def test_data_budgets_are_structures_or_atoms(make_space: SpaceMaker, grid: dict[str, object], message: str) -> None:
+    with pytest.raises(SpaceError, match=message):
+        make_space(grid=grid)

@@ -7,7 +7,7 @@ import pytest
 from toy_sweep import SpaceMaker
 
 from raysweep.errors import SpaceError
-from raysweep.sweep.facts import data_facts
+from raysweep.sweep.facts import data_facts, with_structures
 
 
 def test_atoms_of_budgets_are_those_of_the_stores_subsets(make_space: SpaceMaker, tmp_path: Path) -> None:
@@ -28,6 +28,15 @@ def test_atoms_of_budgets_are_those_of_the_stores_subsets(make_space: SpaceMaker
     assert facts.atoms(20, 10) == 2 * atoms[:10].sum()
     assert facts.atoms(15, 15) == atoms.sum()
     assert np.all(np.diff([facts.atoms(n, 15) for n in range(1, 16)]) == atoms[1:])
+
+    wanted = [int(atoms[:5].sum()), int(atoms[:7].sum()) + 1, 2 * int(atoms[:10].sum())]
+    by_atoms = make_space(data=data, grid={"atoms": wanted, "epochs": 2}, learning_rate=rate)
+    assert with_structures(by_atoms, data_facts(by_atoms)).grid.structures == (5, 8, 20)
+    with pytest.raises(SpaceError, match=r"toy.yaml:\d+: grid.atoms: .* known once the structure store is there"):
+        with_structures(by_atoms, None)
+    too_many = make_space(data=data, grid={"atoms": [1e9]}, learning_rate=rate)
+    with pytest.raises(SpaceError, match=r"grid.atoms: 1e\+09 atoms in 1 epochs need 1e\+09 different ones"):
+        with_structures(too_many, data_facts(too_many))
 
     space = make_space(data={**data, "validation_structures": 30}, learning_rate=rate)
     with pytest.raises(SpaceError, match=r"data.validation_structures: 30 were asked for, the store has \d+"):
