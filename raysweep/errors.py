@@ -31,3 +31,7 @@ class TrackingError(RaysweepError):
 
 class FrontierError(RaysweepError):
     """Points that cannot be read or a question that a fit cannot answer."""
+
+
+class ClusterError(RaysweepError):
+    """A Ray cluster that is absent, refuses the token, or is not what a sweep needs."""

@@ -25,13 +25,14 @@ MAY_IMPORT = {
     "frontier": {*BASE, "tracking"},
     "sweep": {*BASE, "data", "models", "training", "tracking", "frontier"},
     "report": {*BASE, "frontier"},
-    "commands": {*BASE, "data", "models", "training", "tracking", "frontier", "sweep", "report"},
+    "jobs": {*BASE, "sweep"},
+    "commands": {*BASE, "data", "models", "training", "tracking", "frontier", "sweep", "report", "jobs"},
     "cli": {*BASE, "commands"},
 }
 """By room, the rooms above it that it builds on; every room may import itself and the package's version."""
 AT_HOME = {
     "mlflow": {"tracking"},
-    "ray": {"sweep"},
+    "ray": {"sweep", "jobs"},
     "optuna": {"sweep"},
     "torch": {"data", "models", "training", "sweep"},
     "e3nn": {"models"},

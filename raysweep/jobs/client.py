@@ -1,0 +1,134 @@
+"""The jobs of a Ray cluster, over HTTP: with a token, with time limits, and with errors that name the remedy."""
+
+import contextlib
+import ipaddress
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from raysweep.errors import ClusterError
+
+if TYPE_CHECKING:
+    import requests
+    from ray.job_submission import JobSubmissionClient
+
+TIMEOUT_SECONDS = 30.0
+"""For an answer of the cluster; an upload of a package is no answer and may take longer."""
+TOKEN_HELP = (
+    "give the cluster's token in RAY_AUTH_TOKEN, or as the file ~/.ray/auth_token or that of RAY_AUTH_TOKEN_PATH"
+)
+
+
+class Unreachable(ClusterError):
+    """A cluster that does not answer, now."""
+
+
+def connect(address: str, *, allow_open: bool = False) -> "JobSubmissionClient":
+    """Return a client of the jobs of the cluster whose dashboard is at an address such as `http://127.0.0.1:8265`.
+
+    Args:
+        address: of the dashboard, `http://` or `https://`.
+        allow_open: take a cluster that is not on this machine and asks nobody for a token.
+
+    Raises:
+        ClusterError: it is not reached, refuses the token, or is open to all who reach it.
+    """
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ClusterError(f"--address {address}: give the address of the dashboard, such as http://127.0.0.1:8265")
+    url = f"{parts.scheme}://{parts.netloc}"
+    use_token()
+    if not allow_open and not is_loopback(parts.hostname) and asks_no_token(url):
+        raise ClusterError(
+            f"{url} runs jobs of anyone who reaches it, since it asks for no token. Start the cluster with "
+            f"RAY_AUTH_MODE=token and a token, or reach it through a tunnel (ssh -L 8265:127.0.0.1:8265 HOST, then "
+            "--address http://127.0.0.1:8265), or say --allow-open where its network is closed to others"
+        )
+    with errors_named(url):
+        return _client(url)
+
+
+def _client(url: str) -> "JobSubmissionClient":
+    from ray.job_submission import JobSubmissionClient
+
+    for name in ("job.sdk", "dashboard_sdk"):  # they tell of uploads and connections, which we tell of
+        logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.ERROR)
+
+    class _Timed(JobSubmissionClient):
+        """Ray's client waits for ever where a network is cut."""
+
+        def _do_request(
+            self,
+            method: str,
+            endpoint: str,
+            *,
+            data: bytes | None = None,
+            json_data: dict[str, object] | None = None,
+            **how: object,
+        ) -> "requests.Response":
+            limited = {"timeout": TIMEOUT_SECONDS, **how}
+            return super()._do_request(method, endpoint, data=data, json_data=json_data, **limited)
+
+    return _Timed(url)
+
+
+def use_token() -> None:
+    """Let Ray send a token wherever there is one; it does so only where it is told to, since 2.52."""
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    places = [Path(named)] if named else [Path.home() / ".ray" / "auth_token"]
+    if os.environ.get("RAY_AUTH_TOKEN") or any(place.is_file() for place in places):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine alone (a tunnel ends here, too)."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def asks_no_token(url: str) -> bool:
+    """Return whether a cluster lists its jobs to somebody who has no token.
+
+    Raises:
+        ClusterError: it is not reached.
+    """
+    import requests
+
+    with errors_named(url):
+        answer = requests.get(f"{url}/api/jobs/", timeout=TIMEOUT_SECONDS)
+    return answer.status_code == 200
+
+
+@contextlib.contextmanager
+def errors_named(url: str) -> Iterator[None]:
+    """Turn what Ray's client raises into errors that name the remedy.
+
+    Raises:
+        ClusterError: the cluster is not reached, or refuses.
+    """
+    try:
+        import aiohttp  # of ray[default]: without it there is no client
+        import requests
+        from ray.exceptions import AuthenticationError
+    except ImportError as error:
+        raise ClusterError(f"{error}: submitting needs Ray's job client; pip install 'raysweep[cluster]'") from error
+    try:
+        yield
+    except AuthenticationError as error:
+        given = "asks for a token" if str(error).startswith("Authentication required") else "refused the token"
+        raise ClusterError(f"{url} {given}: {TOKEN_HELP}") from error
+    except (ConnectionError, requests.exceptions.RequestException, aiohttp.ClientError, TimeoutError) as error:
+        reason = str(error) if isinstance(error, ConnectionError) else type(error).__name__
+        raise Unreachable(
+            f"{url} is not reached ({reason}). Is the head node up, is this the address of its dashboard, and is the "
+            "tunnel or port-forward to it open?"
+        ) from error
+    except RuntimeError as error:
+        raise ClusterError(f"{url}: {' '.join(str(error).split())[:600]}") from error

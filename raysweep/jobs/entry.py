@@ -1,0 +1,35 @@
+"""What a job runs first: it checks its environment, then becomes the command line.
+
+python -m raysweep.jobs.entry run SPACE key=value ...
+"""
+
+import os
+import platform
+import sys
+
+from raysweep.errors import ClusterError
+from raysweep.jobs.environment import check, environment
+
+REFUSED = 78
+"""Exit status where the environment is another one than the submitter's (EX_CONFIG of sysexits.h)."""
+OUTPUT_MARK = "raysweep job: "
+"""What the line begins with that a job prints before the command does; Ray's own words come before it."""
+_MAIN = "from raysweep.cli import main; main()"
+
+
+def main() -> None:
+    """Check, then become `raysweep` in the same process, so that a signal to the job is one to the sweep."""
+    try:
+        check()
+    except ClusterError as error:
+        sys.stderr.write(f"raysweep: {error}\n")
+        raise SystemExit(REFUSED) from None
+    found = environment()
+    versions = ", ".join(f"{name} {found[name]}" for name in ("raysweep", "python", "ray", "torch"))
+    sys.stdout.write(f"{OUTPUT_MARK}{versions} on {platform.node()}\n")
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-c", _MAIN, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What is submitted: a search space as a command, its package, and the identity by which its jobs are found again."""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import raysweep
+from raysweep.errors import ClusterError
+from raysweep.jobs.environment import VARIABLE, environment, pip_packages
+from raysweep.jobs.package import LIMIT_MIB, Package, pack
+from raysweep.sweep.space import Space
+
+Environment = Literal["cluster", "pip", "any"]
+STOP_SECONDS = 20
+"""Between SIGTERM and SIGKILL, where a job is stopped; a sweep ends within ten seconds. Ray's own default is 3."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A sweep to submit, as the command line gave it."""
+
+    space: Space
+    path: Path
+    """The search space's file."""
+    overrides: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    """Of `raysweep run`, such as `--adaptive`."""
+    folder: Path
+    """What the job sees as its working directory."""
+    environment: Environment = "cluster"
+    limit_mib: float = LIMIT_MIB
+
+    @property
+    def sweep_id(self) -> str:
+        """The identity of the sweep: of its name and its storage alone, so that submitting it again finds its jobs."""
+        content = f"{self.space.name}\0{self.space.storage.rstrip('/')}"
+        return f"raysweep-{self.space.name}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
+
+    @property
+    def space_name(self) -> str:
+        """The search space's file as the job finds it.
+
+        Raises:
+            ClusterError: it is not in the folder that is packed.
+        """
+        try:
+            return self.path.resolve().relative_to(self.folder.resolve()).as_posix()
+        except ValueError:
+            raise ClusterError(
+                f"{self.path} is not in {self.folder}, the folder that is packed for the job: submit from one that "
+                "holds it"
+            ) from None
+
+    def command(self, name: str, options: Sequence[str] = ()) -> str:
+        """Return the shell command of a job: `exec`, so that a signal reaches the sweep and no shell."""
+        words = ["python", "-m", "raysweep.jobs.entry", name, self.space_name, *self.overrides, *options]
+        return f"exec {shlex.join(words)}"
+
+    def pack(self, target: Path) -> Package:
+        """Write the package of the job.
+
+        Raises:
+            ClusterError: the search space's file is left out of it.
+            RaysweepError: it is too large.
+        """
+        source = [Path(raysweep.__file__).parent] if self.environment == "pip" else []
+        package = pack(self.folder, target, limit_mib=self.limit_mib, modules=source)
+        if self.space_name not in package.names:
+            raise ClusterError(f"{self.path} is left out of the package, by a .gitignore or its folder's name: move it")
+        return package
+
+    def runtime_env(self, package: Package, *, checked: bool = True) -> dict[str, object]:
+        """Return what Ray prepares for the job on every node.
+
+        Args:
+            package: its working directory.
+            checked: whether the job compares its environment with this one before it runs.
+        """
+        variables = {"PYTHONUNBUFFERED": "1", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
+        if checked and self.environment != "any":
+            variables[VARIABLE] = json.dumps(environment())
+        found: dict[str, object] = {"working_dir": str(package.path), "env_vars": variables}
+        if self.environment == "pip":
+            found["pip"] = {"packages": pip_packages(), "pip_check": False}
+        return found
+
+
+def check_reachable(space: Space) -> None:
+    """Refuse places that mean something on this machine alone.
+
+    Raises:
+        SpaceError: storage, structure store or tracking is a relative path, which on a cluster lies in the scratch
+            folder of one job, and is gone with it.
+    """
+    places: list[tuple[tuple[str, ...], str]] = [(("storage",), space.storage)]
+    if space.data is not None:
+        places.append((("data", "store"), space.data.store))
+    for key, place in places:
+        if "://" not in place and not place.startswith("/"):
+            raise space.error(
+                key,
+                f"{place!r} is relative, and would lie in the scratch folder of the job; give a path that every node "
+                f"shares, or a URI (s3://, gs://), here or as {'.'.join(key)}=... on the command line",
+            )
+    uri = space.tracking.uri or ""
+    if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
+        raise space.error(("tracking", "uri"), f"{uri!r} is relative: give sqlite:////absolute/path, or a server")
+    if uri and "://" not in uri and not uri.startswith("/"):
+        raise space.error(("tracking", "uri"), f"{uri!r} is relative: give the address of a server")

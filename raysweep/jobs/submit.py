@@ -1,0 +1,239 @@
+"""Submits a sweep as a Ray job once, follows it, finds it again, and ends it so that it resumes."""
+
+import asyncio
+import contextlib
+import re
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raysweep.errors import ClusterError
+from raysweep.jobs.client import Unreachable, errors_named
+from raysweep.jobs.request import STOP_SECONDS, Request
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails, JobSubmissionClient
+
+Say = Callable[[str], object]
+Connect = Callable[[], "JobSubmissionClient"]
+RECONNECT_SECONDS = 300.0
+"""How long a cluster that is followed may be out of reach, such as while its head node is replaced."""
+RETRY_SECONDS = 5.0
+TURN_SECONDS = 0.5
+_STOPPED = (130, 143)
+"""Exit statuses of a sweep that was told to end, or reached a cap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One job of a sweep, as the cluster tells of it."""
+
+    job_id: str
+    attempt: int
+    """From 1; a job that died, or was stopped, is followed by another one."""
+    state: str
+    """PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
+    exit_code: int | None
+    message: str
+    started: float | None
+    """Seconds since 1970."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will do no more."""
+        return self.state in ("SUCCEEDED", "FAILED", "STOPPED")
+
+    @property
+    def died(self) -> bool:
+        """Whether its driver or its node was lost, so that another job may do what is left."""
+        if self.state != "FAILED":
+            return False
+        code = self.exit_code
+        return code is None or code < 0 or (code > 128 and code not in _STOPPED)
+
+    @property
+    def exit_status(self) -> int:
+        """What a shell is told of it."""
+        if self.state == "SUCCEEDED":
+            return 0
+        return 143 if self.state == "STOPPED" else self.exit_code or 1
+
+
+def jobs_of(client: "JobSubmissionClient", request: Request) -> list[Job]:
+    """Return all jobs of a sweep that the cluster remembers, the latest last."""
+    pattern = re.compile(rf"{re.escape(request.sweep_id)}-(\d+)$")
+    with errors_named(_url(client)):
+        listed = client.list_jobs()
+    found = [(pattern.match(details.submission_id or ""), details) for details in listed]
+    return sorted((_job(details, int(match[1])) for match, details in found if match), key=lambda job: job.attempt)
+
+
+def submit(client: "JobSubmissionClient", request: Request, say: Say) -> Job:
+    """Submit a sweep, or join the job that runs it already.
+
+    Raises:
+        ClusterError: the cluster refuses it.
+    """
+    before = jobs_of(client, request)
+    if before and not before[-1].ended:
+        say(f"joined job {before[-1].job_id}, which runs this sweep already ({before[-1].state.lower()})")
+        return before[-1]
+    attempt = before[-1].attempt + 1 if before else 1
+    job_id = f"{request.sweep_id}-{attempt}"
+    with _packed(request, say) as environment:
+        command = request.command("run", request.options)
+        try:
+            _send(client, job_id, command, environment)
+        except ClusterError as error:
+            if "already exists" not in str(error):
+                raise
+            say(f"joined job {job_id}, which was submitted in the same moment")
+        else:
+            say(f"submitted job {job_id}")
+    return Job(job_id=job_id, attempt=attempt, state="PENDING", exit_code=None, message="", started=None)
+
+
+def follow(connect: Connect, job: Job, write: Say, say: Say, *, patience: float = RECONNECT_SECONDS) -> Job | None:
+    """Write what a job prints until it ends; return how it ended, None where the cluster has forgotten it.
+
+    A connection that is lost is made again; what was written is not written twice.
+
+    Args:
+        connect: makes a client.
+        job: the job.
+        write: takes text of the job as it comes, without line ends of its own.
+        say: takes lines about the connection.
+        patience: seconds without a connection, after which it is given up.
+
+    Raises:
+        Unreachable: the cluster was out of reach for so long.
+    """
+    log = _Log(write)
+    lost: float | None = None
+    while True:
+        try:
+            client = connect()
+            log.tail(client, job.job_id)
+            now = find(client, job)
+            if lost is not None:
+                say("the cluster is reached again")
+            lost = None
+            if now is None or now.ended:
+                return now
+            time.sleep(TURN_SECONDS)
+        except Unreachable as error:
+            if lost is None:
+                say(f"{error} Trying again for {patience:.0f} s")
+            lost = lost or time.monotonic()
+            if time.monotonic() - lost > patience:
+                raise
+            time.sleep(min(RETRY_SECONDS, patience))
+
+
+def find(client: "JobSubmissionClient", job: Job) -> Job | None:
+    """Return a job as it stands now, None where the cluster knows none of that name (its head node was replaced)."""
+    try:
+        with errors_named(_url(client)):
+            return _job(client.get_job_info(job.job_id), job.attempt)
+    except Unreachable:
+        raise
+    except ClusterError as error:
+        if "404" in str(error):
+            return None
+        raise
+
+
+def stop(client: "JobSubmissionClient", job: Job) -> float:
+    """End a job as SIGTERM does, with everything saved; return the seconds that it took.
+
+    Raises:
+        ClusterError: it did not end.
+    """
+    began = time.monotonic()
+    with errors_named(_url(client)):
+        client.stop_job(job.job_id)
+    while time.monotonic() - began < STOP_SECONDS + 30:
+        now = find(client, job)
+        if now is None or now.ended:
+            return time.monotonic() - began
+        time.sleep(TURN_SECONDS)
+    raise ClusterError(f"job {job.job_id} was told to stop and has not; look at it in the dashboard ({_url(client)})")
+
+
+def ask(client: "JobSubmissionClient", request: Request, command: str, say: Say) -> tuple[int, str]:
+    """Run a short command on the head node, with a sweep's package; return its exit status and what it printed."""
+    job_id = f"raysweep-ask-{uuid.uuid4().hex[:12]}"
+    job = Job(job_id=job_id, attempt=1, state="PENDING", exit_code=None, message="", started=None)
+    with _packed(request, say, checked=False) as environment:
+        _send(client, job_id, command, environment)
+    while True:
+        now = find(client, job)
+        if now is None:
+            raise ClusterError(f"{_url(client)} has lost the job that was to answer; ask again")
+        if now.ended:
+            break
+        time.sleep(TURN_SECONDS)
+    with errors_named(_url(client)):
+        logs = client.get_job_logs(job_id)
+        client.delete_job(job_id)
+    if now.exit_code is None:
+        raise ClusterError(f"the cluster could not run it: {' '.join(now.message.split())[-600:]}")
+    return now.exit_status, logs
+
+
+@contextlib.contextmanager
+def _packed(request: Request, say: Say, *, checked: bool = True) -> Iterator[dict[str, object]]:
+    with tempfile.TemporaryDirectory(prefix="raysweep-package-") as folder:
+        package = request.pack(Path(folder) / "package.zip")
+        say(f"package of {request.folder}: {package.text}")
+        yield request.runtime_env(package, checked=checked)
+
+
+def _send(client: "JobSubmissionClient", job_id: str, command: str, environment: dict[str, object]) -> None:
+    with errors_named(_url(client)):
+        client.submit_job(entrypoint=command, submission_id=job_id, runtime_env=environment)
+
+
+class _Log:
+    """What a job has printed, each character written once, however often the log is read from its beginning."""
+
+    def __init__(self, write: Say) -> None:
+        self._write, self._written = write, 0
+
+    def tail(self, client: "JobSubmissionClient", job_id: str) -> None:
+        """Write what is new until the job, or the connection, ends."""
+        try:
+            with errors_named(_url(client)):
+                asyncio.run(self._tail(client, job_id))
+        except Unreachable:
+            raise
+        except ClusterError:  # a job that is forgotten has no log; `find` tells what became of it
+            return
+
+    async def _tail(self, client: "JobSubmissionClient", job_id: str) -> None:
+        end = 0
+        async for text in client.tail_job_logs(job_id):
+            begin, end = end, end + len(text)
+            if end > self._written:
+                self._write(text[max(0, self._written - begin) :])
+                self._written = end
+
+
+def _job(details: "JobDetails", attempt: int) -> Job:
+    started = details.start_time
+    return Job(
+        job_id=str(details.submission_id),
+        attempt=attempt,
+        state=str(getattr(details.status, "value", details.status)),
+        exit_code=details.driver_exit_code,
+        message=details.message or "",
+        started=None if started is None else started / 1000,
+    )
+
+
+def _url(client: "JobSubmissionClient") -> str:
+    return str(client._address)

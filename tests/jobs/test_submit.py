@@ -1,0 +1,165 @@
+"""A sweep as a job of a real Ray head: once, with the laptop's points, ended and resumed, refused to strangers."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Head, UserMaker, free_port, short_folder
+
+from raysweep.measurements import TIMED
+from raysweep.sweep.run import run
+from raysweep.sweep.space import load_space
+from raysweep.sweep.trial_store import TrialStore
+from raysweep.trial import TrialState
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come to pass"
+        time.sleep(0.1)
+
+
+def ids_running(storage: Path) -> bool:
+    store = TrialStore(str(storage))
+    return any(store.state(trial_id) == TrialState.RUNNING for trial_id in store.ids())
+
+
+def test_a_submitted_sweep_gives_the_points_of_a_laptop_bit_for_bit(
+    head: Head, make_user: UserMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = make_user(head)
+    out, err = user.call("submit", "toy.yaml", "--address", head.address)
+    assert "package of" in err
+    assert "KiB" in err
+    assert "submitted job raysweep-toy-" in err
+    assert "[3/3]" in out, "the log was not followed to its end"
+    monkeypatch.syspath_prepend(str(user.folder))
+    local = run(load_space(user.folder / "toy.yaml", [f"storage={tmp_path / 'local'}"]))
+    here, there = local.table().drop_columns(TIMED), TrialStore(str(tmp_path / "shared" / "toy")).table()
+    assert here.num_rows == 9
+    assert here.equals(there.drop_columns(TIMED))
+
+
+def test_submitted_twice_it_runs_once_and_stopped_it_resumes(head: Head, make_user: UserMaker, tmp_path: Path) -> None:
+    user, storage = make_user(head, nap=1.5), tmp_path / "shared" / "toy"
+    _, first = user.call("submit", "toy.yaml", "--address", head.address, "--detach")
+    follower = user.begin("submit", "toy.yaml", "--address", head.address)
+    wait_for(lambda: ids_running(storage))
+    report = json.loads(user.call("status", "toy.yaml", "--address", head.address, "--json")[0])
+    assert [(job["attempt"], job["state"]) for job in report["jobs"]] == [(1, "RUNNING")]
+    assert report["sweep"]["trials"]["running"] >= 1
+    began = time.monotonic()
+    _, stopped = user.call("stop", "toy.yaml", "--address", head.address)
+    out, joined = follower.communicate(timeout=30)
+    assert "joined job" in joined
+    assert "submitted job" not in joined
+    assert follower.returncode == 143
+    assert "ended by SIGTERM" in out
+    assert float(stopped.split("after ")[1].split(" s")[0]) < 10, stopped
+    assert time.monotonic() - began < 20
+    assert not (storage / "driver.json").exists()
+    assert "how it stands" in first
+    _, again = user.call("submit", "toy.yaml", "--address", head.address)
+    assert "submitted job" in again
+    store = TrialStore(str(storage))
+    assert [store.state(trial_id) for trial_id in store.ids()] == [TrialState.DONE] * 3
+    assert "no job of toy runs" in user.call("stop", "toy.yaml", "--address", head.address, status=1)[1]
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_the_job_running_and_says_how_to_look_again(
+    head: Head, make_user: UserMaker, tmp_path: Path
+) -> None:
+    user = make_user(head, nap=1.0)
+    follower = user.begin("submit", "toy.yaml", "--address", head.address)
+    wait_for(lambda: ids_running(tmp_path / "shared" / "toy"))
+    follower.send_signal(signal.SIGINT)
+    _, err = follower.communicate(timeout=20)
+    assert follower.returncode == 130, err
+    assert "goes on without you" in err
+    assert f"raysweep status toy.yaml --address {head.address}" in err
+    out, err = user.call("submit", "toy.yaml", "--address", head.address)
+    assert "joined job" in err
+    assert "[3/3]" in out
+
+
+@pytest.mark.slow
+def test_a_driver_that_dies_is_followed_by_another_job(head: Head, make_user: UserMaker, tmp_path: Path) -> None:
+    user, storage = make_user(head, nap=2.0), tmp_path / "shared" / "toy"
+    follower = user.begin("submit", "toy.yaml", "--address", head.address)
+    wait_for(lambda: ids_running(storage))
+    os.kill(json.loads((storage / "driver.json").read_text())["pid"], signal.SIGKILL)
+    out, err = follower.communicate(timeout=120)
+    assert follower.returncode == 0, err
+    assert "died" in err
+    assert "is dead; its sweep goes on here" in out
+    store = TrialStore(str(storage))
+    assert [store.state(trial_id) for trial_id in store.ids()] == [TrialState.DONE] * 3
+
+
+@pytest.mark.slow
+def test_a_head_that_is_replaced_finishes_what_is_left(make_user: UserMaker, tmp_path: Path) -> None:
+    lost = Head(short_folder())
+    lost.start()
+    user, storage = make_user(lost, nap=3.0), tmp_path / "shared" / "toy"
+    try:
+        follower = user.begin("submit", "toy.yaml", "--address", lost.address)
+        wait_for(lambda: ids_running(storage))
+        lost.kill()
+        lost.start()
+        out, err = follower.communicate(timeout=200)
+    finally:
+        lost.kill()
+        shutil.rmtree(lost.folder)
+    assert follower.returncode == 0, err
+    assert "is not reached" in err
+    assert "reached again" in err
+    assert "has forgotten it" in err
+    assert "[3/3]" in out
+    store = TrialStore(str(storage))
+    assert [store.state(trial_id) for trial_id in store.ids()] == [TrialState.DONE] * 3
+
+
+def test_strangers_are_refused_with_the_remedy(head: Head, make_user: UserMaker) -> None:
+    user = make_user(head)
+    for command in ("submit", "status", "stop"):
+        asked = (command, "toy.yaml", "--address", head.address)
+        assert "refused the token" in user.call(*asked, status=1, RAY_AUTH_TOKEN="wrong")[1]
+    asked = ("submit", "toy.yaml", "--address", head.address)
+    err = user.call(*asked, status=1, RAY_AUTH_TOKEN="", RAY_AUTH_MODE="disabled")[1]
+    assert "asks for a token: give the cluster's token in RAY_AUTH_TOKEN" in err
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    assert "is not reached" in user.call("submit", "toy.yaml", "--address", nowhere, status=1)[1]
+
+
+def test_another_environment_is_refused_before_anything_runs(head: Head, make_user: UserMaker, tmp_path: Path) -> None:
+    user = make_user(head)
+    patched = (
+        "import raysweep.jobs.environment as e, raysweep.jobs.request as r; "
+        "r.environment = lambda: {**e.environment(), 'torch': '1.0'}; "
+        "from raysweep.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", patched, "submit", "toy.yaml", "--address", head.address],
+        cwd=user.folder, env=head.environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 78, done.stderr
+    assert "torch 2.13.0 instead of 1.0" in done.stdout
+    assert "--environment pip" in done.stdout
+    assert not (tmp_path / "shared").exists()
+
+
+def test_places_of_this_machine_alone_are_refused(head: Head, make_user: UserMaker) -> None:
+    user = make_user(head)
+    asked = ("submit", "toy.yaml", "storage=runs/toy", "--address", head.address)
+    err = user.call(*asked, status=1)[1]
+    assert "storage" in err
+    assert "would lie in the scratch folder of the job" in err
