@@ -337,6 +337,9 @@ def data_import(
 @data_app.command("info")
 def data_info(
     location: Annotated[str, typer.Argument(metavar="STORE|SPACE", help="a store, or a search space (YAML)")],
+    cutoff: Annotated[
+        float | None, typer.Option(min=0, metavar="Å", help="also say how many edges an atom has within it")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Describe a store.
@@ -345,7 +348,7 @@ def data_info(
     """
     from raysweep.commands.data import show_data
 
-    show_data(location, as_json=json)
+    show_data(location, cutoff=cutoff, as_json=json)
 
 
 @data_app.command("check")

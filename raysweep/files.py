@@ -7,12 +7,16 @@ import errno
 import hashlib
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pyarrow import fs
 
 from raysweep.errors import RaysweepError, StorageError
 
+PIECE = 4 * 2**20
+"""Bytes that are read at once of a file that may be large."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -45,6 +49,19 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def digest_file(filesystem: fs.FileSystem, path: str) -> tuple[str, int] | None:
+    """Return a file's SHA-256 and its bytes, read piece by piece, or None where there is no such file."""
+    total, size = hashlib.sha256(), 0
+    try:
+        with filesystem.open_input_stream(path) as stream:
+            while piece := stream.read(PIECE):
+                total.update(piece)
+                size += len(piece)
+    except FileNotFoundError:
+        return None
+    return total.hexdigest(), size
+
+
 def write_whole(filesystem: fs.FileSystem, path: str, data: bytes) -> None:
     """Write a file so that a reader sees all of it or nothing of it, even after a power cut.
 
@@ -54,8 +71,15 @@ def write_whole(filesystem: fs.FileSystem, path: str, data: bytes) -> None:
     Raises:
         StorageError: there is no room for it, or its disk has become read-only.
     """
-    try:
+    with no_room_is_ours(path):
         _write(filesystem, path, data)
+
+
+@contextmanager
+def no_room_is_ours(path: str) -> Iterator[None]:
+    """Turn the errors of a full or read-only disk, met while `path` is written, into a StorageError."""
+    try:
+        yield
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise

@@ -60,11 +60,16 @@ def import_data(
     typer.echo(columns(_lines(store.info())))
 
 
-def show_data(location: str, *, as_json: bool) -> None:
-    """Print what a store's manifest says."""
+def show_data(location: str, *, cutoff: float | None, as_json: bool) -> None:
+    """Print what a store's manifest says; with a cutoff (Å) also the edges and triplets per atom, which set the cost."""
     from raysweep.data.store import open_store
 
-    info = open_store(_place(location)).info()
+    store = open_store(_place(location))
+    info = store.info()
+    if cutoff is not None:
+        from raysweep.data.batches import neighbourhood
+
+        info |= neighbourhood(store, cutoff)
     if as_json:
         print_json(info)
     else:

@@ -1,19 +1,28 @@
 """Batches of graphs: many structures in one set of tensors, cut by atom count, in an order that the seed alone sets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import islice
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import JsonValue
 
 from raysweep.data.graphs import Graphs, build_graphs
+from raysweep.data.kept_graphs import kept_graphs
 from raysweep.data.store import Store
-from raysweep.data.structures import Structures, ranges
+from raysweep.data.structures import Structures
 
 GATHERED = 32
-"""Batches that are gathered and moved to the device at once."""
+ATOMS_AT_ONCE = 32_768
+"""Batches that are read and moved to the device at once, and how many atoms they may have together."""
+STRUCTURES_AT_ONCE = 4096
+"""Structures whose edges are counted at once."""
+ORDER_AT_ONCE = 1_000_000
+"""Structures of an order that are cut into batches at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +57,12 @@ class Batch:
         vectors = x.index_select(0, self.senders) - x.index_select(0, self.receivers)
         return vectors if self.shifts is None else vectors + self.shifts
 
+    @property
+    def n_triplets(self) -> int:
+        """Pairs of different edges that share their receiver, ordered."""
+        degree = torch.bincount(self.receivers)
+        return int((degree * (degree - 1)).sum())
+
     def to(self, device: torch.device, dtype: torch.dtype) -> "Batch":
         """Return the batch on a device, its floating-point tensors in `dtype`."""
         moved: dict[str, torch.Tensor | None] = {}
@@ -71,68 +86,93 @@ class Batch:
         return [Batch(**{name: column[i] for name, column in columns.items()}) for i in range(len(sizes))]  # type: ignore[arg-type]
 
 
+class Source(Protocol):
+    """What structures are drawn from: `Structures` in memory, or rows of a store that are mapped from its files."""
+
+    @property
+    def n_atoms(self) -> npt.NDArray[np.int64]:
+        """[S] atoms of each structure."""
+
+    def take(self, rows: npt.NDArray[np.int64], /) -> Structures:
+        """Return the structures at `rows`, in that order."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GraphSet:
-    """Structures with their graphs in memory, from which batches are gathered."""
+    """Structures of a source, and batches of them with their graphs, which are made as the batches are.
 
-    structures: Structures
-    graphs: Graphs
+    So memory depends on the size of a batch, not on the number of structures, but for `n_atoms` (8 bytes each).
+
+    Attributes:
+        source: the structures.
+        cutoff: Å; atoms nearer than this see each other.
+        graphs: where the graphs come from; made anew for each batch by default.
+    """
+
+    source: Source
+    cutoff: float
+    graphs: Callable[[npt.NDArray[np.int64], Structures], Graphs] | None = None
+
+    @property
+    def n_atoms(self) -> npt.NDArray[np.int64]:
+        """[S] atoms of each structure."""
+        return self.source.n_atoms
 
     @cached_property
-    def _first_atoms(self) -> npt.NDArray[np.int64]:
-        return _firsts(self.structures.n_atoms)
+    def _extents(self) -> npt.NDArray[np.int64]:
+        """[S, 2] edges and triplets of each structure: a pass over all of them."""
+        found = []
+        for start in range(0, len(self), STRUCTURES_AT_ONCE):
+            structures, graphs = self._read(np.arange(start, min(start + STRUCTURES_AT_ONCE, len(self))))
+            atoms = graphs.receivers + np.repeat(structures.offsets[:-1], graphs.n_edges)
+            degree = np.bincount(atoms, minlength=len(structures.numbers))
+            pairs = np.concatenate([[0], np.cumsum(degree * (degree - 1))])
+            found.append(np.stack([graphs.n_edges, np.diff(pairs[structures.offsets])], axis=1))
+        return np.concatenate(found) if found else np.zeros((0, 2), dtype=np.int64)
 
-    @cached_property
-    def _first_edges(self) -> npt.NDArray[np.int64]:
-        return _firsts(self.graphs.n_edges)
+    @property
+    def n_edges(self) -> npt.NDArray[np.int64]:
+        """[S] edges of each structure; the first call looks at all of them (millions of atoms a second)."""
+        return self._extents[:, 0]
 
-    @cached_property
+    @property
     def n_triplets(self) -> npt.NDArray[np.int64]:
         """[S] pairs of different edges that share their receiver, ordered: what enumerating angles is linear in."""
-        structure = np.repeat(np.arange(len(self)), self.graphs.n_edges)
-        atoms = self.graphs.receivers + self._first_atoms[structure]
-        degree = np.bincount(atoms, minlength=len(self.structures.numbers))
-        pairs = np.concatenate([[0], np.cumsum(degree * (degree - 1))])
-        counts: npt.NDArray[np.int64] = np.diff(pairs[[*self._first_atoms, -1]])
-        return counts
+        return self._extents[:, 1]
 
     def __len__(self) -> int:
         """Return the number of structures."""
-        return len(self.structures.n_atoms)
+        return len(self.n_atoms)
+
+    def head(self, n: int) -> "GraphSet":
+        """Return the first n structures, read into memory."""
+        return GraphSet(source=self.source.take(np.arange(n)), cutoff=self.cutoff)
 
     def batch(self, rows: npt.NDArray[np.int64]) -> Batch:
         """Return the structures at `rows` as one batch, in that order."""
-        data, graphs = self.structures, self.graphs
-        n_atoms, n_edges = data.n_atoms[rows], graphs.n_edges[rows]
-        atoms, edges = ranges(self._first_atoms[rows], n_atoms), ranges(self._first_edges[rows], n_edges)
-        first_atom = np.repeat(_firsts(n_atoms), n_edges)
-        return Batch(
-            numbers=torch.from_numpy(data.numbers[atoms].astype(np.int64)),
-            positions=torch.from_numpy(data.positions[atoms]),
-            structure=torch.from_numpy(np.repeat(np.arange(len(rows)), n_atoms)),
-            n_atoms=torch.from_numpy(n_atoms.astype(np.float32)),
-            senders=torch.from_numpy(graphs.senders[edges] + first_atom),
-            receivers=torch.from_numpy(graphs.receivers[edges] + first_atom),
-            shifts=None if graphs.shifts is None else torch.from_numpy(graphs.shifts[edges]),
-            energy=torch.from_numpy(data.residual[rows].astype(np.float32)),
-            forces=torch.from_numpy(data.forces[atoms]),
-        )
+        return self._batch(rows)[0]
 
     def batches(
         self, order: npt.NDArray[np.int64], batch_atoms: int, device: torch.device, dtype: torch.dtype
     ) -> Iterator[tuple[npt.NDArray[np.int64], Batch]]:
         """Yield the structures of `order` in batches of at least `batch_atoms` atoms, each with its rows, on a device.
 
-        What a batch holds does not depend on where in an order the iteration began. Many are gathered, converted and
-        moved to the device at once and cut there: one by one, gathering takes as long as a tenth of a small step.
+        What a batch holds does not depend on where in an order the iteration began. Several are read, converted and
+        moved to the device at once and cut there: one by one, that takes as long as a tenth of a small step.
         """
-        cuts = list(cut_batches(self.structures.n_atoms, order, batch_atoms))
-        for start in range(0, len(cuts), GATHERED):
-            group = cuts[start : start + GATHERED]
-            sizes = [_sizes(self, rows) for rows in group]
-            whole = self.batch(np.concatenate(group)).to(device, dtype)
+        at_once = min(max(ATOMS_AT_ONCE // batch_atoms, 1), GATHERED)
+        cuts = cut_batches(self.n_atoms, order, batch_atoms)
+        while group := list(islice(cuts, at_once)):
+            whole, n_edges = self._batch(np.concatenate(group))
+            ends = np.cumsum([len(rows) for rows in group])
+            per_atom = np.add.reduceat(self.n_atoms[np.concatenate(group)], ends - [len(rows) for rows in group])
+            per_edge = np.add.reduceat(n_edges, ends - [len(rows) for rows in group])
+            sizes = [
+                (len(rows), int(atoms), int(edges))
+                for rows, atoms, edges in zip(group, per_atom, per_edge, strict=True)
+            ]
             firsts = np.cumsum([(0, 0, 0), *sizes[:-1]], axis=0)
-            per_atom, per_edge = ([size[axis] for size in sizes] for axis in (1, 2))
+            whole = whole.to(device, dtype)
             first_structure = torch.from_numpy(np.repeat(firsts[:, 0], per_atom)).to(device)
             first_atom = torch.from_numpy(np.repeat(firsts[:, 1], per_edge)).to(device)
             whole = replace(
@@ -143,35 +183,91 @@ class GraphSet:
             )
             yield from zip(group, whole.split(sizes), strict=True)
 
+    def _read(self, rows: npt.NDArray[np.int64]) -> tuple[Structures, Graphs]:
+        structures = self.source.take(rows)
+        if self.graphs is None:
+            return structures, build_graphs(structures, self.cutoff)
+        return structures, self.graphs(rows, structures)
 
-def _sizes(graphs: GraphSet, rows: npt.NDArray[np.int64]) -> tuple[int, int, int]:
-    """Return the structures, atoms and edges at `rows`."""
-    return len(rows), int(graphs.structures.n_atoms[rows].sum()), int(graphs.graphs.n_edges[rows].sum())
+    def _batch(self, rows: npt.NDArray[np.int64]) -> tuple[Batch, npt.NDArray[np.int64]]:
+        """Return one batch and the edges of each of its structures."""
+        data, graphs = self._read(rows)
+        first_atom = np.repeat(data.offsets[:-1], graphs.n_edges)
+        batch = Batch(
+            numbers=torch.from_numpy(data.numbers.astype(np.int64)),
+            positions=torch.from_numpy(data.positions),
+            structure=torch.from_numpy(np.repeat(np.arange(len(rows)), data.n_atoms)),
+            n_atoms=torch.from_numpy(data.n_atoms.astype(np.float32)),
+            senders=torch.from_numpy(graphs.senders + first_atom),
+            receivers=torch.from_numpy(graphs.receivers + first_atom),
+            shifts=None if graphs.shifts is None else torch.from_numpy(graphs.shifts),
+            energy=torch.from_numpy(data.residual),
+            forces=torch.from_numpy(data.forces),
+        )
+        return batch, graphs.n_edges
 
 
 def load_graphs(store: Store, rows: npt.NDArray[np.int64], cutoff: float) -> GraphSet:
-    """Read the structures at `rows` of a store and build their graphs within `cutoff` (Å)."""
-    structures = store.read(rows)
-    return GraphSet(structures=structures, graphs=build_graphs(structures, cutoff))
+    """Return the structures at ascending `rows` of a store with graphs within `cutoff` (Å), read batch by batch.
+
+    Where structures are periodic, the graphs are kept beside the store (kept_graphs.py).
+    """
+    source, kept = StoreRows(store, rows), kept_graphs(store, rows, cutoff)
+    graphs = None if kept is None else lambda chosen, structures: kept(source.rows(chosen), structures)
+    return GraphSet(source=source, cutoff=cutoff, graphs=graphs)
+
+
+def neighbourhood(store: Store, cutoff: float, sample: int = 4096) -> dict[str, JsonValue]:
+    """Return the mean edges and triplets per atom within `cutoff` (Å), over the first training structures."""
+    n = min(sample, store.manifest.train_structures)
+    graphs = GraphSet(source=StoreRows(store, store.subset(n)), cutoff=cutoff)
+    atoms = float(graphs.n_atoms.sum())
+    return {
+        "cutoff": cutoff,
+        "edges_per_atom": float(graphs.n_edges.sum()) / atoms,
+        "triplets_per_atom": float(graphs.n_triplets.sum()) / atoms,
+        "edges_counted_in": n,
+    }
+
+
+class StoreRows:
+    """Ascending rows of a store as a source of batches: they stay in its mapped files until they are taken."""
+
+    def __init__(self, store: Store, rows: npt.NDArray[np.int64]) -> None:
+        self._store = store
+        in_a_row = len(rows) > 0 and bool((np.diff(rows) == 1).all())
+        self._rows = None if in_a_row else rows
+        self._first = int(rows[0]) if in_a_row else 0
+        self.n_atoms = store.n_atoms(rows)
+
+    def take(self, rows: npt.NDArray[np.int64], /) -> Structures:
+        """Return the structures at `rows` of these rows, in that order."""
+        return self._store.read(self.rows(rows))
+
+    def rows(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return where in the store the structures at `rows` of these rows are."""
+        return rows + self._first if self._rows is None else self._rows[rows]
 
 
 def cut_batches(
     n_atoms: npt.NDArray[np.int64], order: npt.NDArray[np.int64], batch_atoms: int
 ) -> Iterator[npt.NDArray[np.int64]]:
     """Cut `order` into runs that hold at least `batch_atoms` atoms, the last structure of each taken whole."""
-    total = np.cumsum(n_atoms[order])
-    start = 0
-    while start < len(order):
-        seen = total[start - 1] if start else 0
-        stop = min(int(np.searchsorted(total, seen + batch_atoms, side="left")) + 1, len(order))
-        yield order[start:stop]
-        start = stop
+    begin, at_once = 0, max(ORDER_AT_ONCE, batch_atoms)
+    while begin < len(order):  # in pieces, so that an order of millions is not summed up as a whole
+        piece = order[begin : begin + at_once]
+        total = np.cumsum(n_atoms[piece])
+        start, last = 0, begin + len(piece) == len(order)
+        while start < len(piece):
+            seen = total[start - 1] if start else 0
+            stop = int(np.searchsorted(total, seen + batch_atoms, side="left")) + 1
+            if stop > len(piece) and not last:
+                break
+            yield piece[start:stop]
+            start = min(stop, len(piece))
+        begin += start
 
 
 def epoch_order(n_structures: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     """Return the order in which an epoch visits the structures of a subset; a function of its arguments alone."""
     return np.random.default_rng([seed, epoch]).permutation(n_structures)
-
-
-def _firsts(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return np.cumsum(counts) - counts

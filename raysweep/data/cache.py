@@ -1,8 +1,8 @@
 """Shards of remote stores, fetched once per machine and mapped from its disk by every trial on it."""
 
 import fcntl
+import hashlib
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ from pyarrow import fs
 
 from raysweep.data.manifest import Shard
 from raysweep.errors import DataError
-from raysweep.files import digest, write_whole
+from raysweep.files import PIECE, no_room_is_ours
 
 
 def cache_folder() -> Path:
@@ -21,11 +21,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get("RAYSWEEP_CACHE") or "~/.cache/raysweep").expanduser()
 
 
-def cached(shard: Shard, fetch: Callable[[], bytes]) -> pa.Buffer:
-    """Return a shard mapped from the cache; `fetch` is called where it is not there yet, by one process at a time.
+def cached(shard: Shard, filesystem: fs.FileSystem, path: str) -> pa.Buffer:
+    """Return a shard mapped from the cache; it is fetched where it is not there yet, by one process at a time.
 
     Raises:
+        FileNotFoundError: the store has no such file.
         DataError: what was fetched is not what the manifest promises.
+        StorageError: the machine's disk has no room for it.
     """
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,11 +35,31 @@ def cached(shard: Shard, fetch: Callable[[], bytes]) -> pa.Buffer:
     with (folder / f"{shard.sha256}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not file.exists() or file.stat().st_size != shard.bytes:
-            data = fetch()
-            if digest(data) != shard.sha256:
-                raise DataError(
-                    f"shard {shard.name}: what was fetched is torn or altered, {len(data)} of {shard.bytes} bytes with "
-                    "another SHA-256 than the manifest's. Copy the store again from an intact one, or remake it"
-                )
-            write_whole(fs.LocalFileSystem(), str(file), data)
+            if filesystem.get_file_info(path).type == fs.FileType.NotFound:
+                raise FileNotFoundError(f"{path} is missing")
+            temporary = (
+                folder / f".fetching-{shard.sha256}"
+            )  # under the lock: what a killed process left is overwritten
+            try:
+                _fetch(shard, filesystem, path, temporary)
+                temporary.replace(file)
+            finally:
+                temporary.unlink(missing_ok=True)
     return pa.memory_map(str(file)).read_buffer()
+
+
+def _fetch(shard: Shard, filesystem: fs.FileSystem, path: str, target: Path) -> None:
+    """Copy a shard piece by piece, and compare its SHA-256."""
+    total, size = hashlib.sha256(), 0
+    with filesystem.open_input_stream(path) as stream, target.open("wb") as out, no_room_is_ours(str(target)):
+        while piece := stream.read(PIECE):
+            total.update(piece)
+            size += len(piece)
+            out.write(piece)
+        out.flush()
+        os.fsync(out.fileno())
+    if total.hexdigest() != shard.sha256:
+        raise DataError(
+            f"shard {shard.name}: what was fetched is torn or altered, {size} of {shard.bytes} bytes with "
+            "another SHA-256 than the manifest's. Copy the store again from an intact one, or remake it"
+        )

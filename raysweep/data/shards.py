@@ -59,10 +59,14 @@ class OpenShard:
     offsets: npt.NDArray[np.int32]
     group: pa.Array
 
+    def counts(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return [S] int64, the atoms of the structures at `rows` of this shard."""
+        return (self.offsets[rows + 1] - self.offsets[rows]).astype(np.int64)
+
     def take(self, rows: npt.NDArray[np.int64]) -> Structures:
         """Return the structures at `rows` of this shard in that order; `residual` is left NaN."""
         starts = self.offsets[rows].astype(np.int64)
-        counts = self.offsets[rows + 1] - starts
+        counts = self.counts(rows)
         atoms = ranges(starts, counts)
         picked: dict[str, npt.NDArray[np.generic]] = {
             name: array[atoms if name in PER_ATOM else rows] for name, array in self.arrays.items()

@@ -5,6 +5,7 @@ validation rows come after the last training row. So a subset is a range, and su
 """
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from raysweep.data.manifest import Manifest, Shard, read_manifest
 from raysweep.data.shards import OpenShard, open_shard
 from raysweep.data.structures import Structures, concatenate
 from raysweep.errors import DataError
-from raysweep.files import digest, open_location, read_whole
+from raysweep.files import digest_file, open_location
 
 __all__ = ["Manifest", "Store", "Structures", "open_store"]
 
@@ -43,6 +44,23 @@ class Store:
     def __len__(self) -> int:
         """Return the number of structures, training and validation together."""
         return self.manifest.structures
+
+    def subset_of_atoms(self, atoms: int) -> npt.NDArray[np.int64]:
+        """Return the rows of the fewest first training structures that have so many atoms together; nested, as subset.
+
+        Raises:
+            DataError: `atoms` is below 1 or above the number of atoms of the training structures.
+        """
+        have = self.manifest.train_atoms
+        if not 1 <= atoms <= have:
+            raise DataError(
+                f"store {self.location}: a subset of {atoms} atoms was asked for, it has {have} to train on"
+            )
+        seen = number = 0
+        while seen + (of_shard := int(self.shard(number).offsets[-1])) < atoms:
+            seen, number = seen + of_shard, number + 1
+        within = int(np.searchsorted(self.shard(number).offsets, atoms - seen, side="left"))
+        return self.subset(int(self._first_rows[number]) + within)
 
     def subset(self, n: int) -> npt.NDArray[np.int64]:
         """Return the rows of the first n training structures in the one seeded order, so that subsets are nested.
@@ -69,6 +87,16 @@ class Store:
             raise DataError(f"store {self.location}: {wanted} validation structures were asked for, it has {have}")
         return np.arange(first, first + wanted, dtype=np.int64)
 
+    def n_atoms(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return [S] int64, the atoms of the structures at ascending `rows`; nothing else of them is read."""
+        cuts = np.searchsorted(rows, self._first_rows)
+        parts = [
+            self.shard(s).counts(rows[start:stop] - self._first_rows[s])
+            for s, (start, stop) in enumerate(pairwise(cuts))
+            if stop > start
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+
     def read(self, indices: npt.ArrayLike) -> Structures:
         """Return the structures at the row indices, in that order, with `residual` filled in.
 
@@ -80,9 +108,9 @@ class Store:
             raise DataError(
                 f"store {self.location}: rows {rows.min()} to {rows.max()} were asked for, it has 0 to {len(self) - 1}"
             )
-        which = np.searchsorted(self._first_rows, rows, side="right") - 1
+        which, within = self.places(rows)
         used = np.unique(which)
-        parts = [self._shard(int(s)).take(rows[which == s] - self._first_rows[s]) for s in used]
+        parts = [self.shard(int(s)).take(within[which == s]) for s in used]
         picked = concatenate(parts)
         if len(used) > 1:  # the parts stand shard by shard: put the structures back into the order asked for
             by_shard = np.argsort(which, kind="stable")
@@ -99,12 +127,12 @@ class Store:
         """
         bad: list[str] = []
         for shard in self.manifest.shards:
-            data = read_whole(self._filesystem, f"{self._path}/{shard.name}")
-            if data is None:
+            found = digest_file(self._filesystem, f"{self._path}/{shard.name}")
+            if found is None:
                 bad.append(f"{shard.name} is missing")
-            elif len(data) != shard.bytes:
-                bad.append(f"{shard.name} is torn ({len(data)} of {shard.bytes} bytes)")
-            elif digest(data) != shard.sha256:
+            elif found[1] != shard.bytes:
+                bad.append(f"{shard.name} is torn ({found[1]} of {shard.bytes} bytes)")
+            elif found[0] != shard.sha256:
                 bad.append(f"{shard.name} is altered (its SHA-256 is not that of the manifest)")
         if bad:
             raise DataError(
@@ -117,7 +145,17 @@ class Store:
         content: dict[str, JsonValue] = manifest.model_dump(mode="json", exclude={"shards"})
         return {"location": self.location, "mean_atoms": manifest.atoms / manifest.structures, **content}
 
-    def _shard(self, number: int) -> OpenShard:
+    def places(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the number of each row's shard and the row within it."""
+        which = np.searchsorted(self._first_rows, rows, side="right") - 1
+        return which, rows - self._first_rows[which]
+
+    def shard(self, number: int) -> OpenShard:
+        """Return a shard, mapped on its first use.
+
+        Raises:
+            DataError: it is absent or torn.
+        """
         if number not in self._open:
             shard = self.manifest.shards[number]
             try:
@@ -136,13 +174,7 @@ class Store:
             if mapped.size() != shard.bytes:
                 raise OSError(f"{mapped.size()} bytes instead of {shard.bytes}")
             return mapped.read_buffer()
-        return cached(shard, lambda: self._fetch(path))
-
-    def _fetch(self, path: str) -> bytes:
-        data = read_whole(self._filesystem, path)
-        if data is None:
-            raise FileNotFoundError(f"{path} is missing")
-        return data
+        return cached(shard, self._filesystem, path)
 
 
 def open_store(location: str | Path) -> Store:

@@ -1,6 +1,5 @@
 """What a trial's spec stands for: its network, graphs, loss and cost."""
 
-from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -65,28 +64,13 @@ def objective(spec: TrialSpec, store: Store) -> Objective:
 
 def cost_of(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpec) -> Cost:
     """Return what training a model costs on its device, counted on the head of its subset."""
-    return _measured(model, head(graphs, min(COST_SAMPLE, spec.structures)), loss, spec)
+    return _measured(model, graphs.head(min(COST_SAMPLE, spec.structures)), loss, spec)
 
 
 def _measured(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpec) -> Cost:
     like = next(model.parameters())
     whole = step_objective(loss, spec.symmetry, model, spec.seed, 0, like.detach())
     return measure_cost(model, graphs, whole, spec.batch_atoms)
-
-
-def head(graphs: GraphSet, n: int) -> GraphSet:
-    """Return the first n structures."""
-    structures = graphs.structures.head(n)
-    n_edges = int(graphs.graphs.n_edges[:n].sum())
-    shifts = graphs.graphs.shifts
-    first = replace(
-        graphs.graphs,
-        senders=graphs.graphs.senders[:n_edges],
-        receivers=graphs.graphs.receivers[:n_edges],
-        shifts=None if shifts is None else shifts[:n_edges],
-        n_edges=graphs.graphs.n_edges[:n],
-    )
-    return GraphSet(structures=structures, graphs=first)
 
 
 @lru_cache(maxsize=4)

@@ -189,7 +189,7 @@ def measure_cost(model: ForceField, graphs: GraphSet, objective: Objective, batc
     on_gpu = weight.device.type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(weight.device)
-    full = list(cut_batches(graphs.structures.n_atoms, np.arange(len(graphs)), batch_atoms))[:3]
+    full = list(cut_batches(graphs.n_atoms, np.arange(len(graphs)), batch_atoms))[:3]
     for rows in full:
         watch.start()
         step(rows)
@@ -207,7 +207,7 @@ def measure_cost(model: ForceField, graphs: GraphSet, objective: Objective, batc
         flops_per_triplet=float(coefficients[4]),
         flops_per_atom=float(coefficients @ sample / n_atoms),
         edges_per_atom=float(n_edges / n_atoms),
-        seconds_per_atom=watch.seconds / float(sum(graphs.structures.n_atoms[rows].sum() for rows in full)),
+        seconds_per_atom=watch.seconds / float(sum(graphs.n_atoms[rows].sum() for rows in full)),
         peak_memory=torch.cuda.max_memory_reserved(weight.device) + CONTEXT_BYTES if on_gpu else None,
         device_memory=torch.cuda.get_device_properties(weight.device).total_memory if on_gpu else None,
     )
@@ -226,7 +226,7 @@ def _coefficients(
         raise DataError("the first 16 structures are too alike to tell atoms from edges; give a more varied subset.")
     coefficients = np.zeros(5)
     coefficients[:unknown] = np.round(np.linalg.lstsq(extents[:, :unknown], counts, rcond=None)[0])
-    full = next(cut_batches(graphs.structures.n_atoms, np.arange(len(graphs)), batch_atoms))
+    full = next(cut_batches(graphs.n_atoms, np.arange(len(graphs)), batch_atoms))
     (counted,), (extent,) = _counted(step, graphs, [full])
     assert abs(coefficients @ extent / counted - 1) < 1e-3, f"counted {counted}, predicted {coefficients @ extent}"
     return coefficients
@@ -246,5 +246,5 @@ def _counted(
 
 def _extent(graphs: GraphSet, rows: Rows) -> npt.NDArray[np.float64]:
     """Return 1 and the numbers of structures, atoms, edges and triplets at `rows`."""
-    sizes = (graphs.structures.n_atoms, graphs.graphs.n_edges, graphs.n_triplets)
+    sizes = (graphs.n_atoms, graphs.n_edges, graphs.n_triplets)
     return np.array([1, len(rows), *(size[rows].sum() for size in sizes)], dtype=np.float64)

@@ -125,7 +125,7 @@ class Trajectory:
         self._turns: tuple[int, npt.NDArray[np.float64]] = (-1, np.empty(0))
 
     def _validation_batches(self, graphs: GraphSet) -> list[Batch]:
-        rows = cut_batches(graphs.structures.n_atoms, np.arange(len(graphs)), VALIDATION_BATCH_ATOMS)
+        rows = cut_batches(graphs.n_atoms, np.arange(len(graphs)), VALIDATION_BATCH_ATOMS)
         return [graphs.batch(r).to(self.device, self.dtype) for r in rows]
 
     @property
@@ -146,11 +146,11 @@ class Trajectory:
     def _plan_decay(self) -> None:
         """Keep the budgets that the data lasts for, since a decay has to end; cosine: decay to the last of them."""
         ends = {"data": 0.0, "flops": 0.0}
-        sizes, graphs = self.graphs.structures.n_atoms, self.graphs
+        sizes, graphs = self.graphs.n_atoms, self.graphs
         for epoch in range(math.ceil(self._total_visits / self.spec.structures)):
             rows = self._order(epoch)
             steps = sum(1 for _ in cut_batches(sizes, rows, self.spec.batch_atoms))
-            atoms, edges = float(sizes[rows].sum()), float(graphs.graphs.n_edges[rows].sum())
+            atoms, edges = float(sizes[rows].sum()), float(graphs.n_edges[rows].sum())
             triplets = float(graphs.n_triplets[rows].sum()) if self.model.triplets else 0.0
             ends["data"] += atoms
             ends["flops"] += self.cost.flops(steps, len(rows), atoms, edges, triplets)
@@ -231,7 +231,7 @@ class Trajectory:
         p.atoms += len(batch.numbers)
         p.edges += len(batch.senders)
         if self.model.triplets:
-            p.triplets += float(self.graphs.n_triplets[rows].sum())
+            p.triplets += batch.n_triplets
         value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise DivergedError(
@@ -277,7 +277,7 @@ class Trajectory:
             budget_kind=kind,
             params=self.cost.params,
             data=p.atoms,
-            unique_data=min(p.atoms, float(self.graphs.structures.n_atoms.sum())),
+            unique_data=min(p.atoms, float(self.graphs.n_atoms.sum())),
             structures=p.structures,
             edges=p.edges,
             flops=self.flops,

@@ -7,14 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from invented import invent
 
-from raysweep.data.batches import Batch, GraphSet, cut_batches, epoch_order, load_graphs
+from raysweep.data import batches as batches_module
+from raysweep.data.batches import Batch, GraphSet, cut_batches, epoch_order, load_graphs, neighbourhood
 from raysweep.data.graphs import build_graphs
 from raysweep.data.store import Store
 from raysweep.data.structures import Structures
 
 CUTOFF = 2.0
 STRUCTURES = replace(invent(30, groups=3), residual=np.linspace(-1, 1, 30, dtype=np.float32))
-GRAPHS = GraphSet(structures=STRUCTURES, graphs=build_graphs(STRUCTURES, CUTOFF))
+GRAPHS = GraphSet(source=STRUCTURES, cutoff=CUTOFF)
 
 
 @settings(max_examples=50, deadline=None)
@@ -28,6 +29,26 @@ def test_batches_cover_the_order_and_hold_enough_atoms(counts: list[int], batch_
         assert n_atoms[rows].sum() >= batch_atoms
     for rows in batches:  # without its last structure, a batch is not full
         assert n_atoms[rows[:-1]].sum() < batch_atoms
+
+
+def test_an_order_cut_in_pieces_is_cut_into_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    n_atoms = np.random.default_rng(0).integers(1, 40, size=500)
+    order = np.random.default_rng(1).permutation(500)
+    whole = [rows.tolist() for rows in cut_batches(n_atoms, order, 60)]
+    for at_once in (1, 7, 64, 499):
+        monkeypatch.setattr(batches_module, "ORDER_AT_ONCE", at_once)
+        assert [rows.tolist() for rows in cut_batches(n_atoms, order, 60)] == whole
+
+
+def test_batches_do_not_depend_on_how_many_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made() -> list[Batch]:
+        return [batch for _, batch in GRAPHS.batches(np.arange(30), 9, torch.device("cpu"), torch.float32)]
+
+    expected = made()
+    monkeypatch.setattr(batches_module, "ATOMS_AT_ONCE", 1)
+    for one, other in zip(made(), expected, strict=True):
+        assert torch.equal(one.senders, other.senders)
+        assert torch.equal(one.structure, other.structure)
 
 
 def test_an_epoch_is_a_permutation_that_seed_and_epoch_set() -> None:
@@ -69,7 +90,7 @@ def test_triplets_are_the_pairs_of_neighbours_of_each_atom() -> None:
     for row in range(30):
         receivers = GRAPHS.batch(np.array([row])).receivers.tolist()
         pairs = sum(a == b for i, a in enumerate(receivers) for j, b in enumerate(receivers) if i != j)
-        assert GRAPHS.n_triplets[row] == pairs
+        assert GRAPHS.n_triplets[row] == GRAPHS.batch(np.array([row])).n_triplets == pairs
 
 
 @settings(max_examples=30, deadline=None)
@@ -94,7 +115,7 @@ def test_a_periodic_batch_carries_the_shifts_of_its_edges() -> None:
         cell=(2.5 * np.eye(3, dtype=np.float32))[None],
         pbc=np.ones((1, 3), dtype=bool),
     )
-    batch = GraphSet(structures=one, graphs=build_graphs(one, 3.0)).batch(np.zeros(2, dtype=np.int64))
+    batch = GraphSet(source=one, cutoff=3.0).batch(np.zeros(2, dtype=np.int64))
     assert batch.shifts is not None
     assert batch.receivers.tolist() == batch.senders.tolist() == [0] * 6 + [1] * 6
     assert batch.vectors().norm(dim=1).tolist() == [2.5] * 12
@@ -110,6 +131,16 @@ def test_batches_of_a_store_hold_residuals_and_forces(real_store: Store) -> None
     assert torch.equal(batch.forces, torch.from_numpy(structures.forces))
     assert batch.n_atoms.tolist() == structures.n_atoms.tolist()
     assert float(batch.energy.abs().max()) < 20
+
+
+def test_edges_per_atom_are_those_of_the_training_structures(real_store: Store) -> None:
+    found = neighbourhood(real_store, 3.0)
+    structures = real_store.read(real_store.subset(real_store.manifest.train_structures))
+    edges = build_graphs(structures, 3.0)
+    assert found["edges_counted_in"] == len(structures)
+    assert found["edges_per_atom"] == pytest.approx(len(edges.senders) / len(structures.numbers))
+    degree = np.bincount(edges.receivers + np.repeat(structures.offsets[:-1], edges.n_edges))
+    assert found["triplets_per_atom"] == pytest.approx((degree * (degree - 1)).sum() / len(structures.numbers))
 
 
 def test_moving_a_batch_keeps_integers_and_converts_floats() -> None:

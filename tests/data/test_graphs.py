@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from invented import invent
 
-from raysweep.data.graphs import build_graphs
+from raysweep.data.graphs import DENSE_ATOMS, build_graphs
 from raysweep.data.structures import Structures
 from raysweep.errors import DataError
 
@@ -57,7 +58,7 @@ def found_edges(structures: Structures, cutoff: float) -> list[list[tuple[int, i
 def _sorted(
     receivers: np.ndarray, senders: np.ndarray, vectors: np.ndarray
 ) -> list[tuple[int, int, tuple[float, ...]]]:
-    rounded = np.round(vectors, 3) + 0.0
+    rounded = np.round(vectors + 1e-5, 3) + 0.0  # off the ties: multiples of 1/256 fall on them
     return sorted(zip(receivers.tolist(), senders.tolist(), map(tuple, rounded.tolist()), strict=True))
 
 
@@ -97,11 +98,42 @@ def test_isolated_and_periodic_structures_may_stand_together() -> None:
     assert found_edges(from_ase(many), 4.0) == [expected_edges(atoms, 4.0) for atoms in many]
 
 
-def test_a_partly_periodic_structure_is_refused_with_its_number() -> None:
-    slab = bulk("Cu", "fcc", a=3.6)
-    slab.pbc = [True, True, False]
-    with pytest.raises(DataError, match=r"structure 1: periodic along \[True, True, False\]"):
-        build_graphs(from_ase([molecule("CH4"), slab]), CUTOFF)
+@pytest.mark.parametrize("pbc", list(product([True, False], repeat=3)))
+def test_structures_periodic_along_some_vectors_have_the_edges_that_ase_finds(pbc: tuple[bool, bool, bool]) -> None:
+    """Skewed cells, atoms outside of them, and vectors of no length along which nothing is repeated."""
+    rng = np.random.default_rng(1)
+    many = []
+    for without in (False, False, True):
+        cell = np.round((4 * np.eye(3) + 0.6 * rng.normal(size=(3, 3))) * 256) / 256
+        if without:
+            cell[~np.array(pbc)] = 0
+        many.append(Atoms("Cu6", np.round(6 * rng.random((6, 3)) * 256) / 256, cell=cell, pbc=pbc))
+    for cutoff in (2.5, 5.0):
+        found = found_edges(from_ase(many), cutoff)
+        assert found == [expected_edges(atoms, cutoff) for atoms in many]
+        assert sum(map(len, found)) > 4
+
+
+def test_a_structure_periodic_along_a_vector_of_no_length_is_refused_with_its_number() -> None:
+    chain = Atoms("Cu", cell=[0, 0, 0])
+    chain.pbc = [True, False, False]
+    with pytest.raises(DataError, match=r"structure 1: periodic along \[True, False, False\] .* no length"):
+        build_graphs(from_ase([molecule("CH4"), chain]), CUTOFF)
+
+
+def test_large_isolated_structures_have_the_edges_of_small_ones() -> None:
+    """Above `DENSE_ATOMS` another way is taken."""
+    rng = np.random.default_rng(2)
+    many = [Atoms(f"C{n}", rng.random((n, 3)) * (8.0 * n) ** (1 / 3)) for n in (40, DENSE_ATOMS + 1, 3)]
+    structures = replace(from_ase(many), cell=None, pbc=None)
+    assert found_edges(structures, 4.0) == [
+        expected_edges(Atoms(a.numbers, p), 4.0) for a, p in _rounded(structures, many)
+    ]
+
+
+def _rounded(structures: Structures, many: list[Atoms]) -> list[tuple[Atoms, np.ndarray]]:
+    parts = np.split(structures.positions.astype(np.float64), structures.offsets[1:-1])
+    return list(zip(many, parts, strict=True))
 
 
 @settings(max_examples=30, deadline=None)

@@ -68,6 +68,23 @@ def test_subsets_are_nested_and_never_meet_validation(shared: Store, sizes: tupl
     assert not set(train.group) & set(held_out.group)
 
 
+@settings(max_examples=25, deadline=None)
+@given(atoms=st.integers(1, 80))
+def test_a_subset_of_atoms_is_the_first_structures_that_have_them(shared: Store, atoms: int) -> None:
+    rows = shared.subset_of_atoms(atoms)
+    assert rows.tolist() == list(range(len(rows)))
+    n_atoms = shared.n_atoms(rows)
+    assert n_atoms.tolist() == shared.read(rows).n_atoms.tolist()
+    assert n_atoms[:-1].sum() < atoms <= n_atoms.sum()
+
+
+def test_more_atoms_than_there_are_is_refused(shared: Store) -> None:
+    have = shared.manifest.train_atoms
+    assert len(shared.subset_of_atoms(have)) == 30
+    with pytest.raises(DataError, match=rf"a subset of {have + 1} atoms was asked for, it has {have} to train on"):
+        shared.subset_of_atoms(have + 1)
+
+
 @settings(max_examples=40, deadline=None)
 @given(groups=st.integers(2, 12), seed=st.integers(0, 1000), share=st.floats(0.05, 0.95))
 def test_every_structure_is_on_one_side_and_every_group_too(groups: int, seed: int, share: float) -> None:

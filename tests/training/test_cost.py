@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from raysweep.errors import DataError
-from raysweep.training.build import head
 from raysweep.training.cost import FlopMeter, Stopwatch, measure_cost
 from raysweep.training.objective import Errors, evaluate
 from raysweep.training.trajectory import Trajectory
@@ -80,7 +79,7 @@ def test_conservative_forces_cost_about_twice_the_direct_ones(spec, store):
 def test_too_small_a_sample_is_refused(spec, store):
     run = Trajectory(spec, store, torch.device("cpu"))
     with pytest.raises(DataError, match="16"):
-        measure_cost(run.model, head(run.graphs, 5), run.objective, 60)
+        measure_cost(run.model, run.graphs.head(5), run.objective, 60)
 
 
 def test_a_stopwatch_adds_up_its_stretches():
