@@ -291,11 +291,17 @@ def data_make(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="of molecules and displacements")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="processes; default: one for each core")] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Ray cluster to make it on; default: RAY_ADDRESS, else none")
+    ] = None,
 ) -> None:
-    """Make a store of molecules labelled by GFN2-xTB."""
+    """Make a store of molecules labelled by GFN2-xTB.
+
+    On all cores of this machine, or of a Ray cluster. Running it again goes on where it was stopped.
+    """
     from raysweep.commands.data import make_data
 
-    make_data(location, structures, seed, workers)
+    make_data(location, structures, seed, workers, address)
 
 
 @data_app.command("import")

@@ -114,5 +114,5 @@ def read_whole(filesystem: fs.FileSystem, path: str) -> bytes | None:
     try:
         with filesystem.open_input_stream(path) as stream:
             return bytes(stream.read())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None

@@ -17,9 +17,12 @@ STRUCTURES = 24000
 """Of a store that is made without a search space: as many as the quickstart's."""
 
 
-def make_data(location: str, structures: int | None, seed: int | None, workers: int | None) -> None:
-    """Make a store from the embedded source."""
+def make_data(
+    location: str, structures: int | None, seed: int | None, workers: int | None, address: str | None
+) -> None:
+    """Make a store from the embedded source, on a Ray cluster where an address or RAY_ADDRESS names one."""
     from raysweep.data import xtb  # imports RDKit and tblite
+    from raysweep.sweep.ray_workers import data_workers
 
     recipe = _data_of(location)
     if recipe is not None and recipe.make is not None:
@@ -29,7 +32,9 @@ def make_data(location: str, structures: int | None, seed: int | None, workers: 
     count = STRUCTURES if structures is None else structures
     bar = ProgressBar()
     with bar:
-        store = xtb.make_store(place, structures=count, seed=seed or 0, workers=workers, progress=bar.update)
+        store = xtb.make_store(
+            place, structures=count, seed=seed or 0, pool=data_workers(address, workers), progress=bar.update
+        )
     typer.echo(columns(_lines(store.info())))
 
 

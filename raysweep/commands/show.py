@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 
 import typer
@@ -33,13 +34,16 @@ def _finite(value: object) -> object:
 
 
 class ProgressBar:
-    """A bar on standard error while structures are made; nothing where that is no terminal."""
+    """A bar on standard error while structures are made; where that is no terminal, a line now and then."""
 
-    def __init__(self, what: str = "structures") -> None:
+    def __init__(self, what: str = "structures", line_seconds: float = 60.0) -> None:
         console = Console(stderr=True)
         parts = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._progress = Progress(*parts, console=console, disable=not console.is_terminal)
         self._task = self._progress.add_task(what, total=None)
+        self._what, self._line_seconds = what, line_seconds
+        self._before: int | None = None
+        self._began = self._said = time.monotonic()
 
     def __enter__(self) -> "ProgressBar":
         self._progress.start()
@@ -49,5 +53,13 @@ class ProgressBar:
         self._progress.stop()
 
     def update(self, done: int, wanted: int) -> None:
-        """Show how many are done."""
-        self._progress.update(self._task, completed=done, total=wanted)
+        """Show how many are done; what an earlier run did does not count for the time left."""
+        if self._before is None:
+            self._before, self._began = done, time.monotonic()
+            self._progress.reset(self._task, completed=done, total=wanted)
+        self._progress.update(self._task, completed=done)
+        now = time.monotonic()
+        if self._progress.disable and now - self._said >= self._line_seconds and done > self._before:
+            self._said = now
+            left = (now - self._began) / (done - self._before) * (wanted - done)
+            typer.echo(f"{done}/{wanted} {self._what}, about {left:.0f} s left", err=True)

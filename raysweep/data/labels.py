@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from raysweep.data.structures import Structures, concatenate
 from raysweep.errors import DataError
 
 HARTREE_EV = 27.211386245988
@@ -64,24 +65,28 @@ class Displacing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labelled:
-    """Structures of one molecule: n atoms, m kept structures.
+class Made:
+    """What became of one molecule.
 
     Attributes:
-        group: the molecule's SMILES.
-        numbers: [n] uint8.
-        positions: [m, n, 3] float32, Å.
-        forces: [m, n, 3] float32, eV/Å.
-        energy: [m] float64, eV.
-        rejected: counts of what was left out, by reason.
+        candidate: its number.
+        smiles: the molecule.
+        kept: structures that were kept.
+        rejected: counts of what was left out since the molecule before, by reason.
     """
 
-    group: str
-    numbers: npt.NDArray[np.uint8]
-    positions: npt.NDArray[np.float32]
-    forces: npt.NDArray[np.float32]
-    energy: npt.NDArray[np.float64]
+    candidate: int
+    smiles: str
+    kept: int
     rejected: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """The labelled structures of some molecules, in the molecules' order; `residual` is NaN."""
+
+    structures: Structures
+    molecules: tuple[Made, ...]
 
 
 def grow_range(task: tuple[int, range]) -> list[str | None]:
@@ -92,10 +97,14 @@ def grow_range(task: tuple[int, range]) -> list[str | None]:
     return [grow(_generator(seed, k, 0)) for k in candidates]
 
 
-def label_all(task: tuple[list[tuple[int, str, dict[str, int]]], int, Displacing]) -> list[Labelled]:
-    """Return the labelled structures of each molecule; the task is ((k, SMILES, counts to carry along), seed, how)."""
+def label_all(task: tuple[list[tuple[int, str, dict[str, int]]], int, Displacing]) -> Labelled:
+    """Return the labelled structures of some molecules; the task is ((k, SMILES, counts to carry along), seed, how)."""
     molecules, seed, displacing = task
-    return [label_molecule(smiles, seed, k, displacing, left_out) for k, smiles, left_out in molecules]
+    parts = [label_molecule(smiles, seed, k, displacing, left_out) for k, smiles, left_out in molecules]
+    return Labelled(
+        structures=concatenate([part.structures for part in parts]),
+        molecules=tuple(made for part in parts for made in part.molecules),
+    )
 
 
 def _generator(seed: int, molecule: int, stage: int) -> np.random.Generator:
@@ -137,39 +146,46 @@ def label_molecule(
     rng = _generator(seed, molecule, 1)
     found = conformers(smiles, displacing.conformers_per_molecule, int(rng.integers(2**31)))
     if isinstance(found, str):
-        return _nothing(smiles, rejected + Counter({found: 1}))
-    numbers, bases = found
-    moved = np.stack(
-        [
-            displace(numbers, bases[i % len(bases)], rng.uniform(*displacing.temperatures), displacing.wavenumber, rng)
-            for i in range(displacing.structures_per_molecule)
-        ]
-    )
-    energy, forces = label(numbers, moved)
+        structures = concatenate([])
+        rejected[found] += 1
+    else:
+        numbers, bases = found
+        moved = np.stack(
+            [
+                displace(
+                    numbers, bases[i % len(bases)], rng.uniform(*displacing.temperatures), displacing.wavenumber, rng
+                )
+                for i in range(displacing.structures_per_molecule)
+            ]
+        )
+        structures = _labelled(smiles, numbers, moved, displacing.force_limit, rejected)
+    made = Made(candidate=molecule, smiles=smiles, kept=len(structures), rejected=dict(+rejected))
+    return Labelled(structures=structures, molecules=(made,))
+
+
+def _labelled(
+    group: str,
+    numbers: npt.NDArray[np.uint8],
+    positions: npt.NDArray[np.float32],
+    force_limit: float,
+    rejected: Counter[str],
+) -> Structures:
+    """Return those structures whose SCF converged to forces below the limit, and count the others."""
+    energy, forces = label(numbers, positions)
     converged = np.isfinite(energy)
-    gentle = np.linalg.norm(forces, axis=2).max(axis=1) <= displacing.force_limit  # False for NaN
+    gentle = np.linalg.norm(forces, axis=2).max(axis=1) <= force_limit  # False for NaN
     kept = converged & gentle
     rejected[NOT_CONVERGED] += int((~converged).sum())
     rejected[FORCE_ABOVE_LIMIT] += int((converged & ~gentle).sum())
-    return Labelled(
-        group=smiles,
-        numbers=numbers,
-        positions=moved[kept],
-        forces=forces[kept],
+    count = int(kept.sum())
+    return Structures(
+        numbers=np.tile(numbers, count),
+        positions=positions[kept].reshape(-1, 3),
+        forces=forces[kept].reshape(-1, 3),
+        n_atoms=np.full(count, len(numbers), dtype=np.int64),
         energy=energy[kept],
-        rejected=dict(+rejected),
-    )
-
-
-def _nothing(smiles: str, rejected: Mapping[str, int]) -> Labelled:
-    vectors = np.zeros((0, 0, 3), dtype=np.float32)
-    return Labelled(
-        group=smiles,
-        numbers=np.zeros(0, dtype=np.uint8),
-        positions=vectors,
-        forces=vectors,
-        energy=np.zeros(0),
-        rejected=dict(rejected),
+        residual=np.full(count, np.nan, dtype=np.float32),
+        group=np.full(count, group, dtype=object),
     )
 
 

@@ -12,18 +12,33 @@ from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import connection, get_context, parent_process
 from types import TracebackType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from raysweep.errors import DataError
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 AHEAD_PER_WORKER = 3
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Set to 1 in a worker before it loads numerical libraries."""
 
 
 def usable_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Pool(Protocol):
+    """What tasks are shared out to; a context that ends what it started."""
+
+    def in_order(self, function: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
+        """Yield `function(task)` of each task in their order; tasks may be endless, they are drawn as needed."""
+
+    def __enter__(self) -> "Pool":
+        """Return itself."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Drop what has not started."""
 
 
 class Workers:
@@ -84,7 +99,7 @@ def _main_left_alone() -> Iterator[None]:
 
 def _begin() -> None:
     """Prepare a worker: one thread each, an interrupt is the parent's to handle, and no life after the parent's."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for name in ONE_THREAD:
         os.environ[name] = "1"  # read by the numerical libraries, which are imported after this
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

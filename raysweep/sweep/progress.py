@@ -56,10 +56,13 @@ class Progress:
     def counting(self, what: str) -> Iterator[Callable[[int, int], None]]:
         """Give a function to call with (done, total), shown as one live line; nothing of it on no terminal."""
         began, shown = time.monotonic(), Text()
+        before: list[int] = []  # what an earlier run did says nothing about the pace of this one
 
         def count(done: int, total: int) -> None:
-            elapsed = time.monotonic() - began
-            left = f" · about {_minutes(elapsed * (total - done) / done)} left" if 0 < done < total else ""
+            if not before:
+                before.append(done)
+            elapsed, now = time.monotonic() - began, done - before[0]
+            left = f" · about {_minutes(elapsed * (total - done) / now)} left" if now and done < total else ""
             shown.plain = f"{done}/{total} {what}{left}"
 
         live = Live(shown, console=self.console, refresh_per_second=4, transient=True, redirect_stderr=False)

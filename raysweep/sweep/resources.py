@@ -4,12 +4,15 @@ import contextlib
 import io
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from raysweep.errors import SpaceError
+from raysweep.errors import RaysweepError, SpaceError
 from raysweep.sweep.space import Space
+
+REACH_SECONDS = 5.0
 
 # Read by Ray Tune when it is imported: no result files and no console tables of its own, the trial store has it all;
 # and no experiment snapshots during the run, since nothing is ever resumed from them.
@@ -37,25 +40,52 @@ def cluster(space: Space) -> Iterator[None]:
     Raises:
         SpaceError: no node of the cluster can hold a trial.
     """
+    with joined(os.environ.get("RAY_ADDRESS") or "local"):
+        import ray
+
+        nodes = ray.nodes()  # type: ignore[no-untyped-call]
+        _check_fits(space, [node["Resources"] for node in nodes if node["Alive"]])
+        yield
+
+
+@contextlib.contextmanager
+def joined(address: str) -> Iterator[None]:
+    """Hold the Ray cluster at an address (`local`: one that ends with the block), or the one that is joined already.
+
+    Raises:
+        RaysweepError: there is no cluster at the address.
+    """
     set_environment()
     import ray  # a finished sweep needs no Ray
 
-    joined = ray.is_initialized()
-    if not joined:
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        _reach(address)  # Ray itself tries for minutes
         ray.init(
-            address=os.environ.get("RAY_ADDRESS") or "local",
-            include_dashboard=False if not os.environ.get("RAY_ADDRESS") else None,
+            address=address,
+            include_dashboard=False if address == "local" else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
             configure_logging=True,
         )
+    except (OSError, ValueError) as error:
+        raise RaysweepError(
+            f"no Ray cluster at {address!r} ({str(error).splitlines()[0]}). Start one (`ray start --head`), or name "
+            "another address (RAY_ADDRESS)"
+        ) from error
     try:
-        nodes = ray.nodes()  # type: ignore[no-untyped-call]
-        _check_fits(space, [node["Resources"] for node in nodes if node["Alive"]])
         yield
     finally:
-        if not joined:
-            ray.shutdown()
+        ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Connect to an address of the kind HOST:PORT or ray://HOST:PORT once; `auto` and `local` are Ray's to look up."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
 
 
 def _check_fits(space: Space, nodes: list[dict[str, float]]) -> None:

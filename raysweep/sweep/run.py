@@ -299,12 +299,17 @@ def _ensure_data(space: Space, progress: Progress) -> DataFacts:
         assert space.data is not None
         assert space.data.make is not None
         from raysweep.data import xtb  # imports RDKit and tblite
+        from raysweep.sweep.ray_workers import data_workers
 
         check_sizes(space)  # an error before minutes of work, not after
         progress.say(f"making the structure store {space.data.store}: {space.data.make.structures} structures")
         with progress.counting("structures") as count:
             xtb.make_store(
-                space.data.store, structures=space.data.make.structures, seed=space.data.make.seed, progress=count
+                space.data.store,
+                structures=space.data.make.structures,
+                seed=space.data.make.seed,
+                pool=data_workers(None, None),
+                progress=count,
             )
         facts = data_facts(space)
     if facts is None:

@@ -110,15 +110,15 @@ def test_displacements_follow_equipartition() -> None:
 def test_a_molecule_is_a_function_of_seed_and_number() -> None:
     first, again = (label_molecule("CCO", 3, 11, Displacing(structures_per_molecule=3)) for _ in range(2))
     other = label_molecule("CCO", 3, 12, Displacing(structures_per_molecule=3))
-    assert first.energy.tolist() == again.energy.tolist()
-    assert not set(first.energy) & set(other.energy)
-    assert len(first.energy) == 3
-    assert first.positions.shape == first.forces.shape == (3, 9, 3)
+    assert first.structures.energy.tolist() == again.structures.energy.tolist()
+    assert not set(first.structures.energy) & set(other.structures.energy)
+    assert len(first.structures) == 3
+    assert first.structures.positions.shape == first.structures.forces.shape == (3 * 9, 3)
 
 
 def test_what_is_left_out_is_counted() -> None:
     none = label_molecule("CCO", 0, 0, Displacing(structures_per_molecule=4, force_limit=1e-3), {"carried": 2})
-    assert none.rejected == {FORCE_ABOVE_LIMIT: 4, "carried": 2}
-    assert len(none.energy) == 0
-    assert label_molecule("C1#CC1", 0, 0, Displacing()).rejected == {NOT_EMBEDDED: 1}
-    assert label_molecule("CB", 0, 0, Displacing()).rejected == {NO_PARAMETERS: 1}
+    assert none.molecules[0].rejected == {FORCE_ABOVE_LIMIT: 4, "carried": 2}
+    assert none.molecules[0].kept == len(none.structures) == 0
+    assert label_molecule("C1#CC1", 0, 0, Displacing()).molecules[0].rejected == {NOT_EMBEDDED: 1}
+    assert label_molecule("CB", 0, 0, Displacing()).molecules[0].rejected == {NO_PARAMETERS: 1}

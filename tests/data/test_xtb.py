@@ -2,16 +2,18 @@ import json
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from raysweep.data import xtb
+from raysweep.data import parts, xtb
 from raysweep.data.labels import (
     DUPLICATE,
     FORCE_ABOVE_LIMIT,
@@ -23,7 +25,7 @@ from raysweep.data.labels import (
 )
 from raysweep.data.store import Store, open_store
 from raysweep.data.xtb import make_store
-from raysweep.errors import DataError
+from raysweep.errors import DataError, StorageError
 
 
 def test_one_worker_makes_the_same_store_as_two(real_store: Store, tmp_path: Path) -> None:
@@ -68,9 +70,9 @@ def test_every_reason_for_rejection_is_counted(tmp_path: Path) -> None:
 
 def test_a_limit_that_nothing_meets_ends_with_the_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xtb, "TRIED_AT_LEAST", 50)
-    with pytest.raises(DataError, match=r"of 50 structures 0 were kept .*force above limit.*50.* Raise force_limit"):
+    with pytest.raises(DataError, match=r"of 80 structures 0 were kept .*force above limit.*80.* Raise force_limit"):
         make_store(tmp_path / "s", structures=40, workers=2, displacing=Displacing(force_limit=1e-3))
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "s").exists()
 
 
 def test_the_same_recipe_is_not_made_again_and_another_one_is_refused(real_store: Store) -> None:
@@ -105,13 +107,28 @@ def test_shares_and_displacements_without_meaning_are_refused_before_any_work(tm
             Displacing(**wrong)
 
 
-def test_a_killed_worker_ends_with_a_message_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_killed_worker_ends_with_a_message_and_what_was_made_is_kept(tmp_path: Path) -> None:
     def kill(done: int, wanted: int) -> None:
-        os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+        if done >= 100:
+            os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
 
     with pytest.raises(DataError, match="a worker process was killed from outside"):
         make_store(tmp_path / "s", structures=2000, workers=2, progress=kill)
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "s").exists()
+    assert begun_with(tmp_path / "s", 120) >= 100
+
+
+def begun_with(location: Path, structures: int, seed: int = 0) -> int:
+    """Return how many structures a making that was stopped had; the making goes on and is compared with one anew."""
+    seen: list[int] = []
+    resumed = make_store(
+        location, structures=structures, seed=seed, workers=2, progress=lambda done, wanted: seen.append(done)
+    )
+    anew = make_store(location.parent / "anew", structures=structures, seed=seed, workers=1)
+    assert resumed.manifest.fingerprint == anew.manifest.fingerprint
+    assert resumed.manifest.rejected == anew.manifest.rejected
+    assert not list(location.parent.glob(".*"))
+    return seen[0] if seen else structures
 
 
 def test_progress_counts_up_to_what_was_asked_for(tmp_path: Path) -> None:
@@ -121,23 +138,27 @@ def test_progress_counts_up_to_what_was_asked_for(tmp_path: Path) -> None:
     assert seen[-1] == (25, 25)
 
 
-def test_an_interrupt_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interrupt_in_the_middle_loses_nothing(tmp_path: Path) -> None:
     def stop(done: int, wanted: int) -> None:
-        assert done < wanted
-        raise KeyboardInterrupt
+        if done:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_store(tmp_path / "s", structures=60, workers=2, progress=stop)
-    assert list(tmp_path.iterdir()) == []
+        make_store(tmp_path / "s", structures=300, workers=2, progress=stop)
+    assert not (tmp_path / "s").exists()
+    assert begun_with(tmp_path / "s", 120) == 80
 
 
-def test_kill_9_leaves_neither_a_store_nor_workers_behind(tmp_path: Path) -> None:
+def test_kill_9_leaves_no_store_and_no_workers_and_a_rerun_goes_on(tmp_path: Path) -> None:
     location = tmp_path / "s"
     program = (
         "import multiprocessing, sys\n"
+        "from raysweep.data import parts\n"
         "from raysweep.data.xtb import make_store\n"
+        "parts.PART_STRUCTURES = 100\n"
         "def say(done, wanted):\n"
-        "    print(*[child.pid for child in multiprocessing.active_children()], flush=True)\n"
+        "    if done >= 500:\n"
+        "        print(*[child.pid for child in multiprocessing.active_children()], flush=True)\n"
         "make_store(sys.argv[1], structures=100_000, workers=2, progress=say)\n"
     )
     script = tmp_path / "make.py"
@@ -152,6 +173,75 @@ def test_kill_9_leaves_neither_a_store_nor_workers_behind(tmp_path: Path) -> Non
         time.sleep(0.05)
     assert not [pid for pid in children if _alive(pid)]
     assert not location.exists()
+    left = next(tmp_path.glob(".s.making-*"))
+    last = max(left.glob("*.json"))
+    (left / last.name.replace("json", "arrow")).write_bytes(b"torn")  # as a power cut may leave it
+    whole = len(list(left.glob("*.json"))) - 1
+    assert whole >= 2
+    assert begun_with(location, 600) == 160 * whole  # two tasks of 80 structures make a part of 100 or more
+
+
+def test_a_larger_and_a_smaller_store_go_on_from_the_same_parts(tmp_path: Path) -> None:
+    def stop(done: int, wanted: int) -> None:
+        if done >= 150:
+            raise KeyboardInterrupt
+
+    for structures in (100, 300):
+        with pytest.raises(KeyboardInterrupt):
+            make_store(tmp_path / "s", structures=1000, seed=4, workers=2, progress=stop)
+        assert begun_with(tmp_path / "s", structures, seed=4) >= min(structures, 150)
+        shutil.rmtree(tmp_path / "s")
+        shutil.rmtree(tmp_path / "anew")
+
+
+def test_two_makers_of_one_store_do_not_mix(tmp_path: Path) -> None:
+    def second(done: int, wanted: int) -> None:
+        with pytest.raises(DataError, match="another process is making this store now"):
+            make_store(tmp_path / "s", structures=50, workers=1)
+
+    make_store(tmp_path / "s", structures=50, workers=1, progress=second)
+
+
+def test_a_part_that_was_altered_is_named(tmp_path: Path) -> None:
+    def stop(done: int, wanted: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_store(tmp_path / "s", structures=100, workers=2, progress=stop)
+    part = next(tmp_path.glob(".s.making-*/part-000000.arrow"))
+    data = part.read_bytes()
+    part.write_bytes(data[:2000] + bytes([data[2000] ^ 1]) + data[2001:])
+    with pytest.raises(DataError, match=r"part-000000\.arrow: altered since it was written\. Remove "):
+        make_store(tmp_path / "s", structures=100, workers=2)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", folder], capture_output=True, text=True)
+    if made.returncode != 0:
+        pytest.skip(f"no disk of its own can be mounted here: {made.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_is_named_and_the_making_goes_on_when_there_is_room(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PART_STRUCTURES", 100)
+    with pytest.raises(StorageError, match=r"No space left on device.*run the same command again"):
+        make_store(small_disk / "s", structures=600, workers=2)
+    assert not (small_disk / "s").exists()
+    subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
+    assert begun_with(small_disk / "s", 400) >= 160
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(DataError, match=r"cannot be written .*Choose another location"):
+        make_store(tmp_path / "file" / "s", structures=10**9)
 
 
 @pytest.mark.parametrize("from_file", [True, False])
