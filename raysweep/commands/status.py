@@ -12,7 +12,7 @@ from raysweep.commands.show import columns, print_json
 from raysweep.commands.sweeps import read_space
 from raysweep.sweep.facts import data_facts, with_structures
 from raysweep.sweep.ladder import with_sizes
-from raysweep.sweep.lock import FILE as LOCK_FILE
+from raysweep.sweep.lock import running_driver
 from raysweep.sweep.plan import Plan, make_plan
 from raysweep.sweep.rates import known_rates
 from raysweep.sweep.rounds import Rounds
@@ -64,7 +64,7 @@ class Status:
     troubles: tuple[Trouble, ...]
     """Trials of both stages that came to no good end, and why."""
     driver: str | None
-    """Which process runs the sweep, as its lock says; None: none does."""
+    """Which process runs the sweep; None: none does, or the one that did is dead."""
     notes: tuple[str, ...]
 
 
@@ -79,8 +79,7 @@ def sweep_status(space: Space) -> Status:
     rounds = Rounds(space, store, lambda _: None) if space.adaptive.enabled else None
     over = rounds is None or (plan.tuned and rounds.over(plan))
     plan = rounds.chosen(plan) if rounds else plan
-    held = store.read_json(LOCK_FILE)
-    driver = f"process {held['pid']} on {held['host']} since {held['since']}" if isinstance(held, dict) else None
+    driver = running_driver(space.storage)
     # Without a driver nothing runs: what says so was cut short, and the next run goes on with it.
     names: dict[str, str] = {} if driver else {TrialState.RUNNING: INTERRUPTED}
     records = {trial_id: store.record(trial_id) for trial_id in store.ids()}

@@ -1,55 +1,212 @@
-"""One driver at a time for a storage: a lock file that outlives nobody, not even a driver that was killed."""
+"""One driver at a time for a storage: a lease that its driver renews, and that nobody who is dead keeps.
+
+A driver on the same machine is asked for by its process, so that its death is known at once. One elsewhere is known by
+its beats alone: where none comes for `LEASE_SECONDS` it is taken to be dead, and another driver takes the storage over.
+The first one, should it live after all (its network was cut, its machine slept), finds that out before it writes
+anything, and ends. No clocks of two machines are compared: ages are those that the storage tells, or are waited for.
+"""
 
 import contextlib
 import fcntl
 import json
 import os
 import socket
+import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyarrow import fs
 
 from raysweep.errors import RaysweepError
 from raysweep.files import open_location, read_whole, write_whole
+from raysweep.sweep.interrupts import Stopped
 
 FILE = "driver.json"
+BEAT_SECONDS = 10.0
+LEASE_SECONDS = 60.0
+"""Without a beat; then a driver on another host counts as dead. Six beats: one that is slow is not one that is dead."""
+POLL_SECONDS = 1.0
+EXIT_CODE = 75
+"""Of a driver that was taken over: EX_TEMPFAIL of sysexits.h."""
+_WANTED = frozenset({"token", "pid", "pid_started", "host", "boot", "since"})
+_IO = (OSError, RaysweepError)
+
+
+class LockLostError(Stopped):
+    """Another driver has taken the sweep over, since this one was not heard of for too long; it writes no more."""
+
+    def __init__(self, location: str, holder: str) -> None:
+        reason = f"{location}: {holder} has taken this sweep over, since this driver was not heard of; it goes on there"
+        super().__init__(reason, EXIT_CODE)
+
+
+@dataclass
+class DriverLock:
+    """A storage that this process holds."""
+
+    location: str
+    note: str | None
+    """In words, where the lock of a dead driver was taken over."""
+    _filesystem: fs.FileSystem
+    _root: str
+    _mine: dict[str, object]
+    _over: threading.Event = field(default_factory=threading.Event)
+    _lost_to: str | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is known that another driver has taken over."""
+        return self._lost_to is not None
+
+    def check(self) -> None:
+        """Look whether the storage is still held; to be called before anything is written that a driver alone writes.
+
+        Raises:
+            LockLostError: another driver has it.
+        """
+        if self._lost_to is None:
+            self._look()
+        self.check_beats()
+
+    def check_beats(self) -> None:
+        """Do the same by what the last beat found, at no cost.
+
+        Raises:
+            LockLostError: another driver has it.
+        """
+        if self._lost_to is not None:
+            raise LockLostError(self.location, self._lost_to)
+
+    def _look(self) -> bool:
+        """Return whether the lock is there and this one's; note who has it, or had it, otherwise."""
+        data = read_whole(self._filesystem, f"{self._root}/{FILE}")
+        held = _parsed(data)
+        if data is None:
+            self._lost_to = "another driver, which has ended since,"
+        elif held is not None and held["token"] != self._mine["token"]:
+            self._lost_to = _who(held)
+        return held is not None and not self.lost
+
+    def _beat(self) -> None:
+        count = 0
+        while not self._over.wait(BEAT_SECONDS) and not self.lost:
+            count += 1
+            with contextlib.suppress(*_IO), _guard(self._filesystem, self._root):
+                # A storage that cannot be reached now may be reached for the next beat; until then the lease runs down.
+                self._look()
+                if not self.lost and not self._over.is_set():
+                    content = json.dumps({**self._mine, "beat": count}, indent=1)
+                    write_whole(self._filesystem, f"{self._root}/{FILE}", content.encode())
+
+    def _release(self) -> None:
+        self._over.set()
+        with _guard(self._filesystem, self._root):
+            if self._look():
+                self._filesystem.delete_file(f"{self._root}/{FILE}")
 
 
 @contextlib.contextmanager
-def driver_lock(location: str) -> Iterator[str | None]:
-    """Hold a storage; gives a note where the lock of a dead driver was taken over.
+def driver_lock(location: str, say: Callable[[str], object] = lambda _: None) -> Iterator[DriverLock]:
+    """Hold a storage while the block runs.
+
+    Args:
+        location: the storage.
+        say: is told where the lock of a driver on another host has to be watched for a while.
 
     Raises:
-        RaysweepError: another driver holds it and is alive, or nobody can tell from here.
+        RaysweepError: another driver holds it and is alive.
     """
     filesystem, root = open_location(location)
-    path = f"{root}/{FILE}"
     mine: dict[str, object] = {
         "token": uuid.uuid4().hex,
         "pid": os.getpid(),
         "pid_started": _started(os.getpid()),
         "host": socket.gethostname(),
         "boot": _boot(),
+        "pid_namespace": _pid_namespace(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
+    _watch(filesystem, root, mine, location, say)
     note = None
     with _guard(filesystem, root):
-        held = _parsed(read_whole(filesystem, path))
+        held = _parsed(read_whole(filesystem, f"{root}/{FILE}"))
         if held is not None:
-            note = _take_over(held, mine, location)
-        write_whole(filesystem, path, json.dumps(mine, indent=1).encode())
-    now = _parsed(read_whole(filesystem, path))
-    if now is None or now["token"] != mine["token"]:  # two began in the same instant, and the other wrote last
+            if _alive_here(held, mine) or (not _same_machine(held, mine) and _fresh(filesystem, root)):
+                raise RaysweepError(f"{location}: {_who(held)} has just begun this sweep; wait for it, or end it")
+            note = f"the driver before, {_who(held)}, is dead; its sweep goes on here"
+        write_whole(filesystem, f"{root}/{FILE}", json.dumps({**mine, "beat": 0}, indent=1).encode())
+    lock = DriverLock(location, note, filesystem, root, mine)
+    if not lock._look():  # two began in the same instant, and the other wrote last
         raise RaysweepError(f"{location}: another driver took this sweep in the same moment; wait for it to end")
+    beats = threading.Thread(target=lock._beat, daemon=True, name="raysweep-driver-lock")
+    beats.start()
     try:
-        yield note
+        yield lock
     finally:
-        left = _parsed(read_whole(filesystem, path))
-        if left is not None and left["token"] == mine["token"]:
-            filesystem.delete_file(path)
+        lock._release()
+
+
+def running_driver(location: str) -> str | None:
+    """Return in words which driver runs a sweep, None where none does, or the one that did is dead."""
+    filesystem, root = open_location(location)
+    held = _parsed(read_whole(filesystem, f"{root}/{FILE}"))
+    if held is None:
+        return None
+    mine = {"host": socket.gethostname(), "boot": _boot(), "pid_namespace": _pid_namespace()}
+    if _same_machine(held, mine):
+        return _who(held) if _alive_here(held, mine) else None
+    written = filesystem.get_file_info(f"{root}/{FILE}").mtime_ns
+    return _who(held) if written is None or time.time() - written / 1e9 < LEASE_SECONDS else None
+
+
+def _watch(
+    filesystem: fs.FileSystem, root: str, mine: dict[str, object], location: str, say: Callable[[str], object]
+) -> None:
+    """Return once nobody who is alive holds the storage.
+
+    Raises:
+        RaysweepError: somebody does.
+    """
+    path = f"{root}/{FILE}"
+    with _guard(filesystem, root):
+        first = read_whole(filesystem, path)
+    held = _parsed(first)
+    if held is None:
+        return
+    if _same_machine(held, mine):
+        if _alive_here(held, mine):
+            raise RaysweepError(f"{location}: {_who(held)} runs this sweep; wait for it, or end it (it then resumes)")
+        return
+    left = LEASE_SECONDS - _age(filesystem, root)
+    if left > 0:
+        say(f"{_who(held)} holds this sweep, on another host: watching up to {left:.0f} s whether it is alive")
+    until = time.monotonic() + left
+    while time.monotonic() < until:
+        time.sleep(min(POLL_SECONDS, max(0.0, until - time.monotonic())))
+        now = read_whole(filesystem, path)
+        if now is None:
+            return
+        if now != first:
+            raise RaysweepError(f"{location}: {_who(held)} runs this sweep and is alive; wait for it, or end it")
+
+
+def _fresh(filesystem: fs.FileSystem, root: str) -> bool:
+    return _age(filesystem, root) < LEASE_SECONDS - POLL_SECONDS
+
+
+def _age(filesystem: fs.FileSystem, root: str) -> float:
+    """Return the seconds since the last beat, by the clock of the storage itself; 0 where it has none."""
+    clock = f"{root}/.{FILE}.clock-{uuid.uuid4().hex}"
+    try:
+        write_whole(filesystem, clock, b"now")
+    except OSError as error:
+        raise RaysweepError(f"storage {root}: cannot be written: {error}; choose another `storage`") from error
+    now, beat = (filesystem.get_file_info(path).mtime_ns for path in (clock, f"{root}/{FILE}"))
+    filesystem.delete_file(clock)
+    return 0.0 if now is None or beat is None else max(0.0, (now - beat) / 1e9)
 
 
 @contextlib.contextmanager
@@ -68,17 +225,23 @@ def _guard(filesystem: fs.FileSystem, root: str) -> Iterator[None]:
         yield
 
 
-def _take_over(held: dict[str, object], mine: dict[str, object], location: str) -> str:
-    who = f"process {held['pid']} on {held['host']} (since {held['since']})"
-    if held["host"] == mine["host"]:
-        same_boot = held["boot"] == mine["boot"]
-        if same_boot and _started(int(str(held["pid"]))) == held["pid_started"] and held["pid_started"] is not None:
-            raise RaysweepError(f"{location}: {who} runs this sweep; wait for it, or end it (the sweep then resumes)")
-        return f"the driver before, {who}, is dead; its sweep goes on here"
-    raise RaysweepError(
-        f"{location}: {who} runs this sweep, as far as can be told from {mine['host']}; if that process is dead, "
-        f"delete {location}/{FILE} and run again"
-    )
+def _who(held: dict[str, object]) -> str:
+    return f"process {held['pid']} on {held['host']} (since {held['since']})"
+
+
+def _same_machine(held: Mapping[str, object], mine: Mapping[str, object]) -> bool:
+    """Return whether the holder's process could be seen from here: the same boot of the same host, the same container.
+
+    Hosts may share a name, and one that was booted anew looks like another one: those are told apart by beats alone.
+    """
+    same_namespace = held.get("pid_namespace", mine["pid_namespace"]) == mine["pid_namespace"]
+    return held["host"] == mine["host"] and held["boot"] == mine["boot"] and same_namespace
+
+
+def _alive_here(held: Mapping[str, object], mine: Mapping[str, object]) -> bool:
+    if not _same_machine(held, mine):
+        return False
+    return held["pid_started"] is not None and _started(int(str(held["pid"]))) == held["pid_started"]
 
 
 def _parsed(data: bytes | None) -> dict[str, object] | None:
@@ -87,8 +250,7 @@ def _parsed(data: bytes | None) -> dict[str, object] | None:
         content = None if data is None else json.loads(data)
     except ValueError:
         return None
-    wanted = {"token", "pid", "pid_started", "host", "boot", "since"}
-    return content if isinstance(content, dict) and wanted <= set(content) else None
+    return content if isinstance(content, dict) and set(content) >= _WANTED else None
 
 
 def _started(pid: int) -> str | None:
@@ -115,5 +277,12 @@ def _alive_without_proc(pid: int) -> str | None:
 def _boot() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def _pid_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
     except OSError:
         return "unknown"

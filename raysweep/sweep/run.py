@@ -22,7 +22,7 @@ from raysweep.sweep.facts import DataFacts, data_facts, with_structures
 from raysweep.sweep.grid import GridStage, cost
 from raysweep.sweep.interrupts import Interrupted, interruptible
 from raysweep.sweep.ladder import with_sizes
-from raysweep.sweep.lock import driver_lock
+from raysweep.sweep.lock import DriverLock, driver_lock
 from raysweep.sweep.pipeline import Pipeline
 from raysweep.sweep.plan import Plan, PlannedTrial, make_plan, size_text
 from raysweep.sweep.progress import Progress
@@ -85,13 +85,14 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
         RaysweepError: what the search space asks for cannot be had, or another driver runs this sweep.
         Interrupted: on SIGINT or SIGTERM; the same call goes on from there.
         CapReachedError: the sweep has spent what `caps` allows; with a higher cap the same call goes on.
+        LockLostError: another driver has taken the sweep over, since this one was not heard of for too long.
     """
     began = time.monotonic()
     progress = Progress(console)
-    with driver_lock(space.storage) as note, interruptible():
-        if note:
-            progress.say(note)
-        sweep = _Sweep(space, _ensure_data(space, progress), progress)
+    with driver_lock(space.storage, progress.say) as lock, interruptible():
+        if lock.note:
+            progress.say(lock.note)
+        sweep = _Sweep(space, _ensure_data(space, progress), progress, lock)
         ran = sweep.go(mirror)
         return sweep.result(ran, time.monotonic() - began)
 
@@ -99,8 +100,8 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
 class _Sweep:
     """One call of `run`."""
 
-    def __init__(self, space: Space, facts: DataFacts, progress: Progress) -> None:
-        self.store = TrialStore(space.storage)
+    def __init__(self, space: Space, facts: DataFacts, progress: Progress, lock: DriverLock) -> None:
+        self.store = TrialStore(space.storage, lock)
         space = with_structures(with_sizes(space, self.store), facts)
         self.space, self.facts, self.progress = space, facts, progress
         self.store.write_json("sweep.json", _facts_of(space, facts))

@@ -14,6 +14,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import pyarrow as pa
 from pyarrow import fs
@@ -30,13 +31,32 @@ __all__ = ["BROKEN", "ENDED", "Assignment", "Claim", "TrialRecord", "TrialStore"
 _TRIAL_ID = re.compile(r"^[0-9a-f]{16}$")
 
 
+class Held(Protocol):
+    """A driver's hold on a storage (`lock.DriverLock`)."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is known that another driver has it."""
+
+    def check(self) -> None:
+        """Raise an error where another driver has it."""
+
+    def check_beats(self) -> None:
+        """Do the same by what is known, at no cost."""
+
+
 class TrialStore:
     """The trials under one storage location (a folder, or a URI that pyarrow.fs knows)."""
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, held: Held | None = None) -> None:
+        """Open a storage; a driver gives its hold on it, which is looked at before anything is written.
+
+        Workers have none: each of their trials is fenced by its claim.
+        """
         self.location = absolute(location)  # workers have working directories of their own
         self.notes: list[str] = []
         """What was found torn or altered on the way, in words for the user."""
+        self.held = held
         self._filesystem, self._root = open_location(location)
 
     def ids(self) -> list[str]:
@@ -142,6 +162,7 @@ class TrialStore:
 
     def close(self, trial_id: str, state: TrialState, points: Sequence[Point], message: str | None = None) -> None:
         """End a trial in place of its worker, which is dead or was told to stop: its own claim no longer holds."""
+        self._check_held()
         record = self.record(trial_id)
         self._end(trial_id, record.attempt, uuid.uuid4().hex, record.started, state, points, message)
 
@@ -194,11 +215,16 @@ class TrialStore:
         """Write a file of the sweep whole, unless it holds just that already."""
         path = f"{self._root}/{name}"
         if read_whole(self._filesystem, path) != data:
+            self._check_held()
             write_whole(self._filesystem, path, data)
 
     def read_bytes(self, name: str) -> bytes | None:
         """Return a file of the sweep, None where it is absent."""
         return read_whole(self._filesystem, f"{self._root}/{name}")
+
+    def _check_held(self) -> None:
+        if self.held is not None:
+            self.held.check()
 
     def _points_or_none(self, trial_id: str) -> pa.Table:
         try:

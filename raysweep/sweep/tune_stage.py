@@ -194,6 +194,8 @@ class _Driver:
 
         One whose worker came to its end meanwhile, unheard, has that end.
         """
+        if self.store.held is not None and self.store.held.lost:
+            return  # another driver has the trials
         until = time.monotonic() + CANCELLING_SECONDS
         for trial_id, run in self.running.items():
             if run.started is None or time.monotonic() > until:
@@ -266,6 +268,8 @@ class _Watcher(Callback):
         self._driver = driver
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: object) -> None:
+        if self._driver.store.held is not None:
+            self._driver.store.held.check_beats()
         reason = self._driver.guard(self._driver.spending.reached)
         if reason is not None:
             raise CapReachedError(reason)

@@ -3,14 +3,14 @@
 import sys
 
 from raysweep.errors import RaysweepError
-from raysweep.sweep.interrupts import Interrupted
+from raysweep.sweep.interrupts import Stopped
 from raysweep.sweep.run import run
 from raysweep.sweep.space import load_space
 
 if __name__ == "__main__":
     try:
         result = run(load_space(sys.argv[1], sys.argv[2:]))
-    except Interrupted as ended:
+    except Stopped as ended:
         print(ended)
         sys.exit(ended.exit_code)
     except RaysweepError as error:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Head, UserMaker, free_port, short_folder
+from ray_head import Head, UserMaker, free_port, short_folder
 
 from raysweep.measurements import TIMED
 from raysweep.sweep.run import run

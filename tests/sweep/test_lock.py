@@ -1,20 +1,42 @@
-"""One driver at a time, and none that is dead stands in the way."""
+"""One driver at a time, none that is dead stands in the way, and none that was taken over writes any more."""
 
 import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from raysweep.errors import RaysweepError
-from raysweep.sweep.lock import FILE, driver_lock
+from raysweep.sweep import lock as locks
+from raysweep.sweep.lock import FILE, LockLostError, driver_lock, running_driver
+from raysweep.sweep.trial_store import TrialStore
+from raysweep.trial import TrialSpec, TrialState
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(locks, "LEASE_SECONDS", 1.0)
+    monkeypatch.setattr(locks, "POLL_SECONDS", 0.05)
+
+
+def held_by(folder: Path, age: float = 0.0, **change: object) -> dict[str, object]:
+    """Leave a lock of somebody else, whose last beat is so many seconds old by the clock of the disk."""
+    with driver_lock(str(folder)):
+        content = json.loads((folder / FILE).read_text()) | change
+    (folder / FILE).write_text(json.dumps(content))
+    then = time.time() - age
+    os.utime(folder / FILE, (then, then))
+    return content
 
 
 def test_lock_is_gone_after_the_block_also_after_an_error(tmp_path: Path) -> None:
-    with driver_lock(str(tmp_path)) as note:
-        assert note is None
+    with driver_lock(str(tmp_path)) as lock:
+        assert lock.note is None
         assert json.loads((tmp_path / FILE).read_text())["pid"] == os.getpid()
     assert not (tmp_path / FILE).exists()
     with pytest.raises(ValueError, match="boom"), driver_lock(str(tmp_path)):
@@ -28,29 +50,114 @@ def test_second_driver_is_refused_while_the_first_lives(tmp_path: Path) -> None:
         pytest.fail("two drivers")
 
 
-@pytest.mark.parametrize("change", [{}, {"pid_started": "1"}, {"boot": "another"}])
-def test_lock_of_a_dead_driver_is_taken_over(tmp_path: Path, change: dict[str, str]) -> None:
-    with driver_lock(str(tmp_path)):
-        held = json.loads((tmp_path / FILE).read_text())
+@pytest.mark.parametrize("change", [{}, {"pid_started": "1"}])
+def test_lock_of_a_dead_driver_on_this_host_is_taken_over_at_once(tmp_path: Path, change: dict[str, object]) -> None:
     if not change:
         gone = subprocess.Popen([sys.executable, "-c", ""])
         gone.wait()
-        change = {"pid": gone.pid}  # type: ignore[dict-item]
-    (tmp_path / FILE).write_text(json.dumps(held | change))  # pid used again by another process, or an earlier boot
-    with driver_lock(str(tmp_path)) as note:
-        assert note is not None
-        assert "is dead" in note
+        change = {"pid": gone.pid}
+    held_by(tmp_path, **change)  # a process that is gone, or its number in use again
+    assert running_driver(str(tmp_path)) is None
+    began = time.monotonic()
+    with driver_lock(str(tmp_path)) as lock:
+        assert lock.note is not None
+        assert "is dead" in lock.note
+    assert time.monotonic() - began < 0.5
 
 
-def test_lock_of_another_host_is_not_guessed_about(tmp_path: Path) -> None:
-    with driver_lock(str(tmp_path)):
-        held = json.loads((tmp_path / FILE).read_text())
-    (tmp_path / FILE).write_text(json.dumps(held | {"host": "elsewhere"}))
-    with pytest.raises(RaysweepError, match=rf"delete .*{FILE} and run again"), driver_lock(str(tmp_path)):
+@pytest.mark.parametrize("change", [{"host": "elsewhere"}, {"boot": "another"}, {"pid_namespace": "pid:[1]"}])
+def test_a_driver_elsewhere_that_beat_long_ago_is_taken_over_at_once(tmp_path: Path, change: dict[str, object]) -> None:
+    held_by(tmp_path, age=2.0, **change)
+    assert running_driver(str(tmp_path)) is None
+    began = time.monotonic()
+    with driver_lock(str(tmp_path)) as lock:
+        assert lock.note is not None
+    assert time.monotonic() - began < 0.5
+
+
+def test_a_driver_elsewhere_that_beat_just_now_is_watched_for_a_lease(tmp_path: Path) -> None:
+    held_by(tmp_path, host="elsewhere")
+    assert running_driver(str(tmp_path)) is not None
+    said: list[str] = []
+    began = time.monotonic()
+    with driver_lock(str(tmp_path), said.append) as lock:
+        assert lock.note is not None
+    assert 0.8 < time.monotonic() - began < 2.5
+    assert "on elsewhere" in said[0]
+    assert "watching up to 1 s" in said[0]
+
+
+def test_a_driver_elsewhere_that_beats_is_not_taken_over(tmp_path: Path) -> None:
+    content = held_by(tmp_path, host="elsewhere")
+    over = threading.Event()
+
+    def beat() -> None:
+        count = 0
+        while not over.wait(0.1):
+            count += 1
+            (tmp_path / "new").write_text(json.dumps(content | {"beat": count}))
+            (tmp_path / "new").replace(tmp_path / FILE)
+
+    beats = threading.Thread(target=beat)
+    beats.start()
+    with (
+        pytest.raises(RaysweepError, match=r"on elsewhere .* runs this sweep and is alive"),
+        driver_lock(str(tmp_path)),
+    ):
         pytest.fail("not refused")
+    over.set()
+    beats.join()
+
+
+def test_a_driver_beats_while_it_holds_the_storage(tmp_path: Path) -> None:
+    with driver_lock(str(tmp_path)):
+        seen = set()
+        for _ in range(12):
+            seen.add(json.loads((tmp_path / FILE).read_text())["beat"])
+            time.sleep(0.1)
+    assert len(seen) > 3
+
+
+def test_a_driver_that_was_taken_over_writes_nothing_more(tmp_path: Path) -> None:
+    spec = TrialSpec(architecture="toy", size={"width": 8}, fingerprint="none", structures=10, learning_rate=0.1)
+    with driver_lock(str(tmp_path)) as lock:
+        store = TrialStore(str(tmp_path), lock)
+        store.begin(spec)
+        store.write_json("learning_rates.json", {"a": 1})
+        other = json.loads((tmp_path / FILE).read_text()) | {"token": "other", "host": "elsewhere", "since": "later"}
+        (tmp_path / FILE).write_text(json.dumps(other))
+        for write in (
+            lambda: store.write_json("learning_rates.json", {"a": 2}),
+            lambda: store.write_bytes("points.parquet", b"x"),
+            lambda: store.close(spec.trial_id, TrialState.CANCELLED, []),
+        ):
+            with pytest.raises(LockLostError, match=r"on elsewhere .since later. has taken this sweep over"):
+                write()
+        assert store.read_json("learning_rates.json") == {"a": 1}
+        assert store.state(spec.trial_id) == TrialState.RUNNING
+    assert json.loads((tmp_path / FILE).read_text())["token"] == "other", "another driver's lock was deleted"
+
+
+def test_a_driver_whose_lock_is_gone_was_taken_over_by_one_that_has_ended(tmp_path: Path) -> None:
+    with driver_lock(str(tmp_path)) as lock:
+        (tmp_path / FILE).unlink()
+        with pytest.raises(LockLostError, match="another driver, which has ended since, has taken this sweep over"):
+            lock.check()
+    assert not (tmp_path / FILE).exists()
+
+
+def test_a_driver_finds_out_by_its_beats_that_it_was_taken_over(tmp_path: Path) -> None:
+    with driver_lock(str(tmp_path)) as lock:
+        other = json.loads((tmp_path / FILE).read_text()) | {"token": "other"}
+        (tmp_path / FILE).write_text(json.dumps(other))
+        until = time.monotonic() + 5
+        while not lock.lost and time.monotonic() < until:
+            time.sleep(0.05)
+        with pytest.raises(LockLostError):
+            lock.check_beats()
 
 
 def test_torn_lock_holds_nobody_up(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text('{"pid": ')
-    with driver_lock(str(tmp_path)) as note:
-        assert note is None
+    with driver_lock(str(tmp_path)) as lock:
+        assert lock.note is None
