@@ -1,9 +1,10 @@
 """Trials that give many points a second, all at once: `python benchmarks/result_rate.py [--trials 10] [--rate 50]`.
 
-Each trial gives `--results` points, one every 1/rate seconds, and does nothing else. Printed: how long the trials took
-against the least time that their pace allows (at most 1.2 times is wanted), and what is missing of the points in the
-trial store and in MLflow (nothing may be). Ray has a release test of 96 trials with 50 results a second on a cluster of
-that many cores; on two cores the default is a tenth of it.
+Each trial waits until all have begun, gives `--results` points, one every 1/rate seconds, and does nothing else.
+Printed: how long that took against the least time that their pace allows (at most 1.2 times is wanted), what is missing
+of the points in the trial store and in MLflow (nothing may be), and apart from that how long the workers, a process
+each, took to start. Ray has a release test of 96 trials with 50 results a second on a cluster of that many cores; on
+two cores the default is a tenth of it.
 """
 
 import argparse
@@ -31,6 +32,9 @@ def train(spec: TrialSpec, store: object, *, checkpoints: str | None, device: st
     """Give a point each time that one is due; and note when the trial began and ended."""
     assert checkpoints
     Path(checkpoints).mkdir(parents=True, exist_ok=True)
+    (Path(checkpoints).parents[1] / f"{spec.trial_id}.begun").touch()
+    while len(list(Path(checkpoints).parents[1].glob("*.begun"))) < int(spec.size["trials"]):
+        time.sleep(0.05)
     began = time.time()
     for index, budget in enumerate(spec.data_budgets):
         time.sleep(max(0.0, began + (index + 1) / float(spec.size["rate"]) - time.time()))
@@ -58,7 +62,7 @@ def space_of(storage: Path, asked: argparse.Namespace) -> Space:
         "name": "result_rate",
         "storage": str(storage),
         "entrypoint": "result_rate:train",
-        "families": {"paced": {"architecture": "paced", "sizes": {"rate": [asked.rate]}}},
+        "families": {"paced": {"architecture": "paced", "sizes": {"rate": [asked.rate], "trials": [asked.trials]}}},
         "grid": {"structures": list(range(1, asked.results + 1)), "seeds": list(range(asked.trials))},
         "learning_rate": {"rates": {"paced": 0.02}, "transfer": "per_size"},
         "resources": {"cpu": round(1 / asked.trials, 2)},
@@ -87,6 +91,7 @@ def main() -> None:
         clocks = [json.loads(path.read_text()) for path in Path(folder).rglob("clock.json")]
         assert len(clocks) == asked.trials
         taken = max(end for _, end in clocks) - min(start for start, _ in clocks)
+        begun = [path.stat().st_mtime for path in Path(folder).rglob("*.begun")]
         wanted, uri = asked.trials * asked.results, str(space.tracking.uri)
         print(
             json.dumps(
@@ -95,6 +100,7 @@ def main() -> None:
                     "least_seconds": asked.results / asked.rate,
                     "seconds": round(taken, 2),
                     "times_the_least": round(taken / (asked.results / asked.rate), 3),
+                    "seconds_until_all_had_begun": round(max(begun) - min(begun), 2),
                     "seconds_of_the_run": round(seconds, 2),
                     "lost": wanted - read_store(space.storage).num_rows,
                     "lost_in_mlflow": wanted - read_mlflow("result_rate", uri).num_rows,
