@@ -66,7 +66,7 @@ def import_data(
 
 
 def show_data(location: str, *, cutoff: float | None, as_json: bool) -> None:
-    """Print what a store's manifest says; with a cutoff (Å) also the edges and triplets per atom, which set the cost."""
+    """Print what a store's manifest says; with a cutoff (Å) its edges and triplets per atom, too."""
     from raysweep.data.store import open_store
 
     store = open_store(_place(location))

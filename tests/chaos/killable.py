@@ -19,7 +19,9 @@ TOY = HERE.parent / "sweep"
 class Sweep:
     """A search space on disk, and drivers that run it."""
 
-    def __init__(self, folder: Path, nap: float = 0.1, tune: bool = True, failures: int = 3) -> None:
+    def __init__(
+        self, folder: Path, nap: float = 0.1, tune: bool = True, failures: int = 3, tracked: bool = False
+    ) -> None:
         folder.mkdir(parents=True)
         self.storage = folder / "sweep"
         self.yaml = folder / "toy.yaml"
@@ -37,6 +39,7 @@ class Sweep:
             "grid": {"structures": [50, 100, 150, 200, 250, 300, 350, 400]},
             "learning_rate": rate if tune else {"rates": {"a": 0.02, "b": 0.03}},
             "resources": {"cpu": 1, "max_failures": failures},
+            "tracking": {"enabled": tracked},
         }
         self.yaml.write_text(yaml.safe_dump(content))
         self.store = TrialStore(str(self.storage))
