@@ -3,10 +3,11 @@
 import getpass
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from raysweep.tracking import rows as texts
 from raysweep.tracking.connection import connect, ensure_experiment
@@ -44,8 +45,13 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
     from mlflow.tracking import MlflowClient
 
+T = TypeVar("T")
+
 _METRICS_IN_BATCH, _NAMES_IN_BATCH = 1000, 100
 """What MLflow takes in one call of `log_batch`."""
+
+_CALLS_AT_ONCE = 8
+"""Of a server: a call waits for its database, and 40 ms for TCP where the server has several workers."""
 
 WRITING = threading.Lock()
 """Held by who writes: a mirror that was given up on may still be at a trial that `sync` would write as well."""
@@ -84,8 +90,27 @@ class Book:
         self.trials: dict[str, Entry] = {}
         self._groups: dict[str, Entry] = {}
         """The sweep's run ("") and those of the stages, by stage."""
+        self._counting, self._grouping = threading.Lock(), threading.RLock()
         for entry in entries(self._client, self._experiment):
             self._take(entry)
+
+    def each(self, action: Callable[[T], object], items: Iterable[T]) -> None:
+        """Do something that writes for each of the items: several at once where a server answers, else one by one.
+
+        Raises:
+            Exception: what an action raised first; those that had not begun by then are not begun.
+        """
+        if not self.place.tracking_uri.startswith("http"):
+            for item in items:
+                action(item)
+            return
+        with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
+            try:
+                for _ in pool.map(action, items):
+                    pass
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
 
     def put(self, view: TrialView, *, tags: Mapping[str, str] | None = None) -> None:
         """Make a trial's run equal to what is known of the trial.
@@ -118,7 +143,8 @@ class Book:
             self._write_points(entry, view, params)
         self._write_status(entry, status_of(view.state), view.ended)
         if not view.over and view.serves:
-            self._write_status(self._group(view.serves[0][0]), "RUNNING", None)
+            with self._grouping:
+                self._write_status(self._group(view.serves[0][0]), "RUNNING", None)
 
     def interrupt(self, keep: frozenset[str] = frozenset()) -> None:
         """Close the runs of trials that neither ended nor have a driver, except those in `keep`."""
@@ -175,13 +201,14 @@ class Book:
 
     def _group(self, stage: str) -> Entry:
         """Return the run of a stage, or of the sweep (""), made where it is not there."""
-        if stage not in self._groups:
-            tags = {KIND: "stage" if stage else "sweep", STAGE: stage}
-            if stage:
-                tags[PARENT] = self._group("").run_id
-            tags[NAME] = _STAGE_NAMES.get(stage, clean_value(stage)) if stage else clean_value(self.place.sweep)
-            self._groups[stage] = self._create(tags, None)
-        return self._groups[stage]
+        with self._grouping:
+            if stage not in self._groups:
+                tags = {KIND: "stage" if stage else "sweep", STAGE: stage}
+                if stage:
+                    tags[PARENT] = self._group("").run_id
+                tags[NAME] = _STAGE_NAMES.get(stage, clean_value(stage)) if stage else clean_value(self.place.sweep)
+                self._groups[stage] = self._create(tags, None)
+            return self._groups[stage]
 
     def _create(self, tags: dict[str, str], started: float | None) -> Entry:
         tags = {SWEEP: self.place.sweep, STORAGE: self.place.storage, "mlflow.source.name": "raysweep"} | tags
@@ -189,14 +216,14 @@ class Book:
         run = self._client.create_run(
             self._experiment, start_time=int(1000 * (started or time.time())), tags=tags, run_name=tags[NAME]
         )
-        self.changes.created += 1
+        self._count(created=1)
         return entry_of(run)
 
     def _remove(self, entry: Entry) -> None:
         if entry.status == "RUNNING":
             self._client.set_terminated(entry.run_id, "KILLED")
         self._client.delete_run(entry.run_id)
-        self.changes.removed += 1
+        self._count(removed=1)
 
     def _write_tags(self, entry: Entry, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
@@ -205,7 +232,7 @@ class Book:
         for start in range(0, len(new), _NAMES_IN_BATCH):
             self._client.log_batch(entry.run_id, tags=new[start : start + _NAMES_IN_BATCH])
         entry.tags.update(tags)
-        self.changes.changed += bool(new)
+        self._count(changed=bool(new))
 
     def _write_points(self, entry: Entry, view: TrialView, params: Mapping[str, str]) -> None:
         """Write the parameters and metrics that are not there; a batch that is written twice changes nothing."""
@@ -229,7 +256,13 @@ class Book:
         )
         entry.params |= params
         entry.tags |= done
-        self.changes.changed += 1
+        self._count(changed=1)
+
+    def _count(self, created: int = 0, changed: int = 0, removed: int = 0) -> None:
+        with self._counting:
+            self.changes.created += created
+            self.changes.changed += changed
+            self.changes.removed += removed
 
     def _write_status(self, entry: Entry, status: str, ended: float | None) -> None:
         if entry.status == status:
@@ -239,7 +272,7 @@ class Book:
         else:
             self._client.set_terminated(entry.run_id, status, int(1000 * (ended or time.time())))
         entry.status = status
-        self.changes.changed += 1
+        self._count(changed=1)
 
 
 def _continues(entry: Entry, rows: list[str], params: Mapping[str, str], *, over: bool) -> bool:

@@ -172,10 +172,9 @@ class MlflowMirror:
         return True
 
     def _write(self) -> None:
-        for trial_id in list(self._dirty):
-            if self._time_left() <= 0:
-                return
-            self._put(self._opened(), trial_id)
+        if self._dirty and self._time_left() > 0:
+            book = self._opened()
+            book.each(lambda trial_id: self._put(book, trial_id), list(self._dirty))
 
     def _opened(self) -> Book:
         if self._book is None:
@@ -187,6 +186,8 @@ class MlflowMirror:
         return self._book
 
     def _put(self, book: Book, trial_id: str) -> None:
+        if self._time_left() <= 0:
+            return
         told = self._told[trial_id]
         entry = book.trials.get(trial_id)
         serves = tuple(dict.fromkeys([*(entry.serves if entry else ()), *told.view.serves]))

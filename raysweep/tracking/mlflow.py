@@ -82,8 +82,7 @@ def sync(
     over = [view for view in views if view.over]
     with _told_as_ours(tracking_uri), WRITING:
         book = Book(Place(tracking_uri, experiment, sweep_name, storage), log)
-        for view in over:
-            book.put(view)
+        book.each(book.put, over)
         for trial_id in sorted(book.trials.keys() - {view.trial_id for view in views}):
             book.leave_out(trial_id)
         if not live:

@@ -37,8 +37,8 @@ def encode(rows: Sequence[str]) -> dict[str, str]:
     columns: dict[str, Value | list[Value]] = {}
     for index, name in enumerate(POINT_SCHEMA.names):
         column = [value[index] for value in values]
-        texts = {json.dumps(value) for value in column}
-        columns[name] = column[0] if len(texts) == 1 else column
+        # As texts: NaN is then equal to NaN, and 1 not to 1.0.
+        columns[name] = column[0] if len(set(map(repr, column))) == 1 else column
     text = json.dumps({"rows": len(rows), "columns": columns}, separators=(",", ":"))
     text = f"{digest(text.encode())[:_DIGEST]} {len(text)} {text}"
     pieces = [text[start : start + PIECE] for start in range(0, len(text), PIECE)]

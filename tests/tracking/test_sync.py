@@ -219,3 +219,12 @@ def test_points_of_any_number_and_length_fit_into_tags(uri: str) -> None:
     assert len(pieces) >= 3
     assert max(map(len, pieces)) <= 4800
     assert metric_rows(uri, run) == expected_rows(many.points)
+
+
+def test_large_experiments_are_read_in_parts_with_the_same_result(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    views = [view(i) for i in range(5)] + [view(5, TrialState.DIVERGED)]
+    to_mlflow(views, uri)
+    whole = read_points("some", uri)
+    monkeypatch.setattr("raysweep.tracking.entries._PAGE", 2)  # one more page than one: then by parts of trial ids
+    assert read_points("some", uri).equals(whole)
+    assert to_mlflow(views, uri).equal  # the runs of the sweep and its stage are found, too
