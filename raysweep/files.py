@@ -7,13 +7,14 @@ import errno
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pyarrow import fs
 
 from raysweep.errors import RaysweepError, StorageError
+from raysweep.patience import patiently
 
 PIECE = 4 * 2**20
 """Bytes that are read at once of a file that may be large."""
@@ -62,17 +63,30 @@ def digest_file(filesystem: fs.FileSystem, path: str) -> tuple[str, int] | None:
     return total.hexdigest(), size
 
 
-def write_whole(filesystem: fs.FileSystem, path: str, data: bytes) -> None:
+def write_whole(
+    filesystem: fs.FileSystem, path: str, data: bytes, *, before: Callable[[], object] = lambda: None
+) -> None:
     """Write a file so that a reader sees all of it or nothing of it, even after a power cut.
 
     Locally: a temporary file in the same folder, fsync, rename. On an object store one PUT is atomic by itself.
-    Folders above the file are made.
+    Folders above the file are made. A storage that is away is waited for.
+
+    Args:
+        filesystem: where the file is.
+        path: the file.
+        data: all of it.
+        before: called before each try; what it raises ends the tries.
 
     Raises:
-        StorageError: there is no room for it, or its disk has become read-only.
+        StorageError: there is no room for it, its disk has become read-only, or its storage stays away.
     """
-    with no_room_is_ours(path):
+
+    def attempt() -> None:
+        before()
         _write(filesystem, path, data)
+
+    with no_room_is_ours(path):
+        patiently(filesystem, path, attempt)
 
 
 @contextmanager
@@ -110,9 +124,20 @@ def _write(filesystem: fs.FileSystem, path: str, data: bytes) -> None:
 
 
 def read_whole(filesystem: fs.FileSystem, path: str) -> bytes | None:
-    """Return a file's bytes, or None where there is no such file."""
-    try:
+    """Return a file's bytes, or None where there is no such file; a storage that is away is waited for."""
+
+    def read() -> bytes:
         with filesystem.open_input_stream(path) as stream:
             return bytes(stream.read())
+
+    try:
+        return patiently(filesystem, path, read)
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def list_folder(filesystem: fs.FileSystem, folder: str, *, recursive: bool = False) -> list[fs.FileInfo]:
+    """Return what a folder holds, nothing where there is no such folder."""
+    selector = fs.FileSelector(folder, allow_not_found=True, recursive=recursive)
+    found: list[fs.FileInfo] = patiently(filesystem, folder, lambda: filesystem.get_file_info(selector))
+    return found

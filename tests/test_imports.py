@@ -12,10 +12,11 @@ import pytest
 import raysweep
 
 PACKAGE = Path(raysweep.__file__).parent
-BASE = {"errors", "files", "trial", "measurements"}
+BASE = {"errors", "patience", "files", "trial", "measurements"}
 MAY_IMPORT = {
     "errors": set(),
-    "files": {"errors"},
+    "patience": {"errors"},
+    "files": {"errors", "patience"},
     "trial": {"errors"},
     "measurements": {"errors"},
     "data": {"errors", "files"},

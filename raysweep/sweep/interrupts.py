@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from raysweep.patience import lose_patience
+
 
 class Stopped(KeyboardInterrupt):
     """A sweep that ended before it was complete; nothing is lost, the same command goes on with it."""
@@ -47,6 +49,7 @@ def interruptible() -> Iterator[None]:
         if _told:
             os._exit(128 + signum)
         _told.append(signum)
+        lose_patience()
         raise Interrupted(signum)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -61,4 +64,5 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
         if outermost:
             _told.clear()
+            lose_patience(False)
             _inside[0] = False

@@ -53,7 +53,7 @@ def run_trial(config: Config) -> None:
         spec,
         store,
         claim,
-        lambda: points_of(spec, data, store.checkpoints(spec.trial_id), "cuda" if config["gpu"] else "cpu"),
+        lambda: points_of(spec, data, store.take_checkpoints(claim), "cuda" if config["gpu"] else "cpu"),
         # As text: Tune flattens mappings, and copies them several times.
         lambda index, point: tune.report({"index": index, "point": json.dumps(asdict(point), default=_plain)}),
         Limits(_seconds(config["timeout"]), _seconds(config["stall"])),

@@ -3,7 +3,7 @@
     <storage>/trials/<trial id>/spec.json      {"sha256": ..., "spec": {...}}
                                 state.json     {"state": ..., "attempt": ..., "points_sha256": ..., ..., "sha256": ...}
                                 points.arrow   the trial's points, written when the trial ends, whatever the end
-                                checkpoints/   written by training
+                                checkpoints/   written by training, a folder for each attempt
 
 A file that is torn or altered is found by its checksum and counts as not there: its trial is done again.
 """
@@ -13,16 +13,16 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import pyarrow as pa
-from pyarrow import fs
 from pydantic import ValidationError
 
 from raysweep.errors import TrialError
-from raysweep.files import absolute, digest, open_location, read_whole, write_whole
+from raysweep.files import absolute, digest, list_folder, open_location, read_whole, write_whole
 from raysweep.measurements import POINT_SCHEMA, TABLE_SCHEMA, Point, to_table
+from raysweep.sweep import attempts
 from raysweep.sweep.records import BROKEN, ENDED, Assignment, Claim, TrialRecord
 from raysweep.trial import TrialSpec, TrialState
 
@@ -61,13 +61,17 @@ class TrialStore:
 
     def ids(self) -> list[str]:
         """Return the ids of all trials that were ever begun, sorted."""
-        selector = fs.FileSelector(f"{self._root}/trials", allow_not_found=True)
-        found = (info.base_name for info in self._filesystem.get_file_info(selector))
+        found = (info.base_name for info in list_folder(self._filesystem, f"{self._root}/trials"))
         return sorted(name for name in found if _TRIAL_ID.match(name))
 
     def checkpoints(self, trial_id: str) -> str:
-        """Return the location where training keeps the checkpoints of a trial."""
-        return f"{self.location.rstrip('/')}/trials/{trial_id}/checkpoints"
+        """Return the location where the newest attempt of a trial keeps its checkpoints."""
+        return self._location(attempts.newest(self._filesystem, f"{self._path(trial_id)}/checkpoints"))
+
+    def take_checkpoints(self, claim: Claim) -> str:
+        """Return the location for the checkpoints of an attempt, which holds what earlier attempts saved."""
+        folder = f"{self._path(claim.trial_id)}/checkpoints"
+        return self._location(attempts.take_over(self._filesystem, folder, claim.attempt, claim.writer))
 
     def spec(self, trial_id: str) -> TrialSpec:
         """Return a trial's specification.
@@ -155,9 +159,10 @@ class TrialStore:
 
     def end(self, claim: Claim, state: TrialState, points: Sequence[Point], message: str | None = None) -> bool:
         """Write a trial's points and end; return False, and write nothing, where the claim no longer holds."""
-        if not self.holds(claim):
+        try:
+            self._end(claim.trial_id, claim.attempt, claim.writer, claim.started, state, points, message, claim)
+        except _FencedError:
             return False
-        self._end(claim.trial_id, claim.attempt, claim.writer, claim.started, state, points, message)
         return True
 
     def close(self, trial_id: str, state: TrialState, points: Sequence[Point], message: str | None = None) -> None:
@@ -242,13 +247,19 @@ class TrialStore:
         state: TrialState,
         points: Sequence[Point],
         message: str | None,
+        claim: Claim | None = None,
     ) -> None:
+        def fence() -> None:
+            # Before each try: a storage that was away for minutes may have seen another attempt begin, and end.
+            if claim is not None and not self.holds(claim):
+                raise _FencedError
+
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, POINT_SCHEMA) as stream:
             stream.write_table(to_table(points))
         data = sink.getvalue().to_pybytes()
         # Points first: a state that names points which are not there yet would be a torn trial.
-        write_whole(self._filesystem, f"{self._path(trial_id)}/points.arrow", data)
+        write_whole(self._filesystem, f"{self._path(trial_id)}/points.arrow", data, before=fence)
         self._write_record(
             trial_id,
             TrialRecord(
@@ -260,14 +271,21 @@ class TrialStore:
                 started=started,
                 ended=time.time(),
             ),
+            fence,
         )
 
-    def _write_record(self, trial_id: str, record: TrialRecord) -> None:
+    def _write_record(self, trial_id: str, record: TrialRecord, before: Callable[[], object] = lambda: None) -> None:
         content = dataclasses.asdict(record)
-        self._write(trial_id, "state.json", {**content, "sha256": _digest_of(content)})
+        self._write(trial_id, "state.json", {**content, "sha256": _digest_of(content)}, before)
 
-    def _write(self, trial_id: str, name: str, content: Mapping[str, object]) -> None:
-        write_whole(self._filesystem, f"{self._path(trial_id)}/{name}", json.dumps(content, indent=1).encode())
+    def _write(
+        self, trial_id: str, name: str, content: Mapping[str, object], before: Callable[[], object] = lambda: None
+    ) -> None:
+        data = json.dumps(content, indent=1).encode()
+        write_whole(self._filesystem, f"{self._path(trial_id)}/{name}", data, before=before)
+
+    def _location(self, path: str) -> str:
+        return f"{self.location.rstrip('/')}{path.removeprefix(self._root.rstrip('/'))}"
 
     def _read(self, trial_id: str, name: str) -> bytes | None:
         return read_whole(self._filesystem, f"{self._path(trial_id)}/{name}")
@@ -281,6 +299,10 @@ class TrialStore:
         if note not in self.notes:
             self.notes.append(note)
         return TrialRecord()
+
+
+class _FencedError(Exception):
+    """The claim no longer holds."""
 
 
 def _digest_of(content: object) -> str:

@@ -5,6 +5,7 @@ digest of the tensors and of itself, so a pair that a crash, a full disk or a fl
 older pair is used. The two newest are kept. The JSON carries the points up to its step: the two can never disagree.
 """
 
+import contextlib
 import json
 import math
 import re
@@ -17,8 +18,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from raysweep.errors import TrialError
-from raysweep.files import digest, open_location, read_whole, write_whole
+from raysweep.files import digest, list_folder, open_location, read_whole, write_whole
 from raysweep.measurements import Point
+from raysweep.patience import patiently
 
 KEPT = 2
 _JSON_NAME = re.compile(r"step-(\d{12})\.json")
@@ -60,7 +62,7 @@ def save(location: str, checkpoint: Checkpoint) -> None:
     write_whole(filesystem, f"{name}.json", json.dumps({"sha256": digest(text.encode()), "body": text}).encode())
     for step in _steps(filesystem, folder)[:-KEPT]:
         for suffix in ("json", "safetensors"):
-            filesystem.delete_file(f"{folder}/step-{step:012d}.{suffix}")
+            _remove(filesystem, f"{folder}/step-{step:012d}.{suffix}")
 
 
 def newest(location: str, trial_id: str) -> tuple[Checkpoint | None, list[str]]:
@@ -81,9 +83,13 @@ def newest(location: str, trial_id: str) -> tuple[Checkpoint | None, list[str]]:
 
 
 def _steps(filesystem: fs.FileSystem, folder: str) -> list[int]:
-    files = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
-    matches = (_JSON_NAME.fullmatch(info.base_name) for info in files)
+    matches = (_JSON_NAME.fullmatch(info.base_name) for info in list_folder(filesystem, folder))
     return sorted(int(match[1]) for match in matches if match)
+
+
+def _remove(filesystem: fs.FileSystem, path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):  # removed by a try that was not heard to succeed
+        patiently(filesystem, path, lambda: filesystem.delete_file(path))
 
 
 def _read(filesystem: fs.FileSystem, name: str, trial_id: str) -> Checkpoint:

@@ -62,7 +62,7 @@ class Sweep:
 
     def worked(self) -> int:
         """Return how many points were worked out, those twice counted twice."""
-        files = self.storage.glob("trials/*/checkpoints/worked.txt")
+        files = self.storage.glob("trials/*/checkpoints/*/worked.txt")
         return sum(len(path.read_text().splitlines()) for path in files)
 
     def workers(self) -> list[int]:

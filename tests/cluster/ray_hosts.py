@@ -99,6 +99,12 @@ class Cluster:
         command = [str(BIN / "raysweep"), *arguments]
         return self.head.start(command, log, {**self.environment, **folder}, cwd=self.shared)
 
+    def submit(self, space: Path, *arguments: str, timeout: float = 200) -> "subprocess.CompletedProcess[str]":
+        """Submit a search space from the third host, as the documentation says, and follow it to its end."""
+        code = f"import os; os.chdir({str(space.parent)!r}); from raysweep.cli import main; main()"
+        command = [sys.executable, "-c", code, "submit", space.name, "--address", self.dashboard, *arguments]
+        return self.outside.run(command, self.environment, timeout)
+
 
 def answers(host: Host, address: str, port: int) -> bool:
     """Return whether something listens there, asked from a host."""

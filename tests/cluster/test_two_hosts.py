@@ -25,13 +25,15 @@ def test_sweep_runs_on_both_hosts_and_gives_every_point_once(cluster: Cluster, t
 
 @pytest.mark.slow  # two sweeps with real training
 @pytest.mark.timeout(600)
-def test_real_training_on_two_hosts_gives_the_laptops_points_bit_for_bit(cluster: Cluster, tmp_path: Path) -> None:
-    laptop, two_hosts = (quickstart_space(tmp_path, name) for name in ("laptop", "two_hosts"))
+def test_submitted_from_a_third_host_it_gives_the_laptops_points_bit_for_bit(cluster: Cluster, tmp_path: Path) -> None:
+    laptop, two_hosts = (quickstart_space(tmp_path / "here", name) for name in ("laptop", "two_hosts"))
     alone = subprocess.run([str(BIN / "raysweep"), "run", str(laptop)], capture_output=True, text=True, timeout=300)
     assert alone.returncode == 0, alone.stdout + alone.stderr
-    log = tmp_path / "driver.log"
-    assert cluster.drive(["run", str(two_hosts)], log).wait(300) == 0, log.read_text()
-    found, wanted = (learned(points_of(tmp_path / name)) for name in ("two_hosts", "laptop"))
+    done = cluster.submit(two_hosts, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found, wanted = (learned(points_of(tmp_path / "here" / name)) for name in ("two_hosts", "laptop"))
     assert wanted.num_rows > 2 * 2 * 3  # the grid's, and those of the learning-rate stage
     assert found.equals(wanted)
-    assert (tmp_path / "two_hosts" / "report" / "report.html").exists()
+    report = tmp_path / "here" / "two_hosts" / "report" / "report.html"
+    assert str(report) in done.stdout
+    assert report.exists()

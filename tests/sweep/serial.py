@@ -37,8 +37,9 @@ def run_serially(stage: Stage, store: TrialStore, *, workers: int, draw: random.
             spec = stage.next_trial()
             if spec is None:
                 break
-            source = toy_trials.train(spec, None, checkpoints=store.checkpoints(spec.trial_id), device="cpu")
-            busy.append(_Worker(spec, store.begin(spec), source))
+            claim = store.begin(spec)
+            source = toy_trials.train(spec, None, checkpoints=store.take_checkpoints(claim), device="cpu")
+            busy.append(_Worker(spec, claim, source))
             stage.started(spec.trial_id)
         if not busy:
             assert stage.finished, "nothing runs, and nothing is left: the stage must be finished"

@@ -1,0 +1,73 @@
+"""Hosts, drivers and links that fail in the middle of a sweep on two hosts: a step for each trial hit, and no point."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import chain_trials
+import pytest
+from cluster_sweeps import assert_whole, chain_space, points_of, steps_made_twice
+from ray_hosts import Cluster, wait_until
+
+from raysweep.sweep.trial_store import TrialStore
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+TRIALS = 4
+
+
+def at_work(notes: Path, host: str, steps: int = 2) -> Callable[[], bool]:
+    """Return the question whether a host has made so many steps."""
+    return lambda: sum(row["host"] == host for row in chain_trials.notes(notes)) >= steps
+
+
+def run_while(cluster: Cluster, tmp_path: Path, notes: Path, nap: float, meanwhile: Callable[[], object]) -> str:
+    """Run a sweep to its end, do something once both hosts are at work, and hold that nothing is lost."""
+    space, log = chain_space(tmp_path, nap=nap, points=3), tmp_path / "driver.log"
+    driver = cluster.drive(["run", str(space)], log)
+    ended = lambda: driver.poll() is not None and f"the driver ended: {log.read_text()}"  # noqa: E731
+    for host in (cluster.head, cluster.worker):
+        wait_until(at_work(notes, host.address), f"work on {host.label}", 90, ended)
+    meanwhile()
+    assert driver.wait(600) == 0, log.read_text()
+    assert_whole(TrialStore(str(tmp_path / "sweep")), points_of(tmp_path / "sweep"), TRIALS)
+    print(log.read_text(), steps_made_twice(chain_trials.notes(notes)))
+    return log.read_text()
+
+
+def test_worker_host_that_loses_power_costs_its_trial_a_step(cluster: Cluster, tmp_path: Path, notes: Path) -> None:
+    def power_cut() -> None:
+        cluster.worker.cut()
+        cluster.worker.kill()
+
+    run_while(cluster, tmp_path, notes, 0.4, power_cut)
+    assert sum(steps_made_twice(chain_trials.notes(notes)).values()) <= 1
+
+
+@pytest.mark.parametrize("seconds", [30, 300])
+def test_link_that_is_cut_costs_a_step_for_each_trial_hit(
+    cluster: Cluster, tmp_path: Path, notes: Path, seconds: float
+) -> None:
+    def cut() -> None:
+        cluster.worker.cut()
+        time.sleep(seconds)
+        cluster.worker.join()
+
+    run_while(cluster, tmp_path, notes, 2.0 if seconds < 60 else 8.0, cut)
+
+
+def test_driver_that_is_killed_costs_a_step_for_each_trial_that_ran(
+    cluster: Cluster, tmp_path: Path, notes: Path
+) -> None:
+    space, log = chain_space(tmp_path, nap=0.4, points=3), tmp_path / "driver.log"
+    driver = cluster.drive(["run", str(space)], log)
+    for host in (cluster.head, cluster.worker):
+        wait_until(at_work(notes, host.address), f"work on {host.label}", 90)
+    driver.kill()
+    driver.wait()
+    again = cluster.drive(["run", str(space)], log)
+    assert again.wait(300) == 0, log.read_text()
+    assert_whole(TrialStore(str(tmp_path / "sweep")), points_of(tmp_path / "sweep"), TRIALS)
+    twice = steps_made_twice(chain_trials.notes(notes))
+    assert len(twice) <= 2
+    assert all(count <= 1 for count in twice.values())
+    assert "is dead; its sweep goes on here" in log.read_text()
