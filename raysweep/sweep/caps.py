@@ -40,7 +40,7 @@ class Spending:
         self._seconds: dict[str, float] = {}
         self._before: dict[str, float] = {}
         self._started: dict[str, float] = {}
-        self._trials = set(store.ids())
+        self._trials = {i for i in store.ids() if store.record(i).attempt}  # not what was taken over from elsewhere
         self._disk = (-math.inf, 0.0)
         if self._caps.flops is not None or self._caps.device_hours is not None:
             for trial_id in sorted(self._trials):

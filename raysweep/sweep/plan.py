@@ -9,6 +9,7 @@ from itertools import product
 
 from raysweep.sweep.costs import Cost, CostBook
 from raysweep.sweep.designs import Course, courses, thin_budgets
+from raysweep.sweep.earlier import EarlierTrials
 from raysweep.sweep.facts import DataFacts, data_facts, with_structures
 from raysweep.sweep.space import Size, Space, check_sizes
 from raysweep.sweep.totals import Totals, family_rows, missing, slots, totals
@@ -171,7 +172,7 @@ def plan(space: Space) -> Plan:
     facts = data_facts(space)
     space = with_structures(space, facts)
     rates = known_rates(space, facts, store) if facts is not None else {}
-    found = make_plan(space, facts, rates)
+    found = make_plan(space, facts, rates, earlier=EarlierTrials(space))
     if space.adaptive.enabled:
         from raysweep.sweep.rounds import Rounds
 
@@ -180,7 +181,14 @@ def plan(space: Space) -> Plan:
     return dataclasses.replace(found, notes=(*store.notes, *found.notes, *([lacking] if lacking else [])))
 
 
-def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: bool = True) -> Plan:
+def make_plan(
+    space: Space,
+    facts: DataFacts | None,
+    rates: Rates,
+    *,
+    measure: bool = True,
+    earlier: EarlierTrials | None = None,
+) -> Plan:
     """Return the plan for known learning rates.
 
     Args:
@@ -188,6 +196,7 @@ def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: b
         facts: about its structures; None where the store is not made yet.
         rates: the learning rates that are known.
         measure: whether sizes whose cost is not known yet are measured (seconds each).
+        earlier: trials of other storages, whose ends count as if they were here.
     """
     store = TrialStore(space.storage)
     begun = set(store.ids())
@@ -216,6 +225,8 @@ def make_plan(space: Space, facts: DataFacts | None, rates: Rates, *, measure: b
                     if facts and rate is not None and (cost or not by_cost):
                         spec = probe if end == course else grid_spec(space, facts, label, size, seed, rate, end)
                     state = store.state(spec.trial_id) if spec and spec.trial_id in begun else TrialState.PLANNED
+                    if earlier and spec and state not in ENDED:
+                        state = earlier.state(spec.trial_id)
                     if state == TrialState.STOPPED:  # by ASHA, as a tuning trial: as a grid trial it is not done
                         state = TrialState.PLANNED
                     trials.append(_planned(space, facts, label, size, seed, end, spec, state, cost))

@@ -18,6 +18,7 @@ from raysweep.errors import RaysweepError
 from raysweep.files import open_location
 from raysweep.sweep.caps import CapReachedError
 from raysweep.sweep.costs import load_entrypoint, measure_apart
+from raysweep.sweep.earlier import EarlierTrials
 from raysweep.sweep.facts import DataFacts, data_facts, with_structures
 from raysweep.sweep.grid import GridStage, cost
 from raysweep.sweep.interrupts import Interrupted, interruptible
@@ -105,6 +106,7 @@ class _Sweep:
         space = with_structures(with_sizes(space, self.store), facts)
         self.space, self.facts, self.progress = space, facts, progress
         self.store.write_json("sweep.json", _facts_of(space, facts))
+        self.earlier = EarlierTrials(space) if space.earlier else None
         self.rounds = None
         if space.adaptive.enabled:
             from raysweep.sweep.rounds import Rounds  # imports scipy
@@ -145,7 +147,11 @@ class _Sweep:
     def _plan(self, *, measure: bool) -> tuple[Plan, Plan]:
         """Return what is to run, and the whole grid that it is chosen from."""
         rates = known_rates(self.space, self.facts, self.store)
-        whole = make_plan(self.space, self.facts, rates, measure=measure)
+        whole = make_plan(self.space, self.facts, rates, measure=measure, earlier=self.earlier)
+        if self.earlier is not None:
+            for trial in whole.trials:
+                if trial.spec is not None and trial.ended and self.store.state(trial.spec.trial_id) not in ENDED:
+                    self.earlier.take(trial.spec.trial_id, self.store)
         return (self.rounds.chosen(whole) if self.rounds else whole), whole
 
     def _left(self) -> bool:
@@ -187,7 +193,7 @@ class _Sweep:
             stack.enter_context(cluster(self.space))
             stack.enter_context(interruptible())  # again, since Ray has put a handler of its own for SIGTERM
             self.plan, self.whole = measured()
-            tuning = TuningStage(self.space, self.facts, self.store, listener)
+            tuning = TuningStage(self.space, self.facts, self.store, listener, self.earlier)
             self._rates_found(tuning)
             grid = self._grid(listener, tuning)
             pipeline = Pipeline(tuning, grid, lambda: self._rates_found(tuning))

@@ -332,6 +332,10 @@ class Space(_Part):
 
     name: str = Field(pattern=NAME, description="name of the sweep")
     storage: str = Field(min_length=1, description="where its trials are kept: a folder or a URI (s3://, gs://)")
+    earlier: tuple[str, ...] = Field(
+        default=(),
+        description="storages of earlier sweeps: equal trials that ended there are taken over, not run again",
+    )
     data: Data | None = Field(default=None, description="the structures; only an `entrypoint` may do without")
     entrypoint: str | None = Field(
         default=None,

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from raysweep.errors import TrialError
 from raysweep.files import absolute, digest, list_folder, open_location, read_whole, write_whole
-from raysweep.measurements import POINT_SCHEMA, TABLE_SCHEMA, Point, to_table
+from raysweep.measurements import POINT_SCHEMA, TABLE_SCHEMA, Point, from_table, to_table
 from raysweep.sweep import attempts
 from raysweep.sweep.records import BROKEN, ENDED, Assignment, Claim, TrialRecord
 from raysweep.trial import TrialSpec, TrialState
@@ -144,8 +144,7 @@ class TrialStore:
         try:
             self.spec(trial_id)
         except TrialError:
-            content = spec.model_dump(mode="json")
-            self._write(trial_id, "spec.json", {"sha256": _digest_of(content), "spec": content})
+            self._write_spec(spec)
         claim = Claim(trial_id, self.record(trial_id).attempt + 1, uuid.uuid4().hex, time.time())
         self._write_record(
             trial_id,
@@ -170,6 +169,12 @@ class TrialStore:
         self._check_held()
         record = self.record(trial_id)
         self._end(trial_id, record.attempt, uuid.uuid4().hex, record.started, state, points, message)
+
+    def adopt(self, other: "TrialStore", trial_id: str) -> None:
+        """Take a trial over from another storage, with its points and its end; it counts as begun no time here."""
+        self._write_spec(other.spec(trial_id))
+        record, points = other.record(trial_id), from_table(other.points(trial_id))
+        self._end(trial_id, 0, uuid.uuid4().hex, record.started, record.state, points, record.message)
 
     def table(self, assignments: Iterable[Assignment] | None = None) -> pa.Table:
         """Return all points of the sweep with `TABLE_SCHEMA`, in the order of the assignments and budgets.
@@ -273,6 +278,10 @@ class TrialStore:
             ),
             fence,
         )
+
+    def _write_spec(self, spec: TrialSpec) -> None:
+        content = spec.model_dump(mode="json")
+        self._write(spec.trial_id, "spec.json", {"sha256": _digest_of(content), "spec": content})
 
     def _write_record(self, trial_id: str, record: TrialRecord, before: Callable[[], object] = lambda: None) -> None:
         content = dataclasses.asdict(record)

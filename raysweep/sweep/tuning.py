@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from raysweep.measurements import Point, from_table
+from raysweep.sweep.earlier import EarlierTrials
 from raysweep.sweep.facts import DataFacts
 from raysweep.sweep.learning_rate import Candidate, RateSearch
 from raysweep.sweep.plan import LEARNING_RATE, assignment
@@ -40,8 +41,15 @@ class TuningStage:
 
     name = LEARNING_RATE
 
-    def __init__(self, space: Space, facts: DataFacts, store: TrialStore, listener: Listener) -> None:
-        self._store, self._listener = store, listener
+    def __init__(
+        self,
+        space: Space,
+        facts: DataFacts,
+        store: TrialStore,
+        listener: Listener,
+        earlier: EarlierTrials | None = None,
+    ) -> None:
+        self._store, self._listener, self._earlier = store, listener, earlier
         report = read_report(store)
         self._cells: list[Cell] = cells(space, facts)
         self.rows: dict[str, Mapping[str, object]] = {
@@ -142,7 +150,9 @@ class TuningStage:
             self._told[trial_id] = _Told()
             record = self._store.sound_record(trial_id)
             if record.state not in ENDED:
-                return candidate
+                if self._earlier is None or not self._earlier.take(trial_id, self._store):
+                    return candidate
+                record = self._store.sound_record(trial_id)
             candidate.points = from_table(self._store.points(trial_id))
             candidate.state = record.state
             self._settle(search)
