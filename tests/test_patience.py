@@ -9,9 +9,7 @@ from raysweep import patience
 from raysweep.errors import StorageError
 from raysweep.patience import lose_patience, patiently
 
-AWAY = (
-    "When reading key 'a' in bucket 'b': AWS Error NETWORK_CONNECTION during GetObject: curlCode: 7, refused"
-)
+AWAY = "When reading key 'a' in bucket 'b': AWS Error NETWORK_CONNECTION during GetObject: curlCode: 7, refused"
 REMOTE = fs._MockFileSystem()
 
 
