@@ -307,17 +307,33 @@ def data_make(
 @data_app.command("import")
 def data_import(
     location: Annotated[str, typer.Argument(metavar="STORE", help="a new folder or URI")],
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="all of one format")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="files, or folders of files")],
     format: Annotated[
-        Literal["md17", "spice", "ani1x", "ase"] | None, typer.Option(help="default: by what the files are")
+        Literal["aselmdb", "extxyz", "md17", "spice", "ani1x", "mptrj", "parquet", "ase"] | None,
+        typer.Option(help="default: by what each file is"),
     ] = None,
     group_by: Annotated[
         Literal["molecule", "formula", "structure"], typer.Option(help="what never stands on both sides of the split")
     ] = "molecule",
-    energy_key: Annotated[str | None, typer.Option(metavar="KEY", help="of files that ASE reads")] = None,
-    forces_key: Annotated[str | None, typer.Option(metavar="KEY", help="of files that ASE reads")] = None,
-    energy_unit: Annotated[str, typer.Option(metavar="UNIT", help="of files that ASE reads")] = "eV",
-    length_unit: Annotated[str, typer.Option(metavar="UNIT", help="of files that ASE reads")] = "Å",
+    energy_key: Annotated[str | None, typer.Option(metavar="KEY", help="default: the format's own")] = None,
+    forces_key: Annotated[str | None, typer.Option(metavar="KEY", help="default: the format's own")] = None,
+    group_key: Annotated[str, typer.Option(metavar="KEY", help="of the molecule's name")] = "group",
+    charge_key: Annotated[str, typer.Option(metavar="KEY", help="'': charges are left out")] = "charge",
+    spin_key: Annotated[str, typer.Option(metavar="KEY", help="'': multiplicities are left out")] = "spin",
+    source_key: Annotated[str, typer.Option(metavar="KEY", help="of the part of the data set")] = "data_id",
+    energy_unit: Annotated[str, typer.Option(metavar="UNIT", help="of formats without fixed units")] = "eV",
+    length_unit: Annotated[str, typer.Option(metavar="UNIT", help="of formats without fixed units")] = "Å",
+    validation_fraction: Annotated[float, typer.Option(metavar="SHARE", help="of the groups, held out")] = 0.1,
+    stratify: Annotated[
+        bool, typer.Option("--stratify", help="hold out that share of each source (--source-key, else the file)")
+    ] = False,
+    held_out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="groups to hold out instead of a share, one a line")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; default: one for each core")] = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="read on a Ray cluster; default: RAY_ADDRESS, if set")
+    ] = None,
     force_limit: Annotated[
         float | None, typer.Option(metavar="EV_PER_Å", help="leave out structures with a longer force on any atom")
     ] = None,
@@ -329,14 +345,18 @@ def data_import(
 ) -> None:
     """Import published data into a store.
 
-    MD17, SPICE, ANI-1x, and what ASE reads (extxyz and many more; needs raysweep[formats]).
+    OMol25, OMat24, SPICE, ANI-1x, MD17, MPtrj, extxyz, Parquet and what ASE reads. Killed, it goes on where it was.
     """
     from raysweep.commands.data import Names, import_data
 
-    names = Names(energy=energy_key, forces=forces_key, energy_unit=energy_unit, length_unit=length_unit)
+    names = Names(
+        energy=energy_key, forces=forces_key, group=group_key, charge=charge_key, spin=spin_key, source=source_key,
+        energy_unit=energy_unit, length_unit=length_unit,
+    )  # fmt: skip
     import_data(
         location, files, names, format=format, group_by=group_by, force_limit=force_limit, skip_bad=skip_bad,
-        licence=licence, seed=seed,
+        licence=licence, seed=seed, validation_fraction=validation_fraction, stratify=stratify, held_out=held_out,
+        workers=workers, ray=ray,
     )  # fmt: skip
 
 

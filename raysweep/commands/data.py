@@ -1,13 +1,18 @@
 """`data make`, `data import`, `data info` and `data check`."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 
 from raysweep.commands.show import ProgressBar, columns, print_json
 from raysweep.commands.sweeps import read_space
-from raysweep.data.formats.ase_readable import Names
-from raysweep.data.imports import Format, GroupBy, import_store
+from raysweep.data.converting import GroupBy
+from raysweep.data.formats.blocks import Names
+from raysweep.data.formats.readers import Format
+from raysweep.data.imports import InOrder, import_store
 from raysweep.errors import RaysweepError
 from raysweep.sweep.space import Data
 
@@ -49,20 +54,57 @@ def import_data(
     skip_bad: bool,
     licence: str,
     seed: int,
+    validation_fraction: float,
+    stratify: bool,
+    held_out: str | None,
+    workers: int | None,
+    ray: str | None,
 ) -> None:
     """Import files into a store and say what it holds."""
-    store = import_store(
-        location,
-        files,
-        format=format,
-        names=names,
-        group_by=group_by,
-        force_limit=force_limit,
-        skip_bad=skip_bad,
-        licence=licence,
-        seed=seed,
-    )
+    bar = ProgressBar("import")
+    with bar, _runner(ray) as in_order:
+        store = import_store(
+            location,
+            files,
+            format=format,
+            names=names,
+            group_by=group_by,
+            force_limit=force_limit,
+            skip_bad=skip_bad,
+            licence=licence,
+            seed=seed,
+            validation_fraction=validation_fraction,
+            stratify=stratify,
+            held_out=None if held_out is None else _lines_of(held_out),
+            workers=workers,
+            in_order=in_order,
+            progress=bar.update_of,
+        )
     typer.echo(columns(_lines(store.info())))
+
+
+@contextmanager
+def _runner(ray: str | None) -> Iterator[InOrder | None]:
+    """Yield what runs the parts: a Ray cluster where one is named or joined (RAY_ADDRESS), otherwise processes."""
+    address = ray or os.environ.get("RAY_ADDRESS")
+    if not address:
+        yield None
+        return
+    from raysweep.sweep.ray_tasks import ray_tasks
+
+    with ray_tasks(address) as in_order:
+        yield in_order
+
+
+def _lines_of(file: str) -> list[str]:
+    """Return the lines of a text file, blank ones left out."""
+    try:
+        text = Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RaysweepError(
+            f"--held-out {file}: cannot be read ({error}). Give a text file, a group's name a line"
+        ) from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def show_data(location: str, *, cutoff: float | None, as_json: bool) -> None:

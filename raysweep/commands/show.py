@@ -63,3 +63,10 @@ class ProgressBar:
             self._said = now
             left = (now - self._began) / (done - self._before) * (wanted - done)
             typer.echo(f"{done}/{wanted} {self._what}, about {left:.0f} s left", err=True)
+
+    def update_of(self, what: str, done: int, wanted: int) -> None:
+        """Show how many are done of what; another thing begins anew."""
+        if what != self._what:
+            self._what, self._before = what, None
+            self._progress.update(self._task, description=what)
+        self.update(done, wanted)

@@ -1,29 +1,52 @@
-"""Published data sets become stores: files in, by way of a reader per format, one store out."""
+"""Published data sets become stores: files in, part by part and in parallel, one store out."""
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from pydantic import JsonValue
 
-from raysweep.data.formats import ase_readable, hdf5, md17
-from raysweep.data.formats.ase_readable import Names
-from raysweep.data.formats.blocks import MISSING, Bad, Chunk
-from raysweep.data.labels import FORCE_ABOVE_LIMIT
+from raysweep.data.converting import Converted, GroupBy, Rules, Task, convert, refuse
+from raysweep.data.formats.blocks import Bad, Names, Torn
+from raysweep.data.formats.readers import READERS, UNITS_KNOWN, Format, files_of, format_of
+from raysweep.data.scratch import Parts, Scratch, scratch_folder
+from raysweep.data.splitting import Index, index_of, split_index
 from raysweep.data.store import Store
-from raysweep.data.structures import Structures, concatenate
-from raysweep.data.writing import Provenance, standing_store, write_store
+from raysweep.data.workers import Workers, usable_cores
+from raysweep.data.writing import Provenance, standing_store, write_rows
 from raysweep.errors import DataError
 
-Format = Literal["md17", "spice", "ani1x", "ase"]
-GroupBy = Literal["molecule", "formula", "structure"]
-IMPORT_VERSION = 1
+IMPORT_VERSION = 2
 """Raised whenever the same files would give other structures."""
+IN_PROCESS_BYTES = 16 * 2**20
+"""Files that are smaller together are read without worker processes, whose start takes longer."""
+
+Step = Callable[[Task | Path], Converted | str]
+InOrder = Callable[[Step, Iterable[Task | Path]], Iterator[Converted | str]]
+"""Yields `step(task)` of each task in their order, on whatever processes there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """How structures are divided.
+
+    Attributes:
+        validation_fraction: share of the groups that is held out.
+        seed: of the split and the order.
+        stratify: hold out that share within each source (`Names.source`, otherwise the file).
+        held_out: names of the groups to hold out, instead of a share.
+    """
+
+    validation_fraction: float = 0.1
+    seed: int = 0
+    stratify: bool = False
+    held_out: tuple[str, ...] | None = None
 
 
 def import_store(
@@ -35,137 +58,213 @@ def import_store(
     group_by: GroupBy = "molecule",
     validation_fraction: float = 0.1,
     seed: int = 0,
+    stratify: bool = False,
+    held_out: Collection[str] | None = None,
     skip_bad: bool = False,
     force_limit: float | None = None,
     licence: str = "not stated",
-    progress: Callable[[Path, int], None] | None = None,
+    workers: int | None = None,
+    in_order: InOrder | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Store:
     """Import files into a new store; where a store of the same files and arguments stands already, return that.
 
-    All structures are held in memory once, about 100 bytes an atom.
+    Parts of files are read in parallel and kept on disk beside the store (`.NAME.importing`) until it stands, so that
+    an import that was killed goes on. Memory does not grow with the files but for about 50 bytes a structure.
 
     Args:
         location: folder or `pyarrow.fs` URI of the store; absent, empty, or a store of the same recipe.
-        sources: files, all of one format.
-        format: how to read them; by default .npz is MD17 or rMD17, .h5 and .hdf5 are SPICE or ANI-1x by what they
-            hold, and ASE reads the rest.
-        names: keys and units of files that ASE reads; other formats have their own.
+        sources: files, or folders to be searched for files.
+        format: how to read them; by default by what each file is.
+        names: keys and units of formats that have no fixed ones.
         group_by: what never stands on both sides of the split. molecule: the reader's own name for it (MD17: the
-            file); formula: the chemical formula; structure: nothing, so that frames of one molecule may stand on both.
+            file), otherwise the formula; formula: the chemical formula; structure: nothing, so that frames of one
+            molecule may stand on both.
         validation_fraction: share of the groups that is held out.
         seed: of the split and the order.
+        stratify: hold out that share within each source (`Names.source`, otherwise the file).
+        held_out: names of the groups to hold out, instead of a share.
         skip_bad: leave out records that cannot be used, and count them by reason in the manifest.
         force_limit: eV/Å; leave out, and count, structures with a longer force on any atom.
         licence: of the data, for the manifest.
-        progress: called as `progress(file, structures_so_far)` after each record.
+        workers: processes; one for each core by default.
+        in_order: runs the parts, instead of processes of this machine.
+        progress: called as `progress(what, done, of_how_many)`.
 
     Raises:
         DataError: a file is absent or torn, a record cannot be used and `skip_bad` is off, or the location is taken.
     """
-    files = [Path(source) for source in sources]
-    _refuse_absent(files)
     _refuse_unknown("format", format, (None, *get_args(Format)))
     _refuse_unknown("group_by", group_by, get_args(GroupBy))
-    names = names or Names()
-    recipe: dict[str, JsonValue] = {
-        "name": "raysweep.data.imports",
-        "version": IMPORT_VERSION,
-        "files": {file.name: _digest(file) for file in files},
-        "format": format,
-        "names": dict(asdict(names)),
-        "group_by": group_by,
-        "validation_fraction": validation_fraction,
-        "seed": seed,
-        "skip_bad": skip_bad,
-        "force_limit": force_limit,
-    }
-    present = standing_store(location, recipe)
-    if present is not None:
-        return present
+    files = _files(sources)
+    rules = Rules(names=names or Names(), group_by=group_by, skip_bad=skip_bad, force_limit=force_limit)
+    held = None if held_out is None else tuple(sorted(held_out))
+    division = Split(validation_fraction=validation_fraction, seed=seed, stratify=stratify, held_out=held)
+
+    def recipe_of(digests: Sequence[str]) -> dict[str, JsonValue]:
+        return _recipe(dict(zip(_titles(files), digests, strict=True)), format, rules, division)
+
+    if _stands(location):
+        present = standing_store(location, recipe_of([_digest(file) for file in files]))
+        if present is not None:
+            return present
+    standing_store(location, {})  # refuses a location that is taken, before any work
+    scratch = Scratch(scratch_folder(location))
+    run = in_order or _processes(files, workers)
+    with scratch.held():
+        try:
+            digests, parts = _converted(scratch, files, format, rules, run, progress)
+            store = _written(location, files, parts, recipe_of(digests), division, licence, progress)
+        except DataError:
+            if not any(scratch.folder.glob("*.json")):
+                scratch.remove()
+            raise
+        scratch.remove()
+    return store
+
+
+def _stands(location: str | Path) -> bool:
+    from raysweep.data.manifest import MANIFEST_NAME
+    from raysweep.files import open_location, read_whole
+
+    filesystem, path = open_location(location)
+    return read_whole(filesystem, f"{path}/{MANIFEST_NAME}") is not None
+
+
+def _converted(
+    scratch: Scratch,
+    files: list[Path],
+    format: Format | None,
+    rules: Rules,
+    in_order: InOrder,
+    progress: Callable[[str, int, int], None] | None,
+) -> tuple[list[str], Parts]:
+    """Read what is not read yet; return the files' digests and all parts."""
     rejected: Counter[str] = Counter()
-    parts: list[Structures] = []
-    done = 0
-    for file in files:
-        for part in _usable(_read(file, format, names), skip_bad, force_limit, rejected):
-            parts.append(_regrouped(part, group_by, done))
-            done += len(part)
-            if progress:
-                progress(file, done)
-    if not parts:
-        raise DataError(f"{', '.join(map(str, files))}: no usable structures (left out: {dict(rejected)})")
-    return write_store(
+    order: list[str] = []
+    total, done = sum(file.stat().st_size for file in files), 0
+
+    def tasks() -> Iterator[Task | Path]:
+        nonlocal done
+        yield from files
+        for file in files:
+            for task in _tasks(file, format, rules, rejected):
+                order.append(task.name)
+                if scratch.has(task.name):
+                    done += task.span.bytes
+                else:
+                    yield task
+
+    digests: list[str] = []
+    for result in in_order(_step, tasks()):
+        if isinstance(result, str):
+            digests.append(result)
+            continue
+        scratch.save(result)
+        done += result.task.span.bytes
+        if progress:
+            progress("bytes read", min(done, total), total)
+    parts = Parts(scratch, order)
+    parts.rejected.update(rejected)
+    if not len(parts):
+        raise DataError(f"{', '.join(map(str, files))}: no usable structures (left out: {dict(parts.rejected)})")
+    return digests, parts
+
+
+def _tasks(file: Path, format: Format | None, rules: Rules, rejected: Counter[str]) -> Iterator[Task]:
+    """Yield the parts of a file; what is wrong with it as a whole is refused or counted."""
+    try:
+        found = format or format_of(file)
+        _refuse_units(file, found, rules.names)
+        stat = file.stat()
+        key = [file.name, stat.st_size, stat.st_mtime_ns, IMPORT_VERSION, found, asdict(rules)]
+        for span in READERS[found].spans(file, rules.names):
+            if isinstance(span, Bad):
+                refuse(span, rules, rejected)
+                continue
+            content = json.dumps([*key, span.start, span.stop], sort_keys=True)
+            name = hashlib.sha256(content.encode()).hexdigest()[:32]
+            yield Task(name=name, path=file.absolute(), format=found, span=span, rules=rules)
+    except Torn as error:
+        if not rules.skip_bad:
+            raise
+        rejected[f"torn: {error}"] += 1
+
+
+def _step(task: Task | Path) -> Converted | str:
+    return _digest(task) if isinstance(task, Path) else convert(task)
+
+
+def _processes(files: list[Path], workers: int | None) -> InOrder:
+    count = usable_cores() if workers is None else workers
+    if count < 1:
+        raise DataError(f"workers is {count}; it must be at least 1")
+    if workers is None and sum(file.stat().st_size for file in files) < IN_PROCESS_BYTES:
+        count = 1
+
+    def run(step: Step, tasks: Iterable[Task | Path]) -> Iterator[Converted | str]:
+        if count == 1:
+            yield from map(step, tasks)
+            return
+        with Workers(count) as pool:
+            yield from pool.in_order(step, tasks)
+
+    return run
+
+
+def _written(
+    location: str | Path,
+    files: list[Path],
+    parts: Parts,
+    recipe: dict[str, JsonValue],
+    division: Split,
+    licence: str,
+    progress: Callable[[str, int, int], None] | None,
+) -> Store:
+    found = [index_of(structures, division.seed) for _, structures in parts.pieces()]
+    index = Index(
+        group=np.concatenate([one.group for one in found]),
+        elements=np.concatenate([one.elements for one in found]),
+        source=parts.source,
+    )
+    rows = split_index(
+        index,
+        division.validation_fraction,
+        division.seed,
+        stratify=division.stratify,
+        held_out=division.held_out,
+    )
+    return write_rows(
         location,
-        concatenate(_alike(parts)),
+        parts,
+        rows,
         Provenance(
-            source="imported from " + ", ".join(file.name for file in files),
+            source="imported from " + ", ".join(_titles(files)),
             licence=licence,
             recipe=recipe,
             made_with={name: version(name) for name in ("raysweep", "numpy")},
-            rejected=dict(sorted(rejected.items())),
+            rejected=dict(sorted(parts.rejected.items())),
         ),
-        validation_fraction=validation_fraction,
-        seed=seed,
+        progress=None if progress is None else lambda done, total: progress("structures written", done, total),
     )
 
 
-def _read(file: Path, format: Format | None, names: Names) -> Iterator[Chunk]:
-    found: str | None = format
-    if found is None and file.suffix == ".npz":
-        found = "md17"
-    elif found is None and file.suffix in (".h5", ".hdf5"):
-        found = hdf5.layout(file)
-        if found is None:
-            raise DataError(f"{file}: neither SPICE's datasets ({', '.join(hdf5.SPICE)}) nor ANI-1x's are in it")
-    if found == "md17":
-        return md17.read(file)
-    if found == "spice":
-        return hdf5.read_spice(file)
-    return hdf5.read_ani1x(file) if found == "ani1x" else ase_readable.read(file, names)
-
-
-def _usable(
-    chunks: Iterable[Chunk], skip_bad: bool, force_limit: float | None, rejected: Counter[str]
-) -> Iterator[Structures]:
-    for chunk in chunks:
-        if isinstance(chunk, Bad):
-            if chunk.reason != MISSING and not skip_bad:
-                raise DataError(f"{chunk.where}: {chunk.reason}. Leave such records out with skip_bad (--skip-bad)")
-            rejected[chunk.reason] += chunk.count
-            continue
-        kept = chunk
-        if force_limit is not None:
-            largest = np.maximum.reduceat(np.linalg.norm(chunk.forces, axis=1), chunk.offsets[:-1])
-            rejected[FORCE_ABOVE_LIMIT] += int((largest > force_limit).sum())
-            kept = chunk.take(np.flatnonzero(largest <= force_limit))
-        if len(kept):
-            yield kept
-
-
-def _regrouped(part: Structures, group_by: GroupBy, first: int) -> Structures:
-    if group_by == "molecule":
-        return part
-    if group_by == "structure":
-        return replace(part, group=np.array([f"structure {first + i}" for i in range(len(part))], dtype=object))
-    # a reader's chunk is of one molecule, so the first structure's formula is that of all
-    elements, counts = np.unique(part.numbers[: part.n_atoms[0]], return_counts=True)
-    formula = " ".join(f"{z}:{n}" for z, n in zip(elements, counts, strict=True))
-    return replace(part, group=np.array([formula] * len(part), dtype=object))
-
-
-def _alike(parts: list[Structures]) -> list[Structures]:
-    """Give all parts a cell and pbc where any structure is periodic, and none of them where none is."""
-    if not any(part.pbc is not None and part.pbc.any() for part in parts):
-        return [replace(part, cell=None, pbc=None) for part in parts]
-    return [
-        part
-        if part.pbc is not None
-        else replace(
-            part,
-            cell=np.zeros((len(part), 3, 3), dtype=np.float32),
-            pbc=np.zeros((len(part), 3), dtype=bool),
-        )
-        for part in parts
-    ]
+def _recipe(files: dict[str, str], format: Format | None, rules: Rules, division: Split) -> dict[str, JsonValue]:
+    held = division.held_out
+    return {
+        "name": "raysweep.data.imports",
+        "version": IMPORT_VERSION,
+        "files": dict(files),
+        "format": format,
+        "names": dict(asdict(rules.names)),
+        "group_by": rules.group_by,
+        "validation_fraction": division.validation_fraction if held is None else None,
+        "held_out": None if held is None else hashlib.sha256("\0".join(held).encode()).hexdigest(),
+        "stratify": division.stratify,
+        "seed": division.seed,
+        "skip_bad": rules.skip_bad,
+        "force_limit": rules.force_limit,
+    }
 
 
 def _refuse_unknown(name: str, value: str | None, known: Sequence[str | None]) -> None:
@@ -173,14 +272,35 @@ def _refuse_unknown(name: str, value: str | None, known: Sequence[str | None]) -
         raise DataError(f"{name} is {value!r}; known are {', '.join(str(one) for one in known if one)}")
 
 
-def _refuse_absent(files: Sequence[Path]) -> None:
-    if not files:
+def _refuse_units(file: Path, format: Format, names: Names) -> None:
+    plain = Names()
+    for name, value, default in (
+        ("energy_unit", names.energy_unit, plain.energy_unit),
+        ("length_unit", names.length_unit, plain.length_unit),
+    ):
+        if format in UNITS_KNOWN and value != default:
+            raise DataError(
+                f"{file}: {name} is {value!r}, but the units of the format {format} are fixed; leave it out"
+            )
+
+
+def _files(sources: Sequence[str | Path]) -> list[Path]:
+    if not sources:
         raise DataError("no files to import were given")
-    absent = [str(file) for file in files if not file.is_file()]
-    if absent:
-        raise DataError(f"no such file: {', '.join(absent)}")
-    if len({file.name for file in files}) < len(files):
-        raise DataError("two files have the same name; rename one, since the manifest tells files apart by name")
+    files = files_of([Path(source) for source in sources])
+    if len(set(files)) < len(files):
+        raise DataError("a file was given twice")
+    return files
+
+
+def _titles(files: list[Path]) -> list[str]:
+    """Return what the manifest calls the files: their names, with so much of their folders as tells them apart."""
+    titles = [file.name for file in files]
+    depth = 1
+    while len(set(titles)) < len(titles):
+        depth += 1
+        titles = ["/".join(file.absolute().parts[-depth:]) for file in files]
+    return titles
 
 
 def _digest(file: Path) -> str:

@@ -1,11 +1,12 @@
-"""Writing a store: split by group, put into the seeded order, measure, and write whole or not at all."""
+"""Writing a store: put into the seeded order, cut into shards, measured, and written whole or not at all."""
 
-import hashlib
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +15,16 @@ from pydantic import JsonValue
 
 from raysweep.data.manifest import MANIFEST_NAME, Manifest, Shard, manifest_bytes
 from raysweep.data.shards import shard_bytes
+from raysweep.data.splitting import split
+from raysweep.data.statistics import Compositions, Fingerprint, MeanSquare
 from raysweep.data.store import Store, open_store, residual
-from raysweep.data.structures import OPTIONAL, Structures
+from raysweep.data.structures import Structures
 from raysweep.errors import DataError
 from raysweep.files import digest, open_location, read_whole, write_whole
 
 STRUCTURES_PER_SHARD = 65_536
+ATOMS_PER_SHARD = 4_000_000
+"""So that a shard is at most about 100 MB, whatever the size of its structures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +38,17 @@ class Provenance:
     rejected: Mapping[str, int] = field(default_factory=dict)
 
 
+class Rows(Protocol):
+    """Structures to draw from: in memory (`Structures`), or in files."""
+
+    @property
+    def n_atoms(self) -> npt.NDArray[np.int64]:
+        """[S] atoms of each structure."""
+
+    def take(self, rows: npt.NDArray[np.int64], /) -> Structures:
+        """Return the structures at `rows`, in that order."""
+
+
 def write_store(
     location: str | Path,
     structures: Structures,
@@ -42,7 +58,7 @@ def write_store(
     seed: int,
     structures_per_shard: int = STRUCTURES_PER_SHARD,
 ) -> Store:
-    """Split structures by group, shuffle each part by the seed, and write them as a store.
+    """Split structures in memory by group, shuffle each part by the seed, and write them as a store.
 
     Args:
         location: a folder that is absent or empty, or a `pyarrow.fs` URI.
@@ -55,24 +71,128 @@ def write_store(
     Raises:
         DataError: the location is taken, values are not finite, or the groups cannot be split.
     """
+    refuse_taken(*open_location(location))
+    _refuse_unusable(structures)
+    parts = split(structures, validation_fraction, seed)
+    return write_rows(location, structures, parts, provenance, structures_per_shard=structures_per_shard)
+
+
+def write_rows(
+    location: str | Path,
+    source: Rows,
+    parts: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+    provenance: Provenance,
+    *,
+    structures_per_shard: int = STRUCTURES_PER_SHARD,
+    progress: Callable[[int, int], None] | None = None,
+) -> Store:
+    """Write the rows of the training part, then those of the validation part, as a store, a shard in memory at a time.
+
+    Args:
+        location: a folder that is absent or empty, or a `pyarrow.fs` URI.
+        source: what the rows are drawn from.
+        parts: rows of the two parts, each in its order.
+        provenance: goes into the manifest.
+        structures_per_shard: how many structures one file holds at most; large structures fill a file sooner.
+        progress: called as `progress(structures_so_far, of_how_many)`.
+
+    Raises:
+        DataError: the location is taken, or all forces are zero.
+    """
     filesystem, path = open_location(location)
     refuse_taken(filesystem, path)
-    _refuse_unusable(structures)
-    train, validation = split(structures, validation_fraction, seed)
-    ordered = structures.take(np.concatenate([train, validation]))
-    files = [
-        shard_bytes(ordered.take(np.arange(start, min(start + structures_per_shard, len(ordered)))))
-        for start in range(0, len(ordered), structures_per_shard)
-    ]
-    counts = [min(structures_per_shard, len(ordered) - i * structures_per_shard) for i in range(len(files))]
-    shards = tuple(
-        Shard(name=f"shard-{i:05d}.arrow", sha256=digest(data), bytes=len(data), structures=count)
-        for i, (data, count) in enumerate(zip(files, counts, strict=True))
-    )
-    manifest = describe(ordered, len(train), shards, provenance)
-    contents = [(shard.name, data) for shard, data in zip(shards, files, strict=True)]
-    _place(filesystem, path, [*contents, (MANIFEST_NAME, manifest_bytes(manifest))])
+    order, train = np.concatenate(parts), len(parts[0])
+    written = _Measured(source, train)
+    with _place(filesystem, path) as put:
+        for start, stop in _cuts(source.n_atoms[order], structures_per_shard):
+            structures = source.take(order[start:stop])
+            data = shard_bytes(structures)
+            name = f"shard-{len(written.shards):05d}.arrow"
+            put(name, data)
+            written.add(Shard(name=name, sha256=digest(data), bytes=len(data), structures=stop - start), structures)
+            if progress:
+                progress(stop, len(order))
+        put(MANIFEST_NAME, manifest_bytes(written.manifest(parts[0], provenance)))
     return open_store(location)
+
+
+def _cuts(n_atoms: npt.NDArray[np.int64], structures_per_shard: int) -> Iterator[tuple[int, int]]:
+    """Cut rows into shards by structures and by atoms."""
+    total = np.cumsum(n_atoms)
+    start = 0
+    while start < len(n_atoms):
+        seen = total[start - 1] if start else 0
+        by_atoms = int(np.searchsorted(total, seen + ATOMS_PER_SHARD, side="right"))
+        stop = max(min(start + structures_per_shard, by_atoms, len(n_atoms)), start + 1)
+        yield start, stop
+        start = stop
+
+
+class _Measured:
+    """What the manifest says, summed up as shards are written. Statistics are of the training part alone."""
+
+    def __init__(self, source: Rows, train: int) -> None:
+        self._source, self._train = source, train
+        self._structures = self._atoms = self._train_atoms = 0
+        self._groups: tuple[set[str], set[str]] = (set(), set())
+        self._elements: set[int] = set()
+        self._fingerprint, self._energies, self._force = Fingerprint(), Compositions(), MeanSquare()
+        self.shards: list[Shard] = []
+
+    def add(self, shard: Shard, structures: Structures) -> None:
+        """Take in a shard."""
+        self.shards.append(shard)
+        self._fingerprint.add(structures)
+        self._elements.update(np.unique(structures.numbers).tolist())
+        head = structures.head(min(max(self._train - self._structures, 0), len(structures)))
+        if len(head):
+            self._energies.add(head)
+            self._force.add(head.forces)
+        self._groups[0].update(head.group)
+        self._groups[1].update(structures.group[len(head) :])
+        self._structures += len(structures)
+        self._atoms += len(structures.numbers)
+        self._train_atoms += len(head.numbers)
+
+    def manifest(self, train: npt.NDArray[np.int64], provenance: Provenance) -> Manifest:
+        """Return the manifest, after another look at the energies of the training part."""
+        rms_force = self._force.root()
+        if not rms_force:
+            raise DataError("structures: all forces are zero; give labelled structures")
+        reference = self._energies.reference_energies()
+        return Manifest(
+            fingerprint=self._fingerprint.hexdigest(self._train),
+            elements=tuple(sorted(self._elements)),
+            structures=self._structures,
+            atoms=self._atoms,
+            train_structures=self._train,
+            validation_structures=self._structures - self._train,
+            train_atoms=self._train_atoms,
+            validation_atoms=self._atoms - self._train_atoms,
+            train_groups=len(self._groups[0]),
+            validation_groups=len(self._groups[1]),
+            reference_energies=reference,
+            rms_force=rms_force,
+            rms_energy=self._rms_energy(train, reference),
+            rejected=dict(provenance.rejected),
+            source=provenance.source,
+            licence=provenance.licence,
+            recipe=dict(provenance.recipe),
+            made_with=dict(provenance.made_with),
+            shards=tuple(self.shards),
+        )
+
+    def _rms_energy(self, train: npt.NDArray[np.int64], reference: Mapping[int, float]) -> float:
+        table = np.full(256, np.nan)
+        table[list(reference)] = list(reference.values())
+        per_atom, start = MeanSquare(), 0
+        for shard in self.shards:
+            rows = train[start : start + shard.structures]
+            if len(rows):
+                structures = self._source.take(rows)
+                per_atom.add(residual(structures, table) / structures.n_atoms)
+            start += shard.structures
+        return per_atom.root()
 
 
 def standing_store(location: str | Path, recipe: Mapping[str, JsonValue]) -> Store | None:
@@ -96,95 +216,6 @@ def standing_store(location: str | Path, recipe: Mapping[str, JsonValue]) -> Sto
     return store
 
 
-def split(
-    structures: Structures, validation_fraction: float, seed: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the rows of the training and of the validation part, each in its seeded order.
-
-    Groups are ranked by a seeded hash of their name and the first share of them is held out, so that a group's side
-    does not depend on the order of the structures. Groups with an element that no training group has are moved to
-    the training part: their reference energy could not be known otherwise.
-
-    Raises:
-        DataError: the fraction is not between 0 and 1, or there are fewer than two groups.
-    """
-    if not 0 < validation_fraction < 1:
-        raise DataError(f"validation_fraction is {validation_fraction}; it must lie above 0 and below 1")
-    names, owner = np.unique(structures.group.astype(str), return_inverse=True)
-    if len(names) < 2:
-        raise DataError(f"structures of {len(names)} group(s) cannot be split by group; at least 2 groups are needed")
-    ranks = np.argsort([hashlib.sha256(f"{seed}:{name}".encode()).hexdigest() for name in names], kind="stable")
-    wanted = min(max(round(validation_fraction * len(names)), 1), len(names) - 1)
-    held_out = np.zeros(len(names), dtype=bool)
-    held_out[ranks[:wanted]] = True
-    has_element = np.zeros((len(names), 256), dtype=bool)
-    has_element[np.repeat(owner, structures.n_atoms), structures.numbers] = True
-    alone = has_element[held_out].any(axis=0) & ~has_element[~held_out].any(axis=0)
-    held_out &= ~has_element[:, alone].any(axis=1)
-    in_validation = held_out[owner]
-    parts = np.flatnonzero(~in_validation), np.flatnonzero(in_validation)
-    first, second = (np.random.default_rng([seed, i]).permutation(rows) for i, rows in enumerate(parts))
-    return first, second
-
-
-def describe(ordered: Structures, train_structures: int, shards: tuple[Shard, ...], provenance: Provenance) -> Manifest:
-    """Return the manifest of structures in row order, the first `train_structures` of which are the training part."""
-    train = ordered.head(train_structures)
-    reference = reference_energies(train)
-    table = np.full(256, np.nan)
-    table[list(reference)] = list(reference.values())
-    per_atom = residual(train, table) / train.n_atoms
-    return Manifest(
-        fingerprint=fingerprint(ordered, train_structures),
-        elements=tuple(int(z) for z in np.unique(ordered.numbers)),
-        structures=len(ordered),
-        atoms=len(ordered.numbers),
-        train_structures=len(train),
-        validation_structures=len(ordered) - len(train),
-        train_atoms=len(train.numbers),
-        validation_atoms=len(ordered.numbers) - len(train.numbers),
-        train_groups=len(set(train.group)),
-        validation_groups=len(set(ordered.group[train_structures:])),
-        reference_energies=reference,
-        rms_force=float(np.sqrt(np.mean(np.square(train.forces, dtype=np.float64)))),
-        rms_energy=float(np.sqrt(np.mean(np.square(per_atom)))),
-        rejected=dict(provenance.rejected),
-        source=provenance.source,
-        licence=provenance.licence,
-        recipe=dict(provenance.recipe),
-        made_with=dict(provenance.made_with),
-        shards=shards,
-    )
-
-
-def reference_energies(train: Structures) -> dict[int, float]:
-    """Return the energy in eV of each element that occurs: the least-squares fit of energies to compositions.
-
-    Where compositions do not determine them (all structures alike), the solution of least norm is taken.
-    """
-    elements, columns = np.unique(train.numbers, return_inverse=True)
-    owner = np.repeat(np.arange(len(train)), train.n_atoms)
-    cells = owner * len(elements) + columns
-    counts = np.bincount(cells, minlength=len(train) * len(elements)).reshape(len(train), len(elements))
-    energies, *_ = np.linalg.lstsq(counts.astype(np.float64), train.energy)
-    return {int(z): float(energy) for z, energy in zip(elements, energies, strict=True)}
-
-
-def fingerprint(ordered: Structures, train_structures: int) -> str:
-    """Return a SHA-256 over every field of the structures in row order and over where the training part ends."""
-    total = hashlib.sha256(f"structures/1 train={train_structures}\n".encode())
-    for name in ("numbers", "positions", "forces", "n_atoms", "energy", "group", *OPTIONAL):
-        values = getattr(ordered, name)
-        if values is None:
-            continue
-        if name == "group":
-            data = "\0".join(values).encode()
-        else:
-            data = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"))).tobytes()
-        total.update(f"{name} {len(data)} {hashlib.sha256(data).hexdigest()}\n".encode())
-    return total.hexdigest()
-
-
 def _refuse_unusable(structures: Structures) -> None:
     for name in ("positions", "forces", "energy"):
         if not np.isfinite(getattr(structures, name)).all():
@@ -204,23 +235,28 @@ def refuse_taken(filesystem: fs.FileSystem, path: str) -> None:
     info = filesystem.get_file_info(path)
     if info.type == fs.FileType.File:
         raise DataError(f"{path}: a file is in the place of the store's folder. Choose another location")
-    if info.type == fs.FileType.Directory and filesystem.get_file_info(fs.FileSelector(path)):
+    within = filesystem.get_file_info(fs.FileSelector(path)) if info.type == fs.FileType.Directory else []
+    if not isinstance(filesystem, fs.LocalFileSystem):  # what a write that was cut off left there, without a manifest
+        within = [one for one in within if not one.base_name.startswith("shard-")]
+    if within:
         raise DataError(f"{path}: the folder is not empty and would be overwritten. Choose another location")
 
 
-def _place(filesystem: fs.FileSystem, path: str, contents: list[tuple[str, bytes]]) -> None:
-    """Write all files into a temporary sibling folder and rename it; on an object store the manifest comes last."""
+@contextmanager
+def _place(filesystem: fs.FileSystem, path: str) -> Iterator[Callable[[str, bytes], None]]:
+    """Yield what writes a file of a new store: into a sibling folder that is renamed in the end.
+
+    On an object store files are put in their place, the manifest last, without which there is no store.
+    """
     if not isinstance(filesystem, fs.LocalFileSystem):
-        for name, data in contents:
-            write_whole(filesystem, f"{path}/{name}", data)
+        yield lambda name, data: write_whole(filesystem, f"{path}/{name}", data)
         return
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.name}.writing-{uuid.uuid4().hex}"
     temporary.mkdir()
     try:
-        for name, data in contents:
-            write_whole(filesystem, str(temporary / name), data)
+        yield lambda name, data: write_whole(filesystem, str(temporary / name), data)
         temporary.replace(target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

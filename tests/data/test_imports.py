@@ -12,7 +12,7 @@ from ase.io import write as ase_write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysweep.data.formats.ase_readable import Names
+from raysweep.data.formats.blocks import Names
 from raysweep.data.formats.units import ENERGY_EV, LENGTH_ANGSTROM
 from raysweep.data.imports import import_store
 from raysweep.data.store import Store
@@ -307,5 +307,5 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         file.create_group("g")
     with pytest.raises(DataError, match="neither SPICE's datasets"):
         import_store(tmp_path / "store", [tmp_path / "x.h5"])
-    with pytest.raises(DataError, match="format is 'mp3'; known are md17, spice, ani1x, ase"):
+    with pytest.raises(DataError, match="format is 'mp3'; known are aselmdb, extxyz, md17, spice, ani1x, mptrj"):
         import_store(tmp_path / "store", [tmp_path / "x.h5"], format="mp3")  # type: ignore[arg-type]

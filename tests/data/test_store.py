@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from invented import invent
 
+from raysweep.data.splitting import split
 from raysweep.data.store import Store, open_store
 from raysweep.data.structures import Structures
-from raysweep.data.writing import Provenance, split, write_store
+from raysweep.data.writing import Provenance, write_store
 from raysweep.errors import DataError
 
 INVENTED = Provenance(source="invented", licence="none")

@@ -1,16 +1,50 @@
-"""What all readers share: conformations of one molecule as structures in eV and Å, and records that cannot be used."""
+"""What all readers share: parts of files, the records in them as structures in eV and Å, and those of no use."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from raysweep.data.structures import Structures
+from raysweep.data.elements import HEAVIEST, formulas
+from raysweep.data.structures import OPTIONAL, Structures, ranges
+from raysweep.errors import DataError
 
-HEAVIEST = 118
+
+class Torn(DataError):
+    """A file, or a part of one, that is cut off or altered; other files may be whole."""
+
+
 MISSING = "label missing"
 """Reason of a record that its data set says has no label; it is counted, and no error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """Where a file keeps its labels, and in which units.
+
+    Attributes:
+        energy: key of the total energy; None for the format's own.
+        forces: key of the forces; None for the format's own.
+        group: key of the molecule's name; records without it are grouped by formula.
+        charge: key of the total charge; empty: not read.
+        spin: key of the multiplicity; empty: not read.
+        source: key of the part of the data set that a record is of, by which a split can be stratified; records
+            without it are of their file.
+        energy_unit: of the energy; forces are in energy_unit per length_unit.
+        length_unit: of the positions and the cell.
+    """
+
+    energy: str | None = None
+    forces: str | None = None
+    group: str = "group"
+    charge: str = "charge"
+    spin: str = "spin"
+    source: str = "data_id"
+    energy_unit: str = "eV"
+    length_unit: str = "Å"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +56,176 @@ class Bad:
     count: int = 1
 
 
-Chunk = Structures | Bad
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Structures that were read.
+
+    Attributes:
+        structures: in eV and Å; `residual` is NaN.
+        source: [S] object (str), the part of the data set that each is of; None: its file.
+    """
+
+    structures: Structures
+    source: npt.NDArray[np.object_] | None = None
+
+
+Chunk = Part | Bad
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A part of a file that can be read by itself, and so by any process.
+
+    Attributes:
+        start, stop: bytes, records or groups, as the format counts.
+        first: number of its first record in the file, for messages.
+        bytes: how much of the file it is.
+        read: what was read already, by formats whose files can only be read from their beginning.
+    """
+
+    start: int
+    stop: int
+    first: int
+    bytes: int
+    read: tuple[Chunk, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flat:
+    """S records with A atoms in total, as a file has them, to be checked and scaled.
+
+    Attributes:
+        path: of the file, for messages.
+        record: what the format calls a record, for messages.
+        at: [S], number of each record in the file.
+        numbers: [A], atomic numbers, 0 for what is none.
+        n_atoms: [S].
+        positions, forces: [A, 3], the forces minus the gradient.
+        energy: [S].
+        cell, pbc, charge, spin: as in `Structures`, but any numbers.
+        group: [S], the molecule's name, None for its formula.
+        source: [S], see `Part`.
+        energy_ev: eV per unit of energy of the file.
+        length_angstrom: Å per unit of length of the positions and the cell.
+        force_length_angstrom: Å per unit of length in the forces' unit; that of the positions by default.
+        missing: whether NaN labels mean that there is none, as opposed to a fault.
+    """
+
+    path: Path
+    record: str
+    at: npt.NDArray[np.int64]
+    numbers: npt.NDArray[np.int64]
+    n_atoms: npt.NDArray[np.int64]
+    positions: npt.NDArray[np.float64]
+    forces: npt.NDArray[np.float64]
+    energy: npt.NDArray[np.float64]
+    cell: npt.NDArray[np.float64] | None = None
+    pbc: npt.NDArray[np.bool_] | None = None
+    charge: npt.NDArray[np.float64] | None = None
+    spin: npt.NDArray[np.float64] | None = None
+    group: Sequence[str | None] | None = None
+    source: Sequence[str | None] | None = None
+    energy_ev: float = 1.0
+    length_angstrom: float = 1.0
+    force_length_angstrom: float | None = None
+    missing: bool = False
+
+
+def checked(flat: Flat) -> Iterator[Chunk]:
+    """Yield the usable records as one part, and the others, counted by reason."""
+    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite
+        positions = (flat.positions * flat.length_angstrom).astype(np.float32)
+        per = flat.energy_ev / (flat.force_length_angstrom or flat.length_angstrom)
+        forces = (flat.forces * per).astype(np.float32)
+        energy = flat.energy * flat.energy_ev
+        cell = None if flat.cell is None else (flat.cell * flat.length_angstrom).astype(np.float32)
+    good = np.ones(len(flat.n_atoms), dtype=bool)
+    for reason, wrong in _faults(flat, positions, forces, energy, cell):
+        found = np.flatnonzero(wrong & good)
+        if len(found):
+            good[found] = False
+            where = f"{flat.path}, {flat.record} {flat.at[found[0]]}"
+            yield Bad(where=where, reason=reason, count=len(found))
+    rows = np.flatnonzero(good)
+    if not len(rows):
+        return
+    atoms = ranges((np.cumsum(flat.n_atoms) - flat.n_atoms)[rows], flat.n_atoms[rows])
+    numbers, n_atoms = flat.numbers[atoms].astype(np.uint8), flat.n_atoms[rows]
+    optional = {"cell": cell, "pbc": flat.pbc, "charge": flat.charge, "spin": flat.spin}
+    kinds = {"cell": np.float32, "pbc": np.bool_, "charge": np.int8, "spin": np.int8}
+    picked: dict[str, Any] = {k: None if (v := optional[k]) is None else v[rows].astype(kinds[k]) for k in OPTIONAL}
+    structures = Structures(
+        numbers=numbers,
+        positions=positions[atoms],
+        forces=forces[atoms],
+        n_atoms=n_atoms,
+        energy=energy[rows],
+        residual=np.full(len(rows), np.nan, dtype=np.float32),
+        group=_groups(flat, rows, numbers, n_atoms),
+        **picked,
+    )
+    source = None
+    if flat.source is not None:
+        source = np.array(_picked(flat.source, rows, flat.path.name), dtype=object)
+    yield Part(structures=structures, source=source)
+
+
+def _groups(
+    flat: Flat, rows: npt.NDArray[np.int64], numbers: npt.NDArray[np.uint8], n_atoms: npt.NDArray[np.int64]
+) -> npt.NDArray[np.object_]:
+    offsets = np.concatenate([[0], np.cumsum(n_atoms)])
+    if flat.group is None:
+        return formulas(numbers, offsets)
+    groups = np.array(_picked(flat.group, rows, ""), dtype=object)
+    unnamed = groups == ""
+    return np.where(unnamed, formulas(numbers, offsets), groups) if unnamed.any() else groups
+
+
+def _picked(names: Sequence[str | None], rows: npt.NDArray[np.int64], default: str) -> list[str]:
+    return [names[row] or default for row in rows.tolist()]
+
+
+def _faults(
+    flat: Flat,
+    positions: npt.NDArray[np.float32],
+    forces: npt.NDArray[np.float32],
+    energy: npt.NDArray[np.float64],
+    cell: npt.NDArray[np.float32] | None,
+) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    """Yield reasons, and which records they are true of; a record counts under the first."""
+    owner = np.repeat(np.arange(len(flat.n_atoms)), flat.n_atoms)
+
+    def having(atoms: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        return np.bincount(owner[atoms], minlength=len(flat.n_atoms)) > 0
+
+    yield "no atoms", flat.n_atoms < 1
+    strange = (flat.numbers < 1) | (flat.numbers > HEAVIEST)
+    if strange.any():
+        least, most = flat.numbers[strange].min(), flat.numbers[strange].max()
+        yield f"atomic numbers {least} to {most}, outside 1 to {HEAVIEST}, or unknown elements", having(strange)
+    unlabelled = ~np.isfinite(energy) | having(_unfinished(forces))
+    yield MISSING if flat.missing else "energy or forces not finite", unlabelled
+    yield "positions not finite", having(_unfinished(positions))
+    if cell is not None and flat.pbc is not None:
+        yield "periodic, but the cell has no volume", _flat_cells(cell, flat.pbc)
+    for name, values in (("charge", flat.charge), ("spin", flat.spin)):
+        if values is not None:
+            with np.errstate(invalid="ignore"):
+                yield f"{name} is not a small whole number", ~((values == np.round(values)) & (np.abs(values) < 128))
+
+
+def _unfinished(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Return [A] whether a vector has a component that is not finite."""
+    return np.asarray((~np.isfinite(vectors)).any(axis=1))
+
+
+def _flat_cells(cell: npt.NDArray[np.float32], pbc: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return whether the vectors along which a structure is periodic span no length, area or volume."""
+    strange = np.asarray((~np.isfinite(cell)).any(axis=(1, 2)))
+    vectors = np.where(strange[:, None, None], 0, cell).astype(np.float64)
+    gram = np.where(pbc[:, :, None] & pbc[:, None, :], vectors @ vectors.transpose(0, 2, 1), np.eye(3))
+    flat: npt.NDArray[np.bool_] = strange | (np.linalg.det(gram) < 1e-12)
+    return flat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,24 +233,24 @@ class Block:
     """m conformations of one molecule of n atoms, as a file has them.
 
     Attributes:
-        where: file and record, for messages.
-        group: name of the molecule.
+        path, group: the file, and the name of the molecule.
+        record: what the records are, for messages; their numbers follow, from `first` on.
+        first: number of the first conformation.
         numbers: [n], atomic numbers.
         positions: [m, n, 3].
         energy: [m].
         forces: [m, n, 3], minus the gradient.
-        energy_ev: eV per unit of energy of the file.
-        length_angstrom: Å per unit of length of the positions.
-        force_length_angstrom: Å per unit of length in the forces' unit; that of the positions by default.
-        missing: whether NaN labels mean that there is none, as opposed to a fault.
+        energy_ev, length_angstrom, force_length_angstrom, missing: as in `Flat`.
     """
 
-    where: str
+    path: Path
     group: str
+    record: str
     numbers: npt.ArrayLike
     positions: npt.ArrayLike
     energy: npt.ArrayLike
     forces: npt.ArrayLike
+    first: int = 0
     energy_ev: float = 1.0
     length_angstrom: float = 1.0
     force_length_angstrom: float | None = None
@@ -55,71 +258,40 @@ class Block:
 
 
 def chunks(block: Block) -> Iterator[Chunk]:
-    """Yield the usable conformations as structures, and the others, counted by reason."""
+    """Yield the usable conformations as one part, and the others, counted by reason."""
+    where = f"{block.path}, {block.record.removesuffix(', conformation')}"
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite
-            numbers = np.asarray(block.numbers).reshape(-1).astype(np.int64)
-            energy = np.asarray(block.energy, dtype=np.float64).reshape(-1) * block.energy_ev
-            positions = _scaled(block.positions, block.length_angstrom)
-            forces = _scaled(block.forces, block.energy_ev / (block.force_length_angstrom or block.length_angstrom))
+        numbers = np.asarray(block.numbers).reshape(-1).astype(np.int64)
+        energy = np.asarray(block.energy, dtype=np.float64).reshape(-1)
+        positions, forces = (np.asarray(v, dtype=np.float64) for v in (block.positions, block.forces))
     except (ValueError, TypeError) as error:
-        yield Bad(where=block.where, reason=f"not numbers ({error})")
+        yield Bad(where=where, reason=f"not numbers ({error})")
         return
-    fault = _fault_of_molecule(numbers, positions.shape, energy.shape, forces.shape)
-    if fault:
-        yield Bad(where=block.where, reason=fault, count=max(len(energy), 1))
+    n, m = len(numbers), len(energy)
+    if not n:
+        yield Bad(where=where, reason="no atoms", count=max(m, 1))
         return
-    with_label = np.isfinite(energy) & np.isfinite(forces).all(axis=(1, 2))
-    placed = np.isfinite(positions).all(axis=(1, 2))
-    if not with_label.all():
-        reason = MISSING if block.missing else "energy or forces not finite"
-        yield Bad(where=_first(block.where, ~with_label), reason=reason, count=int((~with_label).sum()))
-    if not (placed | ~with_label).all():
-        off = with_label & ~placed
-        yield Bad(where=_first(block.where, off), reason="positions not finite", count=int(off.sum()))
-    good = with_label & placed
-    if good.any():
-        yield _structures(numbers.astype(np.uint8), positions[good], energy[good], forces[good], block.group)
-
-
-def _scaled(values: npt.ArrayLike, factor: float) -> npt.NDArray[np.float32]:
-    return (np.asarray(values, dtype=np.float64) * factor).astype(np.float32)
-
-
-def _fault_of_molecule(
-    numbers: npt.NDArray[np.int64], positions: Sequence[int], energy: Sequence[int], forces: Sequence[int]
-) -> str | None:
-    if not len(numbers):
-        return "no atoms"
-    if numbers.min() < 1 or numbers.max() > HEAVIEST:
-        return f"atomic numbers {numbers.min()} to {numbers.max()}, outside 1 to {HEAVIEST}"
-    wanted = (energy[0], len(numbers), 3)
-    if tuple(positions) != wanted or tuple(forces) != wanted:
-        return (
-            f"shapes do not match: {len(numbers)} atomic numbers, {energy[0]} energies, "
-            f"positions {list(positions)}, forces {list(forces)}"
+    if positions.shape != (m, n, 3) or forces.shape != (m, n, 3):
+        reason = (
+            f"shapes do not match: {n} atomic numbers, {m} energies, positions {list(positions.shape)}, "
+            f"forces {list(forces.shape)}"
         )
-    return None
-
-
-def _first(where: str, wrong: npt.NDArray[np.bool_]) -> str:
-    return f"{where}, conformation {int(np.flatnonzero(wrong)[0])}"
-
-
-def _structures(
-    numbers: npt.NDArray[np.uint8],
-    positions: npt.NDArray[np.float32],
-    energy: npt.NDArray[np.float64],
-    forces: npt.NDArray[np.float32],
-    group: str,
-) -> Structures:
-    count = len(energy)
-    return Structures(
-        numbers=np.tile(numbers, count),
-        positions=positions.reshape(-1, 3),
-        forces=forces.reshape(-1, 3),
-        n_atoms=np.full(count, len(numbers), dtype=np.int64),
-        energy=energy,
-        residual=np.full(count, np.nan, dtype=np.float32),
-        group=np.array([group] * count, dtype=object),
+        yield Bad(where=where, reason=reason, count=max(m, 1))
+        return
+    yield from checked(
+        Flat(
+            path=block.path,
+            record=block.record,
+            at=np.arange(block.first, block.first + m),
+            numbers=np.tile(numbers, m),
+            n_atoms=np.full(m, n, dtype=np.int64),
+            positions=positions.reshape(-1, 3),
+            forces=forces.reshape(-1, 3),
+            energy=energy,
+            group=[block.group] * m,
+            energy_ev=block.energy_ev,
+            length_angstrom=block.length_angstrom,
+            force_length_angstrom=block.force_length_angstrom,
+            missing=block.missing,
+        )
     )

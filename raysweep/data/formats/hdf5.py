@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from raysweep.data.formats.blocks import Bad, Block, Chunk, chunks
+from raysweep.data.formats.blocks import Bad, Block, Chunk, Names, Span, Torn, chunks
 from raysweep.data.labels import BOHR_ANGSTROM, HARTREE_EV
 from raysweep.errors import DataError
 
@@ -18,9 +18,10 @@ SPICE = ("atomic_numbers", "conformations", "dft_total_energy", "dft_total_gradi
 SPICE_UNITS = {"conformations": "bohr", "dft_total_energy": "hartree", "dft_total_gradient": "hartree/bohr"}
 ANI1X = ("atomic_numbers", "coordinates", "wb97x_dz.energy", "wb97x_dz.forces")
 """Smith et al. 2020, 10.1038/s41597-020-0473-z: hartree, Å, hartree/Å; NaN where a conformation has no label."""
+CONFORMATIONS_AT_ONCE = 4096
 
 
-def layout(path: Path) -> str | None:
+def layout(path: Path) -> Literal["spice", "ani1x"] | None:
     """Return "spice" or "ani1x" by what the file's first group holds, None where it is neither.
 
     Raises:
@@ -32,24 +33,45 @@ def layout(path: Path) -> str | None:
     return "spice" if set(SPICE[1:]) & names else "ani1x" if set(ANI1X[1:]) & names else None
 
 
-def read_spice(path: Path) -> Iterator[Chunk]:
-    """Yield the conformations of a SPICE file, gradients turned into forces; the group is the HDF5 group's name.
+def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
+    """Yield runs of groups with some thousands of conformations together.
+
+    Raises:
+        DataError: the file is torn.
+    """
+    with _open(path) as file:
+        try:
+            groups = list(file)
+            total, start, seen = path.stat().st_size, 0, 0
+            for i, name in enumerate(groups):
+                sizes = [len(data) for data in file[name].values() if getattr(data, "ndim", 0)]
+                seen += max(sizes, default=0)
+                if seen >= CONFORMATIONS_AT_ONCE or i + 1 == len(groups):
+                    share = total * (i + 1 - start) // len(groups)
+                    yield Span(start=start, stop=i + 1, first=start, bytes=share)
+                    start, seen = i + 1, 0
+        except (OSError, RuntimeError, KeyError, AttributeError) as error:
+            raise Torn(f"{path}: torn ({error})") from error
+
+
+def read_spice(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
+    """Yield the conformations of some groups of a SPICE file, gradients turned into forces; the group is the molecule.
 
     Raises:
         DataError: the file is torn, or states other units than SPICE's.
     """
-    for name, group in _groups(path):
-        where = f"{path}, group {name}"
+    for name, group in _groups(path, span):
         arrays = _arrays(path, name, group, SPICE)
         if isinstance(arrays, Bad):
             yield arrays
             continue
-        _refuse_other_units(where, group)
+        _refuse_other_units(f"{path}, group {name}", group)
         numbers, positions, energy, gradient = arrays
         yield from chunks(
             Block(
-                where=where,
+                path=path,
                 group=name,
+                record=f"group {name}, conformation",
                 numbers=numbers,
                 positions=positions,
                 energy=energy,
@@ -60,14 +82,13 @@ def read_spice(path: Path) -> Iterator[Chunk]:
         )
 
 
-def read_ani1x(path: Path) -> Iterator[Chunk]:
-    """Yield the conformations of an ANI-1x file that have a wB97x/6-31G* label; the group is the formula.
+def read_ani1x(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
+    """Yield the conformations of some groups of ANI-1x that have a wB97x/6-31G* label; the group is the formula.
 
     Raises:
         DataError: the file is torn.
     """
-    for name, group in _groups(path):
-        where = f"{path}, group {name}"
+    for name, group in _groups(path, span):
         arrays = _arrays(path, name, group, ANI1X)
         if isinstance(arrays, Bad):
             yield arrays
@@ -75,8 +96,9 @@ def read_ani1x(path: Path) -> Iterator[Chunk]:
         numbers, positions, energy, forces = arrays
         yield from chunks(
             Block(
-                where=where,
+                path=path,
                 group=name,
+                record=f"group {name}, conformation",
                 numbers=numbers,
                 positions=positions,
                 energy=energy,
@@ -87,12 +109,12 @@ def read_ani1x(path: Path) -> Iterator[Chunk]:
         )
 
 
-def _groups(path: Path) -> "Iterator[tuple[str, h5py.Group]]":
+def _groups(path: Path, span: Span) -> "Iterator[tuple[str, h5py.Group]]":
     with _open(path) as file:
         try:
-            yield from ((str(name), file[name]) for name in file)
+            yield from ((str(name), file[name]) for name in list(file)[span.start : span.stop])
         except (OSError, RuntimeError, KeyError) as error:
-            raise DataError(f"{path}: torn ({error})") from error
+            raise Torn(f"{path}: torn ({error})") from error
 
 
 def _arrays(
@@ -122,4 +144,4 @@ def _open(path: Path) -> "h5py.File":
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise DataError(f"{path}: torn, or no HDF5 file ({error})") from error
+        raise Torn(f"{path}: torn, or no HDF5 file ({error})") from error

@@ -1,0 +1,107 @@
+"""What a manifest says of structures, summed up shard by shard: fingerprint, reference energies, RMS values."""
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+from raysweep.data.structures import OPTIONAL, Structures
+
+CELLS_AT_ONCE = 8_000_000
+"""Numbers of a table of compositions that are held before they are reduced: 64 MB."""
+
+
+class Fingerprint:
+    """SHA-256 over every field of structures in row order and over where the training part ends.
+
+    It does not depend on how the structures were cut into parts.
+    """
+
+    def __init__(self) -> None:
+        self._fields: dict[str, tuple[hashlib._Hash, int]] = {}
+
+    def add(self, part: Structures) -> None:
+        """Take in the next structures."""
+        for name in ("numbers", "positions", "forces", "n_atoms", "energy", "group", *OPTIONAL):
+            values = getattr(part, name)
+            if values is None:
+                continue
+            later = name in self._fields
+            total, size = self._fields.get(name, (hashlib.sha256(), 0))
+            if name == "group":
+                data = b"\0" * later + "\0".join(values).encode()
+            else:
+                data = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"))).tobytes()
+            total.update(data)
+            self._fields[name] = (total, size + len(data))
+
+    def hexdigest(self, train_structures: int) -> str:
+        """Return 64 hexadecimal digits."""
+        whole = hashlib.sha256(f"structures/1 train={train_structures}\n".encode())
+        for name, (total, size) in self._fields.items():
+            whole.update(f"{name} {size} {total.hexdigest()}\n".encode())
+        return whole.hexdigest()
+
+
+class Compositions:
+    """Least-squares fit of energies to compositions: the reference energy of each element.
+
+    Where compositions do not determine them (all structures alike), the solution of least norm is taken. Rows are held
+    until they are many, then reduced to a triangle by QR, which keeps the solution.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = []
+        self._held = 0
+        self.elements: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+
+    def add(self, part: Structures) -> None:
+        """Take in the next structures."""
+        elements = np.union1d(self.elements, part.numbers).astype(np.int64)
+        if len(elements) > len(self.elements):
+            self._rows = [(_widened(table, self.elements, elements), energy) for table, energy in self._rows]
+            self.elements = elements
+        columns = np.searchsorted(elements, part.numbers)
+        owner = np.repeat(np.arange(len(part)), part.n_atoms)
+        counts = np.bincount(owner * len(elements) + columns, minlength=len(part) * len(elements))
+        self._rows.append((counts.reshape(len(part), len(elements)).astype(np.float64), part.energy))
+        self._held += counts.size
+        if self._held > CELLS_AT_ONCE:
+            table, energy = self._joined()
+            triangle = np.asarray(np.linalg.qr(np.column_stack([table, energy]), mode="r"))
+            self._rows = [(triangle[:, :-1], triangle[:, -1])]
+            self._held = triangle.size
+
+    def reference_energies(self) -> dict[int, float]:
+        """Return eV by atomic number."""
+        table, energy = self._joined()
+        energies, *_ = np.linalg.lstsq(table, energy)
+        return {int(z): float(energy) for z, energy in zip(self.elements, energies, strict=True)}
+
+    def _joined(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        tables, energies = zip(*self._rows, strict=True)
+        return np.concatenate(tables), np.concatenate(energies)
+
+
+def _widened(
+    table: npt.NDArray[np.float64], old: npt.NDArray[np.int64], new: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    wide = np.zeros((len(table), len(new)))
+    wide[:, np.searchsorted(new, old)] = table
+    return wide
+
+
+class MeanSquare:
+    """Root of the mean square of numbers that come in parts."""
+
+    def __init__(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    def add(self, values: npt.NDArray[np.floating]) -> None:
+        """Take in the next numbers."""
+        self._sum += float(np.sum(np.square(values, dtype=np.float64)))
+        self._count += values.size
+
+    def root(self) -> float:
+        """Return the root of their mean square."""
+        return float(np.sqrt(self._sum / self._count))

@@ -1,0 +1,339 @@
+"""Formats that are read without the library that wrote them: each file is written by that library, and read back."""
+
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import ase_db_backends  # noqa: F401  (registers .aselmdb with ASE)
+import lmdb
+import numpy as np
+import pytest
+from ase import Atoms, units
+from ase.build import bulk, fcc111
+from ase.calculators.lj import LennardJones
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.db import connect
+from ase.io import iread
+from ase.io import write as ase_write
+
+from raysweep.data.formats import aselmdb, extxyz, mptrj
+from raysweep.data.formats.blocks import Bad, Names, Part, Torn
+from raysweep.data.imports import import_store
+from raysweep.data.store import Store
+from raysweep.data.structures import Structures, concatenate
+from raysweep.errors import DataError
+
+
+def labelled(count: int = 24, *, periodic: bool = True) -> list[Atoms]:
+    """Return crystals, slabs and clusters of argon and copper with Lennard-Jones energies and forces (eV, eV/Å)."""
+    frames = []
+    for i in range(count):
+        kind = i % 3 if periodic else 2
+        atoms = (
+            bulk("Ar", "fcc", a=5.3, cubic=True)
+            if kind == 0
+            else fcc111("Cu", (2, 1, 2), vacuum=6.0)
+            if kind == 1
+            else Atoms("ArCuAr", np.array([[0, 0, 0], [3.6, 0, 0], [0, 3.7, 0.0]]))
+        )
+        atoms.rattle(0.1, seed=i)
+        atoms.calc = LennardJones(sigma=3.0, epsilon=0.05, rc=6.0, smooth=True)
+        energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+        atoms.calc = SinglePointCalculator(atoms, energy=energy - 1e4, forces=forces)
+        atoms.info = {"charge": i % 3 - 1, "spin": 1 + i % 2, "data_id": f"part{i % 2}", "group": f"g{i % 8}"}
+        frames.append(atoms)
+    return frames
+
+
+def write_aselmdb(path: Path, frames: list[Atoms]) -> None:
+    with connect(str(path), type="aselmdb") as database:
+        for atoms in frames:
+            database.write(atoms, data=atoms.info)
+
+
+def write_mptrj(path: Path, frames: list[Atoms]) -> None:
+    """The layout of MPtrj_2022.9_full.json: pymatgen's dictionary of a structure, and the energies beside it."""
+    content: dict[str, dict[str, object]] = {}
+    for i, atoms in enumerate(frames):
+        sites = [
+            {
+                "species": [{"element": symbol, "occu": 1}], "abc": abc.tolist(), "xyz": xyz.tolist(),
+                "label": symbol, "properties": {"note": 'a "quoted \\ {text'},
+            }
+            for symbol, abc, xyz in zip(
+                atoms.get_chemical_symbols(), atoms.get_scaled_positions(wrap=False), atoms.positions, strict=True
+            )
+        ]  # fmt: skip
+        energy = atoms.get_potential_energy()
+        content.setdefault(f"mp-{i % 5}", {})[f"mp-{i % 5}-{i}-0"] = {
+            "structure": {
+                "@module": "pymatgen.core.structure", "@class": "Structure", "charge": None,
+                "lattice": {"matrix": atoms.cell.array.tolist(), "a": 1.0}, "sites": sites,
+            },
+            "uncorrected_total_energy": energy, "corrected_total_energy": energy - 3.0,
+            "energy_per_atom": (energy - 3.0) / len(atoms), "force": atoms.get_forces().tolist(),
+            "stress": np.zeros((3, 3)).tolist(), "magmom": None, "bandgap": 0.0, "mp_id": f"mp-{i % 5}",
+        }  # fmt: skip
+    path.write_text(json.dumps(content))
+
+
+def read_all(module: object, path: Path, names: Names | None = None) -> Structures:
+    parts = []
+    for span in module.spans(path, names or Names()):  # type: ignore[attr-defined]
+        assert not isinstance(span, Bad), span
+        for chunk in module.read(path, span, names or Names()):  # type: ignore[attr-defined]
+            assert isinstance(chunk, Part), chunk
+            parts.append(chunk.structures)
+    return concatenate(parts)
+
+
+def assert_equal(found: Structures, frames: list[Atoms], *, with_cell: bool = True) -> None:
+    """Compare structures whatever their order; all energies differ."""
+    found = found.take(np.argsort(found.energy))
+    frames = sorted(frames, key=lambda atoms: float(atoms.get_potential_energy()))
+    assert found.n_atoms.tolist() == [len(atoms) for atoms in frames]
+    assert found.numbers.tolist() == [z for atoms in frames for z in atoms.numbers.tolist()]
+    np.testing.assert_allclose(found.energy, [atoms.get_potential_energy() for atoms in frames], rtol=1e-12)
+    np.testing.assert_allclose(found.positions, np.concatenate([atoms.positions for atoms in frames]), atol=1e-6)
+    np.testing.assert_allclose(found.forces, np.concatenate([atoms.get_forces() for atoms in frames]), atol=1e-6)
+    if with_cell:
+        assert found.cell is not None
+        assert found.pbc is not None
+        np.testing.assert_allclose(found.cell, np.stack([atoms.cell.array for atoms in frames]), atol=1e-6)
+        assert found.pbc.tolist() == [atoms.pbc.tolist() for atoms in frames]
+
+
+def test_aselmdb_records_come_in_with_cell_charge_spin_group_and_source(tmp_path: Path) -> None:
+    frames = labelled()
+    write_aselmdb(tmp_path / "a.aselmdb", frames)
+    found = read_all(aselmdb, tmp_path / "a.aselmdb")
+    assert_equal(found, frames)
+    assert found.charge is not None
+    assert found.spin is not None
+    assert found.charge.tolist() == [i % 3 - 1 for i in range(24)]
+    assert found.spin.tolist() == [1 + i % 2 for i in range(24)]
+    assert found.group.tolist() == [f"g{i % 8}" for i in range(24)]
+    (span,) = aselmdb.spans(tmp_path / "a.aselmdb", Names())
+    assert not isinstance(span, Bad)
+    (part,) = aselmdb.read(tmp_path / "a.aselmdb", span, Names())
+    assert isinstance(part, Part)
+    assert part.source is not None
+    assert part.source.tolist() == [f"part{i % 2}" for i in range(24)]
+
+
+def test_deleted_records_are_left_out_and_missing_ones_are_bad(tmp_path: Path) -> None:
+    frames = labelled(6)
+    path = tmp_path / "a.aselmdb"
+    write_aselmdb(path, frames)
+    database = connect(str(path), type="aselmdb")
+    database.delete([2, 5])
+    database.close()
+    kept = [frames[i] for i in (0, 2, 3, 5)]
+    assert_equal(read_all(aselmdb, path), kept)
+    with lmdb.open(str(path), subdir=False, map_size=2**30) as environment, environment.begin(write=True) as change:
+        change.delete(b"3")
+        change.put(b"4", zlib.compress(b'{"numbers": [1'))
+    (span,) = aselmdb.spans(path, Names())
+    assert not isinstance(span, Bad)
+    bad = [chunk for chunk in aselmdb.read(path, span, Names()) if isinstance(chunk, Bad)]
+    assert [one.where.rsplit(", ")[1] for one in bad] == ["record 3", "record 4"]
+    assert bad[0].reason == "the record is missing"
+    assert "cannot be read" in bad[1].reason
+
+
+def test_a_cut_aselmdb_is_named_and_never_ends_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "a.aselmdb"
+    write_aselmdb(path, labelled(200))
+    whole = path.read_bytes()
+    for share in (0.9, 0.5, 0.2, 0.01):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(Torn, match=r"a.aselmdb: torn"):
+            list(aselmdb.spans(path, Names()))
+    path.write_bytes(b"not an LMDB" * 1000)
+    with pytest.raises(Torn, match=r"a.aselmdb: torn, or no LMDB file"):
+        list(aselmdb.spans(path, Names()))
+
+
+def test_mptrj_frames_come_in_with_the_uncorrected_energy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [atoms for atoms in labelled(60) if atoms.pbc.all()]
+    path = tmp_path / "MPtrj.json"
+    write_mptrj(path, frames)
+    assert mptrj.looks_like_it(path)
+    by_material = [atoms for k in range(5) for atoms in frames[k::5]]
+    assert_equal(read_all(mptrj, path), by_material)
+    monkeypatch.setattr(mptrj, "SPAN_BYTES", 1000)
+    spans = list(mptrj.spans(path, Names()))
+    assert len(spans) == 5
+    assert_equal(read_all(mptrj, path), by_material)
+    corrected = read_all(mptrj, path, Names(energy="corrected_total_energy"))
+    expected = [atoms.get_potential_energy() - 3.0 for atoms in by_material]
+    np.testing.assert_allclose(corrected.energy, expected, rtol=1e-12)
+
+
+def test_mptrj_without_totals_takes_the_energy_per_atom(tmp_path: Path) -> None:
+    frames = [atoms for atoms in labelled(9) if atoms.pbc.all()]
+    path = tmp_path / "MPtrj.json"
+    write_mptrj(path, frames)
+    content = json.loads(path.read_text())
+    for material in content.values():
+        for frame in material.values():
+            del frame["uncorrected_total_energy"]
+    path.write_text(json.dumps(content, indent=2))
+    found = read_all(mptrj, path)
+    np.testing.assert_allclose(found.energy, [atoms.get_potential_energy() - 3.0 for atoms in frames], rtol=1e-12)
+
+
+def test_a_cut_mptrj_is_named_and_its_whole_materials_can_be_kept(tmp_path: Path) -> None:
+    frames = [atoms for atoms in labelled(30) if atoms.pbc.all()]
+    path = tmp_path / "MPtrj.json"
+    write_mptrj(path, frames)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(DataError, match=r"MPtrj.json, material 4: the file ends within this material"):
+        import_store(tmp_path / "s", [path])
+    store = import_store(tmp_path / "s", [path], skip_bad=True)
+    assert len(store) == 8
+    assert sum(store.manifest.rejected.values()) == 1
+
+
+@pytest.mark.parametrize("layout", ["plain", "mask", "numbers"])
+def test_extxyz_is_read_as_ase_reads_it(tmp_path: Path, layout: str) -> None:
+    frames = labelled()
+    path = tmp_path / "x.extxyz"
+    ase_write(path, frames, columns=["symbols", "positions", "move_mask", "forces"] if layout == "mask" else None)
+    if layout == "numbers":
+        text = path.read_text().replace("species:S:1", "Z:I:1")
+        path.write_text(text.replace("\nAr ", "\n18 ").replace("\nCu ", "\n29 "))
+    found = read_all(extxyz, path)
+    assert_equal(found, list(iread(path)))
+    assert found.charge is not None
+    assert sorted(found.charge.tolist()) == sorted(i % 3 - 1 for i in range(24))
+    assert sorted(found.group.tolist()) == sorted(f"g{i % 8}" for i in range(24))
+
+
+def test_headers_beyond_the_common_layout_are_left_to_ase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brackets, escapes, single quotes, other spacing; a frame without Properties beside them."""
+    atoms = "Ar 0.0 0.0 0.0 0.1 0.0 0.0\nCu\t3.0  0.5 0.0 -0.1 0.0 0.0\n"
+    columns = "Properties=species:S:1:pos:R:3:forces:R:3"
+    headers = [
+        f"{columns} energy=-1.5 group=plain",
+        f"{columns} energy=-2.5 note=[1,2,3] group='in quotes'",
+        rf'{columns} energy=-3.5 group="a \"b\" c"',
+        f"{columns} energy = -4.5 group=spaced",
+        f'{columns} energy="-5.5" Lattice="6 0 0 0 6 0 0 0 6" pbc="T F T" group=C=O flag',
+    ]
+    path = tmp_path / "x.extxyz"
+    path.write_text("".join(f"2\n{header}\n{atoms}" for header in headers))
+    asked: list[int] = []
+    real = extxyz.ase_readable.read_text
+    monkeypatch.setattr(
+        extxyz.ase_readable, "read_text", lambda path, text, names, at: asked.append(at) or real(path, text, names, at)
+    )
+    parts = []
+    for span in extxyz.spans(path, Names()):
+        assert not isinstance(span, Bad)
+        parts += [chunk for chunk in extxyz.read(path, span, Names()) if isinstance(chunk, Part)]
+    energies = sorted(float(e) for part in parts for e in part.structures.energy)
+    groups = sorted(name for part in parts for name in part.structures.group)
+    assert asked == [1, 2, 3]
+    assert energies == [-5.5, -4.5, -3.5, -2.5, -1.5]
+    assert groups == sorted(["plain", "in quotes", 'a "b" c', "spaced", "C=O"])
+    last = next(part.structures for part in parts if -5.5 in part.structures.energy)
+    assert last.pbc is not None
+    assert [True, False, True] in last.pbc.tolist()
+
+
+def test_spans_of_extxyz_cover_all_frames_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = labelled(40)
+    path = tmp_path / "x.extxyz"
+    ase_write(path, frames)
+    monkeypatch.setattr(extxyz, "SPAN_BYTES", 2000)
+    spans = [span for span in extxyz.spans(path, Names()) if not isinstance(span, Bad)]
+    assert len(spans) > 5
+    assert [span.stop for span in spans[:-1]] == [span.start for span in spans[1:]]
+    assert spans[-1].stop == path.stat().st_size
+    assert_equal(read_all(extxyz, path), list(iread(path)))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda text: text.replace("Ar ", "Qq ", 1), "frame 0: atomic numbers .* unknown elements"),
+        (lambda text: text.replace("Ar ", "Ar nan ", 1), r"frame 0: cannot be read"),
+        (lambda text: text.replace("energy=-", "energy=--", 1), "frame 0: cannot be read"),
+        (lambda text: "0\n\n" + text, "frame 0: no "),
+        (lambda text: text[: len(text) - 100], "ends within this frame|cannot be read"),
+        (lambda text: text + "hello\n", "'hello' is not a number of atoms"),
+        (lambda text: text.replace('pbc="T T T"', 'pbc="T T"', 1), "frame 0: .*pbc is 'T T', not three"),
+        (lambda text: text.replace('Lattice="5.3', 'Lattice="0.0', 1), "frame 0: periodic, but the cell has no volume"),
+    ],
+)
+def test_bad_frames_of_extxyz_are_named_or_the_rest_is_kept(
+    tmp_path: Path, damage: Callable[[str], str], reason: str
+) -> None:
+    path = tmp_path / "x.extxyz"
+    ase_write(path, labelled())
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(DataError, match=f"x.extxyz, .*({reason})"):
+        import_store(tmp_path / "s", [path])
+    store = import_store(tmp_path / "s", [path], skip_bad=True)
+    assert len(store) in (23, 24)
+    assert sum(store.manifest.rejected.values()) == 1
+
+
+@pytest.mark.parametrize("write", [write_aselmdb, write_mptrj])
+def test_forces_are_minus_the_gradient_of_the_energy_after_import(
+    tmp_path: Path, write: Callable[[Path, list[Atoms]], None]
+) -> None:
+    """Central differences over displaced copies in the file: units and signs together."""
+    base = labelled(1)[0]
+    step, frames = 1e-3, [base]
+    for atom, axis in ((0, 0), (1, 2), (3, 1)):
+        for sign in (1, -1):
+            moved = base.copy()
+            moved.positions[atom, axis] += sign * step
+            moved.calc = LennardJones(sigma=3.0, epsilon=0.05, rc=6.0, smooth=True)
+            energy, forces = moved.get_potential_energy(), moved.get_forces()
+            moved.calc = SinglePointCalculator(moved, energy=energy - 1e4, forces=forces)
+            frames.append(moved)
+    path = tmp_path / ("a.aselmdb" if write is write_aselmdb else "MPtrj.json")
+    write(path, [*frames, *labelled(3)[:1]])
+    store = import_store(tmp_path / "s", [path], group_by="structure", validation_fraction=0.2)
+    everything = store.read(np.arange(len(store)))
+    n = len(base)
+    x = everything.positions.reshape(-1, n, 3).astype(np.float64)
+    origin = int(np.abs(x - base.positions).max(axis=(1, 2)).argmin())
+    for atom, axis in ((0, 0), (1, 2), (3, 1)):
+        away = x[:, atom, axis] - base.positions[atom, axis]
+        up, down = int(away.argmax()), int(away.argmin())
+        assert (away[up], away[down]) == pytest.approx((step, -step), abs=1e-6)
+        slope = (everything.energy[up] - everything.energy[down]) / (2 * step)
+        assert -slope == pytest.approx(float(everything.forces.reshape(-1, n, 3)[origin, atom, axis]), abs=2e-5)
+
+
+def test_named_units_of_aselmdb_are_converted(tmp_path: Path) -> None:
+    frames = labelled(6)
+    write_aselmdb(tmp_path / "a.aselmdb", frames)
+    plain = read_all(aselmdb, tmp_path / "a.aselmdb")
+    scaled = []
+    for span in aselmdb.spans(tmp_path / "a.aselmdb", names := Names(energy_unit="hartree", length_unit="bohr")):
+        assert not isinstance(span, Bad)
+        scaled += [chunk.structures for chunk in aselmdb.read(tmp_path / "a.aselmdb", span, names)]  # type: ignore[union-attr]
+    found = concatenate(scaled)
+    np.testing.assert_allclose(found.energy, plain.energy * units.Hartree, rtol=1e-7)
+    np.testing.assert_allclose(found.forces, plain.forces * (units.Hartree / units.Bohr), rtol=1e-5, atol=1e-6)
+    assert found.cell is not None
+    assert plain.cell is not None
+    np.testing.assert_allclose(found.cell, plain.cell * units.Bohr, rtol=1e-5)
+    with pytest.raises(DataError, match="unknown unit of energy 'Ry'"):
+        list(aselmdb.spans(tmp_path / "a.aselmdb", Names(energy_unit="Ry")))
+
+
+def stored(store: Store) -> list[tuple[object, ...]]:
+    """Return each structure's bytes, sorted."""
+    found = store.read(np.arange(len(store)))
+    edges = found.offsets
+    return sorted(
+        (found.energy[i].tobytes(), found.positions[edges[i] : edges[i + 1]].tobytes(), found.group[i])
+        for i in range(len(found))
+    )
