@@ -290,6 +290,10 @@ def data_make(
         int | None, typer.Option(min=1, help="structures to label; default: the search space's")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="of molecules and displacements")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="small-organics, organics, diverse, reactive or large-organics"),
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="processes; default: one for each core")] = None,
     address: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Ray cluster to make it on; default: RAY_ADDRESS, else none")
@@ -301,7 +305,7 @@ def data_make(
     """
     from raysweep.commands.data import make_data
 
-    make_data(location, structures, seed, workers, address)
+    make_data(location, structures, seed, preset, workers, address)
 
 
 @data_app.command("import")

@@ -13,6 +13,7 @@ from raysweep.data.converting import GroupBy
 from raysweep.data.formats.blocks import Names
 from raysweep.data.formats.readers import Format
 from raysweep.data.imports import InOrder, import_store
+from raysweep.data.presets import DEFAULT_PRESET
 from raysweep.errors import RaysweepError
 from raysweep.sweep.space import Data
 
@@ -23,7 +24,12 @@ STRUCTURES = 24000
 
 
 def make_data(
-    location: str, structures: int | None, seed: int | None, workers: int | None, address: str | None
+    location: str,
+    structures: int | None,
+    seed: int | None,
+    preset: str | None,
+    workers: int | None,
+    address: str | None,
 ) -> None:
     """Make a store from the embedded source, on a Ray cluster where an address or RAY_ADDRESS names one."""
     from raysweep.data import xtb  # imports RDKit and tblite
@@ -33,12 +39,18 @@ def make_data(
     if recipe is not None and recipe.make is not None:
         structures = recipe.make.structures if structures is None else structures
         seed = recipe.make.seed if seed is None else seed
+        preset = preset or recipe.make.preset
     place = location if recipe is None else recipe.store
     count = STRUCTURES if structures is None else structures
     bar = ProgressBar()
     with bar:
         store = xtb.make_store(
-            place, structures=count, seed=seed or 0, pool=data_workers(address, workers), progress=bar.update
+            place,
+            structures=count,
+            preset=preset or DEFAULT_PRESET,
+            seed=seed or 0,
+            pool=data_workers(address, workers),
+            progress=bar.update,
         )
     typer.echo(columns(_lines(store.info())))
 

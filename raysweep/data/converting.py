@@ -12,7 +12,7 @@ import numpy.typing as npt
 from raysweep.data.elements import formulas
 from raysweep.data.formats.blocks import MISSING, Bad, Chunk, Names, Part, Span, Torn
 from raysweep.data.formats.readers import READERS, Format
-from raysweep.data.labels import FORCE_ABOVE_LIMIT
+from raysweep.data.reasons import FORCE_ABOVE_LIMIT
 from raysweep.data.shards import shard_bytes
 from raysweep.data.structures import Structures, concatenate
 from raysweep.errors import DataError

@@ -1,4 +1,4 @@
-"""Thermal displacements and their GFN2-xTB energies and forces (Bannwarth et al. 2019, 10.1021/acs.jctc.8b01176).
+"""Structures of molecules and their GFN2-xTB energies and forces (Bannwarth et al. 2019, 10.1021/acs.jctc.8b01176).
 
 This is what a worker process runs, so it imports neither Arrow nor torch. Every label starts from the same initial
 guess, never from a neighbour's solution, so that labels do not depend on the order in which they are made.
@@ -6,62 +6,32 @@ guess, never from a neighbour's solution, so that labels do not depend on the or
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from raysweep.data.physics import BOHR_ANGSTROM, HARTREE_EV
+from raysweep.data.presets import Preset
+from raysweep.data.reasons import FORCE_ABOVE_LIMIT, NOT_CONVERGED
 from raysweep.data.structures import Structures, concatenate
-from raysweep.errors import DataError
-
-HARTREE_EV = 27.211386245988
-"""eV per hartree, CODATA 2018 (Tiesinga et al. 2021, 10.1103/RevModPhys.93.025010)."""
-BOHR_ANGSTROM = 0.529177210903
-"""Å per bohr, CODATA 2018."""
-BOLTZMANN = 1.380649e-23
-"""J/K, exact."""
-ATOMIC_MASS = 1.66053906660e-27
-"""kg per unified atomic mass unit, CODATA 2018."""
-LIGHT_SPEED_CM = 2.99792458e10
-"""cm/s, exact."""
-MASSES = {1: 1.008, 6: 12.011, 7: 14.007, 8: 15.999, 9: 18.998}
-"""Atomic masses in u, IUPAC 2021 abridged standard weights."""
-
-NOT_GROWN = "molecule: growth ended unsound"
-DUPLICATE = "molecule: duplicate"
-NOT_EMBEDDED = "molecule: no conformer embedded"
-NO_PARAMETERS = "molecule: no MMFF94 parameters"
-NOT_CONVERGED = "structure: SCF not converged"
-FORCE_ABOVE_LIMIT = "structure: force above limit"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Displacing:
-    """How conformers are displaced and which labels are kept.
+class Grown:
+    """A distinct molecule that is to be labelled.
 
     Attributes:
-        structures_per_molecule: displaced structures of each molecule.
-        conformers_per_molecule: conformers among which they are shared in turn.
-        temperatures: K, range from which each structure's temperature is drawn evenly.
-        wavenumber: 1/cm, frequency of the harmonic oscillator that each atom is taken for.
-        force_limit: eV/Å, structures with a longer force on any atom are left out.
-
-    Raises:
-        DataError: a value is out of range.
+        candidate: its number.
+        smiles: the molecule or ion.
+        group: its neutral form, which holds ions of one molecule on one side of the split.
+        left_out: counts of the candidates that were left out since the molecule before, by reason.
     """
 
-    structures_per_molecule: int = 10
-    conformers_per_molecule: int = 2
-    temperatures: tuple[float, float] = (100.0, 1000.0)
-    wavenumber: float = 2000.0
-    force_limit: float = 25.0
-
-    def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
-        counts = (self.structures_per_molecule, self.conformers_per_molecule)
-        low, high = self.temperatures
-        if min(counts) < 1 or not 0 < low <= high or self.wavenumber <= 0 or self.force_limit <= 0:
-            raise DataError(f"{self}: counts must be at least 1, temperatures above 0 and rising, the others above 0")
+    candidate: int
+    smiles: str
+    group: str
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,18 +59,21 @@ class Labelled:
     molecules: tuple[Made, ...]
 
 
-def grow_range(task: tuple[int, range]) -> list[str | None]:
-    """Return the SMILES of the candidates in a range, None for unsound ones; the task is (seed, candidates)."""
+def grow_range(task: tuple[int, range, Preset]) -> list[tuple[str, str] | None]:
+    """Return the SMILES of the candidates in a range and of their neutral forms, None for unsound ones.
+
+    The task is (seed, candidates, preset).
+    """
     from raysweep.data.molecules import grow  # RDKit is imported by workers only
 
-    seed, candidates = task
-    return [grow(_generator(seed, k, 0)) for k in candidates]
+    seed, candidates, preset = task
+    return [grow(_generator(seed, k, 0), preset.growing) for k in candidates]
 
 
-def label_all(task: tuple[list[tuple[int, str, dict[str, int]]], int, Displacing]) -> Labelled:
-    """Return the labelled structures of some molecules; the task is ((k, SMILES, counts to carry along), seed, how)."""
-    molecules, seed, displacing = task
-    parts = [label_molecule(smiles, seed, k, displacing, left_out) for k, smiles, left_out in molecules]
+def label_all(task: tuple[list[Grown], int, Preset]) -> Labelled:
+    """Return the labelled structures of some molecules; the task is (molecules, seed, preset)."""
+    molecules, seed, preset = task
+    parts = [label_molecule(grown, seed, preset) for grown in molecules]
     return Labelled(
         structures=concatenate([part.structures for part in parts]),
         molecules=tuple(made for part in parts for made in part.molecules),
@@ -111,69 +84,40 @@ def _generator(seed: int, molecule: int, stage: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence((seed, molecule), spawn_key=(stage,)))
 
 
-def displace(
-    numbers: npt.NDArray[np.uint8],
-    positions: npt.NDArray[np.float64],
-    temperature: float,
-    wavenumber: float,
-    rng: np.random.Generator,
-) -> npt.NDArray[np.float32]:
-    """Return [n, 3] float32, Å: positions with a thermal displacement in the Einstein picture.
+def label_molecule(grown: Grown, seed: int, preset: Preset) -> Labelled:
+    """Return the labelled structures of a molecule; a function of its arguments alone."""
+    from raysweep.data.conformers import conformers  # RDKit is imported by workers only
+    from raysweep.data.sampling import sample
 
-    Each atom is a classical harmonic oscillator of angular frequency w = 2 pi c * wavenumber; equipartition gives
-    each of its coordinates a Gaussian displacement with standard deviation sqrt(k T / m) / w. At 550 K and 2000/cm
-    that is 0.057 Å for H and 0.016 Å for C. Atoms move independently, which real vibrations do not.
-    """
-    masses = np.array([MASSES[int(z)] for z in numbers]) * ATOMIC_MASS
-    angular_frequency = 2 * np.pi * LIGHT_SPEED_CM * wavenumber
-    deviation = np.sqrt(BOLTZMANN * temperature / masses) / angular_frequency * 1e10  # m to Å
-    moved: npt.NDArray[np.float32] = (positions + deviation[:, None] * rng.normal(size=positions.shape)).astype(
-        np.float32
+    rejected = Counter(grown.left_out)
+    rng = _generator(seed, grown.candidate, 1)
+    displacing = preset.displacing
+    found = conformers(
+        grown.smiles, displacing.conformers_per_molecule, int(rng.integers(2**31)), any_field=preset.any_field
     )
-    return moved
-
-
-def label_molecule(
-    smiles: str, seed: int, molecule: int, displacing: Displacing, left_out: Mapping[str, int] | None = None
-) -> Labelled:
-    """Return the labelled structures of candidate number `molecule`; a function of its arguments alone.
-
-    Counts of `left_out` are added to its own, so that they are taken in the order of the molecules.
-    """
-    from raysweep.data.molecules import conformers  # RDKit is imported by workers only
-
-    rejected = Counter(left_out or {})
-    rng = _generator(seed, molecule, 1)
-    found = conformers(smiles, displacing.conformers_per_molecule, int(rng.integers(2**31)))
+    parts: list[Structures] = []
     if isinstance(found, str):
-        structures = concatenate([])
         rejected[found] += 1
     else:
-        numbers, bases = found
-        moved = np.stack(
-            [
-                displace(
-                    numbers, bases[i % len(bases)], rng.uniform(*displacing.temperatures), displacing.wavenumber, rng
-                )
-                for i in range(displacing.structures_per_molecule)
-            ]
-        )
-        structures = _labelled(smiles, numbers, moved, displacing.force_limit, rejected)
-    made = Made(candidate=molecule, smiles=smiles, kept=len(structures), rejected=dict(+rejected))
+        for numbers, positions in sample(preset.kinds, found, displacing, rng):
+            parts.append(_kept(grown.group, numbers, positions, found.charge, preset, rejected))
+    structures = concatenate(parts) if parts else _none(preset)
+    made = Made(candidate=grown.candidate, smiles=grown.smiles, kept=len(structures), rejected=dict(+rejected))
     return Labelled(structures=structures, molecules=(made,))
 
 
-def _labelled(
+def _kept(
     group: str,
     numbers: npt.NDArray[np.uint8],
     positions: npt.NDArray[np.float32],
-    force_limit: float,
+    charge: int,
+    preset: Preset,
     rejected: Counter[str],
 ) -> Structures:
     """Return those structures whose SCF converged to forces below the limit, and count the others."""
-    energy, forces = label(numbers, positions)
+    energy, forces = label(numbers, positions, charge)
     converged = np.isfinite(energy)
-    gentle = np.linalg.norm(forces, axis=2).max(axis=1) <= force_limit  # False for NaN
+    gentle = np.linalg.norm(forces, axis=2).max(axis=1) <= preset.displacing.force_limit  # False for NaN
     kept = converged & gentle
     rejected[NOT_CONVERGED] += int((~converged).sum())
     rejected[FORCE_ABOVE_LIMIT] += int((converged & ~gentle).sum())
@@ -186,17 +130,26 @@ def _labelled(
         energy=energy[kept],
         residual=np.full(count, np.nan, dtype=np.float32),
         group=np.full(count, group, dtype=object),
+        charge=np.full(count, charge, dtype=np.int8) if preset.columns else None,
+        spin=np.full(count, 1, dtype=np.int8) if preset.columns else None,
     )
 
 
+def _none(preset: Preset) -> Structures:
+    """Return no structures, with the columns of the preset."""
+    columns = np.zeros(0, dtype=np.int8) if preset.columns else None
+    return replace(concatenate([]), cell=None, pbc=None, charge=columns, spin=columns)
+
+
 def label(
-    numbers: npt.NDArray[np.uint8], positions: npt.NDArray[np.float32]
+    numbers: npt.NDArray[np.uint8], positions: npt.NDArray[np.float32], charge: int = 0
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
     """Return GFN2-xTB energies [m] float64 in eV and forces [m, n, 3] float32 in eV/Å; NaN where the SCF failed.
 
     Args:
-        numbers: [n] uint8, a neutral closed-shell molecule.
+        numbers: [n] uint8, of a closed-shell molecule or ion.
         positions: [m, n, 3] float32, Å; labelled exactly as given.
+        charge: elementary charges.
     """
     from tblite.exceptions import TBLiteRuntimeError
     from tblite.interface import Calculator
@@ -206,7 +159,8 @@ def label(
     forces = np.full(positions.shape, np.nan, dtype=np.float32)
     if not len(positions):
         return energy, forces
-    calculator = Calculator("GFN2-xTB", numbers.astype(np.int64), bohr[0])
+    assert (int(numbers.sum(dtype=np.int64)) - charge) % 2 == 0, "an open shell"
+    calculator = Calculator("GFN2-xTB", numbers.astype(np.int64), bohr[0], charge=float(charge))
     calculator.set("verbosity", 0)
     for i, geometry in enumerate(bohr):
         calculator.update(geometry)

@@ -1,57 +1,93 @@
-"""Small organic molecules grown by valence rules, and conformers of them by RDKit.
+"""Molecules grown by valence rules, and ions of them.
 
 A molecule is a pure function of a random generator. Growth: a carbon, then heavy atoms added one by one to atoms with
-a free valence, then perhaps a ring or two, then double and triple bonds where valences are left; hydrogen fills the
-rest. Two heteroatoms are never bonded, since peroxides, N-F and the like would make up more of the set than they do
-of organic chemistry. Conformers: ETKDG (Riniker and Landrum 2015, 10.1021/acs.jcim.5b00654; Wang et al. 2020,
-10.1021/acs.jcim.0c00025), then MMFF94 (Halgren 1996). Only RDKit's workers import this file.
+a free valence, then perhaps rings, then double and triple bonds where valences are left; hydrogen fills the rest. Two
+heteroatoms are bonded only where the preset says so, since peroxides, N-F and the like would make up more of the set
+than they do of organic chemistry. All are closed shells. Only RDKit's workers import this file.
 """
 
 from collections import deque
 
 import numpy as np
-import numpy.typing as npt
 from rdkit import Chem, rdBase
-from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
-from raysweep.data.labels import NO_PARAMETERS, NOT_EMBEDDED
+from raysweep.data.presets import SMALL_ORGANICS, Growing
 
-HEAVY_ATOMS = (3, 4, 5, 6, 7, 8, 9)
-HEAVY_WEIGHTS = (0.14, 0.40, 0.40, 0.03, 0.01, 0.01, 0.01)
-"""Shares of candidates by heavy atoms. Small molecules run out (there are few of them), so the mean number of atoms,
-hydrogen included, grows with the set: 10.3 over the first 300 molecules, 11.4 over 1,400 and 14.8 over 10,000."""
-ELEMENTS = (6, 7, 8, 9)
-ELEMENT_WEIGHTS = (0.54, 0.16, 0.23, 0.07)
-"""Chances of a new heavy atom to be C, N, O or F."""
-VALENCE = {6: 4, 7: 3, 8: 2, 9: 1}
-RING_CHANCE = (0.40, 0.15)
-"""Chance of a first and, after a first, of a second ring closure, of 3 to 6 members."""
+VALENCE = {5: 3, 6: 4, 7: 3, 8: 2, 9: 1, 14: 4, 15: 3, 16: 2, 17: 1, 35: 1}
+"""Of the elements as they are grown; phosphorus and sulphur may be oxidised afterwards."""
+MULTIPLY_BONDED = (6, 7, 8, 16)
+"""Elements that take part in double bonds; of the others silenes, boranes and the like hardly exist."""
 DOUBLE_CHANCE = 0.50
 TRIPLE_CHANCE = 0.30
 """Chance that a bond is raised to a double bond, and that an open-chain double bond is raised to a triple one."""
-EMBEDDING_ATTEMPTS = 10
-MMFF_ITERATIONS = 200
 
 rdBase.DisableLog("rdApp.*")  # failures are counted by the caller
 
 
-def grow(rng: np.random.Generator) -> str | None:
-    """Return the canonical SMILES (no stereo marks) of a random molecule with 3 to 9 heavy atoms, None if unsound."""
-    target = int(rng.choice(HEAVY_ATOMS, p=HEAVY_WEIGHTS))
-    molecule = _Growth()
-    while len(molecule.elements) < target and molecule.add_atom(int(rng.choice(ELEMENTS, p=ELEMENT_WEIGHTS)), rng):
+def grow(rng: np.random.Generator, growing: Growing = SMALL_ORGANICS.growing) -> tuple[str, str] | None:
+    """Return the canonical SMILES (no stereo marks) of a random molecule and of its neutral form, None if unsound."""
+    target = int(rng.choice(growing.heavy_atoms, p=growing.heavy_weights))
+    molecule = _Growth(growing)
+    while len(molecule.elements) < target and molecule.add_atom(
+        int(rng.choice(growing.elements, p=growing.element_weights)), rng
+    ):
         pass
-    for chance in RING_CHANCE:
+    for chance in growing.ring_chances:
         if rng.random() >= chance or not molecule.close_ring(rng):
             break
     molecule.raise_bonds(rng)
-    return molecule.smiles()
+    if growing.oxidised:
+        molecule.oxidise(rng)
+    sound = molecule.sound()
+    if sound is None:
+        return None
+    neutral = str(Chem.MolToSmiles(sound, isomericSmiles=False))
+    if growing.charged and rng.random() < growing.charged:
+        return _ion(neutral, rng), neutral
+    return neutral, neutral
+
+
+def _ion(neutral: str, rng: np.random.Generator) -> str:
+    """Return the SMILES of a molecule with one proton more or less, itself where no atom may take or give one.
+
+    A proton goes to a nitrogen or phosphorus with three bonds that is no amide's, and comes from an oxygen, sulphur or
+    nitrogen.
+    """
+    molecule = Chem.MolFromSmiles(neutral)
+    amide = {found[0] for found in molecule.GetSubstructMatches(_AMIDE)}
+    takes = [
+        atom.GetIdx()
+        for atom in molecule.GetAtoms()
+        if atom.GetAtomicNum() in (7, 15)
+        and atom.GetTotalValence() == 3
+        and atom.GetIdx() not in amide
+        and not (atom.GetIsAromatic() and atom.GetTotalDegree() == 3)
+    ]
+    gives = [
+        atom.GetIdx() for atom in molecule.GetAtoms() if atom.GetAtomicNum() in (7, 8, 16) and atom.GetTotalNumHs()
+    ]
+    change = 1 if (rng.random() < 0.5 and takes) or not gives else -1
+    sites = takes if change == 1 else gives
+    if not sites:
+        return neutral
+    atom = molecule.GetAtomWithIdx(sites[int(rng.integers(len(sites)))])
+    hydrogens = atom.GetTotalNumHs() + change
+    atom.SetFormalCharge(change)
+    atom.SetNoImplicit(True)
+    atom.SetNumExplicitHs(hydrogens)
+    if Chem.SanitizeMol(molecule, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
+        return neutral
+    return str(Chem.MolToSmiles(molecule, isomericSmiles=False))
+
+
+_AMIDE = Chem.MolFromSmarts("[#7][#6,#16]=[#8,#16]")
 
 
 class _Growth:
     """A molecule that grows: heavy atoms, their free valences, and bonds with their orders."""
 
-    def __init__(self) -> None:
+    def __init__(self, growing: Growing) -> None:
+        self.growing = growing
         self.elements = [6]
         self.free = [4]
         self.bonds: dict[tuple[int, int], int] = {}
@@ -92,6 +128,10 @@ class _Growth:
         for i, j in list(self.bonds):
             if rng.random() >= DOUBLE_CHANCE or not (self.free[i] and self.free[j]) or self._unsaturated(i, j):
                 continue
+            if self.elements[i] not in MULTIPLY_BONDED or self.elements[j] not in MULTIPLY_BONDED:
+                continue
+            if 16 in (self.elements[i], self.elements[j]) and 6 not in (self.elements[i], self.elements[j]):
+                continue  # sulphur is doubly bonded to carbon alone, but for its oxides
             way_round = self._distances(i, without=(i, j)).get(j)
             if way_round == 2:
                 continue
@@ -99,21 +139,39 @@ class _Growth:
             if rng.random() < TRIPLE_CHANCE and self.free[i] and self.free[j] and way_round is None:
                 self._raise(i, j)
 
-    def smiles(self) -> str | None:
-        """Return the canonical SMILES, None where RDKit finds the molecule unsound."""
+    def oxidise(self, rng: np.random.Generator) -> None:
+        """Make phosphines their oxides, and sulphides sulphoxides or sulphones, each with the chance of the preset."""
+        for i, element in enumerate(list(self.elements)):
+            single = all(order == 1 for pair, order in self.bonds.items() if i in pair)
+            if element not in (15, 16) or not single or (element == 16 and self.free[i]):
+                continue
+            if any(self.elements[sum(pair) - i] == 16 for pair in self.bonds if i in pair):
+                continue
+            draw = rng.random() / self.growing.oxidised
+            for _ in range(0 if draw >= 1 else 2 if element == 16 and draw < 0.5 else 1):
+                self.elements.append(8)
+                self.free.append(0)
+                self.bonds[i, len(self.elements) - 1] = 2
+
+    def sound(self) -> Chem.Mol | None:
+        """Return the molecule, None where RDKit finds it unsound."""
         molecule = Chem.RWMol()
-        for element in self.elements:
-            molecule.AddAtom(Chem.Atom(element))
+        for element, free in zip(self.elements, self.free, strict=True):
+            atom = Chem.Atom(element)
+            if element == 15:  # else RDKit fills the valence of three up, or lets oxidised ones have none
+                atom.SetNoImplicit(True)
+                atom.SetNumExplicitHs(free)
+            molecule.AddAtom(atom)
         orders = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
         for (i, j), order in self.bonds.items():
             molecule.AddBond(i, j, orders[order])
         if Chem.SanitizeMol(molecule, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
             return None
-        return str(Chem.MolToSmiles(molecule, isomericSmiles=False))
+        return molecule
 
-    @staticmethod
-    def _may_bond(first: int, second: int) -> bool:
-        return first == 6 or second == 6
+    def _may_bond(self, first: int, second: int) -> bool:
+        pair = (min(first, second), max(first, second))
+        return 6 in pair or pair in self.growing.heteropairs
 
     def _bond(self, i: int, j: int) -> None:
         self.bonds[min(i, j), max(i, j)] = 0
@@ -138,31 +196,3 @@ class _Growth:
                         found[there] = found[here] + 1
                         queue.append(there)
         return found
-
-
-def conformers(smiles: str, count: int, seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]] | str:
-    """Return up to `count` conformers, relaxed by MMFF94, of a molecule with its hydrogens.
-
-    Relaxation may stop before it has converged: the geometries are displaced afterwards anyway.
-
-    Args:
-        smiles: the molecule.
-        count: how many conformers to embed.
-        seed: of the embedding, 0 to 2**31 - 1.
-
-    Returns:
-        Atomic numbers [n] uint8 and positions [conformers, n, 3] float64 in Å; or the reason why there are none.
-    """
-    molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
-    settings = rdDistGeom.ETKDGv3()
-    # RDKit's own type stubs give these properties the type of their class, hence the marks.
-    settings.randomSeed = seed  # type: ignore[assignment]
-    settings.maxIterations = EMBEDDING_ATTEMPTS  # type: ignore[assignment]
-    settings.numThreads = 1  # type: ignore[assignment]
-    if not list(rdDistGeom.EmbedMultipleConfs(molecule, count, settings)):
-        return NOT_EMBEDDED
-    if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
-        return NO_PARAMETERS
-    rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(molecule, numThreads=1, maxIters=MMFF_ITERATIONS)
-    numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()], dtype=np.uint8)
-    return numbers, np.stack([conformer.GetPositions() for conformer in molecule.GetConformers()])

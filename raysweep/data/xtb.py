@@ -6,15 +6,17 @@ the store does not depend on how many workers made it, where they ran, or how of
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
-from importlib.metadata import version
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
 from itertools import count, islice
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from raysweep.data.labels import DUPLICATE, NOT_GROWN, Displacing, grow_range, label_all
+from raysweep.data.labels import Grown, grow_range, label_all
 from raysweep.data.parts import Parts
+from raysweep.data.presets import DEFAULT_PRESET, RECIPE_NAME, Displacing, Preset, preset_named
+from raysweep.data.reasons import DUPLICATE, NOT_GROWN
 from raysweep.data.store import Store
 from raysweep.data.structures import concatenate
 from raysweep.data.workers import Pool, Workers, usable_cores
@@ -38,6 +40,7 @@ def make_store(
     location: str | Path,
     *,
     structures: int,
+    preset: str = DEFAULT_PRESET,
     seed: int = 0,
     workers: int | None = None,
     pool: Pool | None = None,
@@ -53,23 +56,30 @@ def make_store(
     Args:
         location: folder or `pyarrow.fs` URI of the store; absent, empty, or a store of the same recipe.
         structures: how many to keep, training and validation together.
+        preset: which molecules and structures (`raysweep.data.presets`).
         seed: of molecules, conformers, displacements, split and order.
         workers: processes; all cores that this process may use by default. They do not change the content.
         pool: workers to use instead of processes of this machine; nor does this change the content.
         validation_fraction: share of the molecules that is held out.
-        displacing: how conformers are displaced and which labels are kept.
+        displacing: how conformers are displaced and which labels are kept, instead of the preset's.
         progress: called as structures arrive, and once before.
 
     Raises:
         DataError: the location holds something else, an argument is out of range, or a worker was killed.
         StorageError: the disk is full.
     """
-    displacing = displacing or Displacing()
+    chosen = preset_named(preset)
+    chosen = replace(chosen, displacing=displacing or chosen.displacing)
     if structures < 1 or seed < 0 or (workers is not None and workers < 1):
         raise DataError(f"structures={structures}, seed={seed}, workers={workers}: must be at least 1, 0 and 1")
+    each = chosen.displacing.structures_per_molecule
+    if structures <= each:
+        raise DataError(
+            f"structures is {structures}, and one molecule gives up to {each}: the split needs two, so ask for more"
+        )
     if not 0 < validation_fraction < 1:
         raise DataError(f"validation_fraction is {validation_fraction}; it must lie above 0 and below 1")
-    recipe = _recipe(structures, seed, validation_fraction, displacing)
+    recipe = _recipe(structures, seed, validation_fraction, chosen)
     present = standing_store(location, recipe)
     parts = Parts(location, _determined_by(recipe))
     if present is not None:
@@ -78,11 +88,11 @@ def make_store(
     with parts:
         if parts.structures < structures:
             with pool or Workers(workers or usable_cores()) as running:
-                _make_parts(running, parts, structures, seed, displacing, progress or _silent)
+                _make_parts(running, parts, structures, seed, chosen, progress or _silent)
         store = write_store(
             location,
             concatenate(list(parts.read(structures))),
-            _provenance(recipe, parts.left_out(structures)),
+            _provenance(recipe, parts.left_out(structures), chosen),
             validation_fraction=validation_fraction,
             seed=seed,
         )
@@ -90,36 +100,32 @@ def make_store(
     return store
 
 
-def _make_parts(
-    pool: Pool, parts: Parts, structures: int, seed: int, displacing: Displacing, progress: Progress
-) -> None:
+def _make_parts(pool: Pool, parts: Parts, structures: int, seed: int, preset: Preset, progress: Progress) -> None:
     """Label molecules until there are enough structures."""
-    molecules = _distinct_molecules(pool, seed, parts)
-    tasks = ((chunk, seed, displacing) for chunk in iter(lambda: list(islice(molecules, MOLECULES_PER_TASK)), []))
+    molecules = _distinct_molecules(pool, seed, preset, parts)
+    tasks = ((chunk, seed, preset) for chunk in iter(lambda: list(islice(molecules, MOLECULES_PER_TASK)), []))
     progress(parts.structures, structures)
     for labelled in pool.in_order(label_all, tasks):
         parts.add(labelled)
         progress(min(parts.structures, structures), structures)
         if parts.structures >= structures:
             break
-        _refuse_hopeless(parts.structures, parts.molecules * displacing.structures_per_molecule, parts.rejected)
+        _refuse_hopeless(parts.structures, parts.molecules * preset.displacing.structures_per_molecule, parts.rejected)
 
 
-def _distinct_molecules(pool: Pool, seed: int, parts: Parts) -> Iterator[tuple[int, str, dict[str, int]]]:
-    """Yield (k, SMILES, candidates left out since the last one by reason) of each molecule that is met first.
-
-    The parts say with which candidate to go on, and which molecules are known.
-    """
+def _distinct_molecules(pool: Pool, seed: int, preset: Preset, parts: Parts) -> Iterator[Grown]:
+    """Yield each molecule that is met first; the parts say with which candidate to go on, and which are known."""
     left_out: Counter[str] = Counter()
     first = parts.candidates
-    chunks = ((seed, range(start, start + GROWN_PER_TASK)) for start in count(first, GROWN_PER_TASK))
-    for k, smiles in enumerate((s for chunk in pool.in_order(grow_range, chunks) for s in chunk), start=first):
-        if smiles is None:
+    chunks = ((seed, range(start, start + GROWN_PER_TASK), preset) for start in count(first, GROWN_PER_TASK))
+    for k, grown in enumerate((one for chunk in pool.in_order(grow_range, chunks) for one in chunk), start=first):
+        if grown is None:
             left_out[NOT_GROWN] += 1
-        elif not parts.seen.add(smiles):
+        elif not parts.seen.add(grown[0]):
             left_out[DUPLICATE] += 1
         else:
-            yield k, smiles, dict(left_out)
+            smiles, group = grown
+            yield Grown(candidate=k, smiles=smiles, group=group, left_out=dict(left_out))
             left_out.clear()
 
 
@@ -127,10 +133,16 @@ def _silent(done: int, wanted: int) -> None:
     pass
 
 
-def _recipe(structures: int, seed: int, validation_fraction: float, displacing: Displacing) -> dict[str, JsonValue]:
-    settings: dict[str, JsonValue] = {**asdict(displacing), "temperatures": list(displacing.temperatures)}
+def _recipe(structures: int, seed: int, validation_fraction: float, preset: Preset) -> dict[str, JsonValue]:
+    """Return what goes into the manifest; of the first preset without its name, as its stores have always had it."""
+    settings: dict[str, JsonValue] = {
+        **asdict(preset.displacing),
+        "temperatures": list(preset.displacing.temperatures),
+    }
+    if preset.name != DEFAULT_PRESET:
+        settings["preset"] = preset.name
     return {
-        "name": "raysweep.data.xtb",
+        "name": RECIPE_NAME,
         "version": RECIPE_VERSION,
         "structures": structures,
         "seed": seed,
@@ -146,13 +158,15 @@ def _determined_by(recipe: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("raysweep", "rdkit", "tblite", "numpy")}
+    try:
+        return {name: version(name) for name in ("raysweep", "rdkit", "tblite", "numpy")}
+    except PackageNotFoundError as error:
+        raise DataError(f"making data needs {error.name}, which is not installed: pip install {error.name}") from error
 
 
-def _provenance(recipe: dict[str, JsonValue], rejected: Mapping[str, int]) -> Provenance:
+def _provenance(recipe: dict[str, JsonValue], rejected: Mapping[str, int], preset: Preset) -> Provenance:
     return Provenance(
-        source="molecules grown by valence rules, ETKDG and MMFF94 conformers (RDKit), thermally displaced, "
-        "labelled with GFN2-xTB (tblite)",
+        source=f"{preset.source}, labelled with GFN2-xTB (tblite)",
         licence="CC0-1.0",
         recipe=recipe,
         made_with=_versions(),

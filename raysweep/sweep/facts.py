@@ -1,12 +1,15 @@
 """What the planner needs to know about the structures: how many there are, and how many atoms the first n hold."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from pyarrow import fs
+from pydantic import JsonValue
 
+from raysweep.data.presets import DEFAULT_PRESET, RECIPE_NAME
 from raysweep.errors import DataError
 from raysweep.files import open_location
 from raysweep.sweep.space import Space
@@ -99,6 +102,7 @@ def data_facts(space: Space) -> DataFacts | None:
             raise
         _check_recipe(space, space.data.make.structures)
         return None
+    _refuse_other_preset(space, store.manifest.recipe)
     held_out, available = store.manifest.validation_structures, store.manifest.train_structures
     if space.data.validation_structures > held_out:
         raise space.error(
@@ -115,6 +119,19 @@ def _needed(space: Space) -> int:
     grid = space.grid
     last = math.ceil(grid.structures[-1] / grid.epochs) if grid.structures else 0
     return max(max(grid.unique, default=last), space.learning_rate.structures or 0)
+
+
+def _refuse_other_preset(space: Space, recipe: Mapping[str, JsonValue]) -> None:
+    """Raise an error where the embedded source made the store by another preset than the one that is asked for."""
+    if space.data is None or space.data.make is None or recipe.get("name") != RECIPE_NAME:
+        return
+    found = recipe.get("preset", DEFAULT_PRESET)
+    if found != space.data.make.preset:
+        raise space.error(
+            ("data", "make", "preset"),
+            f"{space.data.make.preset} is asked for, and the store {space.data.store} holds {found}; name another "
+            "data.store, or remove that one",
+        )
 
 
 def _check_recipe(space: Space, structures: int) -> None:

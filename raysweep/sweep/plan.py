@@ -177,8 +177,17 @@ def plan(space: Space) -> Plan:
         from raysweep.sweep.rounds import Rounds
 
         found = Rounds(space, store, lambda _: None).described(found)
-    lacking = missing(space)
-    return dataclasses.replace(found, notes=(*store.notes, *found.notes, *([lacking] if lacking else [])))
+    told = [note for note in (_to_be_made(space, facts), missing(space)) if note]
+    return dataclasses.replace(found, notes=(*store.notes, *found.notes, *told))
+
+
+def _to_be_made(space: Space, facts: DataFacts | None) -> str | None:
+    if facts is not None or space.data is None or space.data.make is None:
+        return None
+    make = space.data.make
+    return (
+        f"data to be made: {make.structures} structures of preset {make.preset}, seed {make.seed}, {space.data.store}"
+    )
 
 
 def make_plan(

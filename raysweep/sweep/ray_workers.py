@@ -78,7 +78,12 @@ class RayWorkers:
                 if not running:
                     return
                 yield ray.get(running.popleft())
-        except RayTaskError:
+        except RayTaskError as error:
+            if isinstance(error.cause, ImportError):
+                raise DataError(
+                    f"a node of the Ray cluster at {self._address} cannot import {error.cause.name}: install raysweep "
+                    "with its dependencies on all nodes"
+                ) from error
             raise  # an error of the task itself
         except RayError as error:
             raise DataError(

@@ -314,6 +314,7 @@ def _ensure_data(space: Space, progress: Progress) -> DataFacts:
             xtb.make_store(
                 space.data.store,
                 structures=space.data.make.structures,
+                preset=space.data.make.preset,
                 seed=space.data.make.seed,
                 pool=data_workers(None, None),
                 progress=count,

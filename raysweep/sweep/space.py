@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from raysweep.data.presets import DEFAULT_PRESET, PresetName
 from raysweep.errors import RaysweepError, SpaceError
 from raysweep.sweep import yaml_lines
 from raysweep.sweep.space_errors import first_error, refuse_other_searches
@@ -34,6 +35,9 @@ class MakeData(_Part):
     """How the embedded source makes the store where it is absent (see raysweep.data.xtb)."""
 
     structures: int = Field(gt=0, description="structures to label, training and validation together")
+    preset: PresetName = Field(
+        default=DEFAULT_PRESET, description="which molecules and which structures of them (docs/data.md)"
+    )
     seed: int = Field(default=0, ge=0, description="of molecules and displacements")
 
 

@@ -1,5 +1,6 @@
 """Errors of search spaces in words that lead to the line and the remedy."""
 
+import re
 import types
 import typing
 
@@ -58,6 +59,11 @@ def _line(source: Source, loc: tuple[Key, ...], details: ErrorDetails, model: ty
         reason = "missing: " + (_description(model, path) or "needs a value")
     elif kind == "value_error":
         reason = str(details["ctx"]["error"])
+    elif kind == "literal_error":
+        known = re.findall("'([^']*)'", details["ctx"]["expected"])
+        reason = f"{details['msg']}, not {value!r:.80}{nearest(value, known) if isinstance(value, str) else ''}"
+        meaning = _description(model, path)
+        reason += f" ({meaning})" if meaning else ""
     elif "[key]" in loc:
         reason = f"not a name: {details['msg']}"
     else:

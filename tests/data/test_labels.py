@@ -1,19 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from raysweep.data.labels import (
-    ATOMIC_MASS,
-    BOHR_ANGSTROM,
-    BOLTZMANN,
-    FORCE_ABOVE_LIMIT,
-    HARTREE_EV,
-    NO_PARAMETERS,
-    NOT_EMBEDDED,
-    Displacing,
-    displace,
-    label,
-    label_molecule,
-)
+from raysweep.data.labels import Grown, Labelled, label, label_molecule
+from raysweep.data.motion import displace
+from raysweep.data.physics import ATOMIC_MASS, BOHR_ANGSTROM, BOLTZMANN, HARTREE_EV, MASSES, RADII
+from raysweep.data.presets import SMALL_ORGANICS, Displacing
+from raysweep.data.reasons import FORCE_ABOVE_LIMIT, NO_PARAMETERS, NOT_EMBEDDED
 from raysweep.data.store import Store
 
 WATER = np.array([8, 1, 1], dtype=np.uint8)
@@ -107,18 +101,64 @@ def test_displacements_follow_equipartition() -> None:
     np.testing.assert_allclose(hotter, 2 * moved, rtol=1e-5)
 
 
+def labelled(smiles: str, seed: int, k: int, left_out: dict[str, int] | None = None, **displacing: float) -> Labelled:
+    preset = replace(SMALL_ORGANICS, displacing=replace(Displacing(), **displacing))
+    return label_molecule(Grown(candidate=k, smiles=smiles, group=smiles, left_out=left_out or {}), seed, preset)
+
+
 def test_a_molecule_is_a_function_of_seed_and_number() -> None:
-    first, again = (label_molecule("CCO", 3, 11, Displacing(structures_per_molecule=3)) for _ in range(2))
-    other = label_molecule("CCO", 3, 12, Displacing(structures_per_molecule=3))
+    first, again = (labelled("CCO", 3, 11, structures_per_molecule=3) for _ in range(2))
+    other = labelled("CCO", 3, 12, structures_per_molecule=3)
     assert first.structures.energy.tolist() == again.structures.energy.tolist()
     assert not set(first.structures.energy) & set(other.structures.energy)
     assert len(first.structures) == 3
     assert first.structures.positions.shape == first.structures.forces.shape == (3 * 9, 3)
+    assert first.structures.charge is first.structures.spin is None
 
 
 def test_what_is_left_out_is_counted() -> None:
-    none = label_molecule("CCO", 0, 0, Displacing(structures_per_molecule=4, force_limit=1e-3), {"carried": 2})
+    none = labelled("CCO", 0, 0, {"carried": 2}, structures_per_molecule=4, force_limit=1e-3)
     assert none.molecules[0].rejected == {FORCE_ABOVE_LIMIT: 4, "carried": 2}
     assert none.molecules[0].kept == len(none.structures) == 0
-    assert label_molecule("C1#CC1", 0, 0, Displacing()).molecules[0].rejected == {NOT_EMBEDDED: 1}
-    assert label_molecule("CB", 0, 0, Displacing()).molecules[0].rejected == {NO_PARAMETERS: 1}
+    assert labelled("C1#CC1", 0, 0).molecules[0].rejected == {NOT_EMBEDDED: 1}
+    assert labelled("CB", 0, 0).molecules[0].rejected == {NO_PARAMETERS: 1}
+
+
+def test_masses_and_radii_are_those_of_other_tables() -> None:
+    """ASE has IUPAC's weights of 2016, RDKit its own; both have Bondi's radii for most elements."""
+    from ase.data import atomic_masses
+    from rdkit import Chem
+
+    assert set(MASSES) == set(RADII)
+    for z, mass in MASSES.items():
+        assert atomic_masses[z] == pytest.approx(mass, rel=1e-4)
+        assert Chem.GetPeriodicTable().GetRvdw(z) == pytest.approx(RADII[z], abs=0.15)
+
+
+@pytest.mark.parametrize(("charge", "removed", "added"), [(1, (), ((8, 1),)), (-1, (2,), ())])
+def test_ions_have_their_charge_and_the_slope_of_their_energy(
+    charge: int, removed: tuple[int, ...], added: tuple[tuple[int, int], ...]
+) -> None:
+    """Hydronium and hydroxide: partial charges from tblite itself, forces from differences of energies."""
+    from tblite.interface import Calculator
+
+    numbers = np.delete(WATER, list(removed))
+    positions = np.delete(WATER_POSITIONS, list(removed), axis=1)
+    if added:
+        numbers = np.append(numbers, np.uint8(1))
+        positions = np.concatenate([positions, np.array([[[0.9, 0.0, 0.45]]], dtype=np.float32)], axis=1)
+    energy, forces = label(numbers, positions, charge)
+    calculator = Calculator("GFN2-xTB", numbers.astype(int), positions[0] / BOHR_ANGSTROM, charge=charge)
+    calculator.set("verbosity", 0)
+    found = calculator.singlepoint()
+    assert found["charges"].sum() == pytest.approx(charge, abs=1e-6)
+    assert energy[0] == pytest.approx(found["energy"] * HARTREE_EV, abs=1e-4)  # float32 and float64 positions
+    step = 2.0**-9
+    moves = np.eye(positions.size, dtype=np.float32).reshape(-1, *positions.shape[1:]) * step
+    slopes = (label(numbers, positions + moves, charge)[0] - label(numbers, positions - moves, charge)[0]) / (2 * step)
+    np.testing.assert_allclose(forces.reshape(-1), -slopes, atol=3e-3)
+
+
+def test_an_open_shell_is_refused() -> None:
+    with pytest.raises(AssertionError, match="open shell"):
+        label(WATER, WATER_POSITIONS, 1)

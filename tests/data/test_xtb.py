@@ -8,20 +8,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from raysweep.data import parts, xtb
-from raysweep.data.labels import (
+from raysweep.data.presets import Displacing
+from raysweep.data.reasons import (
     DUPLICATE,
     FORCE_ABOVE_LIMIT,
     NO_PARAMETERS,
     NOT_CONVERGED,
     NOT_EMBEDDED,
     NOT_GROWN,
-    Displacing,
 )
 from raysweep.data.store import Store, open_store
 from raysweep.data.xtb import make_store
@@ -93,10 +94,25 @@ def test_a_folder_with_other_things_is_refused_at_once_and_left_alone(tmp_path: 
     assert (tmp_path / "thesis.tex").read_text() == "precious"
 
 
-@pytest.mark.parametrize("wrong", [{"structures": 0}, {"structures": 5, "seed": -1}, {"structures": 5, "workers": 0}])
+@pytest.mark.parametrize("wrong", [{"structures": 0}, {"structures": 50, "seed": -1}, {"structures": 50, "workers": 0}])
 def test_arguments_out_of_range_are_named(wrong: dict[str, int], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="must be at least"):
         make_store(tmp_path / "s", **wrong)
+
+
+def test_what_cannot_be_made_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match=r"preset is 'divers', .*nearest: diverse\. Known are small-organics, organics"):
+        make_store(tmp_path / "s", structures=50, preset="divers")
+    with pytest.raises(DataError, match="structures is 10, and one molecule gives up to 10: the split needs two"):
+        make_store(tmp_path / "s", structures=10)
+
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(xtb, "version", lambda name: absent(name) if name == "tblite" else "1")
+    with pytest.raises(DataError, match="making data needs tblite, which is not installed"):
+        make_store(tmp_path / "s", structures=50)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_shares_and_displacements_without_meaning_are_refused_before_any_work(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ def test_atoms_of_budgets_are_those_of_the_stores_subsets(make_space: SpaceMaker
     from raysweep.data.xtb import make_store
 
     location = str(tmp_path / "data")
-    data = {"store": location, "make": {"structures": 40, "seed": 3}, "validation_structures": 2}
+    make = {"structures": 40, "seed": 3}
+    data = {"store": location, "make": make, "validation_structures": 2}
     rate = {"low": 1e-3, "high": 1e-1, "structures": 15}
     space = make_space(data=data, grid={"structures": [5, 20], "epochs": 2}, learning_rate=rate)
     assert data_facts(space) is None  # not made yet, and a recipe is there
@@ -37,6 +38,10 @@ def test_atoms_of_budgets_are_those_of_the_stores_subsets(make_space: SpaceMaker
     too_many = make_space(data=data, grid={"atoms": [1e9]}, learning_rate=rate)
     with pytest.raises(SpaceError, match=r"grid.atoms: 1e\+09 atoms in 1 epochs need 1e\+09 different ones"):
         with_structures(too_many, data_facts(too_many))
+
+    other = make_space(data={**data, "make": {**make, "preset": "reactive"}}, learning_rate=rate)
+    with pytest.raises(SpaceError, match=r"toy.yaml:\d+: data.make.preset: reactive is asked for, .* small-organics"):
+        data_facts(other)
 
     space = make_space(data={**data, "validation_structures": 30}, learning_rate=rate)
     with pytest.raises(SpaceError, match=r"data.validation_structures: 30 were asked for, the store has \d+"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.data.labels import Displacing
+from raysweep.data.presets import Displacing
 from raysweep.data.workers import Workers
 from raysweep.data.xtb import make_store
 from raysweep.errors import DataError, RaysweepError
@@ -58,6 +58,19 @@ def test_a_cluster_makes_the_same_store_as_one_process(two_nodes: str, tmp_path:
         return store.manifest.fingerprint
 
     assert make("ray", RayWorkers(two_nodes)) == make("alone", Workers(1))
+
+
+def test_a_node_without_a_package_is_one_line(two_nodes: str) -> None:
+    def needs(task: int) -> int:
+        import no_such_package
+
+        return no_such_package.answer
+
+    with (
+        pytest.raises(DataError, match="cannot import no_such_package: install raysweep"),
+        RayWorkers(two_nodes) as pool,
+    ):
+        list(pool.in_order(needs, [1]))
 
 
 def test_the_address_decides_where_data_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,17 @@ def test_ladder_may_be_a_list_of_sizes() -> None:
         ("name: toy", "name: !!python/object/apply:os.system [echo hacked]", "toy.yaml:1: not plain YAML"),
         ("name: toy", "name: [unclosed", "not plain YAML"),
         ("name: toy", "name: &a [*a]", "not plain YAML, or nested too deeply"),
+        (
+            "entrypoint:",
+            "data: {store: d, make: {structures: 50, preset: divers}}\nentrypoint:",
+            "toy.yaml:3: data.make.preset: Input should be 'small-organics', 'organics', 'diverse', 'reactive' or "
+            "'large-organics', not 'divers'; nearest: diverse",
+        ),
+        (
+            "entrypoint:",
+            "data: {store: d, make: {structures: 50, present: diverse}}\nentrypoint:",
+            "toy.yaml:3: data.make.present: unknown key; nearest: preset",
+        ),
         (TEXT, "- a list", "toy.yaml:1: a search space is a mapping"),
         (TEXT, "", "toy.yaml: a search space is a mapping"),
     ],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from raysweep.data.formats.blocks import Bad, Block, Chunk, Names, Span, Torn, chunks
-from raysweep.data.labels import BOHR_ANGSTROM, HARTREE_EV
+from raysweep.data.physics import BOHR_ANGSTROM, HARTREE_EV
 from raysweep.errors import DataError
 
 if TYPE_CHECKING:

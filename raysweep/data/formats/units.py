@@ -1,6 +1,6 @@
 """Units that data sets come in, as multiples of eV and Å."""
 
-from raysweep.data.labels import BOHR_ANGSTROM, HARTREE_EV
+from raysweep.data.physics import BOHR_ANGSTROM, HARTREE_EV
 from raysweep.errors import DataError
 
 KCAL_PER_MOL_EV = 4184.0 / 6.02214076e23 / 1.602176634e-19
