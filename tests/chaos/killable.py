@@ -20,7 +20,13 @@ class Sweep:
     """A search space on disk, and drivers that run it."""
 
     def __init__(
-        self, folder: Path, nap: float = 0.1, tune: bool = True, failures: int = 3, tracked: bool = False
+        self,
+        folder: Path,
+        nap: float = 0.1,
+        tune: bool = True,
+        failures: int = 3,
+        tracked: bool = False,
+        uri: str | None = None,
     ) -> None:
         folder.mkdir(parents=True)
         self.storage = folder / "sweep"
@@ -39,7 +45,7 @@ class Sweep:
             "grid": {"structures": [50, 100, 150, 200, 250, 300, 350, 400]},
             "learning_rate": rate if tune else {"rates": {"a": 0.02, "b": 0.03}},
             "resources": {"cpu": 1, "max_failures": failures},
-            "tracking": {"enabled": tracked},
+            "tracking": {"enabled": tracked, "uri": uri},
         }
         self.yaml.write_text(yaml.safe_dump(content))
         self.store = TrialStore(str(self.storage))
