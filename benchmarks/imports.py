@@ -12,10 +12,12 @@ import shutil
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import ase_db_backends  # noqa: F401
+import lmdb
 import numpy as np
 import psutil
 from ase import Atoms
@@ -25,12 +27,13 @@ from ase.io import iread
 from ase.io import write as ase_write
 
 SAMPLE = 4000
+DISTINCT = 5000
 
 
-def molecules(count: int) -> Iterator[Atoms]:
+def molecules() -> Iterator[Atoms]:
     """Yield synthetic molecules with labels."""
     rng = np.random.default_rng(0)
-    for i in range(count):
+    for i in range(DISTINCT):
         n = int(rng.integers(10, 31))
         atoms = Atoms(rng.choice([1, 6, 7, 8], n), rng.random((n, 3)) * (n / 0.08) ** (1 / 3))
         atoms.calc = SinglePointCalculator(atoms, energy=-1e4 + rng.normal(), forces=rng.normal(size=(n, 3)))
@@ -39,18 +42,23 @@ def molecules(count: int) -> Iterator[Atoms]:
 
 
 def write(folder: Path, count: int) -> None:
-    """Write both files."""
+    """Write both files: some distinct molecules by the libraries, then the same again (the writers are slow)."""
     folder.mkdir(parents=True, exist_ok=True)
+    distinct = list(molecules())
+    ase_write(folder / "m.extxyz", distinct)
+    text = (folder / "m.extxyz").read_text()
+    (folder / "m.extxyz").write_text(text * (count // DISTINCT))
     with connect(str(folder / "m.aselmdb"), type="aselmdb") as database:
-        batch: list[Atoms] = []
-        for atoms in molecules(count):
+        for atoms in distinct:
             database.write(atoms, data=atoms.info)
-            batch.append(atoms)
-            if len(batch) == 1000:
-                ase_write(folder / "m.extxyz", batch, append=True)
-                batch = []
-        if batch:
-            ase_write(folder / "m.extxyz", batch, append=True)
+    del database
+    with (
+        lmdb.open(str(folder / "m.aselmdb"), subdir=False, map_size=2**36) as environment,
+        environment.begin(write=True) as change,
+    ):
+        for i in range(DISTINCT, count):
+            change.put(b"%d" % (i + 1), change.get(b"%d" % (i % DISTINCT + 1)))
+        change.put(b"nextid", zlib.compress(b"%d" % (count + 1)))
 
 
 def by_ase(path: Path) -> float:

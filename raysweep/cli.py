@@ -364,6 +364,20 @@ def data_import(
     )  # fmt: skip
 
 
+@data_app.command("export")
+def data_export(
+    location: Annotated[str, typer.Argument(metavar="STORE|SPACE", help="a store, or a search space (YAML)")],
+    target: Annotated[str, typer.Argument(metavar="FILE", help="a new .parquet file")],
+) -> None:
+    """Write a store as one Parquet file.
+
+    For DuckDB, pandas, Polars and anything else; `data import` reads it back.
+    """
+    from raysweep.commands.data import export_data
+
+    export_data(location, target)
+
+
 @data_app.command("info")
 def data_info(
     location: Annotated[str, typer.Argument(metavar="STORE|SPACE", help="a store, or a search space (YAML)")],

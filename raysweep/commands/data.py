@@ -17,7 +17,7 @@ from raysweep.data.presets import DEFAULT_PRESET
 from raysweep.errors import RaysweepError
 from raysweep.sweep.space import Data
 
-__all__ = ["Names", "check_data", "import_data", "make_data", "show_data"]
+__all__ = ["Names", "check_data", "export_data", "import_data", "make_data", "show_data"]
 
 STRUCTURES = 24000
 """Of a store that is made without a search space: as many as the quickstart's."""
@@ -133,6 +133,18 @@ def show_data(location: str, *, cutoff: float | None, as_json: bool) -> None:
         print_json(info)
     else:
         typer.echo(columns(_lines(info)))
+
+
+def export_data(location: str, target: str) -> None:
+    """Write a store as one Parquet file."""
+    from raysweep.data.exporting import export_store
+    from raysweep.data.store import open_store
+
+    store = open_store(_place(location))
+    bar = ProgressBar()
+    with bar:
+        export_store(store, target, progress=bar.update)
+    typer.echo(f"{target}: {len(store)} structures, a row each")
 
 
 def check_data(location: str) -> None:

@@ -19,6 +19,7 @@ from ase.io import write as ase_write
 
 from raysweep.data.formats import aselmdb, extxyz, mptrj
 from raysweep.data.formats.blocks import Bad, Names, Part, Torn
+from raysweep.data.formats.fixed_width import fixed_columns
 from raysweep.data.imports import import_store
 from raysweep.data.store import Store
 from raysweep.data.structures import Structures, concatenate
@@ -209,6 +210,26 @@ def test_extxyz_is_read_as_ase_reads_it(tmp_path: Path, layout: str) -> None:
     assert found.charge is not None
     assert sorted(found.charge.tolist()) == sorted(i % 3 - 1 for i in range(24))
     assert sorted(found.group.tolist()) == sorted(f"g{i % 8}" for i in range(24))
+
+
+def test_lines_of_one_width_are_read_to_the_bit_as_words_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signs, zeros, large and small numbers; and lines that only look alike are left to the general way."""
+    rng = np.random.default_rng(0)
+    atoms = Atoms("HHeCu8", rng.normal(size=(10, 3)) * 10.0 ** rng.integers(-8, 6, size=(10, 1)))
+    atoms.positions[0] = [0.0, -1e-9, 999999.99999999]
+    forces = rng.normal(size=(10, 3)) * 1e3
+    atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=forces)
+    ase_write(tmp_path / "x.extxyz", [atoms] * 3)
+    body = (tmp_path / "x.extxyz").read_bytes().split(b"\n", 2)[2].rsplit(b"\n10\n")[0].split(b"\n10\n")[0] + b"\n"
+    columns = {b"species": (0, 1, b"S"), b"pos": (1, 3, b"R"), b"forces": (4, 3, b"R")}
+    fixed = fixed_columns(body, columns, b"forces")
+    assert fixed is not None
+    monkeypatch.setattr(extxyz, "fixed_columns", lambda *_: None)
+    general = extxyz._table(body, columns, b"forces")
+    for name in ("numbers", "positions", "forces"):
+        assert fixed[name].tobytes() == general[name].tobytes()
+    for old, new in ((b"999999.9", b"999e99.9"), (b".", b" "), (b"H ", b"H1"), (b" -", b"--"), (b"0.0", b"0 0")):
+        assert fixed_columns(body.replace(old, new, 1), columns, b"forces") is None or old == b"H "
 
 
 def test_headers_beyond_the_common_layout_are_left_to_ase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,11 +5,12 @@ that of the package ase-db-backends: keys "1", "2", ... "nextid", "deleted_ids";
 """
 
 import json
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,10 +33,11 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
     """
     energy_ev(names.energy_unit), length_angstrom(names.length_unit)
     with _begun(path) as transaction:
+        decoded = _decoder()
         raw = transaction.get(b"nextid")
         try:
-            last = int(cast(int, _decoded(raw))) - 1 if raw is not None else 0
-        except (ValueError, TypeError, zlib.error) as error:
+            last = int(decoded(raw)) - 1 if raw is not None else 0
+        except (ValueError, TypeError) as error:
             raise Torn(f"{path}: torn, or no .aselmdb (nextid: {error})") from error
     if last < 1:
         raise DataError(f"{path}: no records: the key 'nextid' says {last + 1 if raw is not None else 'nothing'}")
@@ -51,21 +53,22 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
     Raises:
         DataError: the file is torn.
     """
-    kinds: dict[tuple[bool, bool], list[dict[str, object]]] = {}
+    kinds: dict[tuple[bool, bool], list[dict[str, Any]]] = {}
     with _begun(path) as transaction:
+        decoded = _decoder()
         deleted: set[int] | None = None
         for at in range(span.start, span.stop):
             raw = transaction.get(b"%d" % at)
             if raw is None:
                 if deleted is None:
                     listed = transaction.get(b"deleted_ids")
-                    deleted = set() if listed is None else set(cast(list[int], _decoded(listed)))
+                    deleted = set() if listed is None else set(decoded(listed))
                 if at not in deleted:
                     yield Bad(where=f"{path}, record {at}", reason="the record is missing")
                 continue
             try:
-                row = _row(at, _decoded(raw), names)
-            except (ValueError, TypeError, KeyError, zlib.error) as error:
+                row = _row(at, decoded(raw), names)
+            except (ValueError, TypeError, KeyError) as error:
                 text = f"no {error}" if isinstance(error, KeyError) else str(error)
                 yield Bad(where=f"{path}, record {at}", reason=f"cannot be read ({text})")
                 continue
@@ -77,7 +80,7 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
                 record="record",
                 at=np.array([row["at"] for row in rows]),
                 numbers=_joined(rows, "numbers").astype(np.int64),
-                n_atoms=np.array([len(cast(Sequence[int], row["numbers"])) for row in rows]),
+                n_atoms=np.array([len(row["numbers"]) for row in rows]),
                 positions=_joined(rows, "positions").reshape(-1, 3),
                 forces=_joined(rows, "forces").reshape(-1, 3),
                 energy=np.array([row["energy"] for row in rows], dtype=np.float64),
@@ -85,22 +88,24 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
                 pbc=np.array([row["pbc"] for row in rows], dtype=bool),
                 charge=np.array([row["charge"] for row in rows], dtype=np.float64) if charged else None,
                 spin=np.array([row["spin"] for row in rows], dtype=np.float64) if with_spin else None,
-                group=cast(list[str | None], [row["group"] for row in rows]),
-                source=cast(list[str | None], [row["source"] for row in rows]),
+                group=_texts(rows, "group"),
+                source=_texts(rows, "source"),
                 energy_ev=energy_ev(names.energy_unit),
                 length_angstrom=length_angstrom(names.length_unit),
             )
         )
 
 
-def _joined(rows: list[dict[str, object]], name: str) -> npt.NDArray[np.float64]:
-    together: list[float] = []
-    for row in rows:
-        together += cast(list[float], row[name])
-    return np.array(together, dtype=np.float64)
+def _joined(rows: list[dict[str, Any]], name: str) -> npt.NDArray[np.float64]:
+    return np.array(list(chain.from_iterable(row[name] for row in rows)), dtype=np.float64)
 
 
-def _row(at: int, content: object, names: Names) -> dict[str, object]:
+def _texts(rows: list[dict[str, Any]], name: str) -> list[str | None] | None:
+    texts = [None if row[name] is None else str(row[name]) for row in rows]
+    return texts if any(texts) else None
+
+
+def _row(at: int, content: object, names: Names) -> dict[str, Any]:
     """Return what is wanted of a row, arrays as flat lists.
 
     Raises:
@@ -109,42 +114,59 @@ def _row(at: int, content: object, names: Names) -> dict[str, object]:
     if not isinstance(content, dict):
         raise TypeError("not a row of ASE's")
     numbers = _flat(content["numbers"])
-    info: Mapping[str, object] = {**(content.get("key_value_pairs") or {}), **(content.get("data") or {})}
-    energy = {**content, **info}[names.energy] if names.energy else content["energy"]
-    row: dict[str, object] = {"at": at, "numbers": numbers, "energy": float(cast(float, energy))}
-    for name, values, size in (
-        ("positions", content["positions"], 3 * len(numbers)),
-        ("forces", {**content, **info}[names.forces] if names.forces else content["forces"], 3 * len(numbers)),
-        ("cell", content.get("cell") or [0.0] * 9, 9),
-    ):
-        row[name] = _flat(values)
-        if len(cast(list[float], row[name])) != size:
-            raise ValueError(f"{len(numbers)} atoms, but {name} has {len(cast(list[float], row[name]))} numbers")
-    row["pbc"] = [bool(value) for value in _flat(content.get("pbc", [False] * 3))]
+    info = content.get("data") or {}
+    if pairs := content.get("key_value_pairs"):
+        info = {**pairs, **info}
+    everything = {**content, **info} if names.energy or names.forces else content
+    row: dict[str, Any] = {
+        "at": at,
+        "numbers": numbers,
+        "energy": float(everything[names.energy or "energy"]),
+        "positions": _flat(content["positions"]),
+        "forces": _flat(everything[names.forces or "forces"]),
+        "cell": _flat(content.get("cell") or [0.0] * 9),
+        "pbc": [bool(value) for value in _flat(content.get("pbc", [False] * 3))],
+    }
+    for name, size in (("positions", 3 * len(numbers)), ("forces", 3 * len(numbers)), ("cell", 9), ("pbc", 3)):
+        if len(row[name]) != size:
+            raise ValueError(f"{len(numbers)} atoms, but {name} has {len(row[name])} numbers")
     for name, key in (("charge", names.charge), ("spin", names.spin)):
         value = info.get(key)
-        row[name] = None if value is None else float(cast(float, value))
-    for name, key in (("group", names.group), ("source", names.source)):
-        row[name] = str(info[key]) if key in info else None
+        row[name] = None if value is None else float(value)
+    row["group"], row["source"] = info.get(names.group), info.get(names.source)
     return row
 
 
 def _flat(values: object) -> list[float]:
     if isinstance(values, dict):
-        return cast(list[float], values["__ndarray__"][2])
-    array: npt.NDArray[np.generic] = np.asarray(values)
-    return cast(list[float], array.reshape(-1).tolist())
+        return values["__ndarray__"][2]  # type: ignore[no-any-return]
+    flat: list[float] = np.asarray(values).reshape(-1).tolist()
+    return flat
 
 
-def _decoded(raw: bytes | memoryview) -> object:
-    """Return the JSON of a value; orjson knows no NaN, which the standard library does."""
+_Decoder = Callable[[bytes | memoryview], Any]
+
+
+@cache
+def _decoder() -> _Decoder:
+    """Return what makes objects of the compressed JSON of a value; orjson knows no NaN, which Python's own does."""
     import orjson
+    from isal import isal_zlib
 
-    text = zlib.decompress(raw)
-    try:
-        return cast(object, orjson.loads(text))
-    except orjson.JSONDecodeError:
-        return cast(object, json.loads(text))
+    inflate, parse = isal_zlib.decompress, orjson.loads
+    failed: type[Exception] = isal_zlib.IsalError
+
+    def decoded(raw: bytes | memoryview) -> object:
+        try:
+            text = inflate(raw)
+        except failed as error:
+            raise ValueError(f"not compressed by zlib, or torn: {error}") from error
+        try:
+            return parse(text)
+        except ValueError:
+            return json.loads(text)
+
+    return decoded
 
 
 @contextmanager
@@ -152,8 +174,11 @@ def _begun(path: Path) -> "Iterator[lmdb.Transaction]":
     try:
         import lmdb
         import orjson  # noqa: F401
+        from isal import isal_zlib  # noqa: F401
     except ImportError as error:
-        raise DataError(f"{path}: .aselmdb files need lmdb and orjson: pip install 'raysweep[formats]'") from error
+        raise DataError(
+            f"{path}: .aselmdb files need lmdb, orjson and isal: pip install 'raysweep[formats]'"
+        ) from error
     try:
         environment = lmdb.open(
             str(path), subdir=False, readonly=True, lock=False, readahead=True, meminit=False, create=False

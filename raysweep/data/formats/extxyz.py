@@ -17,10 +17,14 @@ from pyarrow import csv
 from raysweep.data.elements import numbers_of
 from raysweep.data.formats import ase_readable
 from raysweep.data.formats.blocks import Bad, Chunk, Flat, Names, Span, checked
+from raysweep.data.formats.fixed_width import fixed_columns
 from raysweep.data.formats.units import energy_ev, length_angstrom
 
 SPAN_BYTES = 8 * 2**20
-_TOKEN = re.compile(rb"""\s*([^\s="'{}\[\],\\]+)(?:=(?:"([^"\\]*)"|([^\s"'{}\[\]\\]+)))?(?=\s|$)""")
+FRAMES_AT_ONCE = 256
+"""Frames that are parsed at once: so many that their text stays in the processor's cache."""
+_STRANGE = re.compile(rb"[\\'{}\[\],]")
+"""What headers of the common layout do not hold: escapes, other quotes and brackets."""
 _NEWLINE = 10
 _BOOLEAN = {b"T": True, b"F": False, b"True": True, b"False": False, b"1": True, b"0": False}
 
@@ -96,7 +100,8 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
         else:
             yield from ase_readable.read_text(path, text[slice(*frame.text)], names, frame.at)
     for (layout, *_), alike in kinds.items():
-        yield from _alike(path, text, layout, alike, names)
+        for start in range(0, len(alike), FRAMES_AT_ONCE):
+            yield from _alike(path, text, layout, alike[start : start + FRAMES_AT_ONCE], names)
 
 
 def _frames(text: bytes, first: int) -> Iterator[_Frame]:
@@ -114,13 +119,25 @@ def _frames(text: bytes, first: int) -> Iterator[_Frame]:
 
 
 def _header(line: bytes) -> dict[bytes, bytes]:
-    line = line.rstrip()
-    found, seen = {}, 0
-    for match in _TOKEN.finditer(line):
-        key, quoted, bare = match.groups()
-        found[key] = quoted if quoted is not None else bare if bare is not None else b"T"
-        seen += match.end() - match.start()
-    return found if seen == len(line) else {}
+    """Return the keys and values of a header; none where it is not of the common layout."""
+    if _STRANGE.search(line):
+        return {}
+    found: dict[bytes, bytes] = {}
+    outside = line.split(b'"')
+    if len(outside) % 2 == 0:
+        return {}
+    for i in range(0, len(outside), 2):
+        words = outside[i].split()
+        if i + 1 < len(outside):  # a text in quotes follows: it is the value of the word before
+            if not words or not outside[i].endswith(b"=") or outside[i + 2][:1].strip():
+                return {}
+            found[words.pop()[:-1]] = outside[i + 1]
+        for word in words:
+            key, equals, value = word.partition(b"=")
+            if not key or (equals and not value):
+                return {}
+            found[key] = value if equals else b"T"
+    return found
 
 
 def _alike(path: Path, text: bytes, layout: bytes, frames: list[_Frame], names: Names) -> Iterator[Chunk]:
@@ -147,12 +164,12 @@ def _alike(path: Path, text: bytes, layout: bytes, frames: list[_Frame], names: 
 def _missing(
     columns: Mapping[bytes, tuple[int, int, bytes]], frame: _Frame, energy: bytes, forces: bytes, names: Names
 ) -> str | None:
-    here = ", ".join(sorted(key.decode(errors="replace") for key in {*frame.header, *columns} - {b"Properties"}))
     for label, asked, key, there in (
         ("energy", names.energy, energy, energy in frame.header),
         ("forces", names.forces, forces, columns.get(forces, (0, 0, b""))[1:] == (3, b"R")),
     ):
         if not there:
+            here = ", ".join(sorted(k.decode(errors="replace") for k in {*frame.header, *columns} - {b"Properties"}))
             why = "none is recognised" if asked is None else f"there is no {key.decode()!r}"
             return f"no {label}: {why}; the frame has {here}"
     return None
@@ -208,6 +225,8 @@ def _parsed(
 
 def _table(body: bytes, columns: Mapping[bytes, tuple[int, int, bytes]], forces: bytes) -> dict[str, Any]:
     """Return numbers, positions and forces of the atoms' lines."""
+    if fixed := fixed_columns(body, columns, forces):
+        return fixed
     for old, new in ((b"\r", b""), (b"\t", b" "), (b"        ", b" "), (b"   ", b" "), (b"  ", b" ")):
         while old in body:
             body = body.replace(old, new)
