@@ -154,7 +154,7 @@ def _decoder() -> _Decoder:
     from isal import isal_zlib
 
     inflate, parse = isal_zlib.decompress, orjson.loads
-    failed: type[Exception] = isal_zlib.IsalError
+    failed: type[Exception] = isal_zlib.IsalError  # type: ignore[assignment]
 
     def decoded(raw: bytes | memoryview) -> object:
         try:
