@@ -124,6 +124,8 @@ def errors_named(url: str) -> Iterator[None]:
     except AuthenticationError as error:
         given = "asks for a token" if str(error).startswith("Authentication required") else "refused the token"
         raise ClusterError(f"{url} {given}: {TOKEN_HELP}") from error
+    except aiohttp.WSServerHandshakeError as error:  # it answers, but knows no such log
+        raise ClusterError(f"{url}: {error.status} {error.message}") from error
     except (ConnectionError, requests.exceptions.RequestException, aiohttp.ClientError, TimeoutError) as error:
         reason = str(error) if isinstance(error, ConnectionError) else type(error).__name__
         raise Unreachable(

@@ -8,7 +8,7 @@ import platform
 import sys
 
 from raysweep.errors import ClusterError
-from raysweep.jobs.environment import check, environment
+from raysweep.sweep.environment import check, environment
 
 REFUSED = 78
 """Exit status where the environment is another one than the submitter's (EX_CONFIG of sysexits.h)."""

@@ -10,8 +10,8 @@ from typing import Literal
 
 import raysweep
 from raysweep.errors import ClusterError
-from raysweep.jobs.environment import VARIABLE, environment, pip_packages
 from raysweep.jobs.package import LIMIT_MIB, Package, pack
+from raysweep.sweep.environment import ANY, VARIABLE, environment, pip_packages
 from raysweep.sweep.space import Space
 
 Environment = Literal["cluster", "pip", "any"]
@@ -81,8 +81,7 @@ class Request:
             checked: whether the job compares its environment with this one before it runs.
         """
         variables = {"PYTHONUNBUFFERED": "1", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
-        if checked and self.environment != "any":
-            variables[VARIABLE] = json.dumps(environment())
+        variables[VARIABLE] = json.dumps(environment()) if checked and self.environment != "any" else ANY
         found: dict[str, object] = {"working_dir": str(package.path), "env_vars": variables}
         if self.environment == "pip":
             found["pip"] = {"packages": pip_packages(), "pip_check": False}

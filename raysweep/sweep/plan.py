@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -160,8 +161,10 @@ class Plan:
 def plan(space: Space) -> Plan:
     """Return what `run` would do, without doing it; nothing is written but measured costs.
 
+    With RAY_ADDRESS the nodes of that cluster are asked what they have.
+
     Raises:
-        SpaceError: the search space asks for more structures than its store has.
+        SpaceError: the search space asks for more structures than its store has, or a trial fits on no node.
     """
     from raysweep.sweep.ladder import with_sizes
     from raysweep.sweep.rates import known_rates  # rates reads plans too
@@ -177,6 +180,10 @@ def plan(space: Space) -> Plan:
         from raysweep.sweep.rounds import Rounds
 
         found = Rounds(space, store, lambda _: None).described(found)
+    if os.environ.get("RAY_ADDRESS"):
+        from raysweep.sweep.resources import cluster_slots  # imports Ray
+
+        found = dataclasses.replace(found, slots=cluster_slots(space))
     told = [note for note in (_to_be_made(space, facts), missing(space)) if note]
     return dataclasses.replace(found, notes=(*store.notes, *found.notes, *told))
 

@@ -6,10 +6,13 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from raysweep.errors import RaysweepError, SpaceError
+from raysweep.errors import RaysweepError
+from raysweep.files import absolute
+from raysweep.sweep.environment import wanted_of_nodes
+from raysweep.sweep.nodes import alive_nodes, all_here, require_nodes
 from raysweep.sweep.space import Space
 
 REACH_SECONDS = 5.0
@@ -39,13 +42,30 @@ def cluster(space: Space) -> Iterator[None]:
 
     Raises:
         SpaceError: no node of the cluster can hold a trial.
+        ClusterError: a node has another environment, or does not reach the storage or the data.
     """
     with joined(os.environ.get("RAY_ADDRESS") or "local"):
-        import ray
-
-        nodes = ray.nodes()  # type: ignore[no-untyped-call]
-        _check_fits(space, [node["Resources"] for node in nodes if node["Alive"]])
+        nodes = alive_nodes()
+        check_fits(space, [node.resources for node in nodes])
+        if not all_here(nodes):
+            manifest = [f"{absolute(space.data.store)}/manifest.json"] if space.data else []
+            require_nodes(absolute(space.storage), manifest, wanted_of_nodes())
         yield
+
+
+def check_before_data(space: Space) -> None:
+    """Check that the nodes of RAY_ADDRESS, which are to make the data, reach where it is to lie, and the storage.
+
+    Raises:
+        ClusterError: a node does not, or has another environment.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    if address is None or space.data is None:
+        return
+    with joined(address):
+        if not all_here(alive_nodes()):
+            for place in (space.storage, os.path.dirname(absolute(space.data.store).rstrip("/"))):
+                require_nodes(absolute(place), [], wanted_of_nodes())
 
 
 @contextlib.contextmanager
@@ -88,20 +108,41 @@ def _reach(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
 
 
-def _check_fits(space: Space, nodes: list[dict[str, float]]) -> None:
+def cluster_slots(space: Space) -> int:
+    """Return how many trials the nodes of RAY_ADDRESS hold at once, each node as many as fit it.
+
+    Raises:
+        SpaceError: none fits anywhere; names the resource that is missing.
+    """
+    with joined(os.environ["RAY_ADDRESS"]):
+        nodes = [node.resources for node in alive_nodes()]
+        check_fits(space, nodes)
+        wanted = {name: count for name, count in space.resources.most.items() if count}
+        fit = sum(min(int(node.get(name, 0.0) / count) for name, count in wanted.items()) for node in nodes)
+        return min(fit, space.resources.parallel or fit)
+
+
+def check_fits(space: Space, nodes: Sequence[Mapping[str, float]]) -> None:
+    """Check that some node can hold a trial.
+
+    Raises:
+        SpaceError: none can; names the resource that is missing.
+    """
     for key, name in (("cpu", "CPU"), ("gpu", "GPU")):
         wanted = space.resources.most[name]
         most = max((node.get(name, 0.0) for node in nodes), default=0.0)
         if wanted > most:
             raise space.error(
                 ("resources", key),
-                f"a trial asks for {wanted:g} {name} and the largest node has {most:g}; ask for less",
+                f"a trial asks for {wanted:g} {name} and no node has more than {most:g}; ask for less, or add a node "
+                "that has it",
             )
     if not any(
         n.get("CPU", 0) >= space.resources.cpu and n.get("GPU", 0) >= space.resources.most["GPU"] for n in nodes
     ):
-        raise SpaceError(
-            f"no node has {space.resources.cpu:g} CPU and {space.resources.most['GPU']:g} GPU at once; ask for less"
+        raise space.error(
+            ("resources",),
+            f"no node has {space.resources.cpu:g} CPU and {space.resources.most['GPU']:g} GPU at once; ask for less",
         )
 
 

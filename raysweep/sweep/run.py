@@ -29,7 +29,7 @@ from raysweep.sweep.plan import Plan, PlannedTrial, make_plan, size_text
 from raysweep.sweep.progress import Progress
 from raysweep.sweep.rates import FILE as RATES_FILE
 from raysweep.sweep.rates import known_rates, write_report
-from raysweep.sweep.resources import cluster, quiet
+from raysweep.sweep.resources import check_before_data, cluster, quiet
 from raysweep.sweep.space import Space, check_sizes
 from raysweep.sweep.stage import Listener, Listeners
 from raysweep.sweep.trial_store import ENDED, Assignment, TrialStore
@@ -309,6 +309,7 @@ def _ensure_data(space: Space, progress: Progress) -> DataFacts:
         from raysweep.sweep.ray_workers import data_workers
 
         check_sizes(space)  # an error before minutes of work, not after
+        check_before_data(space)
         progress.say(f"making the structure store {space.data.store}: {space.data.make.structures} structures")
         with progress.counting("structures") as count:
             xtb.make_store(

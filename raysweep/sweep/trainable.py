@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import os
+import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -47,6 +48,7 @@ def run_trial(config: Config) -> None:
     set_threads(int(float(str(config["cpu"]))))
     spec = TrialSpec.model_validate_json(str(config["spec"]))
     store = TrialStore(str(config["storage"]))
+    _check_shared(store)
     data = None if config["data"] is None else str(config["data"])
     claim = store.begin(spec)
     state = execute(
@@ -60,6 +62,15 @@ def run_trial(config: Config) -> None:
     )
     if state == TrialState.OUT_OF_MEMORY:
         raise MemoryError(store.record(spec.trial_id).message)
+
+
+def _check_shared(store: TrialStore) -> None:
+    """Refuse to work on a node that came later than the check of all nodes, and does not see the sweep's storage."""
+    if store.read_bytes("sweep.json") is None:
+        raise TrialError(
+            f"storage {store.location}: {socket.gethostname()} does not see the sweep there; mount the shared path on "
+            "every node, or give a URI (s3://, gs://)"
+        )
 
 
 def _seconds(value: str | float | None) -> float | None:

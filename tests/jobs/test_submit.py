@@ -143,7 +143,7 @@ def test_strangers_are_refused_with_the_remedy(head: Head, make_user: UserMaker)
 def test_another_environment_is_refused_before_anything_runs(head: Head, make_user: UserMaker, tmp_path: Path) -> None:
     user = make_user(head)
     patched = (
-        "import raysweep.jobs.environment as e, raysweep.jobs.request as r; "
+        "import raysweep.sweep.environment as e, raysweep.jobs.request as r; "
         "r.environment = lambda: {**e.environment(), 'torch': '1.0'}; "
         "from raysweep.cli import main; main()"
     )

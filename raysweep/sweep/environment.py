@@ -1,7 +1,7 @@
-"""The environment that a job is to find: what the submitter's is made of, and where another one differs.
+"""The environment of a sweep: what it is made of, and where that of another machine differs.
 
-Numbers depend on the versions of what computes them, so a sweep that is submitted from a laptop runs in an environment
-that equals the laptop's in all packages listed here, or not at all.
+Numbers depend on the versions of what computes them, so a sweep runs in environments that are equal in all packages
+listed here, from the laptop that submits it to the last node, or not at all.
 """
 
 import functools
@@ -17,7 +17,8 @@ import raysweep
 from raysweep.errors import ClusterError
 
 VARIABLE = "RAYSWEEP_ENVIRONMENT"
-"""Environment variable that tells a job what it is to find, as JSON."""
+"""Environment variable that tells a job what it is to find, as JSON; `any` lets it find what it likes."""
+ANY = "any"
 PACKAGES = (
     *("ray", "torch", "numpy", "scipy", "pyarrow", "e3nn", "torch-geometric", "schedulefree", "optuna", "safetensors"),
     *("vesin", "mlflow", "pydantic"),
@@ -60,17 +61,30 @@ def differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str
     ]
 
 
+_DRIVER_ALONE = ("mlflow", "optuna")
+"""Packages that workers do not use."""
+
+
+def wanted_of_nodes() -> dict[str, str] | None:
+    """Return what every node is to have: what the submitter named, else what this driver has; None: anything."""
+    text = os.environ.get(VARIABLE)
+    if text == ANY:
+        return None
+    wanted: dict[str, str] = json.loads(text) if text else environment()
+    return {name: value for name, value in wanted.items() if name not in _DRIVER_ALONE}
+
+
 def check(text: str | None = None) -> None:
     """Compare this process's environment with the one that the submitter named.
 
     Args:
-        text: what the submitter named, JSON; default: the environment variable. None and empty: nothing was named.
+        text: what the submitter named, JSON; default: the environment variable. None, empty, `any`: nothing was.
 
     Raises:
         ClusterError: they differ; names each difference and the remedy.
     """
     text = os.environ.get(VARIABLE) if text is None else text
-    if not text:
+    if not text or text == ANY:
         return
     found = differences(json.loads(text), environment())
     if found:
