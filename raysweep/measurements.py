@@ -39,7 +39,7 @@ POINT_SCHEMA = pa.schema(
 )
 """Columns, types, units and meanings of the points of one trial."""
 
-TIMED = ("seconds", "throughput", "peak_memory")
+TIMED = ("seconds", "device", "throughput", "peak_memory")
 """Columns that differ between two runs of the same trajectory; all others are a function of its specification."""
 
 TABLE_SCHEMA = POINT_SCHEMA.append(pa.field("family", pa.string())).append(pa.field("stage", pa.string()))

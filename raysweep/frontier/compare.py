@@ -183,10 +183,16 @@ def crossovers(fits: dict[str, Fit], *, reach: float = 1e3) -> list[Crossover]:
         reach: how far beyond the computes that were run to look, as a factor on either side.
 
     Raises:
-        FrontierError: the fits count different costs (FLOPs and seconds).
+        FrontierError: the fits count different costs (FLOPs and seconds, or seconds of different devices).
     """
     if len({fit.cost_name for fit in fits.values()}) > 1:
         raise FrontierError("crossovers: some fits count FLOPs and some seconds; fit all with the same cost=")
+    devices = dict.fromkeys(fit.samples.device for fit in fits.values() if fit.samples.device is not None)
+    if len(devices) > 1:
+        raise FrontierError(
+            f"crossovers: the fits count seconds of different devices ({', '.join(devices)}), which do not mix; "
+            "compare at equal FLOPs (cost='flops')"
+        )
     usable = {name: fit for name, fit in fits.items() if fit.estimate is not None}
     return [_crossover(one, usable[one], other, usable[other], reach) for one, other in combinations(usable, 2)]
 

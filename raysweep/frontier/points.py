@@ -20,7 +20,7 @@ from raysweep.files import open_location, read_whole
 from raysweep.frontier.solver import Floats
 
 REQUIRED = ("params", "data", "flops", "loss")
-OPTIONAL = ("seconds", "architecture", "seed", "trajectory", "weight", "unique_data", "trivial_loss")
+OPTIONAL = ("seconds", "architecture", "seed", "trajectory", "weight", "unique_data", "trivial_loss", "device")
 LEARNING_RATE_STAGE = "learning_rate"
 
 

@@ -1,5 +1,6 @@
 """From a table to the points that enter a fit: what is left out is listed with its reason, never dropped silently."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from raysweep.errors import FrontierError
 from raysweep.files import digest
 from raysweep.frontier.solver import Floats, Mask
-from raysweep.frontier.statuses import Finding, Kind, caution, note
+from raysweep.frontier.statuses import Finding, Kind, caution, fatal, note
 from raysweep.measurements import PLATEAU_SHARE
 
 INT64_LIMIT = 9.2e18
@@ -43,6 +44,8 @@ class Samples:
     trajectory: NDArray[np.object_] | None = None
     unique_data: Floats | None = None
     cost_name: str = "flops"
+    device: str | None = None
+    """Whose seconds the cost is; None where it is FLOPs, or where the points name no device."""
 
     @property
     def count(self) -> int:
@@ -61,6 +64,7 @@ class Samples:
             trajectory=None if self.trajectory is None else self.trajectory[chosen],
             unique_data=None if self.unique_data is None else self.unique_data[chosen],
             cost_name=self.cost_name,
+            device=self.device,
         )
 
     def digest(self) -> str:
@@ -141,6 +145,7 @@ def clean(table: pa.Table, rows: NDArray[np.int64], cost: str, excluded_by_user:
     _duplicates(numbers, trajectory, seed, reasons)
     kept = np.array([place not in reasons for place in range(rows.size)], dtype=bool)
     unique = column(part, "unique_data") if "unique_data" in part.column_names else None
+    devices = _devices(part, kept) if cost == "seconds" else Counter()
     samples = Samples(
         params=numbers["params"],
         data=numbers["data"],
@@ -151,11 +156,13 @@ def clean(table: pa.Table, rows: NDArray[np.int64], cost: str, excluded_by_user:
         trajectory=None if trajectory is None else np.asarray(trajectory, dtype=object),
         unique_data=unique,
         cost_name=cost,
+        device=next(iter(devices), None),
     ).take(kept)
     excluded = tuple(
         Exclusion(row=int(rows[place]), kind=kind, reason=reason) for place, (kind, reason) in sorted(reasons.items())
     )
-    return Cleaned(samples=samples, excluded=excluded, findings=(*_summaries(excluded), *_totals(samples)))
+    findings = (*_mixed_devices(devices), *_summaries(excluded), *_totals(samples))
+    return Cleaned(samples=samples, excluded=excluded, findings=findings)
 
 
 def _not_finite(numbers: dict[str, Floats], reasons: dict[int, tuple[Kind, str]]) -> None:
@@ -221,6 +228,23 @@ _SENTENCES = {
     Kind.DUPLICATES: (caution, "{n} points repeat another in every column and are left out: was a file read twice?"),
     Kind.EXCLUDED_BY_USER: (note, "{n} points were excluded by name"),
 }
+
+
+def _devices(part: pa.Table, kept: Mask) -> Counter[str]:
+    """Return how many of the points each device has timed; an empty count where the points name none."""
+    if "device" not in part.column_names:
+        return Counter()
+    names = part.filter(pa.array(kept))["device"].to_pylist()
+    return Counter("unknown" if name is None else str(name) for name in names)
+
+
+def _mixed_devices(devices: Counter[str]) -> list[Finding]:
+    """Refuse seconds of several device types: a second of one is not a second of another."""
+    if len(devices) < 2:
+        return []
+    counts = ", ".join(f"{count} points on {name}" for name, count in devices.most_common())
+    text = f"seconds of several devices do not mix ({counts}): fit the points of one device alone, or cost='flops'"
+    return [fatal(Kind.MIXED_DEVICES, text)]
 
 
 def _summaries(excluded: tuple[Exclusion, ...]) -> list[Finding]:

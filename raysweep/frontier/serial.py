@@ -147,6 +147,7 @@ def _samples(samples: Samples) -> Plain:
     content: dict[str, Plain] = {name: _array(getattr(samples, name)) for name in _COLUMNS}
     content["row"] = [int(row) for row in samples.row]
     content["cost_name"] = samples.cost_name
+    content["device"] = samples.device
     content["trajectory"] = None
     if samples.trajectory is not None:
         content["trajectory"] = [None if name is None else str(name) for name in samples.trajectory]
@@ -219,6 +220,7 @@ def _read_samples(content: Mapping[str, object]) -> Samples:
         trajectory=None if trajectory is None else np.array(_list(trajectory), dtype=object),
         unique_data=None if unique is None else _read_array(unique),
         cost_name=str(content["cost_name"]),
+        device=None if content.get("device") is None else str(content["device"]),
     )
 
 

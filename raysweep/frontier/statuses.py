@@ -28,6 +28,7 @@ class Kind(StrEnum):
     ON_PLATEAU = "on_plateau"
     DUPLICATES = "duplicates"
     MIXED_FLOP_CONVENTIONS = "mixed_flop_conventions"
+    MIXED_DEVICES = "mixed_devices"
     TOTALS_OVER_INT64 = "totals_over_int64"
     INTEGER_OVERFLOW = "integer_overflow"
     ONE_SIZE_ONLY = "one_size_only"

@@ -19,6 +19,7 @@ from raysweep.models.width_scaling import rate_groups
 from raysweep.training.build import build_base, build_model, cost_of, graphs_of, objective
 from raysweep.training.checkpoint import Checkpoint
 from raysweep.training.cost import Stopwatch
+from raysweep.training.devices import device_name, together
 from raysweep.training.objective import Errors, Predictor, evaluate
 from raysweep.training.optimizers import decay_factor, make_optimizer
 from raysweep.training.precision import check_precision, mixed, tf32_products, weight_dtype
@@ -109,6 +110,7 @@ class Trajectory:
         self.forward: Predictor = torch.compile(self.model, dynamic=True) if spec.compile else self.model
         self.predict: Predictor = frame_averaged(self.model) if spec.symmetry.frames else self.model
         self.progress = Progress()
+        self.device_names = device_name(device)
         self.work = 0
         self.budgets: list[Budget] = [("data", b) for b in spec.data_budgets] + [
             ("flops", b) for b in spec.flops_budgets
@@ -282,7 +284,7 @@ class Trajectory:
             edges=p.edges,
             flops=self.flops,
             seconds=p.seconds,
-            device=device_name(self.device),
+            device=self.device_names,
             loss=errors.loss,
             energy_mae=errors.energy_mae,
             force_l2=errors.force_l2,
@@ -342,7 +344,7 @@ class Trajectory:
     def checkpoint(self, points: Sequence[Point]) -> Checkpoint:
         """Return all that `restore` needs to go on with the same bits, the trunk that was left included."""
         here = self.snapshot(self.progress)
-        tensors, numbers = dict(here.tensors), {**here.numbers, "target": self.target}
+        tensors, numbers = dict(here.tensors), {**here.numbers, "target": self.target, "devices": self.device_names}
         if self.trunk is not None:
             tensors |= {f"trunk.{name}": value for name, value in self.trunk.tensors.items()}
             numbers["trunk"] = self.trunk.numbers
@@ -362,6 +364,7 @@ class Trajectory:
         trunk_numbers = numbers.pop("trunk", None)
         self.load(Snapshot(tensors=here, numbers=numbers))
         self.trunk = Snapshot(tensors=trunk, numbers=trunk_numbers) if isinstance(trunk_numbers, dict) else None
+        self.device_names = together([str(numbers.get("devices", self.device_names)), self.device_names])
         target = numbers["target"]
         self.target = (str(target[0]), float(target[1])) if isinstance(target, list) else None
         self.work = checkpoint.step
@@ -372,8 +375,3 @@ def peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB
-
-
-def device_name(device: torch.device) -> str:
-    """Return the accelerator's name, or `cpu`."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -8,6 +8,7 @@ from surfaces import CHINCHILLA, optimum, surface, valleys
 
 from raysweep.errors import FrontierError
 from raysweep.frontier import fit
+from raysweep.frontier.compare import crossovers
 from raysweep.frontier.statuses import Kind, Severity
 
 
@@ -124,6 +125,30 @@ def test_equal_losses_have_no_law():
 def ladder(sizes, amounts):
     params, data = (grid.ravel() for grid in np.meshgrid(sizes, amounts))
     return {"params": params, "data": data, "flops": 6 * params * data, "loss": surface(CHINCHILLA, params, data)}
+
+
+def timed(device):
+    points = ladder(np.geomspace(1e6, 1e9, 6), np.geomspace(1e9, 1e12, 6))
+    return points | {"seconds": points["flops"] / 1e14, "device": [device] * 36}
+
+
+def test_seconds_of_two_devices_are_refused_and_their_flops_are_not():
+    points = timed("NVIDIA H100")
+    points["device"][:10] = ["cpu (EPYC)"] * 10
+    found = fit(points, cost="seconds", bootstraps=0)
+    assert found.status.kind is Kind.MIXED_DEVICES
+    assert not found.status.usable
+    assert "26 points on NVIDIA H100, 10 points on cpu (EPYC)" in found.status.sentence
+    assert fit(points, bootstraps=0).law.alpha == pytest.approx(CHINCHILLA["alpha"], rel=1e-5)
+    one = fit(points, cost="seconds", bootstraps=0, exclude=range(10))
+    assert one.status.usable
+    assert one.samples.device == "NVIDIA H100"
+
+
+def test_architectures_that_were_timed_on_different_devices_are_not_compared_by_seconds():
+    fits = {name: fit(timed(name), cost="seconds", bootstraps=0) for name in ("A100", "H100")}
+    with pytest.raises(FrontierError, match=r"seconds of different devices \(A100, H100\)"):
+        crossovers(fits)
 
 
 def test_one_size_only_is_refused_and_its_data_law_is_not():
