@@ -158,6 +158,26 @@ def status(
 
 
 @app.command()
+def doctor(
+    space: Annotated[str | None, typer.Argument(metavar="[SPACE]", help="a search space that is to run")] = None,
+    overrides: Overrides = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="URL", help="of a cluster's dashboard; default: this machine, or RAY_ADDRESS")
+    ] = None,
+    allow_open: AllowOpen = False,
+    json: Json = False,
+) -> None:
+    """Look for what would break a sweep, and name the remedies.
+
+    Versions, GPUs, disk, clocks, ports, token, Ray's leftovers; with SPACE also storage, data, MLflow and resources.
+    Exit status 1 where there is a fault.
+    """
+    from raysweep.commands.doctor import show_findings
+
+    raise typer.Exit(show_findings(space, overrides or [], address, as_json=json, allow_open=allow_open))
+
+
+@app.command()
 def frontier(
     source: Annotated[
         str,

@@ -27,13 +27,14 @@ MAY_IMPORT = {
     "sweep": {*BASE, "data", "models", "training", "tracking", "frontier"},
     "report": {*BASE, "frontier"},
     "jobs": {*BASE, "sweep"},
-    "commands": {*BASE, "data", "models", "training", "tracking", "frontier", "sweep", "report", "jobs"},
+    "doctor": {*BASE, "data", "tracking", "sweep", "jobs"},
+    "commands": {*BASE, "data", "models", "training", "tracking", "frontier", "sweep", "report", "jobs", "doctor"},
     "cli": {*BASE, "commands"},
 }
 """By room, the rooms above it that it builds on; every room may import itself and the package's version."""
 AT_HOME = {
     "mlflow": {"tracking"},
-    "ray": {"sweep", "jobs"},
+    "ray": {"sweep", "jobs", "doctor"},
     "optuna": {"sweep"},
     "torch": {"data", "models", "training", "sweep"},
     "e3nn": {"models"},

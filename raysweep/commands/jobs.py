@@ -18,11 +18,13 @@ from raysweep.jobs.entry import OUTPUT_MARK, REFUSED
 from raysweep.jobs.package import LIMIT_MIB
 from raysweep.jobs.request import Environment, Request, check_reachable
 
+_NOT_FOUND = 127
+"""What a shell says of a command that is not there."""
 RESUBMISSIONS = 5
 """Jobs at most that follow one whose driver or head node died, while somebody looks on."""
 
 
-def _request(
+def request_of(
     path: str,
     overrides: Sequence[str],
     *,
@@ -30,6 +32,11 @@ def _request(
     environment: Environment = "cluster",
     limit_mib: float = LIMIT_MIB,
 ) -> Request:
+    """Return a sweep to submit from the folder that the command is called in.
+
+    Raises:
+        RaysweepError: the search space cannot be read, or names places of this machine alone.
+    """
     space = read_space(path, overrides)
     check_reachable(space)
     return Request(
@@ -50,7 +57,7 @@ def submit_sweep(
     allow_open: bool,
 ) -> int:
     """Submit a sweep, or join the job that runs it, and follow it; return the exit status of the sweep."""
-    request = _request(path, overrides, options=options, environment=environment, limit_mib=limit_mib)
+    request = request_of(path, overrides, options=options, environment=environment, limit_mib=limit_mib)
     again = shlex.join([path, *overrides, "--address", address, *(["--allow-open"] if allow_open else [])])
     for _ in range(RESUBMISSIONS + 1):
         job = jobs.submit(connect(address, allow_open=allow_open), request, _say)
@@ -76,15 +83,18 @@ def _verdict(job: jobs.Job) -> int:
     elif job.exit_code == REFUSED:
         _say("nothing was run")
     elif job.state == "FAILED":
-        if "No module named" in job.message and "raysweep" in job.message:
-            _say("the cluster's Python has no raysweep: start Ray where it is installed, or use --environment pip")
+        if job.exit_code == _NOT_FOUND or ("No module named" in job.message and "raysweep" in job.message):
+            _say(
+                "the head node's `python` is not there, or has no raysweep: start Ray with the environment activated "
+                "that has it (. .venv/bin/activate), or use --environment pip"
+            )
         _say(f"the job ended with exit status {job.exit_code}")
     return job.exit_status
 
 
 def stop_sweep(path: str, overrides: Sequence[str], address: str, *, allow_open: bool) -> int:
     """End the job of a sweep so that it resumes; return the exit status, 1 where none runs."""
-    request = _request(path, overrides)
+    request = request_of(path, overrides)
     client = connect(address, allow_open=allow_open)
     running = [job for job in jobs.jobs_of(client, request) if not job.ended]
     if not running:
@@ -98,11 +108,13 @@ def stop_sweep(path: str, overrides: Sequence[str], address: str, *, allow_open:
 
 def show_remote_status(path: str, overrides: Sequence[str], address: str, *, as_json: bool, allow_open: bool) -> int:
     """Print how the job of a sweep stands, and how far the sweep is, as the head node sees its storage."""
-    request = _request(path, overrides)
+    request = request_of(path, overrides)
     client = connect(address, allow_open=allow_open)
     found = jobs.jobs_of(client, request)
-    code, text = jobs.ask(client, request, request.command("status", ["--json"] if as_json else []), lambda _: None)
-    output = text.partition(OUTPUT_MARK)[2].partition("\n")[2]
+    command = request.command("status", ["--json"] if as_json else [])
+    with jobs.packed(request, lambda _: None, checked=False) as environment:
+        code, text = jobs.ask(client, command, environment)
+    output = told_by(text)
     if code != 0:
         raise ClusterError(f"`raysweep status` failed there: {_last(output or text)}")
     if as_json:
@@ -111,6 +123,11 @@ def show_remote_status(path: str, overrides: Sequence[str], address: str, *, as_
         typer.echo(output.rstrip())
         typer.echo(_of_job(found[-1]) if found else "no job: the cluster remembers none of this sweep")
     return 0
+
+
+def told_by(logs: str) -> str:
+    """Return what a command printed, without what Ray and its job said before it."""
+    return logs.partition(OUTPUT_MARK)[2].partition("\n")[2]
 
 
 def _of_job(job: jobs.Job) -> str:

@@ -57,8 +57,7 @@ class Request:
 
     def command(self, name: str, options: Sequence[str] = ()) -> str:
         """Return the shell command of a job: `exec`, so that a signal reaches the sweep and no shell."""
-        words = ["python", "-m", "raysweep.jobs.entry", name, self.space_name, *self.overrides, *options]
-        return f"exec {shlex.join(words)}"
+        return shell_command(name, self.space_name, *self.overrides, *options)
 
     def pack(self, target: Path) -> Package:
         """Write the package of the job.
@@ -80,12 +79,22 @@ class Request:
             package: its working directory.
             checked: whether the job compares its environment with this one before it runs.
         """
-        variables = {"PYTHONUNBUFFERED": "1", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
-        variables[VARIABLE] = json.dumps(environment()) if checked and self.environment != "any" else ANY
+        variables = variables_of_job(checked=checked and self.environment != "any")
         found: dict[str, object] = {"working_dir": str(package.path), "env_vars": variables}
         if self.environment == "pip":
             found["pip"] = {"packages": pip_packages(), "pip_check": False}
         return found
+
+
+def shell_command(*words: str) -> str:
+    """Return the shell command that runs raysweep with these arguments in a job."""
+    return f"exec {shlex.join(['python', '-m', 'raysweep.jobs.entry', *words])}"
+
+
+def variables_of_job(*, checked: bool) -> dict[str, str]:
+    """Return the environment variables of a job; `checked`: it is told what this environment is made of."""
+    found = {"PYTHONUNBUFFERED": "1", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
+    return {**found, VARIABLE: json.dumps(environment()) if checked else ANY}
 
 
 def check_reachable(space: Space) -> None:

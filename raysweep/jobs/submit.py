@@ -84,7 +84,7 @@ def submit(client: "JobSubmissionClient", request: Request, say: Say) -> Job:
         return before[-1]
     attempt = before[-1].attempt + 1 if before else 1
     job_id = f"{request.sweep_id}-{attempt}"
-    with _packed(request, say) as environment:
+    with packed(request, say) as environment:
         command = request.command("run", request.options)
         try:
             _send(client, job_id, command, environment)
@@ -164,12 +164,15 @@ def stop(client: "JobSubmissionClient", job: Job) -> float:
     raise ClusterError(f"job {job.job_id} was told to stop and has not; look at it in the dashboard ({_url(client)})")
 
 
-def ask(client: "JobSubmissionClient", request: Request, command: str, say: Say) -> tuple[int, str]:
-    """Run a short command on the head node, with a sweep's package; return its exit status and what it printed."""
+def ask(client: "JobSubmissionClient", command: str, environment: dict[str, object]) -> tuple[int, str]:
+    """Run a short command on the head node; return its exit status and all that it printed.
+
+    Raises:
+        ClusterError: it could not be run.
+    """
     job_id = f"raysweep-ask-{uuid.uuid4().hex[:12]}"
     job = Job(job_id=job_id, attempt=1, state="PENDING", exit_code=None, message="", started=None)
-    with _packed(request, say, checked=False) as environment:
-        _send(client, job_id, command, environment)
+    _send(client, job_id, command, environment)
     while True:
         now = find(client, job)
         if now is None:
@@ -186,7 +189,8 @@ def ask(client: "JobSubmissionClient", request: Request, command: str, say: Say)
 
 
 @contextlib.contextmanager
-def _packed(request: Request, say: Say, *, checked: bool = True) -> Iterator[dict[str, object]]:
+def packed(request: Request, say: Say, *, checked: bool = True) -> Iterator[dict[str, object]]:
+    """Give what Ray is to prepare for a job of a sweep; its package is there while the block runs."""
     with tempfile.TemporaryDirectory(prefix="raysweep-package-") as folder:
         package = request.pack(Path(folder) / "package.zip")
         say(f"package of {request.folder}: {package.text}")

@@ -14,6 +14,7 @@ from raysweep.errors import ClusterError
 from raysweep.files import digest, open_location, read_whole, write_whole
 from raysweep.sweep.environment import differences, environment
 
+SAME_VERSIONS = "install the same versions on every node (pip install -c constraints.txt)"
 T = TypeVar("T")
 ANSWER_SECONDS = 60.0
 """For a node to start a worker and answer."""
@@ -91,10 +92,24 @@ def ask_nodes(
     return answers
 
 
+@dataclass(frozen=True)
+class Wrong:
+    """Why a node cannot take part, and what to do."""
+
+    node: Node
+    check: str
+    """answer, storage, data or environment."""
+    text: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.node} {self.text}; {self.remedy}"
+
+
 def check_nodes(
     nodes: Sequence[Node], storage: str, readable: Sequence[str], wanted: Mapping[str, str] | None
-) -> list[str]:
-    """Return in words what is wrong with which node; an empty list where a sweep may begin.
+) -> list[Wrong]:
+    """Return what is wrong with which node; an empty list where a sweep may begin.
 
     Args:
         nodes: who is asked.
@@ -117,7 +132,7 @@ def require_nodes(storage: str, readable: Sequence[str], wanted: Mapping[str, st
     nodes = alive_nodes()
     wrong = check_nodes(nodes, storage, readable, wanted)
     if wrong:
-        raise ClusterError(f"not every node can take part, so no trial was begun: {'; '.join(wrong)}")
+        raise ClusterError(f"not every node can take part, so no trial was begun: {'; '.join(map(str, wrong))}")
 
 
 @dataclass(frozen=True)
@@ -176,27 +191,23 @@ class _Probe:
     def __exit__(self, *error: object) -> None:
         self._filesystem.delete_dir(self._folder)
 
-    def judge(self, answer: "Answer[Look]", wanted: Mapping[str, str] | None) -> list[str]:
+    def judge(self, answer: "Answer[Look]", wanted: Mapping[str, str] | None) -> list[Wrong]:
         """Return what is wrong with a node."""
         node, look = answer.node, answer.value
         if look is None:
-            return [f"{node} {answer.failure}"]
+            return [Wrong(node, "answer", str(answer.failure), "see its log under the Ray session's logs/")]
         wrong = []
         if look.trouble is not None:
-            wrong.append(f"{node} {look.trouble} in storage {self.storage}: {_remedy(look.trouble)}")
+            wrong.append(Wrong(node, "storage", f"{look.trouble} in storage {self.storage}", _remedy(look.trouble)))
         elif look.seen is None:
-            wrong.append(
-                f"{node} does not see what the driver wrote to storage {self.storage}: it is not shared; {SHARED}"
-            )
+            text = f"does not see what the driver wrote to storage {self.storage}: it is not shared"
+            wrong.append(Wrong(node, "storage", text, SHARED))
         elif look.seen != self.token or not self._has_written(node):
-            wrong.append(f"{node} and the driver do not read the same in storage {self.storage}: {SHARED}")
-        wrong += [f"{node} cannot read the data, {what}; {SHARED}" for what in look.unread]
+            wrong.append(Wrong(node, "storage", f"does not read what the driver reads in {self.storage}", SHARED))
+        wrong += [Wrong(node, "data", f"cannot read the data, {what}", SHARED) for what in look.unread]
         found = differences(wanted, look.environment) if wanted is not None else []
         if found:
-            wrong.append(
-                f"{node} has another environment: {', '.join(found)}; install the same versions on every node "
-                "(pip install -c constraints.txt)"
-            )
+            wrong.append(Wrong(node, "environment", f"has another environment: {', '.join(found)}", SAME_VERSIONS))
         return wrong
 
     def _has_written(self, node: Node) -> bool:

@@ -22,7 +22,7 @@ def judged(tmp_path: Path, **found: object) -> list[str]:
         if found.pop("wrote", True):
             (tmp_path / probe.name / NODE.node_id).write_text(f"{probe.token} {NODE.node_id}")
         values = {"environment": environment(), "seen": seen, "trouble": None, "unread": (), **found}
-        return probe.judge(Answer(NODE, Look(**values), None), environment())  # type: ignore[arg-type]
+        return [str(wrong) for wrong in probe.judge(Answer(NODE, Look(**values), None), environment())]  # type: ignore[arg-type]
 
 
 def test_a_sound_node_passes_and_nothing_is_left_behind(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_a_sound_node_passes_and_nothing_is_left_behind(tmp_path: Path) -> None:
     ("found", "words"),
     [
         ({"seen": None}, "does not see what the driver wrote .* not shared; give a path that all nodes share"),
-        ({"seen": "other"}, "do not read the same"),
+        ({"seen": "other"}, "does not read what the driver reads"),
         ({"trouble": "cannot read or write: permission denied"}, "permission denied .*let the user that Ray runs as"),
         ({"trouble": "cannot read or write: no space left on device"}, "make room there"),
         ({"unread": ("/data/manifest.json: not what the driver reads there",)}, "cannot read the data, /data"),
@@ -49,13 +49,14 @@ def test_each_fault_names_the_node_and_the_remedy(tmp_path: Path, found: dict[st
 
 def test_what_a_node_wrote_has_to_be_read_by_the_driver(tmp_path: Path) -> None:
     (wrong,) = judged(tmp_path, wrote=False)
-    assert "do not read the same" in wrong
+    assert "does not read what the driver reads" in wrong
 
 
 def test_a_node_that_gives_no_answer_is_named(tmp_path: Path) -> None:
     with nodes._Probe(str(tmp_path)) as probe:
         answer: Answer[Look] = Answer(NODE, None, "gave no answer within 60 s")
-        assert probe.judge(answer, None) == ["node 10.0.0.2 (second) gave no answer within 60 s"]
+        (wrong,) = probe.judge(answer, None)
+        assert str(wrong).startswith("node 10.0.0.2 (second) gave no answer within 60 s; ")
 
 
 def test_a_driver_that_cannot_write_is_told_before_anybody_is_asked() -> None:

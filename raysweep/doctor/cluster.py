@@ -1,0 +1,89 @@
+"""The nodes of the Ray cluster that this process joins: each asked for its facts, its storage, data and versions."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from raysweep.doctor import judge
+from raysweep.doctor.facts import Facts, gather
+from raysweep.doctor.findings import Finding
+from raysweep.errors import RaysweepError
+from raysweep.files import absolute
+from raysweep.jobs.client import is_loopback
+from raysweep.sweep.environment import differences, wanted_of_nodes
+from raysweep.sweep.nodes import Answer, alive_nodes, ask_nodes, check_nodes
+from raysweep.sweep.resources import check_fits, joined
+from raysweep.sweep.space import Space
+
+
+def of_cluster(address: str, space: Space | None, look: Callable[[str], object]) -> Iterator[Finding]:
+    """Yield what is wrong with a cluster.
+
+    Args:
+        address: of its control service, as RAY_ADDRESS has it.
+        space: the sweep that is to run on it; None: none in particular.
+        look: is told of each machine that is looked at.
+    """
+    try:
+        with joined(address):
+            yield from _of_nodes(space, look)
+    except RaysweepError as error:
+        yield Finding(check="cluster", where=address, text=str(error), remedy="start Ray, or name its address")
+
+
+def _of_nodes(space: Space | None, look: Callable[[str], object]) -> Iterator[Finding]:
+    nodes = alive_nodes()
+    for node in nodes:
+        look(f"{node}: {_resources(node.resources)}")
+    began = time.time()
+    answers = ask_nodes(nodes, gather)
+    yield from _of_answers(answers, (began, time.time()))
+    yield from _of_access([node.address for node in nodes])
+    if space is None:
+        return
+    try:
+        check_fits(space, [node.resources for node in nodes])
+    except RaysweepError as error:
+        remedy = "ask for less, or add a node that has it"
+        yield Finding(check="resources", where="cluster", text=str(error), remedy=remedy)
+    answering = [answer.node for answer in answers if answer.failure is None]
+    manifest = [f"{absolute(space.data.store)}/manifest.json"] if space.data else []
+    try:
+        wrong = check_nodes(answering, absolute(space.storage), manifest, None)
+    except RaysweepError as error:
+        yield Finding(check="storage", where="driver", text=str(error), remedy="choose another `storage`")
+        return
+    for found in wrong:
+        yield Finding(check=found.check, where=str(found.node), text=found.text, remedy=found.remedy)
+
+
+def _of_answers(answers: list[Answer[Facts]], asked: tuple[float, float]) -> Iterator[Finding]:
+    wanted = wanted_of_nodes()
+    gpus = {}
+    for answer in answers:
+        where, facts = str(answer.node), answer.value
+        if facts is None:
+            remedy = "see the Ray session's logs/ there; install the same raysweep on every node"
+            yield Finding(check="cluster", where=where, text=str(answer.failure), remedy=remedy)
+            continue
+        gpus[where] = facts.gpus
+        yield from judge.of_machine(facts, where)
+        yield from judge.of_clock(facts, where, asked)
+        if wanted is not None:
+            yield from judge.other_versions(where, differences(wanted, facts.environment))
+    yield from judge.of_drivers(gpus)
+
+
+def _of_access(addresses: list[str]) -> Iterator[Finding]:
+    """Yield whether anybody who reaches the cluster may run programs on it."""
+    from ray._private.authentication.authentication_utils import is_token_auth_enabled
+
+    open_to = [address for address in addresses if not is_loopback(address)]
+    if not is_token_auth_enabled() and open_to:
+        text = f"Ray asks for no token: whoever reaches {', '.join(open_to)} can run programs there"
+        remedy = "start Ray on every node with RAY_AUTH_MODE=token and one token (ray get-auth-token --generate)"
+        yield Finding(check="ports", where="cluster", text=text, remedy=remedy)
+
+
+def _resources(resources: Mapping[str, float]) -> str:
+    kept = {name: count for name, count in resources.items() if name in ("CPU", "GPU")}
+    return ", ".join(f"{count:g} {name}" for name, count in kept.items()) or "no cores"

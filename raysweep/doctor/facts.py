@@ -1,0 +1,179 @@
+"""What a machine tells of itself: gathered on every node, judged elsewhere. Neither torch nor Ray is imported."""
+
+import os
+import platform
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from raysweep.sweep.environment import environment
+
+_SESSION = re.compile(r"[^\s=\0]*/session_\d{4}-[\w.-]+")
+_KINDS = ("gcs_server", "raylet")
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU as its driver tells of it."""
+
+    name: str
+    driver: str
+    memory_mib: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Of one machine."""
+
+    host: str
+    time: float
+    """Seconds since 1970, by its clock."""
+    environment: dict[str, str]
+    unmet: tuple[str, ...]
+    """Requirements of raysweep that its installed packages do not meet, in words."""
+    torch_build: str
+    """Local part of torch's version: `cpu`, `cu130`, or empty."""
+    gpus: tuple[Gpu, ...]
+    gpu_trouble: str | None
+    """Why the GPUs that are there cannot be asked."""
+    ray_root: str
+    """Folder that holds Ray's sessions."""
+    disk_total: int
+    """Bytes of the disk that holds it."""
+    disk_free: int
+    shm_total: int
+    """Bytes of /dev/shm; 0 where there is none."""
+    open_files: int
+    """Limit of a process."""
+    stale_sessions: tuple[tuple[str, int], ...]
+    """Ray's sessions there that no process uses, with their bytes."""
+    orphans: tuple[tuple[int, str], ...]
+    """Processes of Ray's control service whose session has no raylet: what is left of a head that did not start."""
+
+
+def gather(ray_root: str | None = None) -> Facts:
+    """Return what this machine tells of itself.
+
+    Args:
+        ray_root: folder that holds Ray's sessions; default: that of the cluster that is joined, else Ray's own default.
+    """
+    root = ray_root or _ray_root()
+    place = next(path for path in (Path(root), *Path(root).parents) if path.exists())
+    disk = shutil.disk_usage(place)
+    gpus, trouble = _gpus()
+    used = _sessions_in_use()
+    return Facts(
+        host=platform.node(),
+        time=time.time(),
+        environment=environment(),
+        unmet=tuple(unmet_requirements()),
+        torch_build=_torch_build(),
+        gpus=gpus,
+        gpu_trouble=trouble,
+        ray_root=root,
+        disk_total=disk.total,
+        disk_free=disk.free,
+        shm_total=shutil.disk_usage("/dev/shm").total if Path("/dev/shm").is_dir() else 0,
+        open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        stale_sessions=tuple(_stale(Path(root), set(used))),
+        orphans=tuple(_orphans(used)),
+    )
+
+
+def _ray_root() -> str:
+    ray = sys.modules.get("ray")
+    node = getattr(getattr(ray, "_private", None), "worker", None)
+    session = getattr(getattr(node, "_global_node", None), "get_session_dir_path", None)
+    if session is not None:
+        return str(Path(session()).parent)
+    return os.path.join(os.environ.get("RAY_TMPDIR", "/tmp"), "ray")
+
+
+def unmet_requirements(distribution: str = "raysweep") -> Iterator[str]:
+    """Yield in words each requirement of a distribution that the installed packages do not meet."""
+    from packaging.requirements import Requirement
+
+    for text in metadata.requires(distribution) or ():
+        wanted = Requirement(text)
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = metadata.version(wanted.name)
+        except metadata.PackageNotFoundError:
+            yield f"{wanted.name} is not installed, {wanted.name}{wanted.specifier} is needed"
+            continue
+        if not wanted.specifier.contains(found.partition("+")[0], prereleases=True):
+            yield f"{wanted.name} {found} is installed, {wanted.name}{wanted.specifier} is needed"
+
+
+def _torch_build() -> str:
+    try:
+        return metadata.version("torch").partition("+")[2]
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _gpus() -> tuple[tuple[Gpu, ...], str | None]:
+    there = any(Path("/dev").glob("nvidia[0-9]*"))
+    command = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except FileNotFoundError:
+        return (), "there is no nvidia-smi" if there else None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return (), f"nvidia-smi gives no answer ({type(error).__name__})" if there else None
+    if done.returncode != 0:
+        return (), (done.stdout + done.stderr).strip().splitlines()[0][:200] if there else None
+    rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines() if line.strip()]
+    return tuple(Gpu(name, driver, int(float(memory))) for name, driver, memory in rows), None
+
+
+def _sessions_in_use() -> dict[str, dict[str, int]]:
+    """Return by session folder which of Ray's services run for it, by their process ids."""
+    found: dict[str, dict[str, int]] = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            command = (folder / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue  # it has ended, or is another user's
+        for session in set(_SESSION.findall(command)):
+            kinds = found.setdefault(_top(session), {})
+            name = command.split("\0")[0].rpartition("/")[2]
+            if name in _KINDS:
+                kinds[name] = int(folder.name)
+    return found
+
+
+def _top(session: str) -> str:
+    head, _, tail = session.partition("/session_")
+    return f"{head}/session_{tail.partition('/')[0]}"
+
+
+def _stale(root: Path, used: set[str]) -> Iterator[tuple[str, int]]:
+    if not root.is_dir():
+        return
+    for folder in sorted(root.glob("session_*")):
+        if not folder.is_symlink() and folder.is_dir() and str(folder) not in used:
+            yield str(folder), sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
+
+
+def _orphans(used: dict[str, dict[str, int]]) -> Iterator[tuple[int, str]]:
+    for session, kinds in used.items():
+        if "gcs_server" in kinds and "raylet" not in kinds and _age(kinds["gcs_server"]) > 60:
+            yield kinds["gcs_server"], session
+
+
+def _age(pid: int) -> float:
+    try:
+        return time.time() - Path(f"/proc/{pid}").stat().st_mtime
+    except OSError:
+        return 0.0

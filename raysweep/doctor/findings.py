@@ -1,0 +1,33 @@
+"""What was found, as values."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["fault", "warning"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that breaks a sweep (fault), or may (warning)."""
+
+    check: str
+    """versions, gpu, storage, data, mlflow, token, ports, disk, clock, shm, sessions, limits, resources, cluster."""
+    where: str
+    """The machine."""
+    text: str
+    remedy: str
+    severity: Severity = "fault"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All findings, and what was looked at."""
+
+    findings: tuple[Finding, ...]
+    looked_at: tuple[str, ...]
+    """A line for each machine and place."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether there is no fault."""
+        return all(finding.severity != "fault" for finding in self.findings)

@@ -1,0 +1,44 @@
+"""`examine`: this machine, the cluster that it joins, and what a sweep needs beside them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from raysweep.doctor import judge, places
+from raysweep.doctor.cluster import of_cluster
+from raysweep.doctor.facts import gather
+from raysweep.doctor.findings import Finding, Report
+from raysweep.sweep.space import Space
+from raysweep.sweep.totals import missing
+
+
+def examine(space: Space | None = None, address: str | None = None) -> Report:
+    """Look for what would break a sweep that is driven from here.
+
+    Args:
+        space: the sweep; None: none in particular, so that storage, data, MLflow and resources are not looked at.
+        address: of the control service of a Ray cluster; default: RAY_ADDRESS. None: this machine alone.
+    """
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    looked: list[str] = []
+    found = list(_of_this_machine(space, address, looked))
+    if address is not None:
+        found += of_cluster(address, space, looked.append)
+    return Report(findings=tuple(dict.fromkeys(found)), looked_at=tuple(looked))
+
+
+def _of_this_machine(space: Space | None, address: str | None, looked: list[str]) -> Iterator[Finding]:
+    facts = gather()
+    looked.append(f"here, {facts.host}: raysweep {facts.environment['raysweep']}, Python {facts.environment['python']}")
+    yield from judge.of_token(Path.home(), os.environ.get("RAY_AUTH_TOKEN_PATH"))
+    if address is None:  # of a cluster each node is looked at, this machine among them where it is one
+        yield from judge.of_machine(facts, "here")
+    if space is None:
+        return
+    looked.append(f"{space.name}: storage {space.storage}" + (f", data {space.data.store}" if space.data else ""))
+    yield from places.of_storage(space, "here")
+    yield from places.of_data(space, "here")
+    yield from places.of_mlflow(space, "here")
+    lacking = missing(space) if address is None else None
+    if lacking is not None:
+        yield Finding(check="resources", where="here", text=lacking, remedy="ask for less, or join a cluster")

@@ -1,0 +1,130 @@
+"""From facts to findings: each with its remedy."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from raysweep.doctor.facts import Facts, Gpu
+from raysweep.doctor.findings import Finding
+from raysweep.sweep.nodes import SAME_VERSIONS
+
+GIB = 2**30
+LEAST_SHM = 512 * 2**20
+"""Docker gives 64 MiB unless told otherwise."""
+FULLEST_DISK = 0.95
+"""Ray makes no objects on a disk that is fuller (RAY_local_fs_capacity_threshold)."""
+LEAST_DISK = 2 * GIB
+LEAST_FILES = 1024
+CLOCK_SECONDS = 5.0
+STALE_BYTES = GIB // 4
+"""Each `ray start` leaves a folder of logs of a megabyte or so, which is no fault."""
+
+
+def of_machine(facts: Facts, where: str) -> Iterator[Finding]:
+    """Yield what is wrong with one machine by itself."""
+    for text in facts.unmet:
+        remedy = "pip install -c constraints.txt raysweep, in the environment that Ray runs in"
+        yield Finding(check="versions", where=where, text=text, remedy=remedy)
+    yield from _gpu(facts, where)
+    yield from _disk(facts, where)
+    if facts.shm_total < LEAST_SHM:
+        yield Finding(
+            check="shm", where=where,
+            text=f"/dev/shm has {facts.shm_total / 2**20:.0f} MiB, so Ray keeps objects on disk",
+            remedy="docker run --shm-size=2g, or an emptyDir with medium: Memory at /dev/shm",
+        )  # fmt: skip
+    if facts.open_files < LEAST_FILES:
+        yield Finding(
+            check="limits", where=where, text=f"a process may open {facts.open_files} files, and Ray needs more",
+            remedy="ulimit -n 65536 before ray start (LimitNOFILE, /etc/security/limits.conf)",
+        )  # fmt: skip
+    yield from _sessions(facts, where)
+
+
+def _gpu(facts: Facts, where: str) -> Iterator[Finding]:
+    if facts.gpu_trouble is not None:
+        yield Finding(
+            check="gpu", where=where, text=f"GPUs are there and cannot be used: {facts.gpu_trouble}",
+            remedy="install NVIDIA's driver, and its container toolkit where Ray runs in a container",
+        )  # fmt: skip
+    if facts.gpus and facts.torch_build == "cpu":
+        yield Finding(
+            check="gpu", where=where, text=f"there are {len(facts.gpus)} GPUs, and torch is a build for CPUs alone",
+            remedy="install the CUDA build of the same version of torch",
+        )  # fmt: skip
+
+
+def _disk(facts: Facts, where: str) -> Iterator[Finding]:
+    full = 1 - facts.disk_free / facts.disk_total
+    if full >= FULLEST_DISK or facts.disk_free < LEAST_DISK:
+        yield Finding(
+            check="disk", where=where,
+            text=f"the disk of {facts.ray_root} is {full:.0%} full, {facts.disk_free / GIB:.1f} GiB are free",
+            remedy="make room, or start Ray with --temp-dir on a larger disk; at 95 % Ray stops",
+        )  # fmt: skip
+
+
+def _sessions(facts: Facts, where: str) -> Iterator[Finding]:
+    size = sum(count for _, count in facts.stale_sessions)
+    if size >= STALE_BYTES:
+        largest = [path for path, _ in sorted(facts.stale_sessions, key=lambda item: -item[1])]
+        yield Finding(
+            check="sessions", where=where, severity="warning",
+            text=f"{len(largest)} sessions of Ray that no process uses hold {size / GIB:.1f} GiB in {facts.ray_root}",
+            remedy=f"rm -r {' '.join(largest[:3])}" + (" and the others" if len(largest) > 3 else ""),
+        )  # fmt: skip
+    for pid, session in facts.orphans:
+        yield Finding(
+            check="sessions", where=where, text=f"process {pid} is left of a head that did not start ({session})",
+            remedy=f"kill {pid}; it holds the port of the next head",
+        )  # fmt: skip
+
+
+def of_clock(facts: Facts, where: str, asked: tuple[float, float]) -> Iterator[Finding]:
+    """Yield whether a clock is off; `asked` is when the question left and when the answer was there, by ours."""
+    early, late = asked[0] - facts.time, facts.time - asked[1]
+    off = max(early, late)
+    if off > CLOCK_SECONDS:
+        yield Finding(
+            check="clock", where=where, text=f"its clock is {off:.0f} s {'slow' if early > late else 'fast'}",
+            remedy="keep clocks by NTP (chronyd, systemd-timesyncd): object stores refuse requests of another time",
+        )  # fmt: skip
+
+
+def of_drivers(gpus: Mapping[str, tuple[Gpu, ...]]) -> Iterator[Finding]:
+    """Yield whether nodes have different GPU drivers."""
+    drivers: dict[str, list[str]] = {}
+    for where, found in gpus.items():
+        for driver in sorted({gpu.driver for gpu in found}):
+            drivers.setdefault(driver, []).append(where)
+    if len(drivers) > 1:
+        text = "; ".join(f"{driver} on {', '.join(places)}" for driver, places in drivers.items())
+        yield Finding(
+            check="gpu", where="cluster", severity="warning", text=f"GPU drivers differ: {text}",
+            remedy="install one driver everywhere",
+        )  # fmt: skip
+
+
+def of_token(home: Path, variable: str | None) -> Iterator[Finding]:
+    """Yield what is wrong with the token that this user keeps.
+
+    Args:
+        home: of the user.
+        variable: what RAY_AUTH_TOKEN_PATH says.
+    """
+    path = Path(variable) if variable else home / ".ray" / "auth_token"
+    if variable and not path.is_file():
+        yield Finding(
+            check="token", where="here", text=f"RAY_AUTH_TOKEN_PATH names {path}, which is not there",
+            remedy="put the cluster's token there, or unset it",
+        )  # fmt: skip
+    elif path.is_file() and path.stat().st_mode & 0o077:
+        yield Finding(
+            check="token", where="here", text=f"others may read the cluster's token {path}", remedy=f"chmod 600 {path}"
+        )
+
+
+def other_versions(where: str, differences: list[str]) -> Iterator[Finding]:
+    """Yield that a machine has other versions than this one."""
+    if differences:
+        text = f"has another environment: {', '.join(differences)}"
+        yield Finding(check="versions", where=where, text=text, remedy=SAME_VERSIONS)

@@ -1,0 +1,74 @@
+"""What a sweep needs beside the machines: its storage, its data, its MLflow, as this machine reaches them."""
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyarrow import fs
+
+from raysweep.doctor.findings import Finding
+from raysweep.errors import RaysweepError
+from raysweep.files import open_location, read_whole, write_whole
+from raysweep.sweep.space import Space
+from raysweep.tracking.connection import default_uri
+from raysweep.tracking.health import trouble
+
+LEAST_STORAGE = 2**30
+
+
+def of_storage(space: Space, where: str) -> Iterator[Finding]:
+    """Yield what is wrong with the storage, written, read back and deleted from here."""
+    try:
+        filesystem, root = open_location(space.storage)
+        made = isinstance(filesystem, fs.LocalFileSystem) and not Path(root).exists()
+        path, content = f"{root}/.doctor-{uuid.uuid4().hex[:12]}", uuid.uuid4().bytes
+        write_whole(filesystem, path, content)
+        same = read_whole(filesystem, path) == content
+        if isinstance(filesystem, fs.LocalFileSystem):
+            free = shutil.disk_usage(root).free
+            if free < LEAST_STORAGE:
+                text = f"storage {space.storage} has {free / 2**20:.0f} MiB left"
+                yield Finding(
+                    check="disk", where=where, text=text, remedy="make room there, or choose another `storage`"
+                )
+        filesystem.delete_file(path)
+        if made:
+            Path(root).rmdir()
+    except (OSError, RaysweepError) as error:
+        text = f"storage {space.storage} cannot be used: {' '.join(str(error).split())[:200]}"
+        yield Finding(
+            check="storage", where=where, text=text, remedy="choose another `storage`, or give us access to it"
+        )
+        return
+    if not same:
+        text = f"what was written to storage {space.storage} is not what is read back"
+        yield Finding(check="storage", where=where, text=text, remedy="choose another `storage`")
+
+
+def of_data(space: Space, where: str) -> Iterator[Finding]:
+    """Yield what is wrong with the structure store; one that the sweep makes itself may be absent."""
+    if space.data is None:
+        return
+    from raysweep.data.store import open_store
+
+    try:
+        filesystem, path = open_location(space.data.store)
+        if space.data.make and filesystem.get_file_info(f"{path}/manifest.json").type == fs.FileType.NotFound:
+            return
+        open_store(space.data.store)
+    except (OSError, RaysweepError) as error:
+        remedy = f"raysweep data check {space.data.store}; make or import it anew, or correct data.store"
+        yield Finding(check="data", where=where, text=" ".join(str(error).split())[:300], remedy=remedy)
+
+
+def of_mlflow(space: Space, where: str) -> Iterator[Finding]:
+    """Yield what is wrong with MLflow, as far as a driver here would find."""
+    if not space.tracking.enabled:
+        return
+    try:
+        found = trouble(space.tracking.uri or default_uri(space.storage))
+    except RaysweepError as error:
+        found = str(error), "give tracking.uri"
+    if found is not None:
+        yield Finding(check="mlflow", where=where, text=found[0], remedy=found[1])
