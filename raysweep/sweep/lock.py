@@ -96,10 +96,13 @@ class DriverLock:
             count += 1
             with contextlib.suppress(*_IO), _guard(self._filesystem, self._root):
                 # A storage that cannot be reached now may be reached for the next beat; until then the lease runs down.
-                self._look()
-                if not self.lost and not self._over.is_set():
-                    content = json.dumps({**self._mine, "beat": count}, indent=1)
-                    write_whole(self._filesystem, f"{self._root}/{FILE}", content.encode())
+                content = json.dumps({**self._mine, "beat": count}, indent=1)
+                write_whole(self._filesystem, f"{self._root}/{FILE}", content.encode(), before=self._beat_on)
+
+    def _beat_on(self) -> None:
+        """Raise an error, which ends the tries to write a beat, where there is to be none any more."""
+        if not self._look() or self._over.is_set():
+            raise RaysweepError("no beat: the storage is another driver's, or given back")
 
     def _release(self) -> None:
         self._over.set()
