@@ -1,4 +1,4 @@
-"""cluster/machines.sh and cluster/slurm.sh, as written, on two hosts; `ssh`, `srun`, `scontrol` stand for the real ones."""
+"""cluster/machines.sh and cluster/slurm.sh, as written, on two hosts; `ssh`, `srun`, `scontrol` are stand-ins."""
 
 import json
 import os

@@ -48,6 +48,37 @@ def test_a_submitted_sweep_gives_the_points_of_a_laptop_bit_for_bit(
     assert here.equals(there.drop_columns(TIMED))
 
 
+REAL = """
+name: real
+storage: {folder}/sweep
+data: {{store: {folder}/data, make: {{structures: 400}}, validation_structures: 40}}
+families:
+  mpnn: {{architecture: mpnn, fixed: {{depth: 2}}, sizes: {{width: [8, 16]}}}}
+  tensor: {{architecture: tensor, fixed: {{depth: 2, l_max: 2}}, sizes: {{width: [4, 6]}}}}
+forces: conservative
+grid: {{structures: [80, 160, 320]}}
+learning_rate: {{low: 2.0e-3, high: 5.0e-2, trials: 3, structures: 120, rungs: 2, widenings: 0}}
+training: {{batch_atoms: 96}}
+tracking: {{enabled: false}}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_real_training_that_was_submitted_gives_the_laptops_points_bit_for_bit(
+    head: Head, make_user: UserMaker, tmp_path: Path
+) -> None:
+    user = make_user(head)
+    for name in ("submitted", "laptop"):
+        (tmp_path / name).mkdir()
+        (user.folder / f"{name}.yaml").write_text(REAL.format(folder=tmp_path / name))
+    user.call("submit", "submitted.yaml", "--address", head.address)
+    user.call("run", "laptop.yaml", RAY_AUTH_MODE="disabled", RAY_AUTH_TOKEN="")
+    there, here = (TrialStore(str(tmp_path / name / "sweep")).table() for name in ("submitted", "laptop"))
+    assert here.num_rows > 2 * 2 * 3  # the grid's, and those of the learning-rate stage
+    assert there.drop_columns(TIMED).equals(here.drop_columns(TIMED))
+
+
 def test_submitted_twice_it_runs_once_and_stopped_it_resumes(head: Head, make_user: UserMaker, tmp_path: Path) -> None:
     user, storage = make_user(head, nap=1.5), tmp_path / "shared" / "toy"
     _, first = user.call("submit", "toy.yaml", "--address", head.address, "--detach")
