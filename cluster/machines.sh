@@ -14,6 +14,7 @@ VENV=${VENV:-env}                        # in the home of each machine
 PORT=${PORT:-6379}
 DASHBOARD=${DASHBOARD:-8265}
 TEMP=${TEMP:-/tmp/ray}
+MARK=RAYSWEEP_CLUSTER=$TEMP:$PORT
 OPTIONS=${OPTIONS:-}                     # further ones of `ray start`, such as --num-gpus=4
 
 usage() {
@@ -41,7 +42,7 @@ start() {
   shift
   # The address that the workers see: the first of the head's that is no loopback.
   address=${ADDRESS:-$(echo 'hostname -I' | on "$head" | awk '{print $1}')}
-  common=". ~/$VENV/bin/activate; export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0; ulimit -n 65536 2>/dev/null || true"
+  common=". ~/$VENV/bin/activate; export $MARK RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0; ulimit -n 65536 2>/dev/null || true"
   echo "$common; ray start --head --node-ip-address=$address --port=$PORT --dashboard-host=127.0.0.1 \
 --dashboard-port=$DASHBOARD --temp-dir=$TEMP $OPTIONS" | on "$head"
   for machine in "$@"; do
@@ -60,11 +61,16 @@ stop() {
   local head=$1
   shift
   for machine in "$@" "$head"; do        # the head last
-    # Processes of this cluster alone, by its folder: `ray stop` would end every Ray of the machine.
+    # Processes of this cluster alone, by what they were started with: `ray stop` would end every Ray of the machine.
     on "$machine" <<STOP
-pids=\$(pgrep -u "\$(id -u)" -f -- "$TEMP/session_" || true)
-[ -z "\$pids" ] || kill \$pids
-sleep 3
+found() { grep -slF "$MARK" /proc/[0-9]*/environ | cut -d/ -f3 || true; }
+pids=\$(found)
+[ -z "\$pids" ] || kill \$pids 2>/dev/null || true
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+  [ -n "\$(found)" ] || exit 0
+  sleep 1
+done
+kill -9 \$(found) 2>/dev/null || true
 STOP
   done
 }

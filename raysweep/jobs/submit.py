@@ -123,6 +123,8 @@ def follow(connect: Connect, job: Job, write: Say, say: Say, *, patience: float 
                 say("the cluster is reached again")
             lost = None
             if now is None or now.ended:
+                if now is not None:
+                    log.finish(client, job.job_id)
                 return now
             time.sleep(TURN_SECONDS)
         except Unreachable as error:
@@ -217,6 +219,14 @@ class _Log:
             raise
         except ClusterError:  # a job that is forgotten has no log; `find` tells what became of it
             return
+
+    def finish(self, client: "JobSubmissionClient", job_id: str) -> None:
+        """Write the end of an ended job's log: what it says while it is stopped comes after the connection's end."""
+        with errors_named(_url(client)):
+            text = client.get_job_logs(job_id)
+        if len(text) > self._written:
+            self._write(text[self._written :])
+            self._written = len(text)
 
     async def _tail(self, client: "JobSubmissionClient", job_id: str) -> None:
         end = 0

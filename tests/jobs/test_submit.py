@@ -80,7 +80,7 @@ def test_real_training_that_was_submitted_gives_the_laptops_points_bit_for_bit(
 
 
 def test_submitted_twice_it_runs_once_and_stopped_it_resumes(head: Head, make_user: UserMaker, tmp_path: Path) -> None:
-    user, storage = make_user(head, nap=1.5), tmp_path / "shared" / "toy"
+    user, storage = make_user(head, nap=4.0), tmp_path / "shared" / "toy"
     _, first = user.call("submit", "toy.yaml", "--address", head.address, "--detach")
     follower = user.begin("submit", "toy.yaml", "--address", head.address)
     wait_for(lambda: ids_running(storage))
