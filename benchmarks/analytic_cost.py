@@ -3,15 +3,16 @@
 Only the forward pass is watched, call by call, at the level of torch's Python functions: what each product multiplies,
 and whether its factors depend on the weights or on the positions. What the backward passes cost follows on paper.
 
-For C = A · B of m x k and k x n (2mkn operations), with P(X) = 1 where X needs a gradient in the last backward pass
-(it depends on weights or, under conservative forces, on positions) and V(X) = 1 where X depends on positions:
+For C = A · B of m x k and k x n (2mkn operations), with P(X) = 1 where X depends on weights, and so needs a gradient in
+the last backward pass, and V(X) = 1 where X depends on positions:
 
 * direct forces: 1 + P(A) + P(B);
 * conservative forces: the pass that makes the forces computes V(A) [C' B^T] + V(B) [A^T C'], and the last pass
   differentiates the product and those: 1 + P(A) + P(B) + V(A) (2 + P(B)) + V(B) (2 + P(A)).
 
-So a layer of weights on features that depend on the positions costs 6 times its forward product, one on the elements'
-embedding 3 times, a constant coupling of such features 4 times, a product of two of them 9 times.
+So a layer of weights on features that depend on both costs 6 times its forward product, on functions of the positions
+alone 5 times, on the elements' embedding 3 times; a constant coupling of such functions costs 3 times its forward
+product, of features that depend on both 4 times, a product of two of those 9 times.
 """
 
 import contextlib
@@ -93,7 +94,7 @@ def _watched(model, batch, positions):
 def count(model, batch):
     """Return the operations of all products and contractions of one training step on a batch."""
     conservative = model.forces == "conservative"
-    needed = _watched(model, batch, positions=conservative)
+    needed = _watched(model, batch, positions=False)
     with _frozen(model):
         moved = _watched(model, batch, positions=True)
     total = 0

@@ -20,7 +20,7 @@ from raysweep.data.xtb import make_store
 from raysweep.models.base import Surroundings
 from raysweep.models.registry import create
 from raysweep.training.cost import FlopMeter
-from raysweep.training.objective import Objective
+from raysweep.training.objective import Objective, differentiate
 
 FAMILIES = {
     "mpnn": ("mpnn", {}),
@@ -64,7 +64,7 @@ def main() -> None:
                 model = create(architecture, {"width": width, **knobs}, forces, surroundings, 0).train()
 
                 def step(model=model):
-                    objective.loss(model(batch), batch).backward()
+                    differentiate(objective.loss(model(batch), batch), list(model.parameters()))
 
                 with FlopMeter() as meter:
                     step()

@@ -2,7 +2,8 @@
 
 Each peer is installed with pip into a virtual environment of its own, made where it is absent. All train on the same
 batches of 8 structures of the embedded data, on one thread, with the same irreps, layers and cutoff and conservative
-forces: forward, loss on energies and forces, backward. Processes take turns, several times each; printed is the median
+forces: forward, loss on energies and forces, backward to the weights alone (as raysweep trains; the peers' own loops
+go on to the positions, which is slower). Processes take turns, several times each; printed is the median
 of structures per processor second, and the largest. mace has correlation 3 by default and is measured with 2, ours,
 too; nequip is measured without parity, so with the same irreps as ours. Wanted: `tensor` at least twice as fast as
 both, at both degrees.

@@ -3,9 +3,9 @@
 Both convolutions of `tensor`, correlation 1, for every degree: structures per second of a training step (forward, loss
 on energies and forces, backward; conservative forces), taken in alternation, the median of each and of their ratios;
 operations of the step per edge by the cost meter, and how they grow with the degree (slope of a log-log fit). Beside
-them e3nn's own tensor product of the same paths, alone, against both of ours, alone: forward, and backward twice as
-conservative forces need it. Wanted at l = 4 and 16 channels: so2 at least 4 times as fast as cg, and operations that
-grow no faster than l to the 3.5. The store is made where it is absent.
+them the same network with e3nn's own tensor product and linear layer in place of the convolution; and all three
+convolutions alone: forward, and backward twice as conservative forces need it. Wanted at l = 4 and 16 channels: so2 at
+least 4 times as fast as cg, and operations that grow no faster than l to the 3.5. The store is made where it is absent.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from raysweep.models.convolutions import convolution, geometry
 from raysweep.models.harmonics import edge_paths
 from raysweep.models.registry import create
 from raysweep.training.cost import FlopMeter, measure_cost
-from raysweep.training.objective import Objective
+from raysweep.training.objective import Objective, differentiate
 
 DEGREES = (1, 2, 3, 4)
 
@@ -43,43 +43,68 @@ def seconds(steps, rounds):
     return taken
 
 
-def e3nn_product(l_max, width):
-    """Return e3nn's tensor product along the same paths, on features flattened as it wants them."""
-    irreps = o3.Irreps([(width, (l, (-1) ** l)) for l in range(l_max + 1)])
-    harmonics = o3.Irreps([(1, (l, (-1) ** l)) for l in range(2 * l_max + 1)])
-    paths = [(l1, l2, l3, "uvu", True) for l1, l3, l2 in edge_paths(l_max, l_max)]
-    return o3.TensorProduct(irreps, harmonics, irreps, paths, internal_weights=False, shared_weights=False)
+class E3nnConvolution(torch.nn.Module):
+    """The same functions by e3nn's own tensor product, channel by channel, and its linear layer over paths."""
+
+    def __init__(self, l_in, l_out, width):
+        super().__init__()
+        irreps, self.out = (o3.Irreps([(width, (l, (-1) ** l)) for l in range(n + 1)]) for n in (l_in, l_out))
+        self.harmonics = o3.Irreps([(1, (l, (-1) ** l)) for l in range(2 * l_in + 1)])
+        paths = sorted(edge_paths(l_in, l_out), key=lambda path: path[1])
+        middle = o3.Irreps([(width, (l3, (-1) ** l3)) for _, l3, _ in paths])
+        instructions = [(l1, l2, i, "uvu", False) for i, (l1, _, l2) in enumerate(paths)]
+        self.product = o3.TensorProduct(irreps, self.harmonics, middle, instructions)
+        self.mix = o3.Linear(middle.simplify(), self.out)
+        self.sizes = [2 * l + 1 for l in range(l_in + 1)]
+        self.sizes_out, self.width = [(2 * l + 1) * width for l in range(l_out + 1)], width
+
+    def forward(self, sent, factors, geometry):
+        """Map [E, (l_in + 1)², width] to [E, (l_out + 1)², width], given the harmonics of the edges."""
+        blocks = torch.split(sent, self.sizes, dim=1)
+        flat = [(x * factors[:, l : l + 1]).transpose(1, 2).flatten(1) for l, x in enumerate(blocks)]
+        y = geometry[0][:, : self.product.irreps_in2.dim]
+        out = torch.split(self.mix(self.product(torch.cat(flat, dim=1), y)), self.sizes_out, dim=1)
+        return torch.cat([x.unflatten(1, (self.width, -1)).transpose(1, 2) for x in out], dim=1)
 
 
-def products_alone(l_max, width, directions):
+class E3nnGeometry(torch.nn.Module):
+    """The harmonics that it couples with."""
+
+    def __init__(self, l_max):
+        super().__init__()
+        self.degrees = list(range(2 * l_max + 1))
+
+    def forward(self, directions):
+        """Map [E, 3] to [E, (2 l_max + 1)²]."""
+        return [o3.spherical_harmonics(self.degrees, directions, normalize=False, normalization="component")]
+
+
+def with_e3nn(model, l_max):
+    """Return the network with its convolutions done by e3nn."""
+    model.geometry = E3nnGeometry(l_max)
+    for layer in model.layers:
+        if layer.convolution is not None and layer.l_max > 0:
+            layer.convolution = E3nnConvolution(layer.l_in, layer.l_max, layer.width)
+    return model
+
+
+def convolutions_alone(l_max, width, directions):
     """Return the steps of so2, cg and e3nn's product on random features of as many edges."""
     n = len(directions)
-    shapes = [(n, 2 * l + 1, width) for l in range(l_max + 1)]
-    n_weights = len(edge_paths(l_max, l_max))
 
-    def twice(compute, features, weights):
+    def twice(module, edges):
         def step():
             vectors = directions.clone().requires_grad_(True)
-            inputs = [x.clone().requires_grad_(True) for x in (*features, weights)]
-            out = compute(vectors * 1.0, [x * 1.0 for x in inputs[:-1]], inputs[-1] * 1.0)
-            gradients = torch.autograd.grad(sum(x.square().sum() for x in out), [vectors, *inputs], create_graph=True)
-            sum(x.square().sum() for x in gradients).backward()
+            sent, factors = (torch.randn(n, k, width, requires_grad=True) for k in ((l_max + 1) ** 2, l_max + 1))
+            out = module(sent * 1.0, factors * 1.0, edges(vectors * 1.0))
+            gradients = torch.autograd.grad(out.square().sum(), [vectors, sent, factors], create_graph=True)
+            loss = sum(x.square().sum() for x in gradients)
+            loss.backward(inputs=[sent, factors, *module.parameters()])
 
         return step
 
-    steps = []
-    for kind in ("so2", "cg"):
-        module, edges = convolution(kind, l_max, l_max), geometry(kind, l_max)
-        compute = lambda v, x, w, module=module, edges=edges: module(x, w, edges(v))  # noqa: E731
-        steps.append(twice(compute, [torch.randn(shape) for shape in shapes], torch.randn(n, n_weights, width)))
-    product, degrees = e3nn_product(l_max, width), list(range(2 * l_max + 1))
-
-    def theirs(v, x, w):
-        return [product(x[0], o3.spherical_harmonics(degrees, v, normalize=False, normalization="component"), w)]
-
-    flat = torch.randn(n, sum(m * c for _, m, c in shapes))
-    steps.append(twice(theirs, [flat], torch.randn(n, n_weights * width)))
-    return steps
+    steps = [twice(convolution(kind, l_max, l_max, width), geometry(kind, l_max)) for kind in ("so2", "cg")]
+    return [*steps, twice(E3nnConvolution(l_max, l_max, width), E3nnGeometry(l_max))]
 
 
 def main() -> None:
@@ -105,24 +130,34 @@ def main() -> None:
         f"width {arguments.width}, {arguments.depth} layers, correlation 1, conservative forces; batch of "
         f"{arguments.structures} structures, {len(batch.numbers)} atoms, {len(batch.senders)} edges; processor seconds"
     )
-    print(" l  so2 struct./s   cg struct./s  ratio   so2 op./edge    cg op./edge")
+    print(" l   so2    cg  e3nn struct./s  cg/so2 e3nn/so2   so2 op./edge    cg op./edge")
     counted = {"so2": [], "cg": []}
     ratio = 0.0
     for l_max in DEGREES:
         steps = []
-        for kind in ("so2", "cg"):
-            size = {"width": arguments.width, "depth": arguments.depth, "l_max": l_max, "convolution": kind}
-            model = create("tensor", {**size, "correlation": 1}, "conservative", surroundings, 0).train()
+        for kind in ("so2", "cg", "e3nn"):
+            size = {"width": arguments.width, "depth": arguments.depth, "l_max": l_max, "correlation": 1}
+            size["convolution"] = "so2" if kind == "so2" else "cg"
+            model = create("tensor", size, "conservative", surroundings, 0).train()
+            if kind == "e3nn":
+                model = with_e3nn(model, l_max)
+            else:
+                counted[kind].append(measure_cost(model, graphs, objective, 100).flops_per_edge)
 
             def step(model=model):
-                objective.loss(model(batch), batch).backward()
+                differentiate(objective.loss(model(batch), batch), list(model.parameters()))
 
             steps.append(step)
-            counted[kind].append(measure_cost(model, graphs, objective, 100).flops_per_edge)
         times = seconds(steps, arguments.rounds)
-        so2, cg = (arguments.structures / statistics.median(column) for column in times)
-        ratio = statistics.median(slow / fast for fast, slow in zip(*times, strict=True))
-        print(f"{l_max:2d} {so2:14.0f} {cg:14.0f} {ratio:6.2f} {counted['so2'][-1]:14,.0f} {counted['cg'][-1]:14,.0f}")
+        speeds = (arguments.structures / statistics.median(column) for column in times)
+        ratio, theirs = (
+            statistics.median(slow / fast for fast, slow in zip(times[0], of, strict=True)) for of in times[1:]
+        )
+        print(
+            f"{l_max:2d} {' '.join(f'{speed:5.0f}' for speed in speeds)} {ratio:16.2f} {theirs:8.2f} "
+            f"{counted['so2'][-1]:14,.0f} {counted['cg'][-1]:14,.0f}",
+            flush=True,
+        )
     degrees = np.array(DEGREES, dtype=float)
     for kind, operations in counted.items():
         in_l, in_next = (np.polyfit(np.log(x), np.log(operations), 1)[0] for x in (degrees, degrees + 1))
@@ -138,7 +173,7 @@ def main() -> None:
         "\nthe convolution alone, with both backward passes, milliseconds, and operations counted as the meter counts"
     )
     for l_max in DEGREES:
-        steps = products_alone(l_max, arguments.width, directions)
+        steps = convolutions_alone(l_max, arguments.width, directions)
         so2, cg, e3nn = (statistics.median(column) * 1e3 for column in seconds(steps, max(arguments.rounds // 3, 3)))
         operations = []
         for step in steps:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from typing import Protocol
 
 import numpy as np
@@ -157,8 +157,16 @@ class GraphSet:
     ) -> Iterator[tuple[npt.NDArray[np.int64], Batch]]:
         """Yield the structures of `order` in batches of at least `batch_atoms` atoms, each with its rows, on a device.
 
-        What a batch holds does not depend on where in an order the iteration began. Several are read, converted and
-        moved to the device at once and cut there: one by one, that takes as long as a tenth of a small step.
+        What a batch holds does not depend on where in an order the iteration began.
+        """
+        return chain.from_iterable(self.groups(order, batch_atoms, device, dtype))
+
+    def groups(
+        self, order: npt.NDArray[np.int64], batch_atoms: int, device: torch.device, dtype: torch.dtype
+    ) -> Iterator[list[tuple[npt.NDArray[np.int64], Batch]]]:
+        """Yield what `batches` yields, several at a time: read, converted, moved to the device at once and cut there.
+
+        One by one, that takes as long as a tenth of a small step.
         """
         at_once = min(max(ATOMS_AT_ONCE // batch_atoms, 1), GATHERED)
         cuts = cut_batches(self.n_atoms, order, batch_atoms)
@@ -181,7 +189,7 @@ class GraphSet:
                 senders=whole.senders - first_atom,
                 receivers=whole.receivers - first_atom,
             )
-            yield from zip(group, whole.split(sizes), strict=True)
+            yield list(zip(group, whole.split(sizes), strict=True))
 
     def _read(self, rows: npt.NDArray[np.int64]) -> tuple[Structures, Graphs]:
         structures = self.source.take(rows)

@@ -1,114 +1,192 @@
-"""Convolutions of `tensor` that couple the neighbour's tensors with the direction of the edge, degree by degree.
+"""Convolutions of `tensor` that couple the neighbour's tensors with the direction of the edge.
 
-Both span the same functions: for every pair of degrees (l1, l3) as many weights, per channel and edge, as the full
-tensor product has natural-parity paths, min(l1, l3) + 1. `cg` spells the product out, h_l1 ⊗ Y_l2 into l3 for every
-path, O(l⁶). `so2` turns the features into a frame whose polar axis is the edge, where the product is diagonal in the
-order m and the same for m and -m, O(l³) (after eSCN, arXiv 2302.03655; its mixing of m with -m is odd under reflection
-and left out). A fixed linear map per (l1, l3) carries the weights of one into those of the other.
+Both weigh every degree and channel of the neighbour's features by a learnt function of the edge, and then apply an
+equivariant linear map over degrees and channels whose weights all edges share: for each pair of degrees (l1, l3) a
+matrix over channels for every natural-parity path of the full tensor product, min(l1, l3) + 1 of them. Both span the
+same functions: a fixed linear map carries the weights of one into those of the other. `cg` spells the product out,
+h_l1 ⊗ Y_l2 into l3 for every path; `so2` turns the features into a frame whose polar axis is the edge, where the map is
+diagonal in the order m and the same for m and -m (after eSCN, arXiv 2302.03655; its mixing of m with -m is odd under
+reflection and left out). Operations per edge: width² l³ + width l⁴ of `so2`, width² l⁴ + width l⁵ of `cg`, and for the
+geometry, once for all layers, l⁵ and l⁷.
 """
 
-import math
 from typing import Literal
 
 import torch
 from torch import nn
 
-from raysweep.models.harmonics import SphericalHarmonics, block, edge_coupling, edge_paths, half_turn
+from raysweep.models.blocks import Linear, cut, join
+from raysweep.models.harmonics import EvenHarmonics, SphericalHarmonics, edge_coupling, edge_paths, half_turn
 
 Geometry = list[torch.Tensor]
-"""What a convolution needs of the edges' directions, a tensor for each degree l1: computed once for all layers."""
+"""What a convolution needs of the edges' directions, computed once for all layers."""
+
+
+class _Moves(torch.autograd.function.FunctionCtx):
+    saved_tensors: tuple[torch.Tensor, torch.Tensor]
+
+
+class _Place(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.save_for_backward(source, target)
+        if len(source) > x.shape[1]:
+            x = torch.cat([x, x.new_zeros(len(x), 1)], dim=1)
+        return x.index_select(1, source)
+
+    @staticmethod
+    def backward(ctx: _Moves, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        source, target = ctx.saved_tensors
+        return place(gradient, target, source), None, None
+
+
+def place(x: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return all columns of x in other places, each in one, with zeros between; or, the way back, take them out.
+
+    torch's own derivative of a selection adds up column by column, on a CPU ten times as slow.
+
+    Args:
+        x: [E, n].
+        source: [m] int64, the column of x that goes to each place, n for a zero.
+        target: [n] int64, the place of each column of x.
+    """
+    placed: torch.Tensor = _Place.apply(x, source, target)  # type: ignore[no-untyped-call]
+    return placed
 
 
 class EdgeFrames(nn.Module):
-    """Representations D_l of an orthogonal map that takes each edge's direction to the polar axis y.
+    """Representations of an orthogonal map that takes each edge's direction to the polar axis y.
 
     A rotation by π about the bisector of direction and axis does, except near the opposite pole: there the bisector of
-    direction and -y serves, followed by an inversion. So D_l is symmetric, a polynomial of the bisector, and nowhere
-    singular. Which map is taken does not matter: what follows is invariant about the axis and under reflection.
+    direction and -y serves, followed by an inversion. So each D_l is symmetric, a polynomial of the bisector, and
+    nowhere singular. Which map is taken does not matter: what follows is invariant about the axis and under reflection.
+
+    D_0, ..., D_l_max stand in one matrix of mostly zeros, its rows sorted by order: a product with it leaves the
+    components of every order next to each other, and is faster than a product for each degree and a sort.
     """
 
-    even: torch.Tensor
     turns: torch.Tensor
     parities: torch.Tensor
     axis: torch.Tensor
+    source: torch.Tensor
+    target: torch.Tensor
 
     def __init__(self, l_max: int) -> None:
         super().__init__()
-        self.harmonics = SphericalHarmonics(2 * l_max)
-        degrees = range(1, l_max + 1)
-        self.sizes = [(2 * l + 1) ** 2 for l in degrees]
+        self.harmonics = EvenHarmonics(2 * l_max)
+        degrees = range(l_max + 1)
         n_even = (l_max + 1) * (2 * l_max + 1)
         turns = [half_turn(l) for l in degrees]
         turns = [torch.cat([turn, turn.new_zeros(n_even - len(turn), turn.shape[1])]) for turn in turns]
-        even = torch.cat([torch.arange(l * l, (l + 1) ** 2) for l in range(0, 2 * l_max + 1, 2)])
-        parities = torch.cat([torch.full((size,), (-1.0) ** l) for l, size in zip(degrees, self.sizes, strict=True)])
+        parities = torch.cat([torch.full(((2 * l + 1) ** 2,), (-1.0) ** l) for l in degrees])
+        source, target = _frame_places(l_max)
+        self.n = (l_max + 1) ** 2
         dtype = torch.get_default_dtype()
-        self.register_buffer("even", even, persistent=False)
         self.register_buffer("turns", torch.cat(turns, dim=1).to(dtype), persistent=False)
         self.register_buffer("parities", parities.to(dtype), persistent=False)
         self.register_buffer("axis", torch.tensor([0.0, 1.0, 0.0], dtype=dtype), persistent=False)
+        self.register_buffer("source", source, persistent=False)
+        self.register_buffer("target", target, persistent=False)
 
     def forward(self, directions: torch.Tensor) -> Geometry:
-        """Map unit vectors [E, 3] to D_1, ..., D_l_max, each [E, 2l + 1, 2l + 1]."""
+        """Map unit vectors [E, 3] to one matrix [E, (l_max + 1)², (l_max + 1)²]: rows by order, columns by degree."""
         below = directions[:, 1:2] < 0
         bisectors = directions + torch.where(below, -self.axis, self.axis)
         bisectors = bisectors * bisectors.square().sum(dim=1, keepdim=True).rsqrt()
-        turns = self.harmonics(bisectors).index_select(1, self.even) @ self.turns
+        turns = self.harmonics(bisectors) @ self.turns
         turns = turns * torch.where(below, self.parities, torch.ones_like(self.parities))
-        parts = torch.split(turns, self.sizes, dim=1)
-        return [torch.unflatten(part, 1, (2 * l + 1, 2 * l + 1)) for l, part in enumerate(parts, start=1)]
+        return [torch.unflatten(place(turns, self.source, self.target), 1, (self.n, self.n))]
+
+
+def by_order(l_max: int) -> list[tuple[int, int]]:
+    """Return (l, signed m) of all components up to l_max, sorted by |m|, then the sign of m, then l."""
+    components = [(l, m) for l in range(l_max + 1) for m in range(-l, l + 1)]
+    return sorted(components, key=lambda component: (abs(component[1]), component[1], component[0]))
+
+
+def _frame_places(l_max: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return where the entries of the matrix of `EdgeFrames` lie among those of D_0, ..., D_l_max, and the inverse."""
+    n = (l_max + 1) ** 2
+    starts = [sum((2 * k + 1) ** 2 for k in range(l)) for l in range(l_max + 2)]
+    source = torch.full((n, n), starts[-1])
+    for row, (l, m) in enumerate(by_order(l_max)):
+        source[row, l * l : (l + 1) ** 2] = starts[l] + (l + m) * (2 * l + 1) + torch.arange(2 * l + 1)
+    target = torch.full((starts[-1] + 1,), n * n)
+    target[source.flatten()] = torch.arange(n * n)
+    return source.flatten(), target[:-1]
 
 
 class So2Convolution(nn.Module):
-    """Weights for each (l1, l3, |m|) in the frame of the edge.
+    """Mixes degrees and channels for each order |m| in the frame of the edge.
 
     Attributes:
-        n_weights: per channel and edge; ordered by |m|, then l1, then l3.
+        mixes: for each |m| a matrix from the channels of degrees |m|, ..., l_in to those of |m|, ..., l_out.
     """
 
-    to_orders: torch.Tensor
-    to_degrees: torch.Tensor
-
-    def __init__(self, l_in: int, l_out: int) -> None:
+    def __init__(self, l_in: int, l_out: int, width: int) -> None:
         super().__init__()
         assert l_in >= l_out, f"no features of degree above {l_in} can be aligned, asked for {l_out}"
-        self.l_in, self.l_out = l_in, l_out
-        kept = [min(l, l_out) for l in range(l_in + 1)]
-        starts = [sum(2 * k + 1 for k in kept[:l]) for l in range(l_in + 1)]
-        signed = [(m,) if m == 0 else (-m, m) for m in range(l_out + 1)]
-        to_orders = [starts[l] + kept[l] + s for m in range(l_out + 1) for s in signed[m] for l in range(m, l_in + 1)]
-        by_order = [l * l + l + s for m in range(l_out + 1) for s in signed[m] for l in range(m, l_out + 1)]
-        self.register_buffer("to_orders", torch.tensor(to_orders), persistent=False)
-        self.register_buffer("to_degrees", torch.argsort(torch.tensor(by_order)), persistent=False)
-        self.blocks = [(len(signed[m]), l_in + 1 - m, l_out + 1 - m) for m in range(l_out + 1)]
-        self.kept = kept
-        self.n_weights = sum(n_in * n_out for _, n_in, n_out in self.blocks)
-        self.gain = (l_in + 1) ** -0.5
+        self.l_in, self.l_out, self.width = l_in, l_out, width
+        self.mixes = nn.ModuleList(
+            Linear((l_in + 1 - m) * width, (l_out + 1 - m) * width, bias=False) for m in range(l_out + 1)
+        )
+        self.signs = [1] + [2] * l_out
+        self.sizes = [signs * (l_in + 1 - m) for m, signs in enumerate(self.signs)]
+        everywhere = by_order(l_in)
+        self.rows = [everywhere.index(component) for component in by_order(l_out)]
 
-    def forward(self, sent: list[torch.Tensor], weights: torch.Tensor, frames: Geometry) -> list[torch.Tensor]:
-        """Return messages of degrees 0 to l_out, [E, 2l + 1, width] each.
+    def forward(self, sent: torch.Tensor, factors: torch.Tensor, frames: Geometry) -> torch.Tensor:
+        """Return messages [E, (l_out + 1)², width].
 
         Args:
-            sent: the senders' features of degrees 0 to l_in, [E, 2l + 1, width] each.
-            weights: [E, n_weights, width].
+            sent: the senders' features, [E, (l_in + 1)², width].
+            factors: of each degree and channel, [E, l_in + 1, width].
             frames: of `EdgeFrames`.
         """
-        turned = [sent[0]]
-        for l in range(1, self.l_in + 1):
-            k, frame = self.kept[l], frames[l - 1]
-            turned.append(torch.bmm(frame if k == l else frame[:, l - k : l + k + 1], sent[l]))
-        orders = torch.cat(turned, dim=1).index_select(1, self.to_orders)
-        parts = torch.split(orders, [n_signs * n_in for n_signs, n_in, _ in self.blocks], dim=1)
-        factors = torch.split(weights, [n_in * n_out for _, n_in, n_out in self.blocks], dim=1)
+        (frame,) = frames
+        needed = frame if self.l_out == self.l_in else frame[:, : sum(self.sizes)]
+        parts = cut(torch.bmm(needed, sent), self.sizes)
         mixed = []
-        for part, factor, (n_signs, n_in, n_out) in zip(parts, factors, self.blocks, strict=True):
-            terms = torch.unflatten(part, 1, (n_signs, n_in)).unsqueeze(3) * torch.unflatten(
-                factor, 1, (1, n_in, n_out)
-            )
-            mixed.append(terms.sum(dim=2).flatten(1, 2))
-        degrees = torch.cat(mixed, dim=1).index_select(1, self.to_degrees)
-        scalars, *tensors = torch.split(degrees, [2 * l + 1 for l in range(self.l_out + 1)], dim=1)
-        return [scalars, *(torch.bmm(frames[l], x) for l, x in enumerate(tensors))]
+        for m, (part, mix) in enumerate(zip(parts, self.mixes, strict=True)):
+            factor = factors if m == 0 else factors[:, m:]
+            weighed = torch.unflatten(part, 1, (self.signs[m], -1)) * factor.unsqueeze(1)
+            mixed.append(torch.unflatten(mix(weighed.flatten(2)).flatten(1), 1, (-1, self.width)))
+        if self.l_out < self.l_in:
+            frame = torch.stack([frame[:, row, : len(self.rows)] for row in self.rows], dim=1)
+        return torch.bmm(frame.transpose(1, 2), join(mixed))
+
+
+class ScalarConvolution(nn.Module):
+    """Both of them for scalar messages: each degree's part along the harmonics of the edge, and a mix of them.
+
+    Attributes:
+        mixes: a matrix from the channels of degrees 0, ..., l_in to those of the message.
+    """
+
+    source: torch.Tensor
+    target: torch.Tensor
+    norms: torch.Tensor
+
+    def __init__(self, l_in: int, width: int) -> None:
+        super().__init__()
+        self.l_in = l_in
+        self.mixes = nn.ModuleList([Linear((l_in + 1) * width, width, bias=False)])
+        n = (l_in + 1) ** 2
+        degree = torch.cat([torch.full((2 * l + 1,), l) for l in range(l_in + 1)])
+        source = torch.full((l_in + 1, n), n)
+        source[degree, torch.arange(n)] = torch.arange(n)
+        self.register_buffer("source", source.flatten(), persistent=False)
+        self.register_buffer("target", degree * n + torch.arange(n), persistent=False)
+        norms = (2 * degree + 1).to(torch.get_default_dtype()).rsqrt()
+        self.register_buffer("norms", norms, persistent=False)
+
+    def forward(self, sent: torch.Tensor, factors: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return messages [E, 1, width], given features and factors as above and the harmonics y [E, (l_in + 1)²]."""
+        along = torch.unflatten(place(y * self.norms, self.source, self.target), 1, (self.l_in + 1, -1))
+        mixed: torch.Tensor = self.mixes[0]((torch.bmm(along, sent) * factors).flatten(1))
+        return mixed.unsqueeze(1)
 
 
 class EdgeCouplings(nn.Module):
@@ -118,63 +196,58 @@ class EdgeCouplings(nn.Module):
         super().__init__()
         self.l_max = l_max
         self.harmonics = SphericalHarmonics(2 * l_max)
-        self.paths = edge_paths(l_max, l_max)
-        for l2 in range(2 * l_max + 1):
-            columns = [
-                edge_coupling(*path).permute(1, 2, 0).flatten(1) / math.sqrt(sum(p[1] == path[1] for p in self.paths))
-                for path in self.paths
-                if path[2] == l2
-            ]
-            self.register_buffer(f"couple_{l2}", torch.cat(columns, dim=1).to(torch.get_default_dtype()), False)
+        starts = [l * l for l in range(2 * l_max + 2)]
+        for l1 in range(l_max + 1):
+            columns = []
+            for l3 in range(l_max + 1):
+                paths = [l2 for a, b, l2 in edge_paths(l_max, l_max) if (a, b) == (l1, l3)]
+                coupling = torch.zeros(starts[-1], 2 * l3 + 1, len(paths), 2 * l1 + 1, dtype=torch.float64)
+                for index, l2 in enumerate(paths):
+                    coupling[starts[l2] : starts[l2 + 1], :, index] = edge_coupling(l1, l3, l2).permute(1, 2, 0)
+                columns.append(coupling.flatten(1))
+            self.register_buffer(f"couple_{l1}", torch.cat(columns, dim=1).to(torch.get_default_dtype()), False)
 
     def forward(self, directions: torch.Tensor) -> Geometry:
-        """Map unit vectors [E, 3] to a matrix [E, components of all paths, 2 l1 + 1] for every l1."""
+        """Map unit vectors [E, 3] to a matrix [E, components of all paths, 2 l1 + 1] for every l1.
+
+        Rows are sorted by l3, then component, then l2.
+        """
         y = self.harmonics(directions)
-        parts: dict[tuple[int, int, int], torch.Tensor] = {}
-        for l2 in range(2 * self.l_max + 1):
-            paths = [path for path in self.paths if path[2] == l2]
-            coupled = y[:, block(l2)] @ getattr(self, f"couple_{l2}")
-            split = torch.split(coupled, [(2 * l1 + 1) * (2 * l3 + 1) for l1, l3, _ in paths], dim=1)
-            parts.update(zip(paths, split, strict=True))
-        return [
-            torch.unflatten(torch.cat([parts[p] for p in self.paths if p[0] == l1], dim=1), 1, (-1, 2 * l1 + 1))
-            for l1 in range(self.l_max + 1)
-        ]
+        return [torch.unflatten(y @ getattr(self, f"couple_{l1}"), 1, (-1, 2 * l1 + 1)) for l1 in range(self.l_max + 1)]
 
 
 class CgConvolution(nn.Module):
-    """Weights for each path (l1, l3, l2) of the full tensor product with the harmonics.
+    """Couples along each path (l1, l3, l2) of the full tensor product with the harmonics; mixes paths and channels.
 
     Attributes:
-        n_weights: per channel and edge; ordered by l1, then l3, then l2.
+        mixes: for each l3 a matrix from the channels of its paths, sorted by l1, then l2, to channels.
     """
 
-    def __init__(self, l_in: int, l_out: int) -> None:
+    def __init__(self, l_in: int, l_out: int, width: int) -> None:
         super().__init__()
         self.l_in, self.l_out = l_in, l_out
-        self.n_weights = len(edge_paths(l_in, l_out))
-        self.gain = 1.0
+        self.n_paths = [[min(l1, l3) + 1 for l3 in range(l_out + 1)] for l1 in range(l_in + 1)]
+        self.mixes = nn.ModuleList(
+            Linear(sum(of[l3] for of in self.n_paths) * width, width, bias=False) for l3 in range(l_out + 1)
+        )
 
-    def forward(self, sent: list[torch.Tensor], weights: torch.Tensor, couplings: Geometry) -> list[torch.Tensor]:
-        """Return messages of degrees 0 to l_out, as `So2Convolution` does, given those of `EdgeCouplings`."""
-        degrees = range(self.l_out + 1)
-        factors = iter(torch.split(weights, [min(l1, l3) + 1 for l1 in range(self.l_in + 1) for l3 in degrees], dim=1))
-        messages: list[torch.Tensor] = []
-        for l1, (features, coupling) in enumerate(zip(sent, couplings, strict=True)):
-            sizes = [(min(l1, l3) + 1) * (2 * l3 + 1) for l3 in degrees]
-            products = torch.split(torch.bmm(coupling[:, : sum(sizes)], features), sizes, dim=1)
-            for l3, product in enumerate(products):
-                term = (torch.unflatten(product, 1, (-1, 2 * l3 + 1)) * next(factors).unsqueeze(2)).sum(dim=1)
-                if l1 == 0:
-                    messages.append(term)
-                else:
-                    messages[l3] = messages[l3] + term
-        return messages
+    def forward(self, sent: torch.Tensor, factors: torch.Tensor, couplings: Geometry) -> torch.Tensor:
+        """Return messages [E, (l_out + 1)², width], as `So2Convolution` does, given those of `EdgeCouplings`."""
+        blocks = cut(sent, [2 * l + 1 for l in range(self.l_in + 1)])
+        per_degree = cut(factors, [1] * (self.l_in + 1))
+        products: list[list[torch.Tensor]] = [[] for _ in range(self.l_out + 1)]
+        for l1, (block, factor) in enumerate(zip(blocks, per_degree, strict=True)):
+            sizes = [n * (2 * l3 + 1) for l3, n in enumerate(self.n_paths[l1])]
+            coupling = couplings[l1]
+            needed = coupling if coupling.shape[1] == sum(sizes) else coupling[:, : sum(sizes)]
+            for l3, part in enumerate(cut(torch.bmm(needed, block * factor), sizes)):
+                products[l3].append(torch.unflatten(part, 1, (2 * l3 + 1, -1)))
+        return join([mix(join(of, dim=2).flatten(2)) for mix, of in zip(self.mixes, products, strict=True)])
 
 
-def convolution(kind: Literal["so2", "cg"], l_in: int, l_out: int) -> So2Convolution | CgConvolution:
+def convolution(kind: Literal["so2", "cg"], l_in: int, l_out: int, width: int) -> So2Convolution | CgConvolution:
     """Return the convolution of that kind."""
-    return So2Convolution(l_in, l_out) if kind == "so2" else CgConvolution(l_in, l_out)
+    return So2Convolution(l_in, l_out, width) if kind == "so2" else CgConvolution(l_in, l_out, width)
 
 
 def geometry(kind: Literal["so2", "cg"], l_max: int) -> EdgeFrames | EdgeCouplings:

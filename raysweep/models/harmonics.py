@@ -11,6 +11,8 @@ import torch
 from e3nn import o3
 from torch import nn
 
+from raysweep.models.blocks import join
+
 Path = tuple[int, int, int]
 """Degrees that couple."""
 
@@ -42,17 +44,43 @@ class SphericalHarmonics(nn.Module):
         for l in range(2, self.l_max + 1):
             products = (blocks[-1].unsqueeze(2) * directions.unsqueeze(1)).flatten(1)
             blocks.append(products @ getattr(self, f"raise_{l}"))
-        return torch.cat(blocks, dim=1)
+        return join(blocks)
+
+
+class EvenHarmonics(nn.Module):
+    """Y_0, Y_2, ..., Y_l_max of unit vectors, as `SphericalHarmonics` gives them, in half the number of products."""
+
+    def __init__(self, l_max: int) -> None:
+        super().__init__()
+        assert l_max % 2 == 0
+        self.l_max = l_max
+        for l in range(2, l_max + 1, 2):
+            step = 1 if l == 2 else 2
+            self.register_buffer(f"raise_{l}", _raising(l, step).to(torch.get_default_dtype()), persistent=False)
+
+    def forward(self, directions: torch.Tensor) -> torch.Tensor:
+        """Map unit vectors [E, 3] to [E, (l_max + 1)(l_max + 2) / 2]."""
+        blocks = [torch.ones_like(directions[:, :1])]
+        lower, by = directions * math.sqrt(3.0), directions
+        for l in range(2, self.l_max + 1, 2):
+            lower = (lower.unsqueeze(2) * by.unsqueeze(1)).flatten(1) @ getattr(self, f"raise_{l}")
+            by = lower if l == 2 else by
+            blocks.append(lower)
+        return join(blocks)
 
 
 @cache
-def _raising(l: int) -> torch.Tensor:
-    """Return [(2l - 1) · 3, 2l + 1]: Y_(l-1) ⊗ direction to Y_l, normalised on a test vector and e3nn's sign."""
-    coupling = o3.wigner_3j(l - 1, 1, l, dtype=torch.float64).reshape(-1, 2 * l + 1)
+def _raising(l: int, step: int = 1) -> torch.Tensor:
+    """Return [(2l - 2 step + 1)(2 step + 1), 2l + 1]: Y_(l - step) ⊗ Y_step to Y_l, normalised on a test vector.
+
+    Y_1 stands for the direction itself, of length 1.
+    """
+    coupling = o3.wigner_3j(l - step, step, l, dtype=torch.float64).reshape(-1, 2 * l + 1)
     vector = torch.tensor([[0.36, 0.48, 0.8]], dtype=torch.float64)
-    lower = o3.spherical_harmonics(l - 1, vector, normalize=True, normalization="component")
-    upper = o3.spherical_harmonics(l, vector, normalize=True, normalization="component")
-    raised = (lower.unsqueeze(2) * vector.unsqueeze(1)).flatten(1) @ coupling
+    lower, by, upper = (
+        o3.spherical_harmonics(k, vector, normalize=True, normalization="component") for k in (l - step, step, l)
+    )
+    raised = (lower.unsqueeze(2) * (vector if step == 1 else by).unsqueeze(1)).flatten(1) @ coupling
     factor = (raised * upper).sum() / raised.square().sum()
     raising: torch.Tensor = coupling * factor
     return raising

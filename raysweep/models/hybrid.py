@@ -21,11 +21,10 @@ from raysweep.models.blocks import (
     Readout,
     lengths_and_directions,
 )
-from raysweep.models.convolutions import geometry
 from raysweep.models.edge_forces import PairForces
 from raysweep.models.harmonics import SphericalHarmonics
 from raysweep.models.mpnn import MpnnLayer
-from raysweep.models.tensor import TensorLayer, TensorSize
+from raysweep.models.tensor import TensorLayer, TensorSize, layers_geometry
 
 KINDS = ("unconstrained", "invariant", "tensor")
 
@@ -79,8 +78,6 @@ class Hybrid(ForceField):
         self.kinds = size.kinds
         self.basis = RadialBasis(size.radial, size.cutoff, size.basis)
         self.harmonics = SphericalHarmonics(size.l_max)
-        convolution, coupled = size.convolution, self.kinds.count("tensor") > 1 and size.l_max > 0
-        self.geometry = geometry(convolution, size.l_max) if coupled and convolution != "sparse" else None
         self.embedding = ElementEmbedding(surroundings.elements, size.width)
         self.layers = nn.ModuleList()
         n_tensors, l_now = self.kinds.count("tensor"), 0
@@ -93,6 +90,7 @@ class Hybrid(ForceField):
             else:
                 n_edge = size.radial + (6 if kind == "unconstrained" else 0)
                 self.layers.append(MpnnLayer(size.width, n_edge, size.neighbours, size.norm))
+        self.geometry = layers_geometry(self.layers, size)
         self.norm = Norm(size.norm, size.width)
         self.energy = Readout(size.width, 1)
         self.force = _force_head(size, self.kinds) if forces == "direct" else None

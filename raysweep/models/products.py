@@ -78,6 +78,7 @@ class AtomProduct(nn.Module):
 
     def __init__(self, width: int, l_max: int, l_out: int, correlation: int, scale: float) -> None:
         super().__init__()
+        self.sizes = [2 * l + 1 for l in range(l_max + 1)]
         l_square = l_max if correlation == 3 else l_out
         self.squares = squares(l_max, l_square, scale) if correlation > 1 else None
         self.pairs = pairs(l_max, l_out, scale) if correlation == 3 else None
@@ -92,11 +93,15 @@ class AtomProduct(nn.Module):
             Linear(n * width, width * (l_out + 1 if l == 0 else 1), bias=l == 0) for l, n in enumerate(n_terms)
         )
 
-    def forward(self, a: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Map blocks [A, 2l + 1, width] to mixed ones up to l_out, the scalars' block with the gates appended."""
+    def forward(self, total: torch.Tensor) -> list[torch.Tensor]:
+        """Map a sum [A, (l_max + 1)², width] to mixed blocks [A, 2l + 1, width] of degrees 0 to l_out.
+
+        The gates are appended to the scalars' block.
+        """
+        a = torch.split(total, self.sizes, dim=1)
         if self.squares is None:
             return [mix(x) for mix, x in zip(self.mixes, a, strict=True)]
-        whole = torch.cat(a, dim=1).transpose(1, 2)
+        whole = total.transpose(1, 2)
         products = self.squares(whole, whole)
         terms = [torch.cat([x, product], dim=2) for x, product in zip(a, products, strict=False)]
         if self.pairs is not None:

@@ -8,6 +8,7 @@ with the harmonics on every edge; see `convolutions`. All weigh what they send b
 of both atoms' scalars.
 """
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Literal
 
@@ -23,12 +24,23 @@ from raysweep.models.blocks import (
     Norm,
     RadialBasis,
     Readout,
+    cut,
+    join,
     lengths_and_directions,
     rows,
     sum_to,
 )
-from raysweep.models.convolutions import Geometry, convolution, geometry
-from raysweep.models.harmonics import SphericalHarmonics, block
+from raysweep.models.convolutions import (
+    CgConvolution,
+    EdgeCouplings,
+    EdgeFrames,
+    Geometry,
+    ScalarConvolution,
+    So2Convolution,
+    convolution,
+    geometry,
+)
+from raysweep.models.harmonics import SphericalHarmonics
 from raysweep.models.products import AtomProduct
 
 
@@ -67,14 +79,17 @@ class TensorLayer(nn.Module):
         self.scale = size.neighbours**-0.5
         # Scalars alone couple with the harmonics in one way.
         kind = size.convolution
-        self.convolution = None if l_in == 0 or kind == "sparse" else convolution(kind, l_in, l_max)
-        n_weights = l_max + 1 + l_in if self.convolution is None else self.convolution.n_weights
-        self.up = nn.ModuleList(Linear(width, width, bias=False) for _ in range(l_in + 1))
+        self.convolution: So2Convolution | CgConvolution | ScalarConvolution | None = None
+        if l_in > 0 and kind != "sparse":
+            self.convolution = convolution(kind, l_in, l_max, width) if l_max > 0 else ScalarConvolution(l_in, width)
+        self.up = nn.ModuleList()
+        if self.convolution is None:
+            self.up.extend(Linear(width, width, bias=False) for _ in range(l_in + 1))
+        n_weights = l_max + 1 + l_in if self.convolution is None else l_in + 1
         self.from_edge = Linear(size.radial, width)
         self.from_sender = Linear(width, width, bias=False)
         self.from_receiver = Linear(width, width, bias=False)
-        gain = 1.0 if self.convolution is None else self.convolution.gain
-        self.radial = Linear(width, n_weights * width, bias=False, gain=gain)
+        self.radial = Linear(width, n_weights * width, bias=False)
         self.product = AtomProduct(width, l_max, l_out, size.correlation, 1.0 / size.neighbours)
         self.skip = nn.ModuleList(Linear(width, width, bias=False) for _ in range(min(l_in, l_out) + 1))
         self.out = nn.ModuleList(Linear(width, width, bias=False) for _ in range(l_out + 1))
@@ -103,12 +118,13 @@ class TensorLayer(nn.Module):
         ends = rows(self.from_sender(h0), batch.senders) + rows(self.from_receiver(h0), batch.receivers)
         hidden = self.from_edge(basis) + ends
         weights = self.radial(nn.functional.silu(hidden) * (envelope * self.scale)).unflatten(1, (-1, self.width))
-        sent = [rows(up(x), batch.senders) for up, x in zip(self.up, normed, strict=True)]
         if self.convolution is None:
+            sent = [rows(up(x), batch.senders) for up, x in zip(self.up, normed, strict=True)]
             messages = self._sparse(sent, weights, y)
         else:
-            messages = self.convolution(sent, weights, directions)
-        mixed = self.product([sum_to(message, batch.receivers, len(batch.numbers)) for message in messages])
+            where = y if isinstance(self.convolution, ScalarConvolution) else directions
+            messages = self.convolution(rows(torch.cat(normed, dim=1), batch.senders), weights, where)
+        mixed = self.product(sum_to(messages, batch.receivers, len(batch.numbers)))
         scalars, *gates = mixed[0].chunk(self.l_out + 1, dim=2)
         active = [nn.functional.silu(scalars)]
         active += [block_l * torch.sigmoid(gate) for block_l, gate in zip(mixed[1:], gates, strict=True)]
@@ -117,16 +133,27 @@ class TensorLayer(nn.Module):
             result[l] = result[l] + skip(h[l])
         return result
 
-    def _sparse(self, sent: list[torch.Tensor], weights: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
-        """Return messages [E, 2l + 1, width]: scalars along the harmonics, and tensors as they are."""
-        factors = torch.split(weights, 1, dim=1)
+    def _sparse(self, sent: list[torch.Tensor], weights: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return messages [E, (l_max + 1)², width]: scalars along the harmonics, and tensors as they are."""
+        factors = cut(weights, [1] * weights.shape[1])
+        n = (self.l_max + 1) ** 2
+        harmonics = cut(y if y.shape[1] == n else y[:, :n], [2 * l + 1 for l in range(self.l_max + 1)])
         messages = [sent[0] * factors[0]]
         for l in range(1, self.l_max + 1):
-            message = sent[0] * factors[l] * y[:, block(l)].unsqueeze(2)
+            message = sent[0] * factors[l] * harmonics[l].unsqueeze(2)
             if l <= self.l_in:
                 message = torch.addcmul(message, sent[l], factors[self.l_max + l])
             messages.append(message)
-        return messages
+        return join(messages)
+
+
+def layers_geometry(layers: Iterable[nn.Module], size: TensorSize) -> EdgeFrames | EdgeCouplings | None:
+    """Return what gives layers the geometry that their convolutions take, None where none takes any."""
+    takes = any(
+        isinstance(layer, TensorLayer) and isinstance(layer.convolution, So2Convolution | CgConvolution)
+        for layer in layers
+    )
+    return geometry(size.convolution, size.l_max) if takes and size.convolution != "sparse" else None
 
 
 class Tensor(ForceField):
@@ -136,12 +163,11 @@ class Tensor(ForceField):
         super().__init__(size, forces, surroundings)
         self.basis = RadialBasis(size.radial, size.cutoff, size.basis)
         self.harmonics = SphericalHarmonics(size.l_max)
-        kind, coupled = size.convolution, size.depth > 1 and size.l_max > 0
-        self.geometry = geometry(kind, size.l_max) if coupled and kind != "sparse" else None
         self.embedding = ElementEmbedding(surroundings.elements, size.width)
         l_last = 1 if forces == "direct" else 0
         degrees = [0] + [size.l_max] * (size.depth - 1) + [l_last]
         self.layers = nn.ModuleList(TensorLayer(size, l_in, l_out) for l_in, l_out in pairwise(degrees))
+        self.geometry = layers_geometry(self.layers, size)
         self.norm = Norm(size.norm, size.width)
         self.energy = Readout(size.width, 1)
         self.force: nn.Module | None = None

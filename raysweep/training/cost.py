@@ -19,7 +19,7 @@ from torch.utils.flop_counter import flop_registry
 from raysweep.data.batches import GraphSet, cut_batches
 from raysweep.errors import DataError
 from raysweep.models.base import ForceField
-from raysweep.training.objective import Objective
+from raysweep.training.objective import Objective, differentiate
 
 Rows = npt.NDArray[np.int64]
 
@@ -175,14 +175,15 @@ def measure_cost(model: ForceField, graphs: GraphSet, objective: Objective, batc
         DataError: the sample is too small or too uniform to tell atoms from edges.
     """
     weight = next(model.parameters())
+    weights = [trained for trained in model.parameters() if trained.requires_grad]
     was_training = model.training
     model.train()
 
     def step(rows: Rows) -> None:
         batch = graphs.batch(rows).to(weight.device, weight.dtype)
-        objective.loss(model(batch), batch).backward()  # type: ignore[no-untyped-call]
-        for parameter in model.parameters():
-            parameter.grad = None
+        differentiate(objective.loss(model(batch), batch), weights)
+        for trained in weights:
+            trained.grad = None
 
     coefficients = _coefficients(step, graphs, batch_atoms, model.triplets)
     watch = Stopwatch(weight.device)

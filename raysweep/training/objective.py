@@ -3,10 +3,11 @@
 The loss of the study (arXiv 2510.09768): targets scaled by the RMS of the training part, equal weights by default.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from raysweep.data.batches import Batch
 from raysweep.models.base import Prediction
@@ -39,6 +40,16 @@ class Objective:
         energy_mae = ((prediction.energy - batch.energy).abs() / batch.n_atoms).mean()
         force_l2 = torch.linalg.vector_norm(prediction.forces - batch.forces, dim=1).mean()
         return self.total(energy_mae, force_l2)
+
+
+def differentiate(loss: torch.Tensor, weights: Sequence[nn.Parameter]) -> None:
+    """Add the gradient of a loss with respect to a model's weights, all of them, to theirs.
+
+    A plain `backward` goes on to the positions, which conservative forces were derived by: second derivatives of all
+    that is computed of positions alone, up to a quarter of a step, that nothing reads. The weights' gradients are the
+    same to the bit.
+    """
+    loss.backward(inputs=weights)  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, kw_only=True)

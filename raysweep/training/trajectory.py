@@ -5,6 +5,7 @@ import math
 import resource
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +17,12 @@ from raysweep.errors import DataError, DivergedError
 from raysweep.measurements import Point
 from raysweep.models.registry import check_size
 from raysweep.models.width_scaling import rate_groups
+from raysweep.training.ahead import ahead
 from raysweep.training.build import build_base, build_model, cost_of, graphs_of, objective
 from raysweep.training.checkpoint import Checkpoint
 from raysweep.training.cost import Stopwatch
 from raysweep.training.devices import device_name, together
-from raysweep.training.objective import Errors, Predictor, evaluate
+from raysweep.training.objective import Errors, Predictor, differentiate, evaluate
 from raysweep.training.optimizers import decay_factor, make_optimizer
 from raysweep.training.precision import check_precision, mixed, tf32_products, weight_dtype
 from raysweep.training.symmetry import (
@@ -222,8 +224,10 @@ class Trajectory:
         with tf32_products(self.spec.precision):
             with mixed(self.spec.precision, self.device):
                 loss = objective.loss(self.forward(batch), batch)
-            loss.backward()  # type: ignore[no-untyped-call]
+            differentiate(loss, self.optimizer.parameters)
         norm = self.optimizer.step(decay)
+        reached = loss.detach()
+        del loss  # and all that it was computed from: that takes time, too
         watch.stop()
         self.work += 1
         p.visited += len(rows)
@@ -234,7 +238,7 @@ class Trajectory:
         p.edges += len(batch.senders)
         if self.model.triplets:
             p.triplets += batch.n_triplets
-        value = float(loss.detach())
+        value = float(reached)
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise DivergedError(
                 f"trial {self.spec.trial_id} diverged at step {p.step}: loss {value}, gradient norm {norm}, learning "
@@ -251,7 +255,8 @@ class Trajectory:
         p = self.progress
         if self._stream_position != (p.epoch, p.visited):
             rows = self._order(p.epoch)[p.visited :]
-            self._stream = self.graphs.batches(rows, self.spec.batch_atoms, self.device, self.dtype)
+            groups = self.graphs.groups(rows, self.spec.batch_atoms, self.device, self.dtype)
+            self._stream = chain.from_iterable(ahead(groups))
         return next(self._stream)
 
     def _order(self, epoch: int) -> npt.NDArray[np.int64]:
