@@ -6,6 +6,7 @@ again by the object store's client first, for seconds; this is for minutes.
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -26,7 +27,7 @@ _AWAY = re.compile(
 
 A refusal (no such bucket, access denied) is none: waiting does not help it.
 """
-_over = [False]
+_over, _away, _telling = [False], [False], threading.Lock()
 logger = logging.getLogger("raysweep.storage")
 
 
@@ -54,7 +55,7 @@ def patiently(filesystem: fs.FileSystem, path: str, action: Callable[[], T]) -> 
             reason = str(error).splitlines()[0][-300:]
             if began is None:
                 began = time.monotonic()
-                logger.warning("storage of %s does not answer; it is asked again until it does: %s", path, reason)
+                _note_away(path, reason)
             if time.monotonic() - began > PATIENCE_SECONDS or _over[0]:
                 raise StorageError(
                     f"{path}: its storage did not answer for {time.monotonic() - began:.0f} s: {reason}. What was "
@@ -64,8 +65,23 @@ def patiently(filesystem: fs.FileSystem, path: str, action: Callable[[], T]) -> 
             pause = min(_LONGEST_PAUSE_S, 2 * pause)
         else:
             if began is not None:
-                logger.warning("storage of %s answers again, after %.0f s", path, time.monotonic() - began)
+                _note_back(path, time.monotonic() - began)
             return result
+
+
+def _note_away(path: str, reason: str) -> None:
+    with _telling:
+        if not _away[0]:  # of all threads that wait, one says so
+            _away[0] = True
+            name = path.partition("/")[0]
+            logger.warning("storage %s does not answer; it is asked again until it does: %s", name, reason)
+
+
+def _note_back(path: str, seconds: float) -> None:
+    with _telling:
+        if _away[0]:
+            _away[0] = False
+            logger.warning("storage %s answers again, after %.0f s", path.partition("/")[0], seconds)
 
 
 def lose_patience(lost: bool = True) -> None:

@@ -31,6 +31,7 @@ class Away:
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "_FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr(patience, "_LONGEST_PAUSE_S", 0.01)
+    monkeypatch.setattr(patience, "_away", [False])
 
 
 def test_storage_that_is_away_is_asked_until_it_answers_and_that_is_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -38,8 +39,8 @@ def test_storage_that_is_away_is_asked_until_it_answers_and_that_is_told(caplog:
         assert patiently(REMOTE, "b/a", Away(5)) == "answer"
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 2
-    assert "b/a does not answer" in told[0]
-    assert "b/a answers again" in told[1]
+    assert "storage b does not answer" in told[0]
+    assert "storage b answers again" in told[1]
 
 
 @pytest.mark.parametrize("status", ["HTTP response code 503", "AWS Error SLOW_DOWN", "AWS Error SERVICE_UNAVAILABLE"])

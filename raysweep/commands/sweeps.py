@@ -41,9 +41,11 @@ def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, 
     except Stopped as stopped:
         sys.stderr.write(f"raysweep: {stopped}\n")
         return stopped.exit_code
-    if space.tracking.enabled:
-        _make_mlflow_equal(space)
-    written = write(material_of(space.storage), report_folder(space.storage))
+    try:
+        written = write(material_of(space.storage), report_folder(space.storage))
+    finally:  # with the report, where there is one
+        if space.tracking.enabled:
+            _make_mlflow_equal(space)
     typer.echo(f"\n{written.text}\n")
     tell(written)
     _tell_places(space, path)

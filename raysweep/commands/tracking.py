@@ -15,13 +15,14 @@ from raysweep.commands.sweeps import read_space
 from raysweep.errors import RaysweepError
 from raysweep.files import digest, open_location
 from raysweep.measurements import Point, from_table
+from raysweep.report.write import RECORD
 from raysweep.sweep.lock import driver_lock
 from raysweep.sweep.run import POINTS_FILE
 from raysweep.sweep.space import Space
 from raysweep.sweep.stage import announce
 from raysweep.sweep.trial_store import Assignment, TrialStore
 from raysweep.tracking.connection import default_uri
-from raysweep.tracking.mlflow import MlflowMirror, SyncResult, TrialView, sync
+from raysweep.tracking.mlflow import MlflowMirror, Report, SyncResult, TrialView, sync
 from raysweep.trial import TrialState
 
 MARK = "mlflow.json"
@@ -100,9 +101,18 @@ def make_equal(space: Space, *, live: bool = False) -> SyncResult:
         storage=place.storage,
         log=place.log,
         live=live,
+        report=_report(store),
     )
     store.write_json(MARK, _mark(place, store))
     return result
+
+
+def _report(store: TrialStore) -> Report | None:
+    """Return the report that stands in a sweep's storage, None where there is none yet."""
+    record = store.read_json(f"report/{RECORD}")
+    names = [str(name) for name in record.get("files", {})] if isinstance(record, dict) else []
+    files = {name: store.read_bytes(f"report/{name}") for name in names}
+    return Report({name: data for name, data in files.items() if data is not None}) if names else None
 
 
 def is_equal(space: Space) -> bool:
@@ -194,4 +204,5 @@ class _Heard:
 def _mark(place: Place, store: TrialStore) -> dict[str, object]:
     whole = store.read_bytes(POINTS_FILE) or b""
     listed = json.dumps([str(row) for row in store.assignments()]).encode()
-    return {"uri": place.uri, "experiment": place.experiment, "points_sha256": digest(whole + listed)}
+    report = store.read_bytes(f"report/{RECORD}") or b""
+    return {"uri": place.uri, "experiment": place.experiment, "points_sha256": digest(whole + listed + report)}

@@ -1,6 +1,7 @@
 """What a person sees of a running sweep: one live line, and a line for each trial that ended."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,28 @@ _COLOURS = {
     TrialState.TIMED_OUT: "red",
     TrialState.CANCELLED: "dim",
 }
+
+
+class _Teller(logging.Handler):
+    """Passes warnings on as lines."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        super().__init__(logging.WARNING)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(record.getMessage())
+
+
+@contextlib.contextmanager
+def telling(say: Callable[[str], object], name: str) -> Iterator[None]:
+    """Say what a logger warns of while the block runs: of a storage or an MLflow that is away, and that it is back."""
+    logger, teller = logging.getLogger(name), _Teller(say)
+    logger.addHandler(teller)
+    try:
+        yield
+    finally:
+        logger.removeHandler(teller)
 
 
 @dataclass

@@ -26,7 +26,7 @@ from raysweep.sweep.ladder import with_sizes
 from raysweep.sweep.lock import DriverLock, driver_lock
 from raysweep.sweep.pipeline import Pipeline
 from raysweep.sweep.plan import Plan, PlannedTrial, make_plan, size_text
-from raysweep.sweep.progress import Progress
+from raysweep.sweep.progress import Progress, telling
 from raysweep.sweep.rates import FILE as RATES_FILE
 from raysweep.sweep.rates import known_rates, write_report
 from raysweep.sweep.resources import check_before_data, cluster, quiet
@@ -90,7 +90,11 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
     """
     began = time.monotonic()
     progress = Progress(console)
-    with driver_lock(space.storage, progress.say) as lock, interruptible():
+    with (
+        telling(progress.say, "raysweep.storage"),
+        driver_lock(space.storage, progress.say) as lock,
+        interruptible(),
+    ):
         if lock.note:
             progress.say(lock.note)
         sweep = _Sweep(space, _ensure_data(space, progress), progress, lock)
@@ -187,6 +191,7 @@ class _Sweep:
         with contextlib.ExitStack() as stack:
             scratch, log = _scratch(self.space, stack)
             listener = Listeners([self.progress, mirror(self.space)] if mirror else [self.progress])
+            stack.enter_context(telling(self.progress.say, "raysweep.tracking"))
             stack.enter_context(_closing(listener))
             stack.enter_context(quiet(log))
             measured = stack.enter_context(self._measuring())
@@ -199,7 +204,7 @@ class _Sweep:
             pipeline = Pipeline(tuning, grid, lambda: self._rates_found(tuning))
             if not pipeline.finished:
                 self._begin_progress(tuning)
-                _run_pipeline(pipeline, self.space, self.store, scratch)
+                _run_pipeline(pipeline, self.space, self.store, scratch, self.progress.say)
             self._rates_found(tuning)
 
     @contextlib.contextmanager
@@ -294,10 +299,12 @@ def _closing(listener: Listener) -> Iterator[None]:
     listener.close()
 
 
-def _run_pipeline(pipeline: Pipeline, space: Space, store: TrialStore, scratch: Path) -> None:
+def _run_pipeline(
+    pipeline: Pipeline, space: Space, store: TrialStore, scratch: Path, say: Callable[[str], object]
+) -> None:
     from raysweep.sweep.tune_stage import run_stage  # imports Ray, which a finished sweep does not need
 
-    run_stage(pipeline, space, store, scratch)
+    run_stage(pipeline, space, store, scratch, say)
 
 
 def _ensure_data(space: Space, progress: Progress) -> DataFacts:

@@ -19,6 +19,8 @@ Size = dict[str, SizeValue]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 LABEL = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 """Of families: no dot, so that `families.LABEL.key=value` overrides are not ambiguous."""
+EXPERIMENT = r"^[^\x00-\x1f\x7f<>]{1,250}$"
+"""Of MLflow's experiments, which may have the slashes and blanks of a group's own order."""
 
 
 def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -327,7 +329,9 @@ class Tracking(_Part):
     """Where MLflow keeps the face of the sweep."""
 
     uri: str | None = Field(default=None, description="tracking URI; default: a SQLite file in the sweep's storage")
-    experiment: str | None = Field(default=None, description="experiment name; default: the sweep's name")
+    experiment: str | None = Field(
+        default=None, pattern=EXPERIMENT, description="experiment name; default: the sweep's name"
+    )
     enabled: bool = Field(default=True, description="false: no MLflow; the trial store has everything anyway")
 
 

@@ -55,8 +55,8 @@ class _Run:
 class _Driver:
     """Joins a stage to Tune: which trials run, what they told, and the first error of our own."""
 
-    def __init__(self, stage: Stage, space: Space, store: TrialStore) -> None:
-        self.stage, self.space, self.store = stage, space, store
+    def __init__(self, stage: Stage, space: Space, store: TrialStore, say: Callable[[str], object]) -> None:
+        self.stage, self.space, self.store, self._say = stage, space, store, say
         self.limits = Limits(space.resources.timeout_seconds, space.resources.stall_seconds)
         self.running: dict[str, _Run] = {}
         self.points: dict[str, list[Point]] = {}
@@ -176,8 +176,21 @@ class _Driver:
                 self._again.insert(0, run.spec)
         if run.spec in self._again or run.spec in self._alone:
             del self.running[trial_id]
+            self._say_again(run.spec, cause)
         else:
             self.ended(trial_id, state, reason)
+
+    def _say_again(self, spec: TrialSpec, cause: Death | None) -> None:
+        size = " ".join(f"{knob}={value}" for knob, value in sorted(spec.size.items()))
+        name = f"{spec.architecture} {size} seed={spec.seed}"
+        if cause is Death.NODE:
+            self._say(f"{name}: its host is lost; it goes on elsewhere from its last checkpoint")
+        elif cause is Death.FAULT:
+            limit = self.space.resources.max_failures
+            count = f"{self._deaths[spec.trial_id]} of {limit} times at most"
+            self._say(f"{name}: its worker died ({count}); it goes on from its last checkpoint")
+        else:
+            self._say(f"{name}: out of memory; it is tried once more, alone on a host")
 
     def ended(self, trial_id: str, state: TrialState, reason: str) -> None:
         """Pass on how a trial ended; one whose end no worker wrote is ended here, in the state that is given."""
@@ -295,7 +308,9 @@ def _name(trial: Trial) -> str:
     return str(trial.config["name"])
 
 
-def run_stage(stage: Stage, space: Space, store: TrialStore, scratch: Path) -> None:
+def run_stage(
+    stage: Stage, space: Space, store: TrialStore, scratch: Path, say: Callable[[str], object] = lambda _: None
+) -> None:
     """Run all trials of a stage; returns when each of them has ended.
 
     Args:
@@ -303,12 +318,13 @@ def run_stage(stage: Stage, space: Space, store: TrialStore, scratch: Path) -> N
         space: resources, and where data and trials are.
         store: where trials are written.
         scratch: a local folder for what Tune insists on writing, thrown away afterwards.
+        say: is told, in a line, of each trial that lost its worker and goes on.
 
     Raises:
         CapReachedError: the sweep has spent what its search space allows.
         KeyboardInterrupt: it was told to end.
     """
-    driver = _Driver(stage, space, store)
+    driver = _Driver(stage, space, store, say)
     reached = driver.spending.reached()
     if reached is not None:
         raise CapReachedError(reached)

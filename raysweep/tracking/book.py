@@ -1,6 +1,7 @@
 """One sweep's runs in MLflow, made equal to what is known of its trials; each change is made once, found by tags."""
 
 import getpass
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +19,7 @@ from raysweep.tracking.entries import (
     MESSAGE,
     NAME,
     PARENT,
+    REPORT,
     STAGE,
     STORAGE,
     SWEEP,
@@ -33,6 +35,7 @@ from raysweep.tracking.views import (
     INTERRUPTED,
     SERVES,
     STATE,
+    Report,
     TrialView,
     clean_key,
     clean_value,
@@ -173,6 +176,17 @@ class Book:
             ended = all(e.ended for e in served) and (complete or stage != "")
             failed = any(e.status == "FAILED" for e in served)
             self._write_status(entry, "KILLED" if not ended else "FAILED" if failed else "FINISHED", None)
+
+    def attach(self, report: Report) -> None:
+        """Put the report's page and figures among the artifacts of the sweep's run, unless these are there."""
+        entry = self._group("")
+        if entry.tags.get(REPORT) == report.digest:
+            return
+        with tempfile.TemporaryDirectory(prefix="raysweep-") as folder:
+            for name, data in report.files.items():
+                Path(folder, Path(name).name).write_bytes(data)
+            self._client.log_artifacts(entry.run_id, folder, artifact_path="report")
+        self._write_tags(entry, {REPORT: report.digest})
 
     def _take(self, entry: Entry) -> None:
         """Note a run that was found; of two runs of one trial the better one stays."""

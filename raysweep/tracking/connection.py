@@ -25,6 +25,8 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
 
+_OURS = (logging.FileHandler, logging.NullHandler)
+
 logger = logging.getLogger("raysweep.tracking")
 
 
@@ -57,9 +59,11 @@ def quiet(log: Path | None) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     for name in (*_NOISY, *([logger.name] if log is not None else [])):
         noisy = logging.getLogger(name)
+        kept = [old for old in noisy.handlers if name == logger.name and not isinstance(old, _OURS)]
         for old in noisy.handlers:
-            old.close()
-        noisy.handlers = [handler]
+            if old not in kept:
+                old.close()
+        noisy.handlers = [handler, *kept]
         noisy.propagate = False
 
 

@@ -18,6 +18,9 @@ LOGGED = "mlflow.raysweep.points_logged"
 """Number of points whose metrics are written, set in the same batch: the exact text is always written before."""
 
 MESSAGE = "raysweep.message"
+REPORT = "raysweep.report"
+"""Digest of the report among the artifacts of the sweep's run."""
+
 PARENT = "mlflow.parentRunId"
 NAME = "mlflow.runName"
 

@@ -20,10 +20,11 @@ from raysweep.tracking.connection import connect, default_uri
 from raysweep.tracking.entries import KIND, STORAGE, SWEEP, TRIAL_ID, Entry, entries, rank
 from raysweep.tracking.mirror import MlflowMirror
 from raysweep.tracking.rows import canonical
-from raysweep.tracking.views import TrialView
+from raysweep.tracking.views import Report, TrialView
 
 __all__ = [
     "MlflowMirror",
+    "Report",
     "SyncResult",
     "TrialView",
     "canonical",
@@ -62,6 +63,7 @@ def sync(
     storage: str = "",
     log: Path | None = None,
     live: bool = False,
+    report: Report | None = None,
 ) -> SyncResult:
     """Make MLflow equal to the trial store; done twice, the second time changes nothing.
 
@@ -73,6 +75,7 @@ def sync(
         storage: tells sweeps of one name in one experiment apart; the same as the mirror's.
         log: file for MLflow's messages.
         live: a driver runs the sweep now, so that trials without an end are its own and are left alone.
+        report: goes among the artifacts of the sweep's run.
 
     Raises:
         TrackingError: MLflow cannot be reached, or refuses; nothing is lost, and the same call goes on from there.
@@ -88,6 +91,8 @@ def sync(
         if not live:
             book.interrupt()
             book.finish(complete=all(view.over for view in views if view.serves))
+        if report is not None:
+            book.attach(report)
     done = book.changes
     return SyncResult(
         trials=len(over),

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from raysweep.files import digest
 from raysweep.measurements import Point
 from raysweep.trial import TrialState
 
@@ -45,6 +46,19 @@ _STATUS: dict[str, str] = {
 _OPEN = frozenset({TrialState.PLANNED, TrialState.RUNNING})
 _ODD = re.compile(r"[^\w\-. ]|[\x80-\U0010ffff]")
 _NAME_LENGTH, _KEY_LENGTH, _VALUE_LENGTH = 120, 250, 2000
+
+
+@dataclass(frozen=True)
+class Report:
+    """A sweep's report, for the artifacts of its run."""
+
+    files: Mapping[str, bytes]
+    """Page and figures by name."""
+
+    @property
+    def digest(self) -> str:
+        """What tells one report from another."""
+        return digest("".join(f"{name} {digest(data)}\n" for name, data in sorted(self.files.items())).encode())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """A training whose every step depends on the one before, so that a step lost, doubled or altered shows in the points.
 
 It keeps the contract of an entrypoint on any file system. Each step is noted, with the host that made it, in the folder
-`CHAIN_NOTES`, which the tests read; a trial saves a checkpoint after each step and gives a point after every `EVERY`.
+`CHAIN_NOTES`, which the tests read, and takes `CHAIN_SLOWER` times as long on a host that has it. A trial saves a
+checkpoint after each step and gives a point after every `EVERY`.
 """
 
 import hashlib
@@ -18,21 +19,21 @@ from raysweep.sweep.costs import Cost
 from raysweep.trial import TrialSpec
 
 EVERY = 4
-"""Steps from one point to the next."""
+"""Steps from one point to the next, where the size has no `every`."""
 
 
 def train(spec: TrialSpec, store: object, *, checkpoints: str | None, device: str | None) -> Iterator[Point]:
     done, link = _newest(checkpoints)
     for index, budget in enumerate(spec.data_budgets):
-        for step in range(EVERY * index, EVERY * (index + 1)):
+        for step in range(_every(spec) * index, _every(spec) * (index + 1)):
             if step >= done:
-                time.sleep(float(spec.size.get("nap", 0)))
+                time.sleep(float(spec.size.get("nap", 0)) * float(os.environ.get("CHAIN_SLOWER", "1")))
                 link = _next(spec, link, step)
                 _note(spec, step)
                 _save(checkpoints, step + 1, link)
-        yield _point(spec, index, budget, _link_at(spec, EVERY * (index + 1)))
+        yield _point(spec, index, budget, _link_at(spec, _every(spec) * (index + 1)))
     # What a checkpoint carried over is what a run without a break has come to, or it is no checkpoint of this trial.
-    assert link == _link_at(spec, EVERY * len(spec.data_budgets)), "a checkpoint held another chain"
+    assert link == _link_at(spec, _every(spec) * len(spec.data_budgets)), "a checkpoint held another chain"
 
 
 def _cost(spec: TrialSpec, store: object) -> Cost:
@@ -44,12 +45,18 @@ train.cost = _cost
 
 def expected(spec: TrialSpec) -> list[Point]:
     """Return the points of a run that nothing ever touched."""
-    return [_point(spec, i, budget, _link_at(spec, EVERY * (i + 1))) for i, budget in enumerate(spec.data_budgets)]
+    return [
+        _point(spec, i, budget, _link_at(spec, _every(spec) * (i + 1))) for i, budget in enumerate(spec.data_budgets)
+    ]
 
 
 def notes(folder: Path) -> list[dict[str, object]]:
     """Return the steps that were made, in all processes of all hosts, those made twice listed twice."""
     return [json.loads(line) for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines()]
+
+
+def _every(spec: TrialSpec) -> int:
+    return int(spec.size.get("every", EVERY))
 
 
 def _params(spec: TrialSpec) -> int:
@@ -75,7 +82,7 @@ def _point(spec: TrialSpec, index: int, budget: float, link: str) -> Point:
         size=json.dumps(spec.size, sort_keys=True),
         seed=spec.seed,
         learning_rate=spec.learning_rate,
-        step=EVERY * (index + 1),
+        step=_every(spec) * (index + 1),
         budget=budget,
         budget_kind="data",
         params=_params(spec),

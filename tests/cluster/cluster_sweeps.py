@@ -16,9 +16,25 @@ TIMES = ("seconds", "throughput", "peak_memory", "device")
 
 
 def chain_space(
-    folder: Path, nap: float, widths: int = 4, points: int = 5, storage: str | None = None, **changes: object
+    folder: Path,
+    nap: float,
+    widths: int = 4,
+    points: int = 5,
+    storage: str | None = None,
+    every: int = chain_trials.EVERY,
+    **changes: object,
 ) -> Path:
-    """Write a search space around `chain_trials` and return its file; `nap` is the seconds that a step takes."""
+    """Write a search space around `chain_trials` and return its file.
+
+    Args:
+        folder: where to.
+        nap: seconds that a step takes.
+        widths: number of trials.
+        points: of each trial.
+        storage: of the sweep; a folder beside the file where there is none.
+        every: steps for each point.
+        changes: further keys of the search space.
+    """
     content: dict[str, object] = {
         "name": "chain",
         "storage": storage or str(folder / "sweep"),
@@ -26,7 +42,7 @@ def chain_space(
         "families": {
             "chain": {
                 "architecture": "chain",
-                "fixed": {"nap": nap},
+                "fixed": {"nap": nap, "every": every},
                 "sizes": {"width": [8 + 4 * i for i in range(widths)]},
             }
         },
@@ -40,8 +56,8 @@ def chain_space(
     return path
 
 
-def points_of(storage: Path) -> pa.Table:
-    return pq.read_table(storage / "points.parquet")
+def points_of(storage: Path, name: str = "points.parquet") -> pa.Table:
+    return pq.read_table(storage / name)
 
 
 def expected_points(store: TrialStore) -> pa.Table:

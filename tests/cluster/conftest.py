@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from network import Network, why_not
 from ray_hosts import Cluster
+from servers import ObjectStore
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +35,12 @@ def cluster(hosts: Cluster) -> Cluster:
     """Two hosts that are one Ray cluster."""
     hosts.start()
     return hosts
+
+
+@pytest.fixture
+def s3(hosts: Cluster, tmp_path: Path) -> ObjectStore:
+    """An S3 server on the third host, which the hosts will know once Ray is started."""
+    store = ObjectStore(tmp_path / "s3", hosts.outside)
+    store.start()
+    hosts.environment.update(store.environment)
+    return store

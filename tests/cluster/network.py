@@ -80,6 +80,12 @@ class Host:
         """Put the cable back."""
         _ip("-n", self._switch, "link", "set", self._port, "up")
 
+    def part_from(self, other: "Host") -> None:
+        """Lose whatever these two send to each other, and nothing that they send to others."""
+        for here, there in ((self, other), (other, self)):
+            _ip("-n", here.name, "neigh", "replace", there.address, "lladdr", "02:00:00:00:00:01", "dev", "eth0",
+                "nud", "permanent")  # fmt: skip
+
     def processes(self) -> list[int]:
         """Return the processes that live in this namespace, however they were started."""
         return [int(pid) for pid in _ip("netns", "pids", self.name).split()]

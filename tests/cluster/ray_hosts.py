@@ -28,7 +28,7 @@ class Cluster:
             shared: a folder that all of them see, like NFS.
             environment: further variables of all processes.
         """
-        self.shared = shared
+        self.shared, self.network = shared, network
         self.head, self.worker, self.outside = (network.host(name) for name in ("head", "worker", "outside"))
         self.token = secrets.token_hex(32)
         # Short: a socket's path holds 107 characters. Not shared: hosts have disks of their own.
@@ -49,7 +49,7 @@ class Cluster:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for host in (self.outside, self.worker, self.head):
+        for host in self.network.hosts.values():
             host.kill()
         shutil.rmtree(self.disk, ignore_errors=True)
 
@@ -59,18 +59,21 @@ class Cluster:
         self.start_worker(wrap)
         self.wait_for_nodes(2)
 
-    def start_head(self, wrap: Sequence[str] = (), dashboard: bool = True) -> None:
+    def start_head(
+        self, wrap: Sequence[str] = (), dashboard: bool = True, cpus: int = 1, dashboard_host: str | None = None
+    ) -> None:
         shown = str(dashboard).lower()
-        self._ray(self.head, wrap, "--head", f"--port={GCS}", f"--include-dashboard={shown}",
-                  f"--dashboard-host={self.head.address}", f"--dashboard-port={DASHBOARD}")  # fmt: skip
+        options = ["--head", f"--num-cpus={cpus}", f"--port={GCS}", f"--include-dashboard={shown}"]
+        options += [f"--dashboard-host={dashboard_host or self.head.address}", f"--dashboard-port={DASHBOARD}"]
+        self._ray(self.head, wrap, *options)
         wait_until(lambda: answers(self.head, self.head.address, GCS), "the head's GCS", 60)
 
-    def start_worker(self, wrap: Sequence[str] = ()) -> None:
-        self._ray(self.worker, wrap, f"--address={self.address}")
+    def start_worker(self, wrap: Sequence[str] = (), host: Host | None = None) -> None:
+        self._ray(host or self.worker, wrap, f"--address={self.address}", "--num-cpus=1")
 
     def _ray(self, host: Host, wrap: Sequence[str], *arguments: str) -> None:
         folder = self.disk / host.label
-        common = [f"--node-ip-address={host.address}", f"--temp-dir={folder}", "--num-cpus=1", "--block"]
+        common = [f"--node-ip-address={host.address}", f"--temp-dir={folder}", "--block"]
         common += [f"--object-store-memory={OBJECT_STORE}", "--disable-usage-stats"]
         command = [*wrap, str(BIN / "ray"), "start", *arguments, *common]
         host.start(command, self.log(host), {**self.environment, "RAY_TMPDIR": str(folder)}, cwd=self.shared)

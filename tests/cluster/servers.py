@@ -86,7 +86,7 @@ class Server:
 
 
 class Postgres(Server):
-    """A PostgreSQL of our own, with a password and its defaults."""
+    """A PostgreSQL of our own, with a password and its defaults; its folder has to be within reach of its account."""
 
     def __init__(self, folder: Path, host: Host | None = None, port: int | None = None) -> None:
         super().__init__(folder, host, port or (5432 if host else free_port()))
@@ -118,9 +118,6 @@ class Postgres(Server):
         if os.geteuid() == 0 and account is not None:
             for path in (folder, folder / "password"):
                 os.chown(path, account.pw_uid, account.pw_gid)
-            for parent in folder.parents:  # pytest's folders are for their owner alone
-                if parent.stat().st_uid == 0 and parent != Path("/") and not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o011)
 
 
 class MlflowServer(Server):
@@ -179,3 +176,49 @@ def _drop_root() -> list[str]:
     if os.geteuid() != 0 or account is None:
         return []
     return ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+
+
+class ObjectStore:
+    """An S3 server that keeps what it has while it is down: moto on loopback, and before it a door that can be shut."""
+
+    _BEHIND = 5001
+
+    def __init__(self, folder: Path, host: Host) -> None:
+        self.server = Server(folder / "moto", host, self._BEHIND)
+        self.door = Server(folder / "door", host, 9000)
+        self.host, self.uri = host, "s3://bucket/sweep"
+        self.environment = {
+            "AWS_ENDPOINT_URL": f"http://{host.address}:{self.door.port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def start(self) -> None:
+        """Start it, open, with an empty bucket."""
+        self.server.begin([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._BEHIND)])
+        self.server.wait(lambda: listens("127.0.0.1", self._BEHIND))
+        self.open()
+        self._call("client.create_bucket(Bucket='bucket')")
+
+    def open(self) -> None:
+        script = str(Path(__file__).with_name("forward.py"))
+        self.door.begin([sys.executable, script, self.door.address, str(self.door.port), str(self._BEHIND)])
+        self.door.wait(lambda: listens(self.door.address, self.door.port))
+
+    def shut(self) -> None:
+        """Refuse connections, and break those that there are."""
+        self.door.stop()
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy the sweep's storage into a local folder."""
+        folder.mkdir()
+        code = f"from pyarrow import fs; fs.copy_files({self.uri!r}, {str(folder)!r})"
+        done = self.host.run([sys.executable, "-c", code], self.environment)
+        assert done.returncode == 0, done.stderr
+
+    def _call(self, code: str) -> None:
+        code = f"import boto3; client = boto3.client('s3'); {code}"
+        done = self.host.run([sys.executable, "-c", code], self.environment)
+        assert done.returncode == 0, done.stderr

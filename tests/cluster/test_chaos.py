@@ -39,7 +39,8 @@ def test_worker_host_that_loses_power_costs_its_trial_a_step(cluster: Cluster, t
         cluster.worker.cut()
         cluster.worker.kill()
 
-    run_while(cluster, tmp_path, notes, 0.4, power_cut)
+    told = run_while(cluster, tmp_path, notes, 0.4, power_cut)
+    assert told.count("its host is lost; it goes on elsewhere from its last checkpoint") == 1
     assert sum(steps_made_twice(chain_trials.notes(notes)).values()) <= 1
 
 

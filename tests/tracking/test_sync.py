@@ -10,7 +10,7 @@ from mlflow.tracking import MlflowClient
 from sweeps import expected_rows, metric_rows, runs, slower, table_of, trial_runs, view
 
 from raysweep.errors import TrackingError
-from raysweep.tracking.mlflow import SyncResult, TrialView, read_points, sync
+from raysweep.tracking.mlflow import Report, SyncResult, TrialView, read_points, sync
 from raysweep.trial import TrialState
 
 
@@ -228,3 +228,20 @@ def test_large_experiments_are_read_in_parts_with_the_same_result(uri: str, monk
     monkeypatch.setattr("raysweep.tracking.entries._PAGE", 2)  # one more page than one: then by parts of trial ids
     assert read_points("some", uri).equals(whole)
     assert to_mlflow(views, uri).equal  # the runs of the sweep and its stage are found, too
+
+
+def test_report_stands_among_the_artifacts_of_the_sweeps_run_once(uri: str, tmp_path: Path) -> None:
+    report = Report({"report.html": b"<html></html>", "frontier.png": b"\x89PNG"})
+    place = {"tracking_uri": uri, "experiment": "some", "sweep_name": "toy"}
+    sync([view(0)], **place, report=report)
+    assert sync([view(0)], **place, report=report).equal
+    (root,) = (run for run in runs(uri, "some") if run.data.tags["raysweep.kind"] == "sweep")
+    client = MlflowClient(tracking_uri=uri)
+    assert [f.path for f in client.list_artifacts(root.info.run_id, "report")] == [
+        "report/frontier.png",
+        "report/report.html",
+    ]
+    changed = Report({"report.html": b"<html>more</html>"})
+    assert not sync([view(0)], **place, report=changed).equal
+    kept = client.download_artifacts(root.info.run_id, "report/report.html", str(tmp_path))
+    assert Path(kept).read_bytes() == b"<html>more</html>"
