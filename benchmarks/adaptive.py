@@ -16,7 +16,7 @@ from frontier_simulation import NOISE, TRUTH, loss
 
 from raysweep.frontier import fit
 from raysweep.sweep.adaptive import Candidate, first_round, next_round
-from raysweep.sweep.space import Adaptive
+from raysweep.sweep.space_parts import Adaptive
 
 SIZES = np.geomspace(1e7, 10**10.5, 8)
 DATA = np.geomspace(1e9, 10**12.5, 8)

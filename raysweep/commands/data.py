@@ -15,7 +15,7 @@ from raysweep.data.formats.readers import Format
 from raysweep.data.imports import InOrder, import_store
 from raysweep.data.presets import DEFAULT_PRESET
 from raysweep.errors import RaysweepError
-from raysweep.sweep.space import Data
+from raysweep.sweep.space_parts import Data
 
 __all__ = ["Names", "check_data", "export_data", "import_data", "make_data", "show_data"]
 

@@ -16,7 +16,8 @@ from raysweep.sweep.lock import running_driver
 from raysweep.sweep.plan import Plan, make_plan
 from raysweep.sweep.rates import known_rates
 from raysweep.sweep.rounds import Rounds
-from raysweep.sweep.space import Adaptive, Space
+from raysweep.sweep.space import Space
+from raysweep.sweep.space_parts import Adaptive
 from raysweep.sweep.trial_store import BROKEN, ENDED, TrialStore
 from raysweep.trial import TrialState
 

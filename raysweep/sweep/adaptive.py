@@ -17,7 +17,7 @@ import pyarrow as pa
 from raysweep.errors import FrontierError
 from raysweep.frontier import fit, next_runs
 from raysweep.frontier.result import Fit
-from raysweep.sweep.space import Adaptive
+from raysweep.sweep.space_parts import Adaptive
 
 ENLARGED = 2.0
 """Where no fit is possible yet, a round of trajectories that cost up to so many times the dearest one before."""

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from raysweep.errors import SpaceError
 from raysweep.sweep.costs import load_entrypoint
 from raysweep.sweep.facts import NO_DATA
-from raysweep.sweep.space import Ladder, Size, Space
+from raysweep.sweep.space import Space
+from raysweep.sweep.space_parts import Ladder, Size
 from raysweep.sweep.trial_store import TrialStore
 from raysweep.trial import TrialSpec
 

@@ -21,7 +21,7 @@ from raysweep.measurements import Point
 from raysweep.sweep.asha import Curve, Verdict, judge
 from raysweep.sweep.rate_choice import Choice, choose
 from raysweep.sweep.records import BROKEN
-from raysweep.sweep.space import LearningRate, Size
+from raysweep.sweep.space_parts import LearningRate, Size
 from raysweep.trial import TrialSpec, TrialState
 
 WIDEST_STEP = 3.0

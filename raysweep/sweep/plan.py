@@ -12,7 +12,8 @@ from raysweep.sweep.costs import Cost, CostBook
 from raysweep.sweep.designs import Course, courses, thin_budgets
 from raysweep.sweep.earlier import EarlierTrials
 from raysweep.sweep.facts import DataFacts, data_facts, with_structures
-from raysweep.sweep.space import Size, Space, check_sizes
+from raysweep.sweep.space import Space, check_sizes
+from raysweep.sweep.space_parts import Size
 from raysweep.sweep.totals import Totals, family_rows, missing, slots, totals
 from raysweep.sweep.trial_store import ENDED, Assignment, TrialStore
 from raysweep.trial import TrialSpec, TrialState

@@ -11,7 +11,8 @@ from raysweep.sweep.asha import rung_structures
 from raysweep.sweep.facts import DataFacts
 from raysweep.sweep.learning_rate import RateSearch
 from raysweep.sweep.plan import LEARNING_RATE, make_spec, size_text
-from raysweep.sweep.space import Size, Space
+from raysweep.sweep.space import Space
+from raysweep.sweep.space_parts import Size
 from raysweep.sweep.trial_store import Assignment, TrialStore
 from raysweep.trial import TrialSpec
 

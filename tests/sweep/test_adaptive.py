@@ -20,7 +20,8 @@ from raysweep.sweep.plan import Plan, make_plan, plan
 from raysweep.sweep.rates import known_rates
 from raysweep.sweep.rounds import AdaptiveGrid, Rounds
 from raysweep.sweep.run import run
-from raysweep.sweep.space import Adaptive, Space
+from raysweep.sweep.space import Space
+from raysweep.sweep.space_parts import Adaptive
 from raysweep.sweep.trial_store import TrialStore
 
 GRID = {"structures": [100, 400, 1600, 6400, 25600], "seeds": [0]}
