@@ -398,6 +398,20 @@ def data_export(
     export_data(location, target)
 
 
+@data_app.command("summary")
+def data_summary(
+    location: Annotated[str, typer.Argument(metavar="STORE|SPACE", help="a store, or a search space (YAML)")],
+    out: Annotated[str | None, typer.Option(metavar="FILE", help="of the picture; default: in the store")] = None,
+) -> None:
+    """Draw what is in a store, and name what stands out.
+
+    Elements, sizes, energies and forces as a picture; outliers by rule, none of which is left out.
+    """
+    from raysweep.commands.data import summarise_data
+
+    summarise_data(location, out)
+
+
 @data_app.command("info")
 def data_info(
     location: Annotated[str, typer.Argument(metavar="STORE|SPACE", help="a store, or a search space (YAML)")],

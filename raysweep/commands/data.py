@@ -17,7 +17,7 @@ from raysweep.data.presets import DEFAULT_PRESET
 from raysweep.errors import RaysweepError
 from raysweep.sweep.space_parts import Data
 
-__all__ = ["Names", "check_data", "export_data", "import_data", "make_data", "show_data"]
+__all__ = ["Names", "check_data", "export_data", "import_data", "make_data", "show_data", "summarise_data"]
 
 STRUCTURES = 24000
 """Of a store that is made without a search space: as many as the quickstart's."""
@@ -93,6 +93,33 @@ def import_data(
             progress=bar.update_of,
         )
     typer.echo(columns(_lines(store.info())))
+    summarise_data(location, None)
+
+
+def summarise_data(location: str, figure: str | None) -> None:
+    """Print what is in a store and what stands out, and draw it, beside the manifest by default."""
+    from raysweep.data.store import open_store
+    from raysweep.data.summary import summarise
+    from raysweep.files import open_location, write_whole
+    from raysweep.report.data_summary import data_picture
+
+    store = open_store(_place(location))
+    found = summarise(store)
+    picture = data_picture(
+        f"{store.location}: {len(store)} structures, {store.manifest.atoms} atoms",
+        found.elements,
+        (found.n_atoms.edges, found.n_atoms.counts),
+        (found.energy.edges, found.energy.counts),
+        (found.force.edges, found.force.counts),
+    )
+    target = figure or f"{store.location.rstrip('/')}/summary.png"
+    write_whole(*open_location(target), picture)
+    for one in found.outliers:
+        which = f"; the worst {one.worst:.3g}, rows {', '.join(map(str, one.rows))}" if one.worst is not None else ""
+        typer.echo(f"outliers: {one.count} of {one.of}: {one.rule}{which}")
+    for warning in found.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    typer.echo(f"picture: {target}")
 
 
 @contextmanager
