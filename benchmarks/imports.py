@@ -1,8 +1,8 @@
 """Import speed beside ASE's own reading loop: `python benchmarks/imports.py [--structures 100000] [--workers 2]`.
 
 Writes an extxyz and an `.aselmdb` file of synthetic molecules (10 to 30 atoms), times ASE's loop over a sample of each
-(reading alone: no store is made of it), and then `raysweep data import` of the whole: digest, reading, checking, split,
-shuffle, statistics, store and picture. Prints one JSON line: structures/s of both, the ratio, and the most memory that
+(reading alone: no store is made of it), then `import_store` of the whole: digest, start of workers, reading, checking,
+split, shuffle, statistics and store. Prints one JSON line: structures/s of both, the ratio, and the most memory that
 all processes of the import held together (PSS). Needs raysweep[test] (psutil, ASE, ase-db-backends).
 """
 
@@ -75,12 +75,20 @@ def by_ase(path: Path) -> float:
     return read / (time.perf_counter() - began)
 
 
+CALL = """
+import sys, time
+from raysweep.data.imports import import_store
+began = time.perf_counter()
+import_store(sys.argv[1], [sys.argv[2]], workers=int(sys.argv[3]))
+print(time.perf_counter() - began)
+"""
+
+
 def by_raysweep(path: Path, store: Path, workers: int) -> tuple[float, float]:
-    """Return the seconds of an import, and the most MB that its processes held together."""
+    """Return the seconds of an import, the start of its workers included, and the most MB that all processes held."""
     shutil.rmtree(store, ignore_errors=True)
-    command = [str(Path(sys.executable).parent / "raysweep"), "data", "import", str(store), str(path)]
-    began = time.perf_counter()
-    process = subprocess.Popen([*command, "--workers", str(workers)], stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-c", CALL, str(store), str(path), str(workers)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     most = 0.0
     while process.poll() is None:
         held = 0
@@ -92,9 +100,10 @@ def by_raysweep(path: Path, store: Path, workers: int) -> tuple[float, float]:
             continue
         most = max(most, held / 1e6)
         time.sleep(0.1)
+    said = process.communicate()[0]
     if process.returncode:
         raise SystemExit(f"the import failed with status {process.returncode}")
-    return time.perf_counter() - began, most
+    return float(said), most
 
 
 def main() -> None:
