@@ -135,12 +135,19 @@ def test_deleted_records_are_left_out_and_missing_ones_are_bad(tmp_path: Path) -
     with lmdb.open(str(path), subdir=False, map_size=2**30) as environment, environment.begin(write=True) as change:
         change.delete(b"3")
         change.put(b"4", zlib.compress(b'{"numbers": [1'))
+        row = json.loads(zlib.decompress(bytes(change.get(b"1"))))
+        row["forces"]["__ndarray__"][2][0] = "none"
+        change.put(b"1", zlib.compress(json.dumps(row).encode()))
+        row["forces"]["__ndarray__"][2].pop()
+        change.put(b"6", zlib.compress(json.dumps(row).encode()))
     (span,) = aselmdb.spans(path, Names())
     assert not isinstance(span, Bad)
     bad = [chunk for chunk in aselmdb.read(path, span, Names()) if isinstance(chunk, Bad)]
-    assert [one.where.rsplit(", ")[1] for one in bad] == ["record 3", "record 4"]
+    assert [one.where.rsplit(", ")[1] for one in bad] == ["record 3", "record 4", "record 6", "record 1"]
     assert bad[0].reason == "the record is missing"
     assert "cannot be read" in bad[1].reason
+    assert "shapes do not match: 4 atoms, and 12 numbers of positions, 11 of forces" in bad[2].reason
+    assert "not numbers" in bad[3].reason
 
 
 def test_a_cut_aselmdb_is_named_and_never_ends_the_process(tmp_path: Path) -> None:

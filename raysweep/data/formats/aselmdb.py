@@ -5,7 +5,7 @@ that of the package ase-db-backends: keys "1", "2", ... "nextid", "deleted_ids";
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import chain
@@ -23,6 +23,19 @@ if TYPE_CHECKING:
     import lmdb
 
 RECORDS_AT_ONCE = 2048
+_Row = tuple[
+    int,
+    list[float],
+    float,
+    list[float],
+    list[float],
+    list[float],
+    list[float],
+    float | None,
+    float | None,
+    object,
+    object,
+]
 
 
 def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
@@ -53,7 +66,7 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
     Raises:
         DataError: the file is torn.
     """
-    kinds: dict[tuple[bool, bool], list[dict[str, Any]]] = {}
+    kinds: dict[tuple[bool, bool], list[_Row]] = {}
     with _begun(path) as transaction:
         decoded = _decoder()
         deleted: set[int] | None = None
@@ -72,69 +85,89 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
                 text = f"no {error}" if isinstance(error, KeyError) else str(error)
                 yield Bad(where=f"{path}, record {at}", reason=f"cannot be read ({text})")
                 continue
-            kinds.setdefault((row["charge"] is not None, row["spin"] is not None), []).append(row)
-    for (charged, with_spin), rows in kinds.items():
-        yield from checked(
-            Flat(
-                path=path,
-                record="record",
-                at=np.array([row["at"] for row in rows]),
-                numbers=_joined(rows, "numbers").astype(np.int64),
-                n_atoms=np.array([len(row["numbers"]) for row in rows]),
-                positions=_joined(rows, "positions").reshape(-1, 3),
-                forces=_joined(rows, "forces").reshape(-1, 3),
-                energy=np.array([row["energy"] for row in rows], dtype=np.float64),
-                cell=_joined(rows, "cell").reshape(-1, 3, 3),
-                pbc=np.array([row["pbc"] for row in rows], dtype=bool),
-                charge=np.array([row["charge"] for row in rows], dtype=np.float64) if charged else None,
-                spin=np.array([row["spin"] for row in rows], dtype=np.float64) if with_spin else None,
-                group=_texts(rows, "group"),
-                source=_texts(rows, "source"),
-                energy_ev=energy_ev(names.energy_unit),
-                length_angstrom=length_angstrom(names.length_unit),
-            )
+            kinds.setdefault((row[7] is not None, row[8] is not None), []).append(row)
+    for rows in kinds.values():
+        yield from _checked(path, rows, names)
+
+
+def _checked(path: Path, rows: list[_Row], names: Names) -> Iterator[Chunk]:
+    at, numbers, energy, positions, forces, cell, pbc, charge, spin, group, source = zip(*rows, strict=True)
+    try:
+        flat = Flat(
+            path=path,
+            record="record",
+            at=np.array(at),
+            numbers=_joined(numbers).astype(np.int64),
+            n_atoms=np.array([len(each) for each in numbers]),
+            positions=_joined(positions).reshape(-1, 3),
+            forces=_joined(forces).reshape(-1, 3),
+            energy=np.array(energy, dtype=np.float64),
+            cell=_joined(cell).reshape(-1, 3, 3),
+            pbc=_joined(pbc).astype(bool).reshape(-1, 3),
+            charge=np.array(charge, dtype=np.float64) if charge[0] is not None else None,
+            spin=np.array(spin, dtype=np.float64) if spin[0] is not None else None,
+            group=_texts(group),
+            source=_texts(source),
+            energy_ev=energy_ev(names.energy_unit),
+            length_angstrom=length_angstrom(names.length_unit),
         )
+    except (ValueError, TypeError) as error:
+        if len(rows) == 1:
+            yield Bad(where=f"{path}, record {at[0]}", reason=f"not numbers ({error})")
+            return
+        for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):  # to find the records that are at fault
+            yield from _checked(path, half, names)
+        return
+    yield from checked(flat)
 
 
-def _joined(rows: list[dict[str, Any]], name: str) -> npt.NDArray[np.float64]:
-    return np.array(list(chain.from_iterable(row[name] for row in rows)), dtype=np.float64)
+def _joined(lists: Iterable[list[float]]) -> npt.NDArray[np.float64]:
+    return np.array(list(chain.from_iterable(lists)), dtype=np.float64)
 
 
-def _texts(rows: list[dict[str, Any]], name: str) -> list[str | None] | None:
-    texts = [None if row[name] is None else str(row[name]) for row in rows]
+def _texts(values: Sequence[object]) -> list[str | None] | None:
+    texts = [None if value is None else str(value) for value in values]
     return texts if any(texts) else None
 
 
-def _row(at: int, content: object, names: Names) -> dict[str, Any]:
-    """Return what is wanted of a row, arrays as flat lists.
+def _row(at: int, content: Any, names: Names) -> _Row:  # noqa: ANN401 (JSON of any kind)
+    """Return number, numbers, energy, positions, forces, cell, pbc, charge, spin, group, source; arrays as flat lists.
 
     Raises:
         ValueError, TypeError, KeyError: something is missing, or has another shape.
     """
     if not isinstance(content, dict):
         raise TypeError("not a row of ASE's")
-    numbers = _flat(content["numbers"])
+    numbers, positions = _flat(content["numbers"]), _flat(content["positions"])
     info = content.get("data") or {}
     if pairs := content.get("key_value_pairs"):
         info = {**pairs, **info}
-    everything = {**content, **info} if names.energy or names.forces else content
-    row: dict[str, Any] = {
-        "at": at,
-        "numbers": numbers,
-        "energy": float(everything[names.energy or "energy"]),
-        "positions": _flat(content["positions"]),
-        "forces": _flat(everything[names.forces or "forces"]),
-        "cell": _flat(content.get("cell") or [0.0] * 9),
-        "pbc": [bool(value) for value in _flat(content.get("pbc", [False] * 3))],
-    }
-    for name, size in (("positions", 3 * len(numbers)), ("forces", 3 * len(numbers)), ("cell", 9), ("pbc", 3)):
-        if len(row[name]) != size:
-            raise ValueError(f"{len(numbers)} atoms, but {name} has {len(row[name])} numbers")
-    for name, key in (("charge", names.charge), ("spin", names.spin)):
-        value = info.get(key)
-        row[name] = None if value is None else float(value)
-    row["group"], row["source"] = info.get(names.group), info.get(names.source)
-    return row
+    labels = {**content, **info} if names.energy or names.forces else content
+    forces = _flat(labels[names.forces or "forces"])
+    cell, pbc = _flat(content.get("cell") or _NO_CELL), _flat(content.get("pbc") or _NO_PBC)
+    size = 3 * len(numbers)
+    if len(positions) != size or len(forces) != size or len(cell) != 9 or len(pbc) != 3:
+        raise ValueError(
+            f"shapes do not match: {len(numbers)} atoms, and {len(positions)} numbers of positions, {len(forces)} of "
+            f"forces, {len(cell)} of the cell, {len(pbc)} of pbc"
+        )
+    charge, spin = info.get(names.charge), info.get(names.spin)
+    return (
+        at,
+        numbers,
+        labels[names.energy or "energy"],
+        positions,
+        forces,
+        cell,
+        pbc,
+        charge,
+        spin,
+        info.get(names.group),
+        info.get(names.source),
+    )
+
+
+_NO_CELL, _NO_PBC = [0.0] * 9, [False] * 3
 
 
 def _flat(values: object) -> list[float]:
