@@ -63,14 +63,14 @@ stop() {
   for machine in "$@" "$head"; do        # the head last
     # Processes of this cluster alone, by what they were started with: `ray stop` would end every Ray of the machine.
     on "$machine" <<STOP
-found() { grep -slF "$MARK" /proc/[0-9]*/environ | cut -d/ -f3 || true; }
-pids=\$(found)
-[ -z "\$pids" ] || kill \$pids 2>/dev/null || true
+tree() { for pid in "\$@"; do echo "\$pid"; tree \$(pgrep -P "\$pid"); done; }
+pids=\$(tree \$(grep -slF "$MARK" /proc/[0-9]*/environ | cut -d/ -f3))
+kill \$pids 2>/dev/null || true
 for _ in 1 2 3 4 5 6 7 8 9 10; do
-  [ -n "\$(found)" ] || exit 0
+  kill -0 \$pids 2>/dev/null || exit 0
   sleep 1
 done
-kill -9 \$(found) 2>/dev/null || true
+kill -9 \$pids 2>/dev/null || true
 STOP
   done
 }

@@ -69,12 +69,12 @@ def test_real_training_that_was_submitted_gives_the_laptops_points_bit_for_bit(
     head: Head, make_user: UserMaker, tmp_path: Path
 ) -> None:
     user = make_user(head)
-    for name in ("submitted", "laptop"):
+    for name in ("submitted", "plain"):
         (tmp_path / name).mkdir()
         (user.folder / f"{name}.yaml").write_text(REAL.format(folder=tmp_path / name))
     user.call("submit", "submitted.yaml", "--address", head.address)
-    user.call("run", "laptop.yaml", RAY_AUTH_MODE="disabled", RAY_AUTH_TOKEN="")
-    there, here = (TrialStore(str(tmp_path / name / "sweep")).table() for name in ("submitted", "laptop"))
+    user.call("run", "plain.yaml", RAY_AUTH_MODE="disabled", RAY_AUTH_TOKEN="")
+    there, here = (TrialStore(str(tmp_path / name / "sweep")).table() for name in ("submitted", "plain"))
     assert here.num_rows > 2 * 2 * 3  # the grid's, and those of the learning-rate stage
     assert there.drop_columns(TIMED).equals(here.drop_columns(TIMED))
 
