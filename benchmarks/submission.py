@@ -62,7 +62,7 @@ def main() -> None:
         _, told = user.call("stop", *where)
         figures["stop_s"] = float(told.split("after ")[1].split(" s")[0])
         user.call("submit", *where)
-        user.call("run", "plain.yaml", RAY_AUTH_MODE="disabled", RAY_AUTH_TOKEN="")
+        user.call("run", "plain.yaml", PYTHONPATH=str(work), RAY_AUTH_MODE="disabled", RAY_AUTH_TOKEN="")
         there, here = (TrialStore(str(work / name)).table().drop_columns(TIMED) for name in ("submitted", "plain"))
         figures |= {"points": here.num_rows, "points_equal": there.equals(here)}
         print(json.dumps(figures))
