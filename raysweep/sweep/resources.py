@@ -83,13 +83,14 @@ def joined(address: str) -> Iterator[None]:
         return
     try:
         _reach(address)  # Ray itself tries for minutes
-        ray.init(
-            address=address,
-            include_dashboard=False if address == "local" else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=True,
-        )
+        with _private_token():
+            ray.init(
+                address=address,
+                include_dashboard=False if address == "local" else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=True,
+            )
     except (OSError, ValueError) as error:
         raise RaysweepError(
             f"no Ray cluster at {address!r} ({str(error).splitlines()[0]}). Start one (`ray start --head`), or name "
@@ -99,6 +100,16 @@ def joined(address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _private_token() -> Iterator[None]:
+    """Leave a token that Ray makes in the block to its owner: Ray lets others on the machine read it, and use it."""
+    token = Path.home() / ".ray" / "auth_token"
+    there = token.exists()
+    yield
+    if not there and token.exists():
+        token.chmod(0o600)
 
 
 def _reach(address: str) -> None:
