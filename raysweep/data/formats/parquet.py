@@ -1,6 +1,7 @@
 """Parquet: the columns that `raysweep data export` writes, or others that are named; eV and Å unless told otherwise."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -47,11 +48,8 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
         there = file.schema_arrow.names
         optional = [name for name in (CELL, PBC, names.charge, names.spin, names.group, names.source) if name in there]
         energy, forces = _labels(names)
-        try:
-            table = file.read_row_group(span.start, columns=[NUMBERS, POSITIONS, energy, forces, *optional])
-            table = table.combine_chunks()
-        except (pa.ArrowInvalid, OSError) as error:
-            raise Torn(f"{path}, row group {span.start}: torn ({error})") from error
+        columns = [NUMBERS, POSITIONS, energy, forces, *optional]
+        table = file.read_row_group(span.start, columns=columns).combine_chunks()
     whole = f"{path}, rows {span.first} to {span.first + len(table) - 1}"
     rows = _complete(table, [NUMBERS, POSITIONS, forces, *({CELL, PBC} & set(optional))])
     if not rows.all():
@@ -142,8 +140,11 @@ def _leaves(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
-def _open(path: Path) -> pq.ParquetFile:
+@contextmanager
+def _open(path: Path) -> Iterator[pq.ParquetFile]:
+    """Yield a file; whatever Arrow meets in it that it cannot read means that it is torn."""
     try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise Torn(f"{path}: torn, or no Parquet file ({error})") from error
