@@ -13,7 +13,7 @@ from raysweep.commands.show import print_json
 from raysweep.commands.sweeps import read_space
 from raysweep.errors import ClusterError
 from raysweep.jobs import submit as jobs
-from raysweep.jobs.client import connect
+from raysweep.jobs.client import connect, in_clear
 from raysweep.jobs.entry import OUTPUT_MARK, REFUSED
 from raysweep.jobs.package import LIMIT_MIB
 from raysweep.jobs.request import Environment, Request, check_reachable
@@ -59,6 +59,8 @@ def submit_sweep(
     """Submit a sweep, or join the job that runs it, and follow it; return the exit status of the sweep."""
     request = request_of(path, overrides, options=options, environment=environment, limit_mib=limit_mib)
     again = shlex.join([path, *overrides, "--address", address, *(["--allow-open"] if allow_open else [])])
+    if in_clear(address):
+        _say(f"the token goes to {address} unencrypted: a tunnel (ssh -L) or https:// keeps it from others")
     for _ in range(RESUBMISSIONS + 1):
         job = jobs.submit(connect(address, allow_open=allow_open), request, _say)
         if not follow:

@@ -75,6 +75,12 @@ def _client(url: str) -> "JobSubmissionClient":
     return _Timed(url)
 
 
+def in_clear(address: str) -> bool:
+    """Return whether a token that is sent to an address can be read on the way."""
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
+
 def use_token() -> None:
     """Let Ray send a token wherever there is one; it does so only where it is told to, since 2.52."""
     named = os.environ.get("RAY_AUTH_TOKEN_PATH")

@@ -32,6 +32,7 @@ def ids_running(storage: Path) -> bool:
     return any(store.state(trial_id) == TrialState.RUNNING for trial_id in store.ids())
 
 
+@pytest.mark.slow  # `make test-slow` holds the same of real training
 def test_a_submitted_sweep_gives_the_points_of_a_laptop_bit_for_bit(
     head: Head, make_user: UserMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,7 +82,10 @@ def test_real_training_that_was_submitted_gives_the_laptops_points_bit_for_bit(
 
 def test_submitted_twice_it_runs_once_and_stopped_it_resumes(head: Head, make_user: UserMaker, tmp_path: Path) -> None:
     user, storage = make_user(head, nap=4.0), tmp_path / "shared" / "toy"
-    _, first = user.call("submit", "toy.yaml", "--address", head.address, "--detach")
+    at_once = [user.begin("submit", "toy.yaml", "--address", head.address, "--detach") for _ in range(2)]
+    told = [process.communicate(timeout=60)[1] for process in at_once]
+    assert [process.returncode for process in at_once] == [0, 0], told
+    assert sum("submitted job" in text for text in told) == sum("joined job" in text for text in told) == 1, told
     follower = user.begin("submit", "toy.yaml", "--address", head.address)
     wait_for(lambda: ids_running(storage))
     report = json.loads(user.call("status", "toy.yaml", "--address", head.address, "--json")[0])
@@ -97,7 +101,7 @@ def test_submitted_twice_it_runs_once_and_stopped_it_resumes(head: Head, make_us
     assert float(stopped.split("after ")[1].split(" s")[0]) < 10, stopped
     assert time.monotonic() - began < 20
     assert not (storage / "driver.json").exists()
-    assert "how it stands" in first
+    assert all("how it stands" in text for text in told)
     _, again = user.call("submit", "toy.yaml", "--address", head.address)
     assert "submitted job" in again
     store = TrialStore(str(storage))
