@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -17,13 +18,13 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import pyarrow as pa
 from pyarrow import fs
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from raysweep.data.labels import Labelled, Made
-from raysweep.data.shards import open_shard, shard_bytes
-from raysweep.data.structures import Structures, concatenate
+from raysweep.data.part_rows import PartRows
+from raysweep.data.shards import shard_bytes
+from raysweep.data.structures import concatenate
 from raysweep.errors import DataError, RaysweepError
 from raysweep.files import digest, open_location, read_whole, write_whole
 
@@ -82,8 +83,8 @@ class Parts:
     def __init__(self, location: str | Path, determined_by: Mapping[str, JsonValue]) -> None:
         self._filesystem, place = open_location(location)
         key = digest(json.dumps(determined_by, sort_keys=True).encode())[:KEY_LENGTH]
-        folder, _, name = place.rpartition("/")
-        self.path = f"{folder}/.{name}.making-{key}"
+        folder, slash, name = place.rpartition("/")
+        self.path = f"{folder}{slash}.{name}.making-{key}"
         self.seen = Seen()
         self.structures = 0
         """Structures so far."""
@@ -104,21 +105,9 @@ class Parts:
             DataError: another process makes this store now, or the folder cannot be written to.
         """
         if self._local:
-            try:
-                os.makedirs(self.path, exist_ok=True)
-                self._lock = open(f"{self.path}/lock", "w")
-            except OSError as error:
-                raise DataError(
-                    f"{self.path}: cannot be written ({error.strerror}). Choose another location"
-                ) from error
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._lock.close()
-                raise DataError(
-                    f"{self.path}: another process is making this store now. Wait for it, then run the same command "
-                    "again"
-                ) from None
+            self._lock = _locked(self.path)
+        else:
+            self._filesystem.create_dir(self.path)
         while (record := self._read_record(self._records)) is not None:
             for candidate, smiles, kept, rejected in record.molecules:
                 self.seen.add(smiles)
@@ -151,24 +140,31 @@ class Parts:
         if waiting >= PART_STRUCTURES or time.monotonic() - self._written >= PART_SECONDS:
             self._write()
 
-    def read(self, count: int) -> Iterator[Structures]:
-        """Yield the first `count` structures, in their order, part by part.
+    @contextlib.contextmanager
+    def rows(self, count: int) -> Iterator[PartRows]:
+        """Give the first `count` structures as rows to draw from; parts at a URI are fetched for as long as the block.
 
         Raises:
             DataError: a part is not what was written.
         """
-        for number, record in self._records_now():
-            data = read_whole(self._filesystem, self._file(number, "arrow"))
-            if data is None or digest(data) != record.sha256:
-                raise DataError(
-                    f"{self._file(number, 'arrow')}: altered since it was written. Remove {self.path} and make it again"
-                )
-            shard = open_shard(pa.py_buffer(data))
-            taken = min(len(shard.group), count)
-            yield shard.take(np.arange(taken))
-            count -= taken
-            if not count:
-                return
+        with contextlib.ExitStack() as stack:
+            folder = Path(self.path if self._local else stack.enter_context(tempfile.TemporaryDirectory()))
+            files, counts = [], []
+            for number, record in self._records_now():
+                data = read_whole(self._filesystem, self._file(number, "arrow"))
+                if data is None or digest(data) != record.sha256:
+                    raise DataError(
+                        f"{self._file(number, 'arrow')}: altered since it was written. Remove {self.path} and make it "
+                        "again"
+                    )
+                files.append(folder / f"part-{number:06d}.arrow")
+                if not self._local:
+                    files[-1].write_bytes(data)
+                counts.append(min(sum(kept for _, _, kept, _ in record.molecules), count))
+                count -= counts[-1]
+                if not count:
+                    break
+            yield PartRows(files, counts)
 
     def left_out(self, count: int) -> Counter[str]:
         """Return what was left out, by reason, until the first `count` structures were there."""
@@ -239,3 +235,19 @@ class Parts:
         self._records += 1
         self._pending.clear()
         self._written = time.monotonic()
+
+
+def _locked(folder: str) -> IO[str]:
+    try:
+        os.makedirs(folder, exist_ok=True)
+        lock = open(f"{folder}/lock", "w")  # noqa: SIM115 - held until the making ends
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written ({error.strerror}). Choose another location") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise DataError(
+            f"{folder}: another process is making this store now. Wait for it, then run the same command again"
+        ) from None
+    return lock

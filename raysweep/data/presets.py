@@ -179,7 +179,7 @@ PRESETS: Mapping[PresetName, Preset] = {
                 elements=(_C, _N, _O, _F),
                 element_weights=(0.70, 0.13, 0.14, 0.03),
                 heteropairs=_ORGANIC_PAIRS,
-                ring_chances=(0.9, 0.8, 0.6, 0.4),
+                ring_chances=(0.8, 0.5, 0.25),
             ),
             displacing=Displacing(structures_per_molecule=5),
             kinds={"thermal": 0.5, "md": 0.5},

@@ -17,10 +17,10 @@ from raysweep.data.labels import Grown, grow_range, label_all
 from raysweep.data.parts import Parts
 from raysweep.data.presets import DEFAULT_PRESET, RECIPE_NAME, Displacing, Preset, preset_named
 from raysweep.data.reasons import DUPLICATE, NOT_GROWN
+from raysweep.data.splitting import split_index
 from raysweep.data.store import Store
-from raysweep.data.structures import concatenate
 from raysweep.data.workers import Pool, Workers, usable_cores
-from raysweep.data.writing import Provenance, standing_store, write_store
+from raysweep.data.writing import Provenance, standing_store, write_rows
 from raysweep.errors import DataError
 
 RECIPE_VERSION = 1
@@ -89,13 +89,9 @@ def make_store(
         if parts.structures < structures:
             with pool or Workers(workers or usable_cores()) as running:
                 _make_parts(running, parts, structures, seed, chosen, progress or _silent)
-        store = write_store(
-            location,
-            concatenate(list(parts.read(structures))),
-            _provenance(recipe, parts.left_out(structures), chosen),
-            validation_fraction=validation_fraction,
-            seed=seed,
-        )
+        with parts.rows(structures) as rows:
+            sides = split_index(rows.index(seed), validation_fraction, seed)
+            store = write_rows(location, rows, sides, _provenance(recipe, parts.left_out(structures), chosen))
         parts.remove()
     return store
 

@@ -7,10 +7,11 @@ import pytest
 from invented import invent
 from pyarrow import fs
 
+from raysweep.data import parts, writing
 from raysweep.data import store as store_module
-from raysweep.data import writing
 from raysweep.data.store import Store, open_store
 from raysweep.data.writing import Provenance, write_store
+from raysweep.data.xtb import make_store
 from raysweep.errors import DataError
 
 
@@ -20,7 +21,7 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "bucket"
     (folder / "store").mkdir(parents=True)
     elsewhere = fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem())
-    for module in (store_module, writing):
+    for module in (store_module, writing, parts):
         monkeypatch.setattr(module, "open_location", lambda location: (elsewhere, str(location).split("://")[1]))
     monkeypatch.setenv("RAYSWEEP_CACHE", str(tmp_path / "cache"))
     return folder / "store"
@@ -70,3 +71,24 @@ def test_a_torn_file_in_the_cache_is_fetched_again(remote: Path, tmp_path: Path)
     kept.write_bytes(kept.read_bytes()[:100])
     assert open_store("elsewhere://store").read([0]).positions.tobytes() == expected
     assert remote.exists()
+
+
+def test_a_store_is_made_elsewhere_and_goes_on_after_an_interrupt(remote: Path) -> None:
+    seen: list[int] = []
+
+    def stop(done: int, wanted: int) -> None:
+        seen.append(done)
+        if 0 < done < wanted:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_store("elsewhere://store", structures=100, workers=2, progress=stop)
+    assert seen == [0, 80]
+    assert list(remote.iterdir()) == []
+    seen.clear()
+    found = make_store("elsewhere://store", structures=100, workers=2, progress=lambda done, wanted: seen.append(done))
+    assert seen == [80, 100]
+    assert sorted(path.name for path in remote.parent.iterdir()) == ["store"]
+    (remote.parent / "anew").mkdir()
+    anew = make_store("elsewhere://anew", structures=100, workers=1)
+    assert found.manifest.fingerprint == anew.manifest.fingerprint

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +43,12 @@ def test_all_nodes_work_with_one_thread_each_and_a_dead_worker_is_replaced(two_n
             task.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         more = len(os.listdir("/proc/self/task")) - before
-        return ray.get_runtime_context().get_node_id(), os.environ["OMP_NUM_THREADS"], more
+        node = ray.get_runtime_context().get_node_id()
+        (task.parent / f"node-{node}").touch()
+        deadline = time.monotonic() + 60  # so that no node does all before the other one has begun
+        while len(list(task.parent.glob("node-*"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return node, os.environ["OMP_NUM_THREADS"], more
 
     with RayWorkers(two_nodes) as pool:
         found = list(pool.in_order(where, [tmp_path / "first"] * 12))
