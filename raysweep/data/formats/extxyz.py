@@ -6,9 +6,8 @@ read differently than ASE reads it.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,14 +22,14 @@ from raysweep.data.formats.units import energy_ev, length_angstrom
 SPAN_BYTES = 8 * 2**20
 FRAMES_AT_ONCE = 256
 """Frames that are parsed at once: so many that their text stays in the processor's cache."""
+_BARE, _QUOTED = rb"""[^\s"'{}\[\],\\]+""", rb"""[^"'{}\[\],\\]*"""
 _STRANGE = re.compile(rb"[\\'{}\[\],]")
 """What headers of the common layout do not hold: escapes, other quotes and brackets."""
 _NEWLINE = 10
 _BOOLEAN = {b"T": True, b"F": False, b"True": True, b"False": False, b"1": True, b"0": False}
 
 
-@dataclass(frozen=True)
-class _Frame:
+class _Frame(NamedTuple):
     """A frame of the common layout: number in the file, its header, and where its atoms' lines are in the text."""
 
     at: int
@@ -110,12 +109,32 @@ def _frames(text: bytes, first: int) -> Iterator[_Frame]:
     if not text.endswith(b"\n"):
         ends.append(len(text))
     line = place = 0
-    at = first
+    at, headers = first, _Headers()
     while line < len(ends):
         n_atoms = int(text[place : ends[line]])
         header, last = text[ends[line] + 1 : ends[line + 1]], ends[line + 1 + n_atoms]
-        yield _Frame(at, n_atoms, _header(header), ends[line + 1] + 1, last + 1, (place, last + 1))
+        yield _Frame(at, n_atoms, headers.read(header.rstrip()), ends[line + 1] + 1, last + 1, (place, last + 1))
         line, place, at = line + n_atoms + 2, last + 1, at + 1
+
+
+class _Headers:
+    """Reads headers, those that have the keys of the one before by a pattern made of it."""
+
+    def __init__(self) -> None:
+        self._keys: tuple[bytes, ...] = ()
+        self._pattern: re.Pattern[bytes] | None = None
+
+    def read(self, line: bytes) -> dict[bytes, bytes]:
+        """Return the keys and values of a header; none where it is not of the common layout."""
+        if self._pattern is not None and (match := self._pattern.fullmatch(line)):
+            return dict(zip(self._keys, match.groups(), strict=True))
+        found = _header(line)
+        parts = []
+        for key, value in found.items():
+            quoted = key + b'="' + value + b'"' in line
+            parts.append(re.escape(key) + (b'="(' + _QUOTED + b')"' if quoted else b"=(" + _BARE + b")"))
+        self._keys, self._pattern = tuple(found), re.compile(b" +".join(parts))
+        return found
 
 
 def _header(line: bytes) -> dict[bytes, bytes]:
@@ -131,12 +150,15 @@ def _header(line: bytes) -> dict[bytes, bytes]:
         if i + 1 < len(outside):  # a text in quotes follows: it is the value of the word before
             if not words or not outside[i].endswith(b"=") or outside[i + 2][:1].strip():
                 return {}
-            found[words.pop()[:-1]] = outside[i + 1]
+            words[-1] += b'"'
         for word in words:
             key, equals, value = word.partition(b"=")
-            if not key or (equals and not value):
+            if value == b'"':
+                found[key] = outside[i + 1]
+            elif not key or (equals and not value) or value.endswith(b'"'):
                 return {}
-            found[key] = value if equals else b"T"
+            else:
+                found[key] = value if equals else b"T"
     return found
 
 
@@ -150,10 +172,11 @@ def _alike(path: Path, text: bytes, layout: bytes, frames: list[_Frame], names: 
             yield from ase_readable.read_text(path, text[slice(*frame.text)], names, frame.at)
         return
     usable = []
+    with_forces = columns.get(forces, (0, 0, b""))[1:] == (3, b"R")
     for frame in frames:
-        missing = _missing(columns, frame, energy, forces, names)
-        if missing:
-            yield Bad(where=f"{path}, frame {frame.at}", reason=missing)
+        if not with_forces or energy not in frame.header:
+            reason = _missing(columns, frame, energy, forces, names)
+            yield Bad(where=f"{path}, frame {frame.at}", reason=reason)
         elif frame.n_atoms == 0:
             yield Bad(where=f"{path}, frame {frame.at}", reason="no atoms")
         else:
@@ -163,16 +186,13 @@ def _alike(path: Path, text: bytes, layout: bytes, frames: list[_Frame], names: 
 
 def _missing(
     columns: Mapping[bytes, tuple[int, int, bytes]], frame: _Frame, energy: bytes, forces: bytes, names: Names
-) -> str | None:
-    for label, asked, key, there in (
-        ("energy", names.energy, energy, energy in frame.header),
-        ("forces", names.forces, forces, columns.get(forces, (0, 0, b""))[1:] == (3, b"R")),
-    ):
-        if not there:
-            here = ", ".join(sorted(k.decode(errors="replace") for k in {*frame.header, *columns} - {b"Properties"}))
-            why = "none is recognised" if asked is None else f"there is no {key.decode()!r}"
-            return f"no {label}: {why}; the frame has {here}"
-    return None
+) -> str:
+    """Return that a frame has no energy, or no forces, and what it has."""
+    no_energy = energy not in frame.header
+    label, asked = ("energy", names.energy) if no_energy else ("forces", names.forces)
+    here = ", ".join(sorted(k.decode(errors="replace") for k in {*frame.header, *columns} - {b"Properties"}))
+    why = "none is recognised" if asked is None else f"there is no {(energy if no_energy else forces).decode()!r}"
+    return f"no {label}: {why}; the frame has {here}"
 
 
 def _columns(layout: bytes) -> dict[bytes, tuple[int, int, bytes]] | None:

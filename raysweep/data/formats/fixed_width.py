@@ -15,9 +15,9 @@ from raysweep.data.elements import NUMBER
 
 WIDTH, DECIMALS = 17, 8
 _POINT, _MINUS, _SPACE, _ZERO = b".- 0"
-_BEFORE = 10.0 ** np.arange(WIDTH - DECIMALS - 2 + DECIMALS, DECIMALS, -1)
-_AFTER = 10.0 ** np.arange(DECIMALS, -1, -1)
-"""Weights of the characters before a number's last digit before the point, and of that digit and the decimals."""
+_ONES, _ZEROS, _ALL_BUT_LAST = (
+    np.uint64(word) for word in (0x0101010101010101, 0x3030303030303030, 0x00FFFFFFFFFFFFFF)
+)
 _BY_LETTERS = np.zeros(65536, dtype=np.int64)
 for _symbol, _z in NUMBER.items():
     _letters = _symbol.ljust(2).encode()
@@ -51,20 +51,30 @@ def fixed_columns(body: bytes, columns: Mapping[bytes, tuple[int, int, bytes]], 
 
 
 def _values(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64] | None:
-    """Return the numbers of [N, 17] characters, right-aligned; None where one is of another kind."""
-    point = WIDTH - DECIMALS - 1
-    decimals = np.concatenate([text[:, point - 1 : point], text[:, point + 1 :]], axis=1) - np.uint8(_ZERO)
-    if (text[:, point] != _POINT).any() or (decimals > 9).any():
+    """Return the numbers of [N, 17] characters, right-aligned; None where one is of another kind.
+
+    The 8 characters before the point and the 8 decimals are 64-bit words, whose 8 digits are added up at once (the
+    first character is the lowest byte).
+    """
+    before = np.ascontiguousarray(text[:, :8])
+    minus = np.equal(before, _MINUS)
+    digit = (before >= _ZERO) & (before <= _ZERO + 9)
+    minuses, digits = minus.view("<u8").reshape(-1), digit.view("<u8").reshape(-1)
+    follows = digits >> np.uint64(8)
+    known = (digit | minus | (before == _SPACE)).view("<u8").reshape(-1) == _ONES
+    in_order = ((digits & ~follows & _ALL_BUT_LAST) | (minuses & ~follows)) == 0
+    plain = known & in_order & (digits >> np.uint64(56) == 1) & (before[:, 0] == _SPACE) & (text[:, 8] == _POINT)
+    after = np.ascontiguousarray(text[:, 9:])
+    if not plain.all() or (after - np.uint8(_ZERO) > 9).any():
         return None
-    before = text[:, : point - 1]
-    digits = before - np.uint8(_ZERO)
-    blank, minus = before == _SPACE, before == _MINUS
-    if not ((digits <= 9) | blank | minus).all() or minus.sum(axis=1).max() > 1 or (before[:, 0] != _SPACE).any():
-        return None
-    filled = ~blank
-    if (filled[:, :-1] & blank[:, 1:]).any() or ((digits[:, :-1] <= 9) & minus[:, 1:]).any():
-        return None  # something stands before a blank, or a digit before a sign
-    whole = np.where(digits <= 9, digits, 0).astype(np.float64) @ _BEFORE
-    whole += decimals.astype(np.float64) @ _AFTER
-    magnitude: npt.NDArray[np.float64] = whole / 10.0**DECIMALS
-    return np.where(minus.any(axis=1), -magnitude, magnitude)
+    whole = _eight_digits(np.where(digit, before, np.uint8(_ZERO)))
+    magnitude = (whole * np.uint64(10**DECIMALS) + _eight_digits(after)).astype(np.float64) / 10.0**DECIMALS
+    return np.where(minuses != 0, -magnitude, magnitude)
+
+
+def _eight_digits(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+    """Return the numbers of [N, 8] digits: neighbours are joined to pairs, pairs to fours, fours to eight."""
+    value: npt.NDArray[np.uint64] = text.view("<u8").reshape(-1) - _ZEROS
+    for weight, bits, mask in ((10, 8, 0x00FF00FF00FF00FF), (100, 16, 0x0000FFFF0000FFFF), (10_000, 32, 0xFFFFFFFF)):
+        value = (value * np.uint64(weight) + (value >> np.uint64(bits))) & np.uint64(mask)
+    return value
