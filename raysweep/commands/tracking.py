@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import sys
+import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,13 @@ from raysweep.trial import TrialState
 
 MARK = "mlflow.json"
 """In a sweep's storage: what MLflow was last made equal to, so that a rerun need not ask it."""
+
+
+_BY_LOSS = urllib.parse.urlencode(
+    {"searchFilter": "tags.\"raysweep.kind\" = 'trial'", "orderByKey": "metrics.`loss`", "orderByAsc": "true"},
+    quote_via=urllib.parse.quote,
+)
+"""What makes MLflow's table of runs one of trials, sorted; as its pages write it into their addresses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +172,8 @@ def serve_ui(path: str, overrides: Sequence[str], tracking_uri: str | None, port
         raise RaysweepError(f"MLflow at {place.uri} has no experiment {place.experiment!r}; `raysweep sync` makes it")
     _refuse_taken(port)
     # MLflow opens in its view for language models; this address is that of the runs.
-    typer.echo(f"http://127.0.0.1:{port}/#/experiments/{found.experiment_id}/runs?workflowType=MACHINE_LEARNING")
+    page = f"http://127.0.0.1:{port}/#/experiments/{found.experiment_id}/runs?workflowType=MACHINE_LEARNING"
+    typer.echo(f"{page}\ntrials, the lowest loss first: {page}&{_BY_LOSS}")
     sys.stdout.flush()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", place.uri]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]

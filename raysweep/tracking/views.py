@@ -93,11 +93,16 @@ def status_of(state: str) -> str:
 
 
 def run_name(family: str, params: Mapping[str, str], trial_id: str) -> str:
-    """Return a name that tells runs of one sweep apart at a glance: `mpnn width=16 depth=2 lr=0.01 n=800 seed=0`."""
+    """Return a name that tells runs of one sweep apart at a glance: `mpnn width=16 lr=0.01 n=800 seed=0 depth=2`.
+
+    MLflow's table shows its first 25 characters: what differs most stands first.
+    """
     size = {key.removeprefix("size."): value for key, value in params.items() if key.startswith("size.")}
-    words = [f"{key}={size[key]}" for key in sorted(size, key=lambda key: (key != "width", key != "depth"))]
+    knobs = [f"{key}={size[key]}" for key in sorted(size, key=lambda key: (key != "width", key != "depth"))]
+    first = 1 if "width" in size else 0
     short = {"learning_rate": "lr", "structures": "n", "seed": "seed"}
-    words += [f"{word}={_brief(params[key])}" for key, word in short.items() if key in params]
+    rest = [f"{word}={_brief(params[key])}" for key, word in short.items() if key in params]
+    words = [*knobs[:first], *rest, *knobs[first:]]
     return clean_value(" ".join([family, *(words or [trial_id])]))[:_NAME_LENGTH]
 
 

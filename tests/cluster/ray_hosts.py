@@ -93,7 +93,7 @@ class Cluster:
             "sys.exit(f'{alive} nodes are alive')\n"
         )
         done = self.head.run([sys.executable, "-c", code], self.environment, seconds + 60)
-        logs = "\n".join(self.log(host).read_text()[-1500:] for host in (self.head, self.worker))
+        logs = "\n".join(path.read_text()[-1500:] for path in sorted(self.disk.glob("*.log")))
         assert done.returncode == 0, f"{done.stderr}\n{logs}"
 
     def drive(self, arguments: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":

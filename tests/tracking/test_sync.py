@@ -60,7 +60,7 @@ def test_runs_are_nested_and_tell_what_they_are(uri: str) -> None:
         assert run.data.tags["raysweep.family"] == "mpnn"
         assert (run.info.start_time, run.info.end_time) == (10**12, 10**12 + 60_000)
     names = {trials[v.trial_id].info.run_name for v in views}
-    assert "mpnn width=8 depth=2 lr=0.03333 seed=0" in names
+    assert "mpnn width=8 lr=0.03333 seed=0 depth=2" in names
     assert len(names) == 4
     states = [(trials[v.trial_id].info.status, trials[v.trial_id].data.tags["raysweep.state"]) for v in views]
     assert states == [("FINISHED", "done"), ("KILLED", "diverged"), ("FAILED", "failed"), ("FINISHED", "done")]
