@@ -34,6 +34,8 @@ class Cluster:
         # Short: a socket's path holds 107 characters. Not shared: hosts have disks of their own.
         self.disk = Path(tempfile.mkdtemp(prefix="rs", dir="/tmp"))
         self.environment = {
+            # As where the environment is activated: jobs run `python`.
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self.token,
             "RAY_TMPDIR": str(self.disk),
@@ -67,6 +69,9 @@ class Cluster:
         options += [f"--dashboard-host={dashboard_host or self.head.address}", f"--dashboard-port={DASHBOARD}"]
         self._ray(self.head, wrap, *options)
         wait_until(lambda: answers(self.head, self.head.address, GCS), "the head's GCS", 60)
+        if dashboard:
+            at = dashboard_host or self.head.address
+            wait_until(lambda: answers(self.head, at, DASHBOARD), "the dashboard", 60)
 
     def start_worker(self, wrap: Sequence[str] = (), host: Host | None = None) -> None:
         self._ray(host or self.worker, wrap, f"--address={self.address}", "--num-cpus=1")
