@@ -59,10 +59,11 @@ def submit_sweep(
     """Submit a sweep, or join the job that runs it, and follow it; return the exit status of the sweep."""
     request = request_of(path, overrides, options=options, environment=environment, limit_mib=limit_mib)
     again = shlex.join([path, *overrides, "--address", address, *(["--allow-open"] if allow_open else [])])
-    if in_clear(address):
-        _say(f"the token goes to {address} unencrypted: a tunnel (ssh -L) or https:// keeps it from others")
-    for _ in range(RESUBMISSIONS + 1):
-        job = jobs.submit(connect(address, allow_open=allow_open), request, _say)
+    for turn in range(RESUBMISSIONS + 1):
+        client = connect(address, allow_open=allow_open)
+        if turn == 0 and in_clear(address):
+            _say(f"what goes to {address}, a token too, is not encrypted: a tunnel (ssh -L) or https:// keeps it close")
+        job = jobs.submit(client, request, _say)
         if not follow:
             _tell_how_to_look(again)
             return 0

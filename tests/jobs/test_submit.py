@@ -32,7 +32,7 @@ def ids_running(storage: Path) -> bool:
     return any(store.state(trial_id) == TrialState.RUNNING for trial_id in store.ids())
 
 
-@pytest.mark.slow  # `make test-slow` holds the same of real training
+@pytest.mark.slow  # the next test holds the same of real training
 def test_a_submitted_sweep_gives_the_points_of_a_laptop_bit_for_bit(
     head: Head, make_user: UserMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
