@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -279,3 +281,14 @@ def test_a_file_uri_opens_the_same_store(real_store: Store) -> None:
     by_uri = open_store(f"file://{real_store.location}")
     assert by_uri.manifest == real_store.manifest
     assert rows_of(by_uri.read([3, 1])) == rows_of(real_store.read([3, 1]))
+
+
+def test_reading_and_writing_shards_imports_no_pandas(real_store: Store, tmp_path: Path) -> None:
+    """It would take a third of a second and 40 MB of every trial."""
+    program = (
+        "import sys\nimport numpy as np\nfrom raysweep.data.store import open_store\n"
+        "from raysweep.data.shards import shard_bytes\n"
+        "assert shard_bytes(open_store(sys.argv[1]).read(np.arange(20)))\n"
+        "assert 'pandas' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program, real_store.location], check=True)
