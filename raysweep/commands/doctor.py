@@ -76,5 +76,8 @@ def _remote(path: str | None, overrides: Sequence[str], address: str, *, allow_o
     except ValueError:
         raise ClusterError(f"`raysweep doctor` failed there ({code}): {logs.strip()[-400:]}") from None
     found += [Finding(**{**row, "where": row["where"].replace("here", "head node")}) for row in told["findings"]]
-    looked = [f"{address}, {time.time() - began:.0f} s", *told["looked_at"]]
+    looked = [
+        f"{address}, {time.time() - began:.0f} s",
+        *(line.replace("here,", "head node,", 1) for line in told["looked_at"]),
+    ]
     return Report(findings=tuple(dict.fromkeys(found)), looked_at=tuple(looked))
