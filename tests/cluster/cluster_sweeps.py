@@ -1,5 +1,6 @@
 """Search spaces for two hosts, and what is asked of every sweep when it is over, whatever happened on the way."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -81,6 +82,26 @@ def steps_made_twice(notes: list[dict[str, object]]) -> dict[str, int]:
     for (trial, _), count in made.items():
         twice[trial] += count - 1
     return {trial: count for trial, count in twice.items() if count}
+
+
+def steps_lost(notes: list[dict[str, object]], nap: float) -> dict[str, int]:
+    """Return how many steps of each trial were done again that had been made when the worker that redid them began.
+
+    What a worker that was cut off does beside its successor is no loss, and does not count.
+    """
+    lost: dict[str, int] = {}
+    for trial in {str(row["trial"]) for row in notes}:
+        by_worker: dict[object, list[dict[str, object]]] = {}
+        for row in sorted((row for row in notes if row["trial"] == trial), key=lambda row: float(str(row["at"]))):
+            by_worker.setdefault((row["host"], row["process"]), []).append(row)
+        attempts = list(by_worker.values())
+        for before, after in itertools.pairwise(attempts):
+            began = float(str(after[0]["at"])) - nap
+            again = {row["step"] for row in after}
+            lost[trial] = lost.get(trial, 0) + sum(
+                row["step"] in again for row in before if float(str(row["at"])) < began
+            )
+    return {trial: count for trial, count in lost.items() if count}
 
 
 def quickstart_space(folder: Path, name: str) -> Path:
