@@ -2,11 +2,11 @@
 
 Each peer is installed with pip into a virtual environment of its own, made where it is absent. All train on the same
 batches of 8 structures of the embedded data, on one thread, with the same irreps, layers and cutoff and conservative
-forces: forward, loss on energies and forces, backward to the weights alone (as raysweep trains; the peers' own loops
-go on to the positions, which is slower). Processes take turns, several times each; printed is the median
-of structures per processor second, and the largest. mace has correlation 3 by default and is measured with 2, ours,
-too; nequip is measured without parity, so with the same irreps as ours. Wanted: `tensor` at least twice as fast as
-both, at both degrees.
+forces: forward, loss on energies and forces, backward as each package's own loop does it (raysweep to the weights
+alone, the peers on to the positions; `--weights-only` spares them that, too). Processes take turns, several times
+each; printed is the median of structures per processor second, and the largest. mace has correlation 3 by default and
+is measured with 2, ours, too; nequip is measured without parity, so with the same irreps as ours. Wanted:
+`tensor` at least twice as fast as both, at both degrees.
 """
 
 import argparse
@@ -75,6 +75,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="over all batches in a process")
     parser.add_argument("--turns", type=int, default=3, help="processes of each network")
     parser.add_argument("--layers", type=int, default=3)
+    parser.add_argument("--weights-only", action="store_true", help="differentiate the peers' weights alone, too")
     arguments = parser.parse_args()
     pythons = {name: environment(arguments.environments / name, package) for name, package in PEERS.items()}
     pythons["raysweep"] = Path(sys.executable)
@@ -90,7 +91,7 @@ def main() -> None:
             for label, (package, case) in CASES.items():
                 case = {
                     **shared, **case, "layers": arguments.layers, "rounds": arguments.rounds,
-                    "batches": arguments.batches,
+                    "batches": arguments.batches, "weights_only": arguments.weights_only,
                 }  # fmt: skip
                 command = [str(pythons[package]), str(WORKER), package, json.dumps(case), str(file)]
                 done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)

@@ -132,6 +132,8 @@ def main() -> None:
     model, steps = {"mace": mace, "nequip": nequip, "raysweep": raysweep}[package](case, batches)
     model.train()
     weights = [weight for weight in model.parameters() if weight.requires_grad]
+    # None: all leaves, positions included.
+    inputs = weights if package == "raysweep" or case["weights_only"] else None
     speeds = []
     for _ in range(case["rounds"] + 1):
         wall, began = time.perf_counter(), time.process_time()
@@ -139,7 +141,7 @@ def main() -> None:
             energy, forces = predict()
             loss = (energy - torch.tensor(batch["energy"])).abs().mean()
             loss = loss + (forces - torch.tensor(batch["forces"])).square().sum(dim=1).add(1e-12).sqrt().mean()
-            loss.backward(inputs=weights)
+            loss.backward(inputs=inputs)
             model.zero_grad(set_to_none=True)
         n = sum(len(batch["n_atoms"]) for batch in batches)
         speeds.append((n / (time.process_time() - began), n / (time.perf_counter() - wall)))
