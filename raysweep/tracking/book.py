@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from raysweep.tracking import rows as texts
-from raysweep.tracking.connection import connect, ensure_experiment
+from raysweep.tracking.connection import connect, ensure_experiment, logger
 from raysweep.tracking.entries import (
     FAMILY,
     KIND,
@@ -181,6 +181,15 @@ class Book:
         """Put the report's page and figures among the artifacts of the sweep's run, unless these are there."""
         entry = self._group("")
         if entry.tags.get(REPORT) == report.digest:
+            return
+        place = self._client.get_run(entry.run_id).info.artifact_uri or ""
+        if self.place.tracking_uri.startswith("http") and place.startswith(("file:", "/")):
+            logger.warning(
+                "the report is not attached to the sweep's run: MLflow at %s keeps artifacts in %s, a folder that only "
+                "its own host has; start it with --artifacts-destination",
+                self.place.tracking_uri,
+                place,
+            )
             return
         with tempfile.TemporaryDirectory(prefix="raysweep-") as folder:
             for name, data in report.files.items():

@@ -25,6 +25,8 @@ PARENT = "mlflow.parentRunId"
 NAME = "mlflow.runName"
 
 _PAGE = 1000
+_FIRST_PAGE = 250
+"""So many runs are read at once; where there are more, this page is read in vain."""
 _PARTS = [f"tags.`{TRIAL_ID}` LIKE '{digit}%'" for digit in "0123456789abcdef"] + [f"tags.`{KIND}` != 'trial'"]
 """Filters that part the runs of a large experiment, for several searches at once: a page tells only the next one."""
 _SEARCHES_AT_ONCE = 4
@@ -75,7 +77,7 @@ def parse_serves(text: str) -> tuple[tuple[str, str], ...]:
 
 def entries(client: "MlflowClient", experiment_id: str) -> list[Entry]:
     """Return all runs of an experiment that raysweep wrote, the oldest first."""
-    first = client.search_runs([experiment_id], max_results=_PAGE)
+    first = client.search_runs([experiment_id], max_results=_FIRST_PAGE)
     if not first.token:
         found = [entry_of(run) for run in first if KIND in run.data.tags]
     else:

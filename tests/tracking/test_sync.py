@@ -225,7 +225,8 @@ def test_large_experiments_are_read_in_parts_with_the_same_result(uri: str, monk
     views = [view(i) for i in range(5)] + [view(5, TrialState.DIVERGED)]
     to_mlflow(views, uri)
     whole = read_points("some", uri)
-    monkeypatch.setattr("raysweep.tracking.entries._PAGE", 2)  # one more page than one: then by parts of trial ids
+    for page in ("_FIRST_PAGE", "_PAGE"):  # more than the first page: then by parts of trial ids, page by page
+        monkeypatch.setattr(f"raysweep.tracking.entries.{page}", 2)
     assert read_points("some", uri).equals(whole)
     assert to_mlflow(views, uri).equal  # the runs of the sweep and its stage are found, too
 
