@@ -64,8 +64,8 @@ fi
 
 export MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
 export MLFLOW_BACKEND_STORE_URI="postgresql://mlflow:$PGPASSWORD@127.0.0.1:$DATABASE_PORT/mlflow"
-"$VENV/bin/mlflow" server --host 127.0.0.1 --port "$PORT" --workers 2 --no-serve-artifacts \
-  --default-artifact-root "$folder/artifacts" >> "$folder/mlflow.log" 2>&1 &
+"$VENV/bin/mlflow" server --host 127.0.0.1 --port "$PORT" --workers 2 \
+  --artifacts-destination "$folder/artifacts" >> "$folder/mlflow.log" 2>&1 &
 pids+=($!)
 echo "MLflow: http://127.0.0.1:$PORT (in a search space: tracking.uri); logs in $folder"
 wait -n "${pids[@]}"
