@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 30.0
 """For an answer of the cluster; an upload of a package is no answer and may take longer."""
+TEXT_LENGTH = 600
 TOKEN_HELP = (
     "give the cluster's token in RAY_AUTH_TOKEN, or as the file ~/.ray/auth_token or that of RAY_AUTH_TOKEN_PATH"
 )
@@ -139,4 +140,9 @@ def errors_named(url: str) -> Iterator[None]:
             "tunnel or port-forward to it open?"
         ) from error
     except RuntimeError as error:
-        raise ClusterError(f"{url}: {' '.join(str(error).split())[:600]}") from error
+        raise ClusterError(f"{url}: {_shortened(' '.join(str(error).split()))}") from error
+
+
+def _shortened(text: str) -> str:
+    """Return a text of the dashboard, which may be a whole traceback: what it is about, and its end, the reason."""
+    return text if len(text) <= TEXT_LENGTH else f"{text[:100]} ... {text[100 - TEXT_LENGTH :]}"

@@ -21,8 +21,8 @@ def console() -> Console:
     return Console(file=io.StringIO(), width=160)
 
 
-@pytest.fixture(scope="session")
-def one_ray() -> Iterator[None]:
+def start_ray() -> None:
+    """Start the Ray of all tests, and join it."""
     set_environment()
     import ray
 
@@ -30,5 +30,25 @@ def one_ray() -> Iterator[None]:
     ray.init(
         address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False
     )
+
+
+@pytest.fixture(scope="session")
+def one_ray() -> Iterator[None]:
+    start_ray()
+    import ray
+
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def no_ray() -> Iterator[None]:
+    """Leave the Ray of all tests for those of a module that join others."""
+    import ray
+
+    joined = ray.is_initialized()
+    if joined:
+        ray.shutdown()
+    yield
+    if joined:
+        start_ray()

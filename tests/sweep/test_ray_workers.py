@@ -16,10 +16,11 @@ from raysweep.errors import DataError, RaysweepError
 from raysweep.sweep.ray_workers import RayWorkers, data_workers
 
 DISPLACING = Displacing(structures_per_molecule=4)
+pytestmark = pytest.mark.usefixtures("no_ray")
 
 
 @pytest.fixture(scope="module")
-def two_nodes() -> Iterator[str]:
+def two_nodes(no_ray: None) -> Iterator[str]:
     """Return the address of a real cluster of two nodes with one core each, on this machine."""
     from ray.cluster_utils import Cluster
 

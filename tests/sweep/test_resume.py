@@ -22,7 +22,7 @@ from raysweep.sweep.trial_store import TrialStore
 def run_without_ray(space: Space, workers: int, draw: random.Random, events: int = 10**9) -> tuple[SweepResult, int]:
     worked = 0
 
-    def serially(pipeline: Pipeline, space: Space, store: TrialStore, scratch: Path) -> None:
+    def serially(pipeline: Pipeline, space: Space, store: TrialStore, scratch: Path, say: object) -> None:
         nonlocal worked
         worked = run_serially(pipeline, store, workers=workers, draw=draw, events=events)
 
@@ -64,7 +64,7 @@ def test_grid_of_a_family_begins_before_other_families_are_tuned(tmp_path: Path)
         patch.setattr(
             run_module,
             "_run_pipeline",
-            lambda pipeline, _, store, __: run_serially(pipeline, store, workers=6, draw=random.Random(0)),
+            lambda pipeline, _, store, *__: run_serially(pipeline, store, workers=6, draw=random.Random(0)),
         )
         patch.setattr(run_module, "cluster", lambda _: contextlib.nullcontext())
         run(space, mirror=lambda _: order, console=Console(file=io.StringIO()))
