@@ -9,9 +9,11 @@ to the last digit (all but the last 0 and true are wanted).
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -39,11 +41,11 @@ class Drivers:
     def run(self, seconds: float | None) -> bool:
         """Run a driver for so long after its first trial began, None: to its end; return whether it came to that."""
         began = time.time()
-        log = self.sweep.storage.with_suffix(".log").open("a")
         command = [RAYSWEEP, "run", str(self.sweep.yaml)]
-        driver = subprocess.Popen(
-            command, env=self._environment, stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True
-        )
+        with self.sweep.storage.with_suffix(".log").open("a") as log:
+            driver = subprocess.Popen(
+                command, env=self._environment, stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            )
         while driver.poll() is None and not self._first_begun(began):
             time.sleep(0.02)
         first = time.time()
@@ -100,12 +102,10 @@ def measure(folder: Path, kills: int, nap: float, draw: random.Random) -> dict[s
 
 def mlflow_runs(sweep: Sweep) -> tuple[Counter[str], int]:
     """Return the runs in MLflow by trial id, and how many runs of any kind are RUNNING."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{sweep.storage}/mlflow.db")
-    found = client.search_runs([e.experiment_id for e in client.search_experiments()], max_results=1000)
-    ids = Counter(run.data.tags["raysweep.trial_id"] for run in found if "raysweep.trial_id" in run.data.tags)
-    return ids, sum(run.info.status == "RUNNING" for run in found)
+    with contextlib.closing(sqlite3.connect(sweep.storage / "mlflow.db")) as book:
+        ids = book.execute("select value from tags where key = 'raysweep.trial_id'").fetchall()
+        ((running,),) = book.execute("select count(*) from runs where status = 'RUNNING'").fetchall()
+    return Counter(trial_id for (trial_id,) in ids), int(running)
 
 
 def main() -> None:
