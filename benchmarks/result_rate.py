@@ -32,8 +32,9 @@ def train(spec: TrialSpec, store: object, *, checkpoints: str | None, device: st
     """Give a point each time that one is due; and note when the trial began and ended."""
     assert checkpoints
     Path(checkpoints).mkdir(parents=True, exist_ok=True)
-    (Path(checkpoints).parents[1] / f"{spec.trial_id}.begun").touch()
-    while len(list(Path(checkpoints).parents[1].glob("*.begun"))) < int(spec.size["trials"]):
+    trials = next(folder for folder in Path(checkpoints).parents if folder.name == "trials")
+    (trials / f"{spec.trial_id}.begun").touch()
+    while len(list(trials.glob("*.begun"))) < int(spec.size["trials"]):
         time.sleep(0.05)
     began = time.time()
     for index, budget in enumerate(spec.data_budgets):
