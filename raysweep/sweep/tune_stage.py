@@ -361,9 +361,10 @@ def run_stage(
             scheduler.kill_workers()
             driver.cancel()
             raise
-        except Exception:
+        except Exception as error:
             if driver.error is None:
-                raise  # Tune's own; else it stumbled over what ended the sweep, which is raised below
+                raise  # Tune's own; else it stumbled over what ended the sweep
+            raise driver.error from error
     if driver.error is not None:
         raise driver.error
     if driver.full is not None:
