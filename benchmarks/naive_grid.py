@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
+from raysweep.data.xtb import make_store
 from raysweep.sweep.run import run
 from raysweep.sweep.space import parse_space
 
@@ -28,6 +29,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", default="runs/quickstart/data")
     store = str(Path(parser.parse_args().store).resolve())
+    if not Path(store).exists():
+        make_store(Path(store), structures=4000)
     with tempfile.TemporaryDirectory() as folder:
         once = points(Path(folder) / "once", store, BUDGETS)
         each = [row for n in BUDGETS for row in points(Path(folder) / f"each-{n}", store, [n])]
