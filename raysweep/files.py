@@ -45,7 +45,7 @@ def absolute(location: str | Path) -> str:
     return text if "://" in text else open_location(text)[1]
 
 
-def digest(data: bytes) -> str:
+def digest(data: bytes | memoryview) -> str:
     """Return the SHA-256 of the bytes as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
@@ -64,7 +64,7 @@ def digest_file(filesystem: fs.FileSystem, path: str) -> tuple[str, int] | None:
 
 
 def write_whole(
-    filesystem: fs.FileSystem, path: str, data: bytes, *, before: Callable[[], object] = lambda: None
+    filesystem: fs.FileSystem, path: str, data: bytes | memoryview, *, before: Callable[[], object] = lambda: None
 ) -> None:
     """Write a file so that a reader sees all of it or nothing of it, even after a power cut.
 
@@ -103,7 +103,7 @@ def no_room_is_ours(path: str) -> Iterator[None]:
         ) from error
 
 
-def _write(filesystem: fs.FileSystem, path: str, data: bytes) -> None:
+def _write(filesystem: fs.FileSystem, path: str, data: bytes | memoryview) -> None:
     if isinstance(filesystem, fs.LocalFileSystem):
         folder = os.path.dirname(path)
         os.makedirs(folder, exist_ok=True)

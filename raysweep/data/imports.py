@@ -9,14 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
 from pydantic import JsonValue
 
 from raysweep.data.converting import Converted, GroupBy, Rules, Task, convert, refuse
 from raysweep.data.formats.blocks import Bad, Names, Torn
 from raysweep.data.formats.readers import READERS, UNITS_KNOWN, Format, files_of, format_of
 from raysweep.data.scratch import Parts, Scratch, scratch_folder
-from raysweep.data.splitting import Index, index_of, split_index
+from raysweep.data.splitting import split_index
 from raysweep.data.store import Store
 from raysweep.data.workers import Workers, usable_cores
 from raysweep.data.writing import Provenance, standing_store, write_rows
@@ -221,14 +220,8 @@ def _written(
     licence: str,
     progress: Callable[[str, int, int], None] | None,
 ) -> Store:
-    found = [index_of(structures, division.seed) for _, structures in parts.pieces()]
-    index = Index(
-        group=np.concatenate([one.group for one in found]),
-        elements=np.concatenate([one.elements for one in found]),
-        source=parts.source,
-    )
     rows = split_index(
-        index,
+        parts.index(division.seed),
         division.validation_fraction,
         division.seed,
         stratify=division.stratify,

@@ -8,17 +8,16 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 from pyarrow import fs
 
 from raysweep.data.cache import cache_folder
-from raysweep.data.converting import Converted, with_cell
-from raysweep.data.shards import OpenShard, open_shard
-from raysweep.data.structures import Structures, concatenate
+from raysweep.data.converting import Converted
+from raysweep.data.part_rows import PartRows
+from raysweep.data.splitting import Index
 from raysweep.errors import DataError
 from raysweep.files import digest, no_room_is_ours, open_location
 
@@ -94,74 +93,48 @@ class Scratch:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class Parts:
-    """Converted parts in their order, as rows to draw structures from; files are mapped for as long as one is read.
+class Parts(PartRows):
+    """Converted parts in their order, as rows to draw structures from.
 
     Attributes:
         n_atoms: [S] int64.
         source: [S] int32, index into `sources`.
+        sources: names of the parts of the data set.
         rejected: records left out, by reason.
+
+    Raises:
+        DataError: some structures have a charge or a spin, and others have none.
     """
 
     def __init__(self, scratch: Scratch, names: list[str]) -> None:
-        self._files: list[Path] = []
-        self.sources: list[str] = []
-        self.rejected: Counter[str] = Counter()
-        counts, n_atoms, source = [], [], []
+        files, counts, source = [], [], [np.zeros(0, dtype=np.int32)]
         fields: Counter[str] = Counter()
         places: dict[str, int] = {}
+        self.rejected: Counter[str] = Counter()
         for name in names:
             content = json.loads((scratch.folder / f"{name}.json").read_text())
             self.rejected.update(content["rejected"])
             for i, piece in enumerate(content["pieces"]):
-                self._files.append(scratch.folder / f"{name}-{i}.arrow")
+                files.append(scratch.folder / f"{name}-{i}.arrow")
                 counts.append(piece["structures"])
                 fields.update({field: piece["structures"] for field in piece["fields"]})
-                n_atoms.append(np.diff(self._opened(len(self._files) - 1).offsets).astype(np.int64))
                 here = np.array([places.setdefault(text, len(places)) for text in piece["sources"]], dtype=np.int32)
                 of = np.array(piece["source_of"] or [0] * piece["structures"], dtype=np.int64)
                 source.append(here[of])
         self.sources = list(places)
-        self._first = np.cumsum([0, *counts])
-        self.n_atoms = np.concatenate(n_atoms) if n_atoms else np.zeros(0, dtype=np.int64)
-        self.source = np.concatenate(source) if source else np.zeros(0, dtype=np.int32)
-        self._periodic = fields["cell"] > 0
-        self._refuse_some(fields, int(self._first[-1]))
+        self.source = np.concatenate(source)
+        _refuse_some(fields, sum(counts))
+        super().__init__(files, counts, with_cells=fields["cell"] > 0)
 
-    def _refuse_some(self, fields: Counter[str], total: int) -> None:
-        for name in ("charge", "spin"):
-            if 0 < fields[name] < total:
-                raise DataError(
-                    f"{name} is given for {fields[name]} structures and missing for {total - fields[name]}; it is not "
-                    f"guessed. Leave it out for all with --{name}-key '' (Names({name}='')), or add it to the files"
-                )
+    def index(self, seed: int) -> Index:
+        """Return what the split looks at, with the source of each structure."""
+        return replace(super().index(seed), source=self.source)
 
-    def __len__(self) -> int:
-        """Return the number of structures."""
-        return len(self.n_atoms)
 
-    def pieces(self) -> Iterator[tuple[int, Structures]]:
-        """Yield each file's first row and its structures."""
-        for i in range(len(self._files)):
-            count = int(self._first[i + 1] - self._first[i])
-            yield int(self._first[i]), self._taken(i, np.arange(count))
-
-    def take(self, rows: npt.NDArray[np.int64], /) -> Structures:
-        """Return the structures at `rows`, in that order."""
-        which = np.searchsorted(self._first, rows, side="right") - 1
-        by_file = np.argsort(which, kind="stable")
-        used, starts = np.unique(which[by_file], return_index=True)
-        parts = [
-            self._taken(int(i), rows[mine] - self._first[i])
-            for i, mine in zip(used, np.split(by_file, starts[1:]), strict=True)
-        ]
-        back = np.empty_like(by_file)
-        back[by_file] = np.arange(len(rows))
-        return concatenate(parts).take(back)
-
-    def _taken(self, file: int, rows: npt.NDArray[np.int64]) -> Structures:
-        structures = self._opened(file).take(rows)
-        return with_cell(structures) if self._periodic else structures
-
-    def _opened(self, file: int) -> OpenShard:
-        return open_shard(pa.memory_map(str(self._files[file])).read_buffer())
+def _refuse_some(fields: Counter[str], total: int) -> None:
+    for name in ("charge", "spin"):
+        if 0 < fields[name] < total:
+            raise DataError(
+                f"{name} is given for {fields[name]} structures and missing for {total - fields[name]}; it is not "
+                f"guessed. Leave it out for all with --{name}-key '' (Names({name}='')), or add it to the files"
+            )

@@ -29,16 +29,28 @@ _KINDS = {pa.uint8(): "<u1", pa.int8(): "<i1", pa.int32(): "<i4", pa.float32(): 
 
 def shard_bytes(structures: Structures) -> bytes:
     """Return the structures as one Arrow IPC file with one record batch."""
+    return bytes(shard_buffer(structures))
+
+
+def shard_buffer(structures: Structures) -> memoryview:
+    """Return the bytes of `shard_bytes` where they were written, without another copy."""
     names = [name for name in _TYPES if getattr(structures, name) is not None]
     schema = pa.schema(
         [pa.field(name, _TYPES[name], nullable=False) for name in names], metadata={"raysweep.schema": "structures/1"}
     )
     offsets = arrow_array(structures.offsets.astype(np.int32))
     columns = [_column(name, getattr(structures, name), offsets) for name in names]
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, schema) as writer:
-        writer.write_batch(pa.record_batch(columns, schema=schema))
-    return bytes(sink.getvalue())
+    batch = pa.record_batch(columns, schema=schema)
+    counted = pa.MockOutputStream()  # so that the buffer need not grow, which would copy it
+    _write_file(counted, batch)
+    buffer = pa.allocate_buffer(counted.size())
+    _write_file(pa.FixedSizeBufferWriter(buffer), batch)
+    return memoryview(buffer)
+
+
+def _write_file(sink: pa.NativeFile, batch: pa.RecordBatch) -> None:
+    with pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
 
 
 def _column(name: str, values: npt.NDArray[np.generic], offsets: pa.Array) -> pa.Array:
@@ -88,7 +100,7 @@ class OpenShard:
         counts = self.counts(rows)
         atoms = ranges(starts, counts)
         picked: dict[str, npt.NDArray[np.generic]] = {
-            name: array[atoms if name in PER_ATOM else rows] for name, array in self.arrays.items()
+            name: array.take(atoms if name in PER_ATOM else rows, axis=0) for name, array in self.arrays.items()
         }
         picked[N_ATOMS] = counts
         picked[RESIDUAL] = np.full(len(rows), np.nan, dtype=np.float32)
@@ -106,21 +118,21 @@ def open_shard(buffer: pa.Buffer) -> OpenShard:
     arrays: dict[str, npt.NDArray[np.generic]] = {}
     for name, shape in ((NUMBERS, (-1,)), (POSITIONS, (-1, 3)), (FORCES, (-1, 3))):
         values = batch.column(name).values
-        arrays[name] = _view(values if name == NUMBERS else values.values).reshape(shape)
-    offsets = _view(batch.column(NUMBERS).offsets)
-    arrays[ENERGY] = _view(batch.column(ENERGY))
+        arrays[name] = view(values if name == NUMBERS else values.values).reshape(shape)
+    offsets = view(batch.column(NUMBERS).offsets)
+    arrays[ENERGY] = view(batch.column(ENERGY))
     for name in (name for name in OPTIONAL if name in batch.schema.names):
         column = batch.column(name)
         if name == CELL:
-            arrays[name] = _view(column.values).reshape(-1, 3, 3)
+            arrays[name] = view(column.values).reshape(-1, 3, 3)
         elif name == PBC:
-            arrays[name] = _view(column.values).reshape(-1, 3).view(np.bool_)
+            arrays[name] = view(column.values).reshape(-1, 3).view(np.bool_)
         else:
-            arrays[name] = _view(column)
+            arrays[name] = view(column)
     return OpenShard(arrays=arrays, offsets=cast(npt.NDArray[np.int32], offsets), group=batch.column(GROUP))
 
 
-def _view(array: pa.Array) -> npt.NDArray[np.generic]:
+def view(array: pa.Array) -> npt.NDArray[np.generic]:
     """Return a number array's values as a read-only view; like `to_numpy`, which would import pandas."""
     values: npt.NDArray[np.generic] = np.frombuffer(array.buffers()[1], dtype=_KINDS[array.type])
     return values[array.offset : array.offset + len(array)]

@@ -3,11 +3,14 @@
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from raysweep.data.elements import SYMBOLS
+from raysweep.data.keys import NUMBERS
+from raysweep.data.shards import OpenShard, view
 from raysweep.data.structures import Structures
 from raysweep.errors import DataError
 
@@ -30,12 +33,24 @@ class Index:
 def index_of(structures: Structures, seed: int) -> Index:
     """Return the index of structures that are all of one source."""
     names, which = np.unique(structures.group.astype(str), return_inverse=True)
+    group = group_keys(names.tolist(), seed)[which.reshape(-1)]
+    return _index(structures.numbers, structures.offsets, group)
+
+
+def index_of_shard(shard: OpenShard, count: int, seed: int) -> Index:
+    """Return the index of the first structures of a shard, at least one, that are all of one source."""
+    offsets = shard.offsets[: count + 1]
+    groups = shard.group[:count].dictionary_encode()
+    group = group_keys(groups.dictionary.to_pylist(), seed)[view(groups.indices)]
+    return _index(cast(npt.NDArray[np.uint8], shard.arrays[NUMBERS][: offsets[-1]]), offsets, group)
+
+
+def _index(numbers: npt.NDArray[np.uint8], offsets: npt.NDArray[np.integer], group: npt.NDArray[np.uint64]) -> Index:
     bits = np.zeros((256, 2), dtype=np.uint64)
     for z in range(128):
         bits[z, z // 64] = np.uint64(1) << np.uint64(z % 64)
-    elements = np.bitwise_or.reduceat(bits[structures.numbers], structures.offsets[:-1], axis=0)
-    group = group_keys(names.tolist(), seed)[which.reshape(-1)]
-    return Index(group=group, elements=elements, source=np.zeros(len(structures), dtype=np.int32))
+    elements = np.bitwise_or.reduceat(bits.take(numbers, axis=0), offsets[:-1], axis=0)
+    return Index(group=group, elements=elements, source=np.zeros(len(group), dtype=np.int32))
 
 
 def group_keys(names: Collection[str], seed: int) -> npt.NDArray[np.uint64]:

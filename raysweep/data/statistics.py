@@ -28,10 +28,13 @@ class Fingerprint:
                 continue
             later = name in self._fields
             total, size = self._fields.get(name, (hashlib.sha256(), 0))
+            data: bytes | memoryview
             if name == "group":
                 data = b"\0" * later + "\0".join(values).encode()
             else:
-                data = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"))).tobytes()
+                data = (
+                    np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data
+                )
             total.update(data)
             self._fields[name] = (total, size + len(data))
 
@@ -57,13 +60,15 @@ class Compositions:
 
     def add(self, part: Structures) -> None:
         """Take in the next structures."""
-        elements = np.union1d(self.elements, part.numbers).astype(np.int64)
+        elements = np.union1d(self.elements, elements_of(part.numbers))
         if len(elements) > len(self.elements):
             self._rows = [(_widened(table, self.elements, elements), energy) for table, energy in self._rows]
             self.elements = elements
-        columns = np.searchsorted(elements, part.numbers)
-        owner = np.repeat(np.arange(len(part)), part.n_atoms)
-        counts = np.bincount(owner * len(elements) + columns, minlength=len(part) * len(elements))
+        column = np.zeros(256, dtype=np.int64)
+        column[elements] = np.arange(len(elements))
+        cells = np.repeat(np.arange(len(part)) * len(elements), part.n_atoms)
+        cells += column[part.numbers]
+        counts = np.bincount(cells, minlength=len(part) * len(elements))
         self._rows.append((counts.reshape(len(part), len(elements)).astype(np.float64), part.energy))
         self._held += counts.size
         if self._held > CELLS_AT_ONCE:
@@ -81,6 +86,11 @@ class Compositions:
     def _joined(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         tables, energies = zip(*self._rows, strict=True)
         return np.concatenate(tables), np.concatenate(energies)
+
+
+def elements_of(numbers: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Return the atomic numbers that occur, ascending."""
+    return np.flatnonzero(np.bincount(numbers, minlength=256))
 
 
 def _widened(

@@ -117,7 +117,8 @@ class Store:
             back = np.empty_like(by_shard)
             back[by_shard] = np.arange(len(rows))
             picked = picked.take(back)
-        return replace(picked, residual=residual(picked, self._reference))
+        residual = residuals(picked.energy, picked.numbers, picked.n_atoms, self._reference)
+        return replace(picked, residual=residual)
 
     def check(self) -> None:
         """Read every shard and compare it with its digest.
@@ -187,8 +188,20 @@ def open_store(location: str | Path) -> Store:
     return Store(str(location), filesystem, path, read_manifest(filesystem, path))
 
 
-def residual(structures: Structures, reference: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """Return [S] float32, eV: energies less the summed `reference` ([256] float64, eV by atomic number)."""
-    owner = np.repeat(np.arange(len(structures)), structures.n_atoms)
-    atoms = np.bincount(owner, weights=reference[structures.numbers], minlength=len(structures))
-    return (structures.energy - atoms).astype(np.float32)
+def residuals(
+    energy: npt.NDArray[np.float64],
+    numbers: npt.NDArray[np.uint8],
+    n_atoms: npt.NDArray[np.int64],
+    reference: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float32]:
+    """Return [S] float32, eV: energies less the summed reference energies of the atoms.
+
+    Args:
+        energy: [S] eV.
+        numbers: [A] atomic numbers.
+        n_atoms: [S].
+        reference: [256] eV by atomic number.
+    """
+    owner = np.repeat(np.arange(len(energy)), n_atoms)
+    atoms = np.bincount(owner, weights=reference[numbers], minlength=len(energy))
+    return (energy - atoms).astype(np.float32)

@@ -93,7 +93,11 @@ class Structures:
     def take(self, rows: npt.NDArray[np.int64]) -> "Structures":
         """Return the structures at `rows`, in that order."""
         atoms = ranges(self.offsets[rows], self.n_atoms[rows])
-        return self._map(lambda name, value: value[atoms if name in PER_ATOM else rows])
+        return self._map(lambda name, value: value.take(atoms if name in PER_ATOM else rows, axis=0))
+
+    def labels(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
+        """Return the energies of the structures at `rows`, and the atomic numbers of their atoms, in that order."""
+        return self.energy[rows], self.numbers[ranges(self.offsets[rows], self.n_atoms[rows])]
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic] | None]) -> "Structures":

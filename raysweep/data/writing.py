@@ -3,6 +3,7 @@
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,10 @@ from pyarrow import fs
 from pydantic import JsonValue
 
 from raysweep.data.manifest import MANIFEST_NAME, Manifest, Shard, manifest_bytes
-from raysweep.data.shards import shard_bytes
+from raysweep.data.shards import shard_buffer
 from raysweep.data.splitting import split
-from raysweep.data.statistics import Compositions, Fingerprint, MeanSquare
-from raysweep.data.store import Store, open_store, residual
+from raysweep.data.statistics import Compositions, Fingerprint, MeanSquare, elements_of
+from raysweep.data.store import Store, open_store, residuals
 from raysweep.data.structures import Structures
 from raysweep.errors import DataError
 from raysweep.files import digest, open_location, read_whole, write_whole
@@ -47,6 +48,9 @@ class Rows(Protocol):
 
     def take(self, rows: npt.NDArray[np.int64], /) -> Structures:
         """Return the structures at `rows`, in that order."""
+
+    def labels(self, rows: npt.NDArray[np.int64], /) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
+        """Return the energies of the structures at `rows`, and the atomic numbers of their atoms, in that order."""
 
 
 def write_store(
@@ -86,7 +90,9 @@ def write_rows(
     structures_per_shard: int = STRUCTURES_PER_SHARD,
     progress: Callable[[int, int], None] | None = None,
 ) -> Store:
-    """Write the rows of the training part, then those of the validation part, as a store, a shard in memory at a time.
+    """Write the rows of the training part, then those of the validation part, as a store.
+
+    A shard is written, and taken into the statistics, while the next one is drawn: two are in memory at a time.
 
     Args:
         location: a folder that is absent or empty, or a `pyarrow.fs` URI.
@@ -102,17 +108,31 @@ def write_rows(
     filesystem, path = open_location(location)
     refuse_taken(filesystem, path)
     order, train = np.concatenate(parts), len(parts[0])
-    written = _Measured(source, train)
-    with _place(filesystem, path) as put:
-        for start, stop in _cuts(source.n_atoms[order], structures_per_shard):
-            structures = source.take(order[start:stop])
-            data = shard_bytes(structures)
-            name = f"shard-{len(written.shards):05d}.arrow"
+    measured = _Measured(source, train)
+    shards: list[Shard] = []
+    with _place(filesystem, path) as put, ThreadPoolExecutor(2) as beside:
+
+        def write(name: str, structures: Structures) -> Shard:
+            data = shard_buffer(structures)
             put(name, data)
-            written.add(Shard(name=name, sha256=digest(data), bytes=len(data), structures=stop - start), structures)
+            return Shard(name=name, sha256=digest(data), bytes=len(data), structures=len(structures))
+
+        def finish(under_way: tuple[Future[Shard], Future[None]]) -> None:
+            shards.append(under_way[0].result())
+            under_way[1].result()
             if progress:
-                progress(stop, len(order))
-        put(MANIFEST_NAME, manifest_bytes(written.manifest(parts[0], provenance)))
+                progress(sum(shard.structures for shard in shards), len(order))
+
+        under_way = None
+        for number, (start, stop) in enumerate(_cuts(source.n_atoms[order], structures_per_shard)):
+            structures = source.take(order[start:stop])
+            if under_way:
+                finish(under_way)
+            name = f"shard-{number:05d}.arrow"
+            under_way = beside.submit(write, name, structures), beside.submit(measured.add, structures)
+        if under_way:
+            finish(under_way)
+        put(MANIFEST_NAME, manifest_bytes(measured.manifest(parts[0], shards, provenance)))
     return open_store(location)
 
 
@@ -137,13 +157,11 @@ class _Measured:
         self._groups: tuple[set[str], set[str]] = (set(), set())
         self._elements: set[int] = set()
         self._fingerprint, self._energies, self._force = Fingerprint(), Compositions(), MeanSquare()
-        self.shards: list[Shard] = []
 
-    def add(self, shard: Shard, structures: Structures) -> None:
+    def add(self, structures: Structures) -> None:
         """Take in a shard."""
-        self.shards.append(shard)
         self._fingerprint.add(structures)
-        self._elements.update(np.unique(structures.numbers).tolist())
+        self._elements.update(elements_of(structures.numbers).tolist())
         head = structures.head(min(max(self._train - self._structures, 0), len(structures)))
         if len(head):
             self._energies.add(head)
@@ -154,7 +172,7 @@ class _Measured:
         self._atoms += len(structures.numbers)
         self._train_atoms += len(head.numbers)
 
-    def manifest(self, train: npt.NDArray[np.int64], provenance: Provenance) -> Manifest:
+    def manifest(self, train: npt.NDArray[np.int64], shards: list[Shard], provenance: Provenance) -> Manifest:
         """Return the manifest, after another look at the energies of the training part."""
         rms_force = self._force.root()
         if not rms_force:
@@ -173,24 +191,25 @@ class _Measured:
             validation_groups=len(self._groups[1]),
             reference_energies=reference,
             rms_force=rms_force,
-            rms_energy=self._rms_energy(train, reference),
+            rms_energy=self._rms_energy(train, shards, reference),
             rejected=dict(provenance.rejected),
             source=provenance.source,
             licence=provenance.licence,
             recipe=dict(provenance.recipe),
             made_with=dict(provenance.made_with),
-            shards=tuple(self.shards),
+            shards=tuple(shards),
         )
 
-    def _rms_energy(self, train: npt.NDArray[np.int64], reference: Mapping[int, float]) -> float:
+    def _rms_energy(self, train: npt.NDArray[np.int64], shards: list[Shard], reference: Mapping[int, float]) -> float:
         table = np.full(256, np.nan)
         table[list(reference)] = list(reference.values())
         per_atom, start = MeanSquare(), 0
-        for shard in self.shards:
+        for shard in shards:
             rows = train[start : start + shard.structures]
             if len(rows):
-                structures = self._source.take(rows)
-                per_atom.add(residual(structures, table) / structures.n_atoms)
+                energy, numbers = self._source.labels(rows)
+                n_atoms = self._source.n_atoms[rows]
+                per_atom.add(residuals(energy, numbers, n_atoms, table) / n_atoms)
             start += shard.structures
         return per_atom.root()
 
@@ -243,7 +262,7 @@ def refuse_taken(filesystem: fs.FileSystem, path: str) -> None:
 
 
 @contextmanager
-def _place(filesystem: fs.FileSystem, path: str) -> Iterator[Callable[[str, bytes], None]]:
+def _place(filesystem: fs.FileSystem, path: str) -> Iterator[Callable[[str, bytes | memoryview], None]]:
     """Yield what writes a file of a new store: into a sibling folder that is renamed in the end.
 
     On an object store files are put in their place, the manifest last, without which there is no store.
