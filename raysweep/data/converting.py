@@ -1,5 +1,6 @@
 """One part of one file becomes Arrow bytes: a function of its arguments alone, which any process on any node can do."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from raysweep.data.elements import formulas
 from raysweep.data.formats.blocks import MISSING, Bad, Chunk, Names, Part, Span, Torn
-from raysweep.data.formats.readers import READERS, Format
+from raysweep.data.formats.readers import Format, reader
 from raysweep.data.reasons import FORCE_ABOVE_LIMIT
 from raysweep.data.shards import shard_bytes
 from raysweep.data.structures import Structures, concatenate
@@ -76,6 +77,21 @@ class Converted:
     rejected: dict[str, int]
 
 
+def step(task: Task | Path) -> Converted | str:
+    """Read a part of a file, or return the SHA-256 of a file.
+
+    Raises:
+        DataError: as `convert` does.
+    """
+    return convert(task) if isinstance(task, Task) else digest_of(task)
+
+
+def digest_of(file: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def convert(task: Task) -> Converted:
     """Read a part of a file.
 
@@ -109,7 +125,7 @@ def refuse(bad: Bad, rules: Rules, rejected: Counter[str]) -> None:
 
 def _read(task: Task) -> Iterator[Chunk]:
     try:
-        yield from READERS[task.format].read(task.path, task.span, task.rules.names)
+        yield from reader(task.format).read(task.path, task.span, task.rules.names)
     except Torn as error:
         if not task.rules.skip_bad:
             raise

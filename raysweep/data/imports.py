@@ -11,9 +11,9 @@ from typing import get_args
 
 from pydantic import JsonValue
 
-from raysweep.data.converting import Converted, GroupBy, Rules, Task, convert, refuse
+from raysweep.data.converting import Converted, GroupBy, Rules, Task, digest_of, refuse, step
 from raysweep.data.formats.blocks import Bad, Names, Torn
-from raysweep.data.formats.readers import READERS, UNITS_KNOWN, Format, files_of, format_of
+from raysweep.data.formats.readers import UNITS_KNOWN, Format, files_of, format_of, reader
 from raysweep.data.scratch import Parts, Scratch, scratch_folder
 from raysweep.data.splitting import split_index
 from raysweep.data.store import Store
@@ -104,7 +104,7 @@ def import_store(
         return _recipe(dict(zip(_titles(files), digests, strict=True)), format, rules, division)
 
     if _stands(location):
-        present = standing_store(location, recipe_of([_digest(file) for file in files]))
+        present = standing_store(location, recipe_of([digest_of(file) for file in files]))
         if present is not None:
             return present
     standing_store(location, {})  # refuses a location that is taken, before any work
@@ -155,7 +155,7 @@ def _converted(
                     yield task
 
     digests: list[str] = []
-    for result in in_order(_step, tasks()):
+    for result in in_order(step, tasks()):
         if isinstance(result, str):
             digests.append(result)
             continue
@@ -177,7 +177,7 @@ def _tasks(file: Path, format: Format | None, rules: Rules, rejected: Counter[st
         _refuse_units(file, found, rules.names)
         stat = file.stat()
         key = [file.name, stat.st_size, stat.st_mtime_ns, IMPORT_VERSION, found, asdict(rules)]
-        for span in READERS[found].spans(file, rules.names):
+        for span in reader(found).spans(file, rules.names):
             if isinstance(span, Bad):
                 refuse(span, rules, rejected)
                 continue
@@ -188,10 +188,6 @@ def _tasks(file: Path, format: Format | None, rules: Rules, rejected: Counter[st
         if not rules.skip_bad:
             raise
         rejected[f"torn: {error}"] += 1
-
-
-def _step(task: Task | Path) -> Converted | str:
-    return _digest(task) if isinstance(task, Path) else convert(task)
 
 
 def _processes(files: list[Path], workers: int | None) -> InOrder:
@@ -294,8 +290,3 @@ def _titles(files: list[Path]) -> list[str]:
         depth += 1
         titles = ["/".join(file.absolute().parts[-depth:]) for file in files]
     return titles
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

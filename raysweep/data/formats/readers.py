@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-from raysweep.data.formats import ase_readable, aselmdb, extxyz, hdf5, md17, mptrj, parquet
 from raysweep.data.formats.blocks import Bad, Chunk, Names, Span
 from raysweep.errors import DataError
 
@@ -24,17 +23,37 @@ class Reader:
     read: Callable[[Path, Span, Names], Iterator[Chunk]]
 
 
-READERS: dict[Format, Reader] = {
-    "aselmdb": Reader(aselmdb.spans, aselmdb.read),
-    "extxyz": Reader(extxyz.spans, extxyz.read),
-    "md17": Reader(md17.spans, md17.read),
-    "spice": Reader(hdf5.spans, hdf5.read_spice),
-    "ani1x": Reader(hdf5.spans, hdf5.read_ani1x),
-    "mptrj": Reader(mptrj.spans, mptrj.read),
-    "parquet": Reader(parquet.spans, parquet.read),
-    "ase": Reader(ase_readable.spans, ase_readable.read),
-}
-assert set(READERS) == set(get_args(Format))
+def reader(format: Format) -> Reader:
+    """Return how a format is read. Its module is imported now: a worker needs one of them, and as soon as can be."""
+    match format:
+        case "aselmdb":
+            from raysweep.data.formats import aselmdb
+
+            return Reader(aselmdb.spans, aselmdb.read)
+        case "extxyz":
+            from raysweep.data.formats import extxyz
+
+            return Reader(extxyz.spans, extxyz.read)
+        case "md17":
+            from raysweep.data.formats import md17
+
+            return Reader(md17.spans, md17.read)
+        case "spice" | "ani1x":
+            from raysweep.data.formats import hdf5
+
+            return Reader(hdf5.spans, hdf5.read_spice if format == "spice" else hdf5.read_ani1x)
+        case "mptrj":
+            from raysweep.data.formats import mptrj
+
+            return Reader(mptrj.spans, mptrj.read)
+        case "parquet":
+            from raysweep.data.formats import parquet
+
+            return Reader(parquet.spans, parquet.read)
+        case "ase":
+            from raysweep.data.formats import ase_readable
+
+            return Reader(ase_readable.spans, ase_readable.read)
 
 
 def format_of(path: Path) -> Format:
@@ -49,13 +68,18 @@ def format_of(path: Path) -> Format:
     if path.suffix in plain:
         return plain[path.suffix]
     if path.suffix in (".h5", ".hdf5"):
+        from raysweep.data.formats import hdf5
+
         found = hdf5.layout(path)
         if found is None:
             raise DataError(f"{path}: neither SPICE's datasets ({', '.join(hdf5.SPICE)}) nor ANI-1x's are in it")
         return found
-    if path.suffix == ".json" and mptrj.looks_like_it(path):
-        mptrj.refuse_unavailable(path)
-        return "mptrj"
+    if path.suffix == ".json":
+        from raysweep.data.formats import mptrj
+
+        if mptrj.looks_like_it(path):
+            mptrj.refuse_unavailable(path)
+            return "mptrj"
     return "ase"
 
 
