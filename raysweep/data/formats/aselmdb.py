@@ -5,10 +5,10 @@ that of the package ase-db-backends: keys "1", "2", ... "nextid", "deleted_ids";
 """
 
 import json
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     import lmdb
 
 RECORDS_AT_ONCE = 2048
+_Numbers = bytes | list[float]
+"""Numbers of a record: float64, or a list where they are not all numbers."""
 _Row = tuple[
     int,
-    list[float],
+    int,
+    _Numbers,
     float,
-    list[float],
-    list[float],
-    list[float],
-    list[float],
+    _Numbers,
+    _Numbers,
+    _Numbers,
+    _Numbers,
     float | None,
     float | None,
     object,
@@ -85,20 +88,20 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
                 text = f"no {error}" if isinstance(error, KeyError) else str(error)
                 yield Bad(where=f"{path}, record {at}", reason=f"cannot be read ({text})")
                 continue
-            kinds.setdefault((row[7] is not None, row[8] is not None), []).append(row)
+            kinds.setdefault((row[8] is not None, row[9] is not None), []).append(row)
     for rows in kinds.values():
         yield from _checked(path, rows, names)
 
 
 def _checked(path: Path, rows: list[_Row], names: Names) -> Iterator[Chunk]:
-    at, numbers, energy, positions, forces, cell, pbc, charge, spin, group, source = zip(*rows, strict=True)
+    at, n_atoms, numbers, energy, positions, forces, cell, pbc, charge, spin, group, source = zip(*rows, strict=True)
     try:
         flat = Flat(
             path=path,
             record="record",
             at=np.array(at),
             numbers=_joined(numbers).astype(np.int64),
-            n_atoms=np.array([len(each) for each in numbers]),
+            n_atoms=np.array(n_atoms),
             positions=_joined(positions).reshape(-1, 3),
             forces=_joined(forces).reshape(-1, 3),
             energy=np.array(energy, dtype=np.float64),
@@ -121,8 +124,17 @@ def _checked(path: Path, rows: list[_Row], names: Names) -> Iterator[Chunk]:
     yield from checked(flat)
 
 
-def _joined(lists: Iterable[list[float]]) -> npt.NDArray[np.float64]:
-    return np.array(list(chain.from_iterable(lists)), dtype=np.float64)
+def _packed(numbers: list[float]) -> _Numbers:
+    """Return a record's numbers so that they need no Python objects until the whole span is read."""
+    try:
+        return array("d", numbers).tobytes()
+    except (TypeError, OverflowError):  # `_joined` names what it is
+        return numbers
+
+
+def _joined(records: Iterable[_Numbers]) -> npt.NDArray[np.float64]:
+    each = (one if isinstance(one, bytes) else np.array(one, dtype=np.float64).tobytes() for one in records)
+    return np.frombuffer(b"".join(each), dtype=np.float64)
 
 
 def _texts(values: Sequence[object]) -> list[str | None] | None:
@@ -131,7 +143,7 @@ def _texts(values: Sequence[object]) -> list[str | None] | None:
 
 
 def _row(at: int, content: Any, names: Names) -> _Row:  # noqa: ANN401 (JSON of any kind)
-    """Return number, numbers, energy, positions, forces, cell, pbc, charge, spin, group, source; arrays as flat lists.
+    """Return number, atoms, numbers, energy, positions, forces, cell, pbc, charge, spin, group, source, arrays flat.
 
     Raises:
         ValueError, TypeError, KeyError: something is missing, or has another shape.
@@ -154,12 +166,13 @@ def _row(at: int, content: Any, names: Names) -> _Row:  # noqa: ANN401 (JSON of 
     charge, spin = info.get(names.charge), info.get(names.spin)
     return (
         at,
-        numbers,
+        len(numbers),
+        _packed(numbers),
         labels[names.energy or "energy"],
-        positions,
-        forces,
-        cell,
-        pbc,
+        _packed(positions),
+        _packed(forces),
+        _packed(cell),
+        _packed(pbc),
         charge,
         spin,
         info.get(names.group),
