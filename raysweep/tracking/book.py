@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from raysweep.tracking import rows as texts
+from raysweep.tracking.calls import Measured, calls_to
 from raysweep.tracking.connection import connect, ensure_experiment, logger
 from raysweep.tracking.entries import (
     FAMILY,
@@ -45,16 +46,15 @@ from raysweep.tracking.views import (
 )
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric
     from mlflow.tracking import MlflowClient
 
 T = TypeVar("T")
 
-_METRICS_IN_BATCH, _NAMES_IN_BATCH = 1000, 100
-"""What MLflow takes in one call of `log_batch`."""
+_METRICS_IN_BATCH, _NAMES_IN_BATCH = 800, 100
+"""One call takes 1,000 items in all, 100 parameters and 100 tags among them."""
 
-_CALLS_AT_ONCE = 8
-"""Of a server: a call waits for its database, and 40 ms for TCP where the server has several workers."""
+_CALLS_AT_ONCE = 6
+"""Of a server: a call waits for the network and the database's disk. More would only take turns in its processes."""
 
 WRITING = threading.Lock()
 """Held by who writes: a mirror that was given up on may still be at a trial that `sync` would write as well."""
@@ -89,12 +89,13 @@ class Book:
         self.place = place
         self.changes = Changes()
         self._client: MlflowClient = connect(place.tracking_uri, log)
+        self._calls = calls_to(self._client, place.tracking_uri)
         self._experiment = ensure_experiment(self._client, place.tracking_uri, place.experiment)
         self.trials: dict[str, Entry] = {}
         self._groups: dict[str, Entry] = {}
         """The sweep's run ("") and those of the stages, by stage."""
         self._counting, self._grouping = threading.Lock(), threading.RLock()
-        for entry in entries(self._client, self._experiment):
+        for entry in entries(self._calls, self._experiment):
             self._take(entry)
 
     def each(self, action: Callable[[T], object], items: Iterable[T]) -> None:
@@ -236,47 +237,37 @@ class Book:
     def _create(self, tags: dict[str, str], started: float | None) -> Entry:
         tags = {SWEEP: self.place.sweep, STORAGE: self.place.storage, "mlflow.source.name": "raysweep"} | tags
         tags = {key: value for key, value in (tags | {"mlflow.user": _user()}).items() if value}
-        run = self._client.create_run(
-            self._experiment, start_time=int(1000 * (started or time.time())), tags=tags, run_name=tags[NAME]
-        )
+        record = self._calls.create(self._experiment, tags[NAME], int(1000 * (started or time.time())), tags)
         self._count(created=1)
-        return entry_of(run)
+        return entry_of(record)
 
     def _remove(self, entry: Entry) -> None:
         if entry.status == "RUNNING":
-            self._client.set_terminated(entry.run_id, "KILLED")
+            self._calls.update(entry.run_id, "KILLED", int(1000 * time.time()))
         self._client.delete_run(entry.run_id)
         self._count(removed=1)
 
     def _write_tags(self, entry: Entry, tags: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        new = [RunTag(key, value) for key, value in tags.items() if entry.tags.get(key) != value]
-        for start in range(0, len(new), _NAMES_IN_BATCH):
-            self._client.log_batch(entry.run_id, tags=new[start : start + _NAMES_IN_BATCH])
+        new = {key: value for key, value in tags.items() if entry.tags.get(key) != value}
+        for batch in _batches(new):
+            self._calls.log(entry.run_id, tags=batch)
         entry.tags.update(tags)
         self._count(changed=bool(new))
 
     def _write_points(self, entry: Entry, view: TrialView, params: Mapping[str, str]) -> None:
         """Write the parameters and metrics that are not there; a batch that is written twice changes nothing."""
-        from mlflow.entities import Param, RunTag
-
-        new = [Param(key, value) for key, value in params.items() if key not in entry.params]
+        new = {key: value for key, value in params.items() if key not in entry.params}
         metrics = [metric for index in range(entry.logged, len(view.points)) for metric in _metrics(entry, view, index)]
         if not new and not metrics:
             return
-        for start in range(_NAMES_IN_BATCH, len(new), _NAMES_IN_BATCH):
-            self._client.log_batch(entry.run_id, params=new[start : start + _NAMES_IN_BATCH])
-        for start in range(_METRICS_IN_BATCH - 200, len(metrics), _METRICS_IN_BATCH):
-            self._client.log_batch(entry.run_id, metrics=metrics[start : start + _METRICS_IN_BATCH])
+        *others, last = _batches(new) or [{}]
+        for batch in others:
+            self._calls.log(entry.run_id, params=batch)
+        for start in range(_METRICS_IN_BATCH, len(metrics), _METRICS_IN_BATCH):
+            self._calls.log(entry.run_id, metrics=metrics[start : start + _METRICS_IN_BATCH])
         done = {LOGGED: str(max(entry.logged, len(view.points)))}
-        # One call takes 1,000 items in all: 800 metrics, 100 parameters and this tag, which says that all is written.
-        self._client.log_batch(
-            entry.run_id,
-            metrics=metrics[: _METRICS_IN_BATCH - 200],
-            params=new[:_NAMES_IN_BATCH],
-            tags=[RunTag(key, value) for key, value in done.items()],
-        )
+        # With the tag that says that all is written.
+        self._calls.log(entry.run_id, metrics=metrics[:_METRICS_IN_BATCH], params=last, tags=done)
         entry.params |= params
         entry.tags |= done
         self._count(changed=1)
@@ -290,10 +281,7 @@ class Book:
     def _write_status(self, entry: Entry, status: str, ended: float | None) -> None:
         if entry.status == status:
             return
-        if status == "RUNNING":
-            self._client.update_run(entry.run_id, status=status)
-        else:
-            self._client.set_terminated(entry.run_id, status, int(1000 * (ended or time.time())))
+        self._calls.update(entry.run_id, status, None if status == "RUNNING" else int(1000 * (ended or time.time())))
         entry.status = status
         self._count(changed=1)
 
@@ -315,10 +303,14 @@ def _user() -> str:
         return ""
 
 
-def _metrics(entry: Entry, view: TrialView, index: int) -> "list[Metric]":
-    from mlflow.entities import Metric
+def _batches(texts_by_key: Mapping[str, str]) -> list[dict[str, str]]:
+    items = list(texts_by_key.items())
+    return [dict(items[start : start + _NAMES_IN_BATCH]) for start in range(0, len(items), _NAMES_IN_BATCH)]
 
+
+def _metrics(entry: Entry, view: TrialView, index: int) -> list[Measured]:
     point = view.points[index]
     # The same whenever they are written, so that MLflow, which keeps one of equal rows, cannot hold a point twice.
-    at = entry.started_ms + int(1000 * point.seconds if point.seconds is not None else index)
-    return [Metric(key, value, at, int(point.data)) for key, value in metrics_of(point).items()]
+    at_ms = entry.started_ms + int(1000 * point.seconds if point.seconds is not None else index)
+    metrics = metrics_of(point)
+    return [Measured(key, value, at_ms, int(point.data)) for key, value in metrics.items()]

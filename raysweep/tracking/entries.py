@@ -3,14 +3,10 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from raysweep.tracking import rows as texts
+from raysweep.tracking.calls import Calls, RunRecord
 from raysweep.tracking.views import SERVES, STATE
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run
-    from mlflow.tracking import MlflowClient
 
 KIND, SWEEP, STORAGE, STAGE, FAMILY = (f"raysweep.{name}" for name in ("kind", "sweep", "storage", "stage", "family"))
 TRIAL_ID = "raysweep.trial_id"
@@ -75,39 +71,28 @@ def parse_serves(text: str) -> tuple[tuple[str, str], ...]:
         return ()
 
 
-def entries(client: "MlflowClient", experiment_id: str) -> list[Entry]:
+def entries(calls: Calls, experiment_id: str) -> list[Entry]:
     """Return all runs of an experiment that raysweep wrote, the oldest first."""
-    first = client.search_runs([experiment_id], max_results=_FIRST_PAGE)
-    if not first.token:
-        found = [entry_of(run) for run in first if KIND in run.data.tags]
-    else:
+    found, more = calls.search(experiment_id, "", _FIRST_PAGE, None)
+    if more:
         with ThreadPoolExecutor(_SEARCHES_AT_ONCE) as pool:
-            parts = list(pool.map(lambda part: _search(client, experiment_id, part), _PARTS))
-        found = [entry for part in parts for entry in part]
-    return sorted(found, key=lambda entry: (entry.started_ms, entry.run_id))
+            parts = list(pool.map(lambda part: _search(calls, experiment_id, part), _PARTS))
+        found = [record for part in parts for record in part]
+    ours = [entry_of(record) for record in found if KIND in record.tags]
+    return sorted(ours, key=lambda entry: (entry.started_ms, entry.run_id))
 
 
-def _search(client: "MlflowClient", experiment_id: str, where: str) -> list[Entry]:
-    found, token = [], None
-    while True:
-        page = client.search_runs([experiment_id], where, max_results=_PAGE, page_token=token)
-        found += [entry_of(run) for run in page if KIND in run.data.tags]
-        token = page.token
-        if not token:
-            return found
+def _search(calls: Calls, experiment_id: str, where: str) -> list[RunRecord]:
+    found, token = calls.search(experiment_id, where, _PAGE, None)
+    while token:
+        page, token = calls.search(experiment_id, where, _PAGE, token)
+        found += page
+    return found
 
 
-def entry_of(run: "Run") -> Entry:
-    """Return a run as a plain value."""
-    tags = dict(run.data.tags)
-    return Entry(
-        run_id=run.info.run_id,
-        status=run.info.status,
-        started_ms=run.info.start_time,
-        tags=tags,
-        params=dict(run.data.params),
-        rows=texts.decode(tags),
-    )
+def entry_of(record: RunRecord) -> Entry:
+    """Return a run as it is kept in step with what is written to it."""
+    return Entry(*record, rows=texts.decode(record.tags))
 
 
 def rank(entry: Entry) -> tuple[bool, int]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from raysweep.errors import TrackingError
 from raysweep.tracking import rows as texts
 from raysweep.tracking.book import WRITING, Book, Place
+from raysweep.tracking.calls import calls_to
 from raysweep.tracking.connection import connect, default_uri
 from raysweep.tracking.entries import KIND, STORAGE, SWEEP, TRIAL_ID, Entry, entries, rank
 from raysweep.tracking.mirror import MlflowMirror
@@ -134,7 +135,7 @@ def read_points(
             names = ", ".join(sorted(e.name for e in client.search_experiments(max_results=20)))
             raise TrackingError(f"MLflow at {tracking_uri} has no experiment {experiment!r}; it has: {names}")
         ours = False
-        for entry in entries(client, found.experiment_id):
+        for entry in entries(calls_to(client, tracking_uri), found.experiment_id):
             ours = True
             wanted = (sweep_name, storage) == (
                 sweep_name and entry.tags.get(SWEEP),

@@ -1,0 +1,188 @@
+"""What is asked of MLflow for each run: of a database through MLflow's client, of a server through its REST API.
+
+To a server MLflow's client makes each call by way of a protobuf message, printed and parsed again; the JSON of its
+documented API, written as such, takes a third of the processor time, which in the driver is the trials' own.
+https://mlflow.org/docs/latest/rest-api.html
+"""
+
+import contextlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+
+class Measured(NamedTuple):
+    """One value of a metric."""
+
+    key: str
+    value: float
+    at_ms: int
+    """Milliseconds since 1970."""
+    step: int
+
+
+class RunRecord(NamedTuple):
+    """A run as MLflow tells it."""
+
+    run_id: str
+    status: str
+    started_ms: int
+    """Milliseconds since 1970."""
+    tags: dict[str, str]
+    params: dict[str, str]
+
+
+class Calls(Protocol):
+    """The calls; each may raise what MLflow raises."""
+
+    def create(self, experiment_id: str, name: str, started_ms: int, tags: Mapping[str, str]) -> RunRecord:
+        """Make a run, which is then RUNNING."""
+
+    def log(
+        self,
+        run_id: str,
+        *,
+        metrics: Iterable[Measured] = (),
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add to a run: at most 1,000 items, at most 100 of them parameters and 100 tags."""
+
+    def update(self, run_id: str, status: str, ended_ms: int | None) -> None:
+        """Set a run's status, and when it ended."""
+
+    def search(
+        self, experiment_id: str, where: str, most: int, token: str | None
+    ) -> tuple[list[RunRecord], str | None]:
+        """Return one page of an experiment's runs, and what leads to the next page."""
+
+
+def calls_to(client: "MlflowClient", tracking_uri: str) -> Calls:
+    """Return the calls to where a client of MLflow's leads."""
+    return _ServerCalls(tracking_uri) if tracking_uri.startswith("http") else _DatabaseCalls(client)
+
+
+class _DatabaseCalls:
+    def __init__(self, client: "MlflowClient") -> None:
+        self._client = client
+
+    def create(self, experiment_id: str, name: str, started_ms: int, tags: Mapping[str, str]) -> RunRecord:
+        return _record(self._client.create_run(experiment_id, start_time=started_ms, tags=dict(tags), run_name=name))
+
+    def log(
+        self,
+        run_id: str,
+        *,
+        metrics: Iterable[Measured] = (),
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        self._client.log_batch(
+            run_id,
+            metrics=[Metric(*metric) for metric in metrics],
+            params=[Param(key, value) for key, value in (params or {}).items()],
+            tags=[RunTag(key, value) for key, value in (tags or {}).items()],
+        )
+
+    def update(self, run_id: str, status: str, ended_ms: int | None) -> None:
+        if ended_ms is None:
+            self._client.update_run(run_id, status=status)
+        else:
+            self._client.set_terminated(run_id, status, ended_ms)
+
+    def search(
+        self, experiment_id: str, where: str, most: int, token: str | None
+    ) -> tuple[list[RunRecord], str | None]:
+        page = self._client.search_runs([experiment_id], where, max_results=most, page_token=token)
+        return [_record(run) for run in page], page.token or None
+
+
+class _ServerCalls:
+    def __init__(self, tracking_uri: str) -> None:
+        self._uri = tracking_uri
+        # A connection that is kept belongs to one of the server's processes for good, and most of them to the one that
+        # took the first: it would do nearly all the work. It also waits 40 ms for each answer's end, as uvicorn's
+        # sockets have no TCP_NODELAY then. With TLS a new one costs more than that, and has a proxy before the server.
+        self._headers = {"Connection": "close"} if tracking_uri.startswith("http://") else {}
+
+    def create(self, experiment_id: str, name: str, started_ms: int, tags: Mapping[str, str]) -> RunRecord:
+        answer = self._post(
+            "create",
+            experiment_id=experiment_id,
+            user_id=tags.get("mlflow.user", "unknown"),
+            run_name=name,
+            start_time=started_ms,
+            tags=_pairs(tags),
+        )
+        return _record_of_json(answer["run"])
+
+    def log(
+        self,
+        run_id: str,
+        *,
+        metrics: Iterable[Measured] = (),
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        measured = [
+            {"key": key, "value": _number(value), "timestamp": at_ms, "step": step}
+            for key, value, at_ms, step in metrics
+        ]
+        self._post("log-batch", run_id=run_id, metrics=measured, params=_pairs(params or {}), tags=_pairs(tags or {}))
+
+    def update(self, run_id: str, status: str, ended_ms: int | None) -> None:
+        ended = {} if ended_ms is None else {"end_time": ended_ms}
+        self._post("update", run_id=run_id, status=status, **ended)
+
+    def search(
+        self, experiment_id: str, where: str, most: int, token: str | None
+    ) -> tuple[list[RunRecord], str | None]:
+        page = {"page_token": token} if token else {}
+        answer = self._post("search", experiment_ids=[experiment_id], filter=where, max_results=most, **page)
+        return [_record_of_json(run) for run in answer.get("runs", [])], answer.get("next_page_token") or None
+
+    def _post(self, call: str, **body: object) -> dict[str, Any]:
+        from mlflow.utils.credentials import get_default_host_creds
+        from mlflow.utils.rest_utils import http_request, verify_rest_response
+
+        host = get_default_host_creds(self._uri)  # type: ignore[no-untyped-call]
+        path = f"/api/2.0/mlflow/runs/{call}"
+        answer = http_request(host, path, "POST", json=body, extra_headers=self._headers)  # type: ignore[no-untyped-call]
+        if answer.status_code == 200:
+            with contextlib.suppress(ValueError):  # a page of a proxy's, for instance: told by what follows
+                return dict(json.loads(answer.content))
+        verified = verify_rest_response(answer, path)
+        return dict(json.loads(verified.content))
+
+
+def _number(value: float) -> float | str:
+    """Return a double as JSON has it for protobuf: what is not finite is a text."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _pairs(texts: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"key": key, "value": value} for key, value in texts.items()]
+
+
+def _texts(pairs: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    return {pair["key"]: pair.get("value", "") for pair in pairs}
+
+
+def _record(run: "Run") -> RunRecord:
+    info, data = run.info, run.data
+    return RunRecord(info.run_id, info.status, info.start_time, dict(data.tags), dict(data.params))
+
+
+def _record_of_json(run: Mapping[str, Any]) -> RunRecord:
+    info, data = run["info"], run["data"]
+    tags, params = _texts(data.get("tags", [])), _texts(data.get("params", []))
+    return RunRecord(info["run_id"], info["status"], int(info["start_time"]), tags, params)
