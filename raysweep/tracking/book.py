@@ -312,5 +312,5 @@ def _metrics(entry: Entry, view: TrialView, index: int) -> list[Measured]:
     point = view.points[index]
     # The same whenever they are written, so that MLflow, which keeps one of equal rows, cannot hold a point twice.
     at_ms = entry.started_ms + int(1000 * point.seconds if point.seconds is not None else index)
-    metrics = metrics_of(point)
+    metrics = metrics_of(point, last=index == len(view.points) - 1)
     return [Measured(key, value, at_ms, int(point.data)) for key, value in metrics.items()]

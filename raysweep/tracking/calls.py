@@ -1,7 +1,7 @@
 """What is asked of MLflow for each run: of a database through MLflow's client, of a server through its REST API.
 
 To a server MLflow's client makes each call by way of a protobuf message, printed and parsed again; the JSON of its
-documented API, written as such, takes a third of the processor time, which in the driver is the trials' own.
+documented API, written as such, takes a third less of the driver's processor time for a whole trial.
 https://mlflow.org/docs/latest/rest-api.html
 """
 

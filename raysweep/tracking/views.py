@@ -13,24 +13,20 @@ INTERRUPTED = "interrupted"
 
 STATE = "raysweep.state"
 SERVES = "raysweep.serves"
-METRICS = (
+CURVES = (
     "loss",
     "energy_mae",
     "force_l2",
     "train_loss",
     "gradient_norm",
-    "trivial_loss",
-    "data",
-    "unique_data",
-    "structures",
-    "edges",
     "flops",
     "seconds",
     "throughput",
     "equivariance_error",
-    "peak_memory",
 )
 """Columns of a point that become metrics over atoms seen; the optimizer's step becomes `optimizer_steps`."""
+TOTALS = ("data", "unique_data", "structures", "edges", "trivial_loss", "peak_memory")
+"""Columns that become metrics of the last point alone: over atoms seen they are straight lines, or constant."""
 
 _STATUS: dict[str, str] = {
     TrialState.PLANNED: "RUNNING",
@@ -113,9 +109,9 @@ def _brief(value: str) -> str:
         return value
 
 
-def metrics_of(point: Point) -> dict[str, float]:
-    """Return a point's metrics; what was not measured is left out."""
-    values = {name: getattr(point, name) for name in METRICS}
+def metrics_of(point: Point, *, last: bool) -> dict[str, float]:
+    """Return a point's metrics, those of a trial's last point with the totals; what was not measured is left out."""
+    values = {name: getattr(point, name) for name in (*CURVES, *(TOTALS if last else ()))}
     return {name: float(value) for name, value in values.items() if value is not None} | {
         "optimizer_steps": float(point.step)
     }

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -93,7 +93,10 @@ def trial_runs(uri: str, experiment: str) -> dict[str, Run]:
     return by_id
 
 
-def metric_rows(uri: str, run: Run) -> list[tuple[str, int, float]]:
+Row = tuple[str, int, float]
+
+
+def metric_rows(uri: str, run: Run) -> list[Row]:
     """All rows of all metrics of a run, as often as they are there."""
     client = MlflowClient(tracking_uri=uri)
     return sorted(
@@ -101,10 +104,22 @@ def metric_rows(uri: str, run: Run) -> list[tuple[str, int, float]]:
     )
 
 
-def expected_rows(some: Iterable[Point]) -> list[tuple[str, int, float]]:
-    """The rows that the points' metrics are; two points in one step share theirs."""
+def rows_of(point: Point, *, last: bool) -> set[Row]:
     largest = 1.7976931348623157e308  # which MLflow keeps in the place of infinity
-    return sorted({(key, int(p.data), min(value, largest)) for p in some for key, value in metrics_of(p).items()})
+    return {(key, int(point.data), min(value, largest)) for key, value in metrics_of(point, last=last).items()}
+
+
+def assert_metrics(uri: str, run: Run, some: Sequence[Point], *, at_once: bool = False) -> None:
+    """Hold that a run has the points' curves, each row once, and the totals of the last point.
+
+    Two points in one step share their rows. Where the points were not written at once, totals of others are there, too.
+    """
+    found = metric_rows(uri, run)
+    assert len(found) == len(set(found))
+    curves = {row for point in some for row in rows_of(point, last=False)}
+    needed = curves | rows_of(some[-1], last=True)
+    allowed = needed if at_once else {row for point in some for row in rows_of(point, last=True)}
+    assert needed <= set(found) <= allowed
 
 
 def tell(mirror: object, trial: TrialView) -> Iterator[None]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sweeps import expected_rows, metric_rows, runs, table_of, tell, trial_runs, view
+from sweeps import assert_metrics, runs, table_of, tell, trial_runs, view
 
 import raysweep
 from raysweep.tracking.mlflow import MlflowMirror, TrialView, read_points, sync
@@ -32,7 +32,7 @@ def test_what_was_told_stands_in_mlflow_and_telling_takes_no_time(uri: str, tmp_
     assert read_points("some", uri).equals(table_of(views), check_metadata=True)
     trials = trial_runs(uri, "some")
     for trial in views:
-        assert metric_rows(uri, trials[trial.trial_id]) == expected_rows(trial.points)
+        assert_metrics(uri, trials[trial.trial_id], trial.points)
         assert trials[trial.trial_id].data.params == dict(trial.params) | {"params": str(trial.points[0].params)}
         assert trials[trial.trial_id].data.tags["raysweep.code"].startswith(raysweep.__version__)
     assert Counter(run.info.status for run in runs(uri, "some")) == {"FINISHED": 5, "KILLED": 1}
@@ -58,19 +58,19 @@ def test_points_are_seen_while_the_sweep_runs(uri: str) -> None:
         if run.data.metrics:
             break
     assert run.info.status == "RUNNING"
-    assert metric_rows(uri, run) == expected_rows(trial.points[:2])
+    assert_metrics(uri, run, trial.points[:2])
     assert read_points("some", uri).num_rows == 0  # for the trial has not ended
     mirror.close()  # as after SIGINT: the trial is without an end
     run = trial_runs(uri, "some")[trial.trial_id]
     assert (run.info.status, run.data.tags["raysweep.state"]) == ("KILLED", "interrupted")
-    assert metric_rows(uri, run) == expected_rows(trial.points[:2])
+    assert_metrics(uri, run, trial.points[:2])
 
     again = MlflowMirror(uri, "some", "toy")
     drive(again, [trial])
     again.close()
     reopened = trial_runs(uri, "some")[trial.trial_id]
     assert (reopened.info.run_id, reopened.info.status) == (run.info.run_id, "FINISHED")
-    assert metric_rows(uri, reopened) == expected_rows(trial.points)
+    assert_metrics(uri, reopened, trial.points)
 
 
 def test_driver_killed_twice_leaves_no_run_doubled_or_running(uri: str, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_driver_killed_twice_leaves_no_run_doubled_or_running(uri: str, tmp_path
     assert {run.info.status for run in runs(uri, "some")} == {"FINISHED"}
     assert begun <= _run_ids(uri)  # reopened, not made anew
     for trial in views:
-        assert metric_rows(uri, trial_runs(uri, "some")[trial.trial_id]) == expected_rows(trial.points)
+        assert_metrics(uri, trial_runs(uri, "some")[trial.trial_id], trial.points)
     assert read_points("some", uri).equals(table_of(views))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sweeps import expected_rows, metric_rows, runs, table_of, tell, trial_runs, view
+from sweeps import assert_metrics, runs, table_of, tell, trial_runs, view
 
 from raysweep.tracking.mlflow import MlflowMirror, read_points, sync
 
@@ -91,7 +91,7 @@ def test_server_that_comes_late_and_freezes_has_all_in_the_end(
     assert read_points("some", server.uri).equals(table_of(views), check_metadata=True)
     trials = trial_runs(server.uri, "some")
     for trial in views:
-        assert metric_rows(server.uri, trials[trial.trial_id]) == expected_rows(trial.points)
+        assert_metrics(server.uri, trials[trial.trial_id], trial.points)
     log = (tmp_path / "mlflow.log").read_text()
     assert "cannot be written to" in log
     assert "is back and has all news" in log
