@@ -1,6 +1,5 @@
 """One part of one file becomes Arrow bytes: a function of its arguments alone, which any process on any node can do."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -75,21 +74,6 @@ class Converted:
     task: Task
     pieces: tuple[Piece, ...]
     rejected: dict[str, int]
-
-
-def step(task: Task | Path) -> Converted | str:
-    """Read a part of a file, or return the SHA-256 of a file.
-
-    Raises:
-        DataError: as `convert` does.
-    """
-    return convert(task) if isinstance(task, Task) else digest_of(task)
-
-
-def digest_of(file: Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def convert(task: Task) -> Converted:

@@ -4,14 +4,16 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import get_args
+from typing import Protocol, TypeVar, get_args
 
 from pydantic import JsonValue
 
-from raysweep.data.converting import Converted, GroupBy, Rules, Task, digest_of, refuse, step
+from raysweep.data.converting import GroupBy, Rules, Task, convert, refuse
+from raysweep.data.digests import digest_of, digests_beside
 from raysweep.data.formats.blocks import Bad, Names, Torn
 from raysweep.data.formats.readers import UNITS_KNOWN, Format, files_of, format_of, reader
 from raysweep.data.scratch import Parts, Scratch, scratch_folder
@@ -26,9 +28,17 @@ IMPORT_VERSION = 2
 IN_PROCESS_BYTES = 16 * 2**20
 """Files that are smaller together are read without worker processes, whose start takes longer."""
 
-Step = Callable[[Task | Path], Converted | str]
-InOrder = Callable[[Step, Iterable[Task | Path]], Iterator[Converted | str]]
-"""Yields `step(task)` of each task in their order, on whatever processes there are."""
+WORKERS_PER_DIGEST = 8
+"""Processes that read no faster than one thread hashes."""
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+
+
+class InOrder(Protocol):
+    """Yields `function(task)` of each task in their order, on whatever processes there are."""
+
+    def __call__(self, function: Callable[[_Task], _Result], tasks: Iterable[_Task], /) -> Iterator[_Result]:
+        """Draw the tasks as they are needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,11 +119,13 @@ def import_store(
             return present
     standing_store(location, {})  # refuses a location that is taken, before any work
     scratch = Scratch(scratch_folder(location))
-    run = in_order or _processes(files, workers)
+    count = _count(files, workers)
     with scratch.held():
         try:
-            digests, parts = _converted(scratch, files, format, rules, run, progress)
-            store = _written(location, files, parts, recipe_of(digests), division, licence, progress)
+            with _digests(files, in_order, count) as digests:
+                parts = _converted(scratch, files, format, rules, in_order or _processes(count), progress)
+                recipe = recipe_of(digests())
+            store = _written(location, files, parts, recipe, division, licence, progress)
         except DataError:
             if not any(scratch.folder.glob("*.json")):
                 scratch.remove()
@@ -137,15 +149,14 @@ def _converted(
     rules: Rules,
     in_order: InOrder,
     progress: Callable[[str, int, int], None] | None,
-) -> tuple[list[str], Parts]:
-    """Read what is not read yet; return the files' digests and all parts."""
+) -> Parts:
+    """Read what is not read yet; return all parts."""
     rejected: Counter[str] = Counter()
     order: list[str] = []
     total, done = sum(file.stat().st_size for file in files), 0
 
-    def tasks() -> Iterator[Task | Path]:
+    def tasks() -> Iterator[Task]:
         nonlocal done
-        yield from files
         for file in files:
             for task in _tasks(file, format, rules, rejected):
                 order.append(task.name)
@@ -154,11 +165,7 @@ def _converted(
                 else:
                     yield task
 
-    digests: list[str] = []
-    for result in in_order(step, tasks()):
-        if isinstance(result, str):
-            digests.append(result)
-            continue
+    for result in in_order(convert, tasks()):
         scratch.save(result)
         done += result.task.span.bytes
         if progress:
@@ -167,7 +174,7 @@ def _converted(
     parts.rejected.update(rejected)
     if not len(parts):
         raise DataError(f"{', '.join(map(str, files))}: no usable structures (left out: {dict(parts.rejected)})")
-    return digests, parts
+    return parts
 
 
 def _tasks(file: Path, format: Format | None, rules: Rules, rejected: Counter[str]) -> Iterator[Task]:
@@ -190,21 +197,34 @@ def _tasks(file: Path, format: Format | None, rules: Rules, rejected: Counter[st
         rejected[f"torn: {error}"] += 1
 
 
-def _processes(files: list[Path], workers: int | None) -> InOrder:
+def _count(files: list[Path], workers: int | None) -> int:
+    """Return how many processes read the files."""
     count = usable_cores() if workers is None else workers
     if count < 1:
         raise DataError(f"workers is {count}; it must be at least 1")
     if workers is None and sum(file.stat().st_size for file in files) < IN_PROCESS_BYTES:
         count = 1
+    return count
 
-    def run(step: Step, tasks: Iterable[Task | Path]) -> Iterator[Converted | str]:
+
+def _processes(count: int) -> InOrder:
+    def run(function: Callable[[_Task], _Result], tasks: Iterable[_Task], /) -> Iterator[_Result]:
         if count == 1:
-            yield from map(step, tasks)
+            yield from map(function, tasks)
             return
         with Workers(count) as pool:
-            yield from pool.in_order(step, tasks)
+            yield from pool.in_order(function, tasks)
 
     return run
+
+
+def _digests(
+    files: list[Path], in_order: InOrder | None, count: int
+) -> AbstractContextManager[Callable[[], list[str]]]:
+    """Hash the files beside a block, or after it where other machines do it; what is yielded waits for the digests."""
+    if in_order is None:
+        return digests_beside(files, 1 + count // WORKERS_PER_DIGEST)
+    return nullcontext(lambda: list(in_order(digest_of, files)))
 
 
 def _written(

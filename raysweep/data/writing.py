@@ -3,7 +3,7 @@
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +92,7 @@ def write_rows(
 ) -> Store:
     """Write the rows of the training part, then those of the validation part, as a store.
 
-    A shard is written, and taken into the statistics, while the next one is drawn: two are in memory at a time.
+    A shard is written, hashed and measured while the next one is drawn: two are in memory at a time.
 
     Args:
         location: a folder that is absent or empty, or a `pyarrow.fs` URI.
@@ -108,31 +108,24 @@ def write_rows(
     filesystem, path = open_location(location)
     refuse_taken(filesystem, path)
     order, train = np.concatenate(parts), len(parts[0])
-    measured = _Measured(source, train)
-    shards: list[Shard] = []
-    with _place(filesystem, path) as put, ThreadPoolExecutor(2) as beside:
-
-        def write(name: str, structures: Structures) -> Shard:
-            data = shard_buffer(structures)
-            put(name, data)
-            return Shard(name=name, sha256=digest(data), bytes=len(data), structures=len(structures))
-
-        def finish(under_way: tuple[Future[Shard], Future[None]]) -> None:
-            shards.append(under_way[0].result())
-            under_way[1].result()
-            if progress:
-                progress(sum(shard.structures for shard in shards), len(order))
-
-        under_way = None
-        for number, (start, stop) in enumerate(_cuts(source.n_atoms[order], structures_per_shard)):
+    cuts = list(_cuts(source.n_atoms[order], structures_per_shard))
+    measured, shards = _Measured(train), list[Shard]()
+    with _place(filesystem, path) as put, ThreadPoolExecutor(3) as beside:
+        last = None
+        for number, (start, stop) in enumerate(cuts):
             structures = source.take(order[start:stop])
-            if under_way:
-                finish(under_way)
-            name = f"shard-{number:05d}.arrow"
-            under_way = beside.submit(write, name, structures), beside.submit(measured.add, structures)
-        if under_way:
-            finish(under_way)
-        put(MANIFEST_NAME, manifest_bytes(measured.manifest(parts[0], shards, provenance)))
+            if last is not None:
+                shards.append(last.shard())
+                if progress:
+                    progress(start, len(order))
+            last = _UnderWay(f"shard-{number:05d}.arrow", structures, put, measured, beside)
+        assert last is not None, "no rows"
+        last.measured.result()
+        measured.measure_energies(source, [order[start : min(stop, train)] for start, stop in cuts if start < train])
+        shards.append(last.shard())
+        if progress:
+            progress(len(order), len(order))
+        put(MANIFEST_NAME, manifest_bytes(measured.manifest(shards, provenance)))
     return open_store(location)
 
 
@@ -148,15 +141,41 @@ def _cuts(n_atoms: npt.NDArray[np.int64], structures_per_shard: int) -> Iterator
         start = stop
 
 
+class _UnderWay:
+    """A shard that is written, hashed and measured in three threads."""
+
+    def __init__(
+        self,
+        name: str,
+        structures: Structures,
+        put: Callable[[str, memoryview], None],
+        into: "_Measured",
+        beside: ThreadPoolExecutor,
+    ) -> None:
+        data = shard_buffer(structures)
+        self._name, self._bytes, self._structures = name, len(data), len(structures)
+        self._written = beside.submit(put, name, data)
+        self._sha256 = beside.submit(digest, data)
+        self.measured = beside.submit(into.add, structures)
+
+    def shard(self) -> Shard:
+        """Wait until all is done."""
+        self._written.result()
+        self.measured.result()
+        return Shard(name=self._name, sha256=self._sha256.result(), bytes=self._bytes, structures=self._structures)
+
+
 class _Measured:
     """What the manifest says, summed up as shards are written. Statistics are of the training part alone."""
 
-    def __init__(self, source: Rows, train: int) -> None:
-        self._source, self._train = source, train
+    def __init__(self, train: int) -> None:
+        self._train = train
         self._structures = self._atoms = self._train_atoms = 0
         self._groups: tuple[set[str], set[str]] = (set(), set())
         self._elements: set[int] = set()
-        self._fingerprint, self._energies, self._force = Fingerprint(), Compositions(), MeanSquare()
+        self._fingerprint, self._compositions, self._force = Fingerprint(), Compositions(), MeanSquare()
+        self._reference: dict[int, float] = {}
+        self._energy = MeanSquare()
 
     def add(self, structures: Structures) -> None:
         """Take in a shard."""
@@ -164,7 +183,7 @@ class _Measured:
         self._elements.update(elements_of(structures.numbers).tolist())
         head = structures.head(min(max(self._train - self._structures, 0), len(structures)))
         if len(head):
-            self._energies.add(head)
+            self._compositions.add(head)
             self._force.add(head.forces)
         self._groups[0].update(head.group)
         self._groups[1].update(structures.group[len(head) :])
@@ -172,12 +191,21 @@ class _Measured:
         self._atoms += len(structures.numbers)
         self._train_atoms += len(head.numbers)
 
-    def manifest(self, train: npt.NDArray[np.int64], shards: list[Shard], provenance: Provenance) -> Manifest:
-        """Return the manifest, after another look at the energies of the training part."""
+    def measure_energies(self, source: Rows, train: list[npt.NDArray[np.int64]]) -> None:
+        """Take another look at the energies of the training part, whose rows are given piece by piece."""
+        self._reference = self._compositions.reference_energies()
+        table = np.full(256, np.nan)
+        table[list(self._reference)] = list(self._reference.values())
+        for rows in train:
+            energy, numbers = source.labels(rows)
+            n_atoms = source.n_atoms[rows]
+            self._energy.add(residuals(energy, numbers, n_atoms, table) / n_atoms)
+
+    def manifest(self, shards: list[Shard], provenance: Provenance) -> Manifest:
+        """Return the manifest, once all is measured."""
         rms_force = self._force.root()
         if not rms_force:
             raise DataError("structures: all forces are zero; give labelled structures")
-        reference = self._energies.reference_energies()
         return Manifest(
             fingerprint=self._fingerprint.hexdigest(self._train),
             elements=tuple(sorted(self._elements)),
@@ -189,9 +217,9 @@ class _Measured:
             validation_atoms=self._atoms - self._train_atoms,
             train_groups=len(self._groups[0]),
             validation_groups=len(self._groups[1]),
-            reference_energies=reference,
+            reference_energies=self._reference,
             rms_force=rms_force,
-            rms_energy=self._rms_energy(train, shards, reference),
+            rms_energy=self._energy.root(),
             rejected=dict(provenance.rejected),
             source=provenance.source,
             licence=provenance.licence,
@@ -199,19 +227,6 @@ class _Measured:
             made_with=dict(provenance.made_with),
             shards=tuple(shards),
         )
-
-    def _rms_energy(self, train: npt.NDArray[np.int64], shards: list[Shard], reference: Mapping[int, float]) -> float:
-        table = np.full(256, np.nan)
-        table[list(reference)] = list(reference.values())
-        per_atom, start = MeanSquare(), 0
-        for shard in shards:
-            rows = train[start : start + shard.structures]
-            if len(rows):
-                energy, numbers = self._source.labels(rows)
-                n_atoms = self._source.n_atoms[rows]
-                per_atom.add(residuals(energy, numbers, n_atoms, table) / n_atoms)
-            start += shard.structures
-        return per_atom.root()
 
 
 def standing_store(location: str | Path, recipe: Mapping[str, JsonValue]) -> Store | None:

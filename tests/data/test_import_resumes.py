@@ -10,7 +10,8 @@ import pytest
 from ase.io import write as ase_write
 from test_formats import labelled, stored, write_aselmdb, write_mptrj
 
-from raysweep.data import converting, imports
+from raysweep.data import imports
+from raysweep.data.converting import Converted, Task
 from raysweep.data.formats import aselmdb, extxyz
 from raysweep.data.formats.blocks import Names
 from raysweep.data.imports import import_store
@@ -44,15 +45,15 @@ def test_an_import_that_was_cut_off_goes_on_and_gives_the_same_store(
 ) -> None:
     whole = import_store(tmp_path / "whole", [many])
     read: list[str] = []
-    real = converting.convert
+    real = imports.convert
 
-    def counting(task: converting.Task) -> converting.Converted:
+    def counting(task: Task) -> Converted:
         if len(read) == 6:
             raise KeyboardInterrupt
         read.append(task.name)
         return real(task)
 
-    monkeypatch.setattr(converting, "convert", counting)
+    monkeypatch.setattr(imports, "convert", counting)
     with pytest.raises(KeyboardInterrupt):
         import_store(tmp_path / "s", [many])
     assert not (tmp_path / "s").exists()
@@ -60,7 +61,7 @@ def test_an_import_that_was_cut_off_goes_on_and_gives_the_same_store(
     kept = sorted((tmp_path / ".s.importing").glob("*.arrow"))
     kept[0].write_bytes(kept[0].read_bytes()[:-5])  # what a power cut may leave
     read.clear()
-    monkeypatch.setattr(converting, "convert", lambda task: read.append(task.name) or real(task))
+    monkeypatch.setattr(imports, "convert", lambda task: read.append(task.name) or real(task))
     store = import_store(tmp_path / "s", [many])
     assert store.manifest == whole.manifest
     assert len(set(first) & set(read)) == 1
