@@ -47,37 +47,42 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
         DataError: a unit is unknown.
     """
     energy_ev(names.energy_unit), length_angstrom(names.length_unit)
-    place = first = number = 0
-    rest = b""
+    place = first = number = held = 0
+    text = bytearray(2 * SPAN_BYTES)  # used again and again: memory that is new to the process takes longer than a look
     with path.open("rb") as file:
         while True:
-            piece = file.read(SPAN_BYTES)
-            text = rest + piece if rest else piece
-            if not piece and text and not text.endswith(b"\n"):
-                text += b"\n"
-            end, count, fault = _whole_frames(text)
+            if len(text) < held + SPAN_BYTES:
+                text += bytes(len(text))
+            with memoryview(text) as whole, whole[held : held + SPAN_BYTES] as room:
+                size = file.readinto(room)
+            held += size
+            if not size and held and text[held - 1] != _NEWLINE:
+                text[held] = _NEWLINE
+                held += 1
+            end, count, fault = _whole_frames(text, held)
             if end:
                 yield Span(start=place, stop=place + end, first=first, bytes=end)
             place, number = place + end, first + count
-            first, rest = number, text[end:]
-            if fault or (not piece and rest.strip()):
+            first, held = number, held - end
+            text[:held] = text[end : end + held]
+            if fault or (not size and text[:held].strip()):
                 reason = fault or "the file ends within this frame: cut off, or not extxyz"
                 yield Bad(where=f"{path}, frame {number}", reason=reason)
                 return
-            if not piece:
+            if not size:
                 break
     if not number:
         yield Bad(where=f"{path}, frame 0", reason="the file holds no frames")
 
 
-def _whole_frames(text: bytes) -> tuple[int, int, str | None]:
+def _whole_frames(text: bytearray, size: int) -> tuple[int, int, str | None]:
     """Return where the last whole frame ends, how many there are, and what is wrong with the next, if anything is."""
-    ends = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == _NEWLINE)
+    ends = np.flatnonzero(np.frombuffer(text, dtype=np.uint8, count=size) == _NEWLINE)
     line = place = count = 0
     while line < len(ends):
-        word = text[place : ends[line]].strip()
+        word = bytes(text[place : ends[line]]).strip()
         if not word.isdigit():
-            return place, count, None if not text[place:].strip() else f"{word[:40]!r} is not a number of atoms"
+            return place, count, None if not text[place:size].strip() else f"{word[:40]!r} is not a number of atoms"
         line += int(word) + 2
         if line > len(ends):
             break
