@@ -10,6 +10,8 @@ from raysweep.data.structures import OPTIONAL, Structures
 CELLS_AT_ONCE = 8_000_000
 """Numbers of a table of compositions that are held before they are reduced: 64 MB."""
 
+SQUARES_AT_ONCE = 65_536
+
 
 class Fingerprint:
     """SHA-256 over every field of structures in row order and over where the training part ends.
@@ -101,6 +103,15 @@ def _widened(
     return wide
 
 
+def _sum_of_squares(values: npt.NDArray[np.floating]) -> float:
+    """Return the sum in the order of numpy's own pairwise summation, without the squares of all in memory."""
+    if len(values) <= SQUARES_AT_ONCE:
+        return float(np.sum(np.square(values, dtype=np.float64)))
+    half = len(values) // 2
+    half -= half % 8
+    return _sum_of_squares(values[:half]) + _sum_of_squares(values[half:])
+
+
 class MeanSquare:
     """Root of the mean square of numbers that come in parts."""
 
@@ -109,7 +120,7 @@ class MeanSquare:
 
     def add(self, values: npt.NDArray[np.floating]) -> None:
         """Take in the next numbers."""
-        self._sum += float(np.sum(np.square(values, dtype=np.float64)))
+        self._sum += _sum_of_squares(values.reshape(-1))
         self._count += values.size
 
     def root(self) -> float:
