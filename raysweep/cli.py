@@ -275,6 +275,7 @@ def check_transfer(
     rates: Annotated[str, typer.Option(metavar="LIST", help="learning rates")] = "0.0025,0.005,0.01,0.02,0.04,0.08",
     structures: Annotated[int, typer.Option(min=1, help="of a training")] = 2000,
     seeds: Annotated[int, typer.Option(min=1, help="trainings at each width and rate")] = 1,
+    coordinate_seeds: Annotated[int, typer.Option(min=1, help="networks to follow at each width")] = 16,
     direct: Annotated[bool, typer.Option("--direct", help="direct forces; default: conservative")] = False,
     out: Annotated[str, typer.Option(metavar="FOLDER", help="where the figure is written")] = ".",
     json: Json = False,
@@ -289,8 +290,8 @@ def check_transfer(
     status = show_transfer(
         architecture, store, knobs=knobs or [], widths=[round(w) for w in numbers("--widths", widths)],
         coordinate_widths=[round(w) for w in numbers("--coordinate-widths", coordinate_widths)],
-        rates=numbers("--rates", rates), structures=structures, seeds=seeds, conservative=not direct, out=out,
-        as_json=json,
+        rates=numbers("--rates", rates), structures=structures, seeds=seeds, coordinate_seeds=coordinate_seeds,
+        conservative=not direct, out=out, as_json=json,
     )  # fmt: skip
     raise typer.Exit(status)
 

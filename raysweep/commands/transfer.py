@@ -28,6 +28,7 @@ def show_transfer(
     rates: Sequence[float],
     structures: int,
     seeds: int,
+    coordinate_seeds: int,
     conservative: bool,
     out: str,
     as_json: bool,
@@ -57,6 +58,7 @@ def show_transfer(
             widths=others,
             coordinate_widths=coordinate_widths,
             seeds=range(seeds),
+            coordinate_seeds=range(coordinate_seeds),
             progress=bar.update,
         )
     folder = Path(out)

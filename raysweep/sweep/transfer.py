@@ -8,10 +8,12 @@ rates: under muP the best one, given at the base width, is the same for all.
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -26,8 +28,12 @@ from raysweep.training.trajectory import Trajectory
 from raysweep.trial import TrialSpec
 
 COORDINATE_STEPS = 20
-COORDINATE_SEEDS = (0, 1, 2, 3)
+COORDINATE_SEEDS = 16
+"""Of a narrow network with products of features, one seed's activations lie a factor 2.7 from another's."""
+
 OUTPUTS = ("energy", "forces")
+
+Found = TypeVar("Found")
 
 Scales = Mapping[str, Mapping[int, Sequence[float]]]
 """Root mean square of what each module puts out, by module, width, and step 0 ... n."""
@@ -97,6 +103,7 @@ def check_transfer(
     widths: Sequence[int],
     coordinate_widths: Sequence[int],
     seeds: Sequence[int] = (0,),
+    coordinate_seeds: Sequence[int] = range(COORDINATE_SEEDS),
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TransferCheck:
@@ -109,8 +116,9 @@ def check_transfer(
         widths: to train at; the base is added.
         coordinate_widths: to follow activations at; the base is added.
         seeds: losses are averaged over them (their logarithms).
+        coordinate_seeds: activations are averaged over them (their logarithms).
         workers: processes, one thread each; the machine's cores by default.
-        progress: called with the trainings done and their number.
+        progress: called with the trainings done, those whose activations are followed among them, and their number.
 
     Raises:
         SpaceError: fewer than three rates, or a size without `width`.
@@ -127,14 +135,26 @@ def check_transfer(
         for rate in rates
         for seed in seeds
     ]
-    losses = _train_all(jobs, str(store.location), workers, progress)
+    n_jobs = len(jobs) + len({base, *coordinate_widths}) * len(coordinate_seeds)
+    location = str(store.location)
+    final = _in_processes(_final_loss, jobs, location, workers, lambda done: progress and progress(done, n_jobs))
+    losses = {
+        (int(job.size["width"]), job.learning_rate, job.seed): loss for job, loss in zip(jobs, final, strict=True)
+    }
     found: dict[int, list[tuple[float, list[float]]]] = {width: [] for width in trained}
     for width in trained:
         for rate in rates:
             found[width].append((rate, [losses[width, rate, seed] for seed in seeds]))
     best = {width: _best(rows) for width, rows in found.items()}
     tuned = spec.model_copy(update={"learning_rate": best[base] or rates[0]})
-    scales = coordinate_check(tuned, store, widths=coordinate_widths)
+    scales = coordinate_check(
+        tuned,
+        store,
+        widths=coordinate_widths,
+        seeds=coordinate_seeds,
+        workers=workers,
+        progress=lambda done, _: progress and progress(len(jobs) + done, n_jobs),
+    )
     return TransferCheck(architecture=spec.architecture, base_width=base, losses=found, best=best, scales=scales)
 
 
@@ -144,7 +164,9 @@ def coordinate_check(
     *,
     widths: Sequence[int],
     steps: int = COORDINATE_STEPS,
-    seeds: Sequence[int] = COORDINATE_SEEDS,
+    seeds: Sequence[int] = range(COORDINATE_SEEDS),
+    workers: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Scales:
     """Return the scale of every activation on one batch before each of the first steps and after the last.
 
@@ -157,23 +179,44 @@ def coordinate_check(
         widths: to follow; the base is added.
         steps: of training.
         seeds: of weights and order.
+        workers: processes, one thread each; the machine's cores by default.
+        progress: called with the networks followed and their number.
     """
     base = int(spec.size["width"])
-    scales: dict[str, dict[int, list[float]]] = {}
-    for width in sorted({base, *widths}):
-        # As many passes as steps: so many steps there are in any case.
-        members = [_member(spec, width, seed).model_copy(update={"epochs": float(steps)}) for seed in seeds]
-        runs = [Trajectory(member, store, torch.device("cpu")) for member in members]
-        for run in runs:
-            run.resume_training()
-        for step in range(steps + 1):
-            squares = [_squares(run) for run in runs]
-            for name in squares[0]:
-                scale = math.exp(float(np.mean([0.5 * math.log(max(of[name], 1e-60)) for of in squares])))
-                scales.setdefault(name, {}).setdefault(width, []).append(scale)
-            for run in runs if step < steps else ():
-                run.step(Stopwatch(run.device))
-    return scales
+    # As many passes as steps: so many steps there are in any case.
+    jobs = [
+        _member(spec, width, seed).model_copy(update={"epochs": float(steps)})
+        for width in sorted({base, *widths})
+        for seed in seeds
+    ]
+    followed = _in_processes(
+        partial(_follow, steps=steps),
+        jobs,
+        str(store.location),
+        workers,
+        lambda done: progress and progress(done, len(jobs)),
+    )
+    logarithms: dict[str, dict[int, list[list[float]]]] = {}
+    for job, squares in zip(jobs, followed, strict=True):
+        for name, of in squares.items():
+            rows = logarithms.setdefault(name, {}).setdefault(int(job.size["width"]), [])
+            rows.append([0.5 * math.log(max(square, 1e-60)) for square in of])
+    return {
+        name: {width: np.exp(np.mean(rows, axis=0)).tolist() for width, rows in of.items()}
+        for name, of in logarithms.items()
+    }
+
+
+def _follow(spec: TrialSpec, location: str, steps: int) -> dict[str, list[float]]:
+    """Return the mean squares of activations before each step and after the last, by module."""
+    run = Trajectory(spec, open_store(location), torch.device("cpu"))
+    run.resume_training()
+    found = {name: [square] for name, square in _squares(run).items()}
+    for _ in range(steps):
+        run.step(Stopwatch(run.device))
+        for name, square in _squares(run).items():
+            found[name].append(square)
+    return found
 
 
 def _squares(run: Trajectory) -> dict[str, float]:
@@ -216,22 +259,28 @@ def _member(spec: TrialSpec, width: int, seed: int) -> TrialSpec:
     return spec.model_copy(update={"size": {**spec.size, "width": width}, "base_size": dict(spec.size), "seed": seed})
 
 
-def _train_all(
-    jobs: Sequence[TrialSpec], location: str, workers: int | None, progress: Callable[[int, int], None] | None
-) -> dict[tuple[int, float, int], float]:
-    """Return final losses by (width, rate, seed)."""
-    losses: dict[tuple[int, float, int], float] = {}
+def _in_processes(
+    call: Callable[[TrialSpec, str], Found],
+    jobs: Sequence[TrialSpec],
+    location: str,
+    workers: int | None,
+    progress: Callable[[int], object],
+) -> list[Found]:
+    """Return what `call` makes of each job and the store's location, in processes of one thread each, or in this."""
+    if workers == 1:
+        found = []
+        for done, job in enumerate(jobs, start=1):
+            found.append(call(job, location))
+            progress(done)
+        return found
     count = workers or len(os.sched_getaffinity(0))
     # The largest first, so that the tail is short.
-    ordered = sorted(jobs, key=lambda job: -int(job.size["width"]))
+    order = sorted(range(len(jobs)), key=lambda index: -int(jobs[index].size["width"]))
     with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=set_threads, initargs=(1,)) as pool:
-        futures: dict[Future[float], TrialSpec] = {pool.submit(_final_loss, job, location): job for job in ordered}
-        for done, future in enumerate(as_completed(futures), start=1):
-            job = futures[future]
-            losses[int(job.size["width"]), job.learning_rate, job.seed] = future.result()
-            if progress is not None:
-                progress(done, len(jobs))
-    return losses
+        futures = {index: pool.submit(call, jobs[index], location) for index in order}
+        for done, _ in enumerate(as_completed(futures.values()), start=1):
+            progress(done)
+        return [futures[index].result() for index in range(len(jobs))]
 
 
 def _final_loss(spec: TrialSpec, location: str) -> float:

@@ -32,21 +32,24 @@ def worst(scales, module):
 
 def test_activations_keep_their_scale_under_mup_and_grow_with_the_width_without(spec, store, monkeypatch):
     spec = spec.model_copy(update={"size": {"width": 16, "depth": 1}, "optimizer": OptimizerSpec(warmup_steps=0)})
-    kept = coordinate_check(spec, store, widths=[128], steps=6)
+    kept = coordinate_check(spec, store, widths=[128], steps=6, seeds=range(4), workers=1)
     assert set(kept["layers.0.out"]) == {16, 128}
     assert all(len(of) == 7 for scales in kept.values() for of in scales.values())
     monkeypatch.setattr("raysweep.training.trajectory.build_base", lambda spec, store: None)
-    free = coordinate_check(spec, store, widths=[128], steps=6)
+    free = coordinate_check(spec, store, widths=[128], steps=6, seeds=range(4), workers=1)
     assert worst(kept, "layers.0.out") < 2 < worst(free, "layers.0.out")
 
 
 def test_every_width_is_trained_at_every_rate_and_seed(spec, store):
     seen = []
     check = check_transfer(
-        spec, store, rates=[1e-3, 1e-2, 1e10], widths=[16], coordinate_widths=[], seeds=[0, 1], workers=2,
+        spec, store, rates=[1e-3, 1e-2, 1e10], widths=[16], coordinate_widths=[16], seeds=[0, 1], coordinate_seeds=[0],
+        workers=2,
         progress=lambda done, wanted: seen.append((done, wanted)),
     )  # fmt: skip
-    assert seen[-1] == (12, 12)
+    assert seen[-1] == (14, 14)
+    assert [done for done, _ in seen] == list(range(1, 15))
+    assert set(check.scales["layers.0.out"]) == {8, 16}
     assert set(check.losses) == {8, 16}
     for rows in check.losses.values():
         assert [rate for rate, _ in rows] == [1e-3, 1e-2, 1e10]
@@ -69,7 +72,7 @@ def test_too_few_rates_are_refused(spec, store):
 def test_the_command_writes_a_figure_and_tells_by_its_exit_status(store, tmp_path, monkeypatch, capsys):
     arguments = (
         f"check-transfer mpnn {store.location} depth=1 --widths 8,16 --coordinate-widths 8,16 --structures 40 "
-        f"--rates 0.001,0.01,0.1 --out {tmp_path}"
+        f"--rates 0.001,0.01,0.1 --coordinate-seeds 4 --out {tmp_path}"
     )
     monkeypatch.setattr("sys.argv", ["raysweep", *arguments.split()])
     with pytest.raises(SystemExit) as ended:
