@@ -102,7 +102,7 @@ def data_facts(space: Space) -> DataFacts | None:
             raise
         _check_recipe(space, space.data.make.structures)
         return None
-    _refuse_other_preset(space, store.manifest.recipe)
+    _refuse_other_recipe(space, store.manifest.recipe)
     held_out, available = store.manifest.validation_structures, store.manifest.train_structures
     if space.data.validation_structures > held_out:
         raise space.error(
@@ -121,17 +121,18 @@ def _needed(space: Space) -> int:
     return max(max(grid.unique, default=last), space.learning_rate.structures or 0)
 
 
-def _refuse_other_preset(space: Space, recipe: Mapping[str, JsonValue]) -> None:
-    """Raise an error where the embedded source made the store by another preset than the one that is asked for."""
+def _refuse_other_recipe(space: Space, recipe: Mapping[str, JsonValue]) -> None:
+    """Raise an error where the embedded source made the store by another recipe than the one that is asked for."""
     if space.data is None or space.data.make is None or recipe.get("name") != RECIPE_NAME:
         return
-    found = recipe.get("preset", DEFAULT_PRESET)
-    if found != space.data.make.preset:
-        raise space.error(
-            ("data", "make", "preset"),
-            f"{space.data.make.preset} is asked for, and the store {space.data.store} holds {found}; name another "
-            "data.store, or remove that one",
-        )
+    found = {"preset": DEFAULT_PRESET, **recipe}
+    for key, wanted in space.data.make.model_dump().items():
+        if found[key] != wanted:
+            raise space.error(
+                ("data", "make", key),
+                f"{wanted} is asked for, and the store {space.data.store} was made with {found[key]}; name another "
+                "data.store, remove that one, or leave data.make out to take what is there",
+            )
 
 
 def _check_recipe(space: Space, structures: int) -> None:

@@ -39,9 +39,10 @@ def test_atoms_of_budgets_are_those_of_the_stores_subsets(make_space: SpaceMaker
     with pytest.raises(SpaceError, match=r"grid.atoms: 1e\+09 atoms in 1 epochs need 1e\+09 different ones"):
         with_structures(too_many, data_facts(too_many))
 
-    other = make_space(data={**data, "make": {**make, "preset": "reactive"}}, learning_rate=rate)
-    with pytest.raises(SpaceError, match=r"toy.yaml:\d+: data.make.preset: reactive is asked for, .* small-organics"):
-        data_facts(other)
+    for key, wanted, found in [("preset", "reactive", "small-organics"), ("structures", 60, 40), ("seed", 0, 3)]:
+        other = make_space(data={**data, "make": {**make, key: wanted}}, learning_rate=rate)
+        with pytest.raises(SpaceError, match=rf"toy.yaml:\d+: data.make.{key}: {wanted} is asked .* with {found};"):
+            data_facts(other)
 
     space = make_space(data={**data, "validation_structures": 30}, learning_rate=rate)
     with pytest.raises(SpaceError, match=r"data.validation_structures: 30 were asked for, the store has \d+"):
