@@ -1,16 +1,19 @@
 """The edge-aligned convolution against the full tensor product: `python benchmarks/tensor_convolutions.py`.
 
 Both convolutions of `tensor`, correlation 1, for every degree: structures per second of a training step (forward, loss
-on energies and forces, backward; conservative forces), taken in alternation, the median of each and of their ratios;
-operations of the step per edge by the cost meter, and how they grow with the degree (slope of a log-log fit). Beside
-them the same network with e3nn's own tensor product and linear layer in place of the convolution; and all three
-convolutions alone: forward, and backward twice as conservative forces need it. Wanted at l = 4 and 16 channels: so2 at
-least 4 times as fast as cg, and operations that grow no faster than l to the 3.5. The store is made where it is absent.
+on energies and forces, backward; conservative forces), each network in processes of its own, as a trial is (what one
+leaves in the allocator slows the others), by turns, the median of each and of their ratios; operations of the step per
+edge by the cost meter, and how they grow with the degree (slope of a log-log fit). Beside them the same network with
+e3nn's own tensor product and linear layer in place of the convolution; and all three convolutions alone: forward, and
+backward twice as conservative forces need it. Wanted at l = 4 and 16 channels: so2 at least 4 times as fast as cg, and
+operations that grow no faster than l to the 3.5. The store is made where it is absent.
 """
 
 import argparse
 import statistics
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -107,18 +110,12 @@ def convolutions_alone(l_max, width, directions):
     return [*steps, twice(E3nnConvolution(l_max, l_max, width), E3nnGeometry(l_max))]
 
 
-def main() -> None:
-    """Print a line for each degree, the exponents, and e3nn's product beside ours."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--store", default="runs/quickstart/data")
-    parser.add_argument("--width", type=int, default=16)
-    parser.add_argument("--depth", type=int, default=3)
-    parser.add_argument("--structures", type=int, default=8, help="of a batch")
-    parser.add_argument("--rounds", type=int, default=15)
-    arguments = parser.parse_args()
+def network(kind, l_max, arguments):
+    """Return a training step of a network with that convolution, its batch, and its operations per edge by the meter.
+
+    Operations are None for e3nn's.
+    """
     torch.set_num_threads(1)
-    if not Path(arguments.store).exists():
-        make_store(Path(arguments.store), structures=500)
     store = open_store(arguments.store)
     surroundings = Surroundings(
         elements=tuple(sorted(store.manifest.reference_energies)), scale=store.manifest.rms_force
@@ -126,6 +123,38 @@ def main() -> None:
     objective = Objective(rms_energy=store.manifest.rms_energy, rms_force=store.manifest.rms_force)
     graphs = load_graphs(store, store.subset(max(arguments.structures, 64)), 5.0)
     batch = graphs.batch(np.arange(arguments.structures))
+    size = {"width": arguments.width, "depth": arguments.depth, "l_max": l_max, "correlation": 1}
+    size["convolution"] = "so2" if kind == "so2" else "cg"
+    model = create("tensor", size, "conservative", surroundings, 0).train()
+    operations = None
+    if kind == "e3nn":
+        model = with_e3nn(model, l_max)
+    else:
+        operations = measure_cost(model, graphs, objective, 100).flops_per_edge
+    return lambda: differentiate(objective.loss(model(batch), batch), list(model.parameters())), batch, operations
+
+
+def alone(kind, l_max, arguments):
+    """Return the median processor seconds of a step, and its operations per edge, in this process."""
+    step, _, operations = network(kind, l_max, arguments)
+    (times,) = seconds([step], arguments.rounds)
+    return statistics.median(times), operations
+
+
+def main() -> None:
+    """Print a line for each degree, the exponents, and e3nn's product beside ours."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--store", default="runs/quickstart/data")
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--depth", type=int, default=3)
+    parser.add_argument("--structures", type=int, default=8, help="of a batch")
+    parser.add_argument("--rounds", type=int, default=15, help="steps of a process")
+    parser.add_argument("--repeats", type=int, default=3, help="processes of each network")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if not Path(arguments.store).exists():
+        make_store(Path(arguments.store), structures=500)
+    batch = network("so2", 1, arguments)[1]
     print(
         f"width {arguments.width}, {arguments.depth} layers, correlation 1, conservative forces; batch of "
         f"{arguments.structures} structures, {len(batch.numbers)} atoms, {len(batch.senders)} edges; processor seconds"
@@ -134,24 +163,18 @@ def main() -> None:
     counted = {"so2": [], "cg": []}
     ratio = 0.0
     for l_max in DEGREES:
-        steps = []
-        for kind in ("so2", "cg", "e3nn"):
-            size = {"width": arguments.width, "depth": arguments.depth, "l_max": l_max, "correlation": 1}
-            size["convolution"] = "so2" if kind == "so2" else "cg"
-            model = create("tensor", size, "conservative", surroundings, 0).train()
-            if kind == "e3nn":
-                model = with_e3nn(model, l_max)
-            else:
-                counted[kind].append(measure_cost(model, graphs, objective, 100).flops_per_edge)
-
-            def step(model=model):
-                differentiate(objective.loss(model(batch), batch), list(model.parameters()))
-
-            steps.append(step)
-        times = seconds(steps, arguments.rounds)
-        speeds = (arguments.structures / statistics.median(column) for column in times)
+        times = {"so2": [], "cg": [], "e3nn": []}
+        for _ in range(arguments.repeats):
+            for kind, of in times.items():
+                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+                    median, operations = process.submit(alone, kind, l_max, arguments).result()
+                of.append(median)
+                if kind in counted and len(of) == 1:
+                    counted[kind].append(operations)
+        speeds = (arguments.structures / statistics.median(of) for of in times.values())
         ratio, theirs = (
-            statistics.median(slow / fast for fast, slow in zip(times[0], of, strict=True)) for of in times[1:]
+            statistics.median(slow / fast for fast, slow in zip(times["so2"], times[kind], strict=True))
+            for kind in ("cg", "e3nn")
         )
         print(
             f"{l_max:2d} {' '.join(f'{speed:5.0f}' for speed in speeds)} {ratio:16.2f} {theirs:8.2f} "

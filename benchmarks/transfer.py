@@ -1,4 +1,4 @@
-"""muP for every family: `python benchmarks/transfer.py [--store runs/quickstart/data] [--only gemnet]`.
+"""muP for every family: `python benchmarks/transfer.py [--store build/transfer/data] [--only gemnet]`.
 
 Runs `raysweep check-transfer` for each family at depth 2: trains widths 16 and 128 at learning rates a factor 2 apart,
 and follows activations over widths 16 ... 256 for the first 20 steps. Wanted: the best rate at width 16 within a factor
@@ -33,7 +33,7 @@ FAMILIES = {
 def main() -> None:
     """Print a line for each family."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--store", default="runs/quickstart/data")
+    parser.add_argument("--store", default="build/transfer/data", help="made where it is absent")
     parser.add_argument("--only", help="part of a label")
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--out", default="build/transfer")
