@@ -45,7 +45,7 @@ class Done:
 
 def raysweep(*arguments: str, folder: Path, ok: bool = True) -> Done:
     """Run a command in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": TOYS, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([RAYSWEEP, *arguments], capture_output=True, text=True, cwd=folder, env=environment)
     if ok:
         assert done.returncode == 0, done.stderr
@@ -78,8 +78,9 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A folder with a search space that was run, and what the run printed."""
+    """A folder with a search space and the module that it names, that was run there, and what the run printed."""
     folder = tmp_path_factory.mktemp("cli")
+    shutil.copy(Path(TOYS) / "toy_trials.py", folder)
     (folder / "toy.yaml").write_text(SPACE.format(folder=folder))
     return folder, raysweep("run", "toy.yaml", folder=folder).stdout
 

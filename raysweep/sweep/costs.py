@@ -121,7 +121,8 @@ def load_entrypoint(entrypoint: str) -> object:
         return getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError) as error:
         raise RaysweepError(
-            f"entrypoint {entrypoint!r}: {error}; the module must be importable where the sweep runs (PYTHONPATH)"
+            f"entrypoint {entrypoint!r}: {error}; the module must be installed where the sweep runs, on "
+            "PYTHONPATH, or in the current folder"
         ) from error
 
 
