@@ -90,8 +90,9 @@ def convert(task: Task) -> Converted:
     pieces, done = [], 0
     for parts in kinds.values():
         structures = concatenate(_with_cells([part.structures for part in parts]))
-        sources = np.concatenate([_sources(part, task.path) for part in parts])
-        pieces.append(_piece(_regrouped(structures, task, done), sources))
+        named = any(part.source is not None for part in parts)
+        sources = np.concatenate([_sources(part, task.path) for part in parts]) if named else None
+        pieces.append(_piece(_regrouped(structures, task, done), sources, task.path.name))
         done += len(structures)
     return Converted(task=task, pieces=tuple(pieces), rejected=dict(rejected))
 
@@ -162,13 +163,16 @@ def _sources(part: Part, path: Path) -> npt.NDArray[np.object_]:
     return np.array([path.name] * len(part.structures), dtype=object) if part.source is None else part.source
 
 
-def _piece(structures: Structures, sources: npt.NDArray[np.object_]) -> Piece:
-    names, which = np.unique(sources.astype(str), return_inverse=True)
+def _piece(structures: Structures, sources: npt.NDArray[np.object_] | None, file: str) -> Piece:
+    names, which = [file], np.zeros(0, dtype=np.int64)
+    if sources is not None:
+        distinct, which = np.unique(sources.astype(str), return_inverse=True)
+        names = distinct.tolist()
     fields = ("cell", "charge", "spin")
     return Piece(
         data=shard_bytes(structures),
         structures=len(structures),
-        sources=tuple(names.tolist()),
+        sources=tuple(names),
         source_of=tuple(which.tolist()) if len(names) > 1 else (),
         fields=tuple(name for name in fields if getattr(structures, name) is not None),
     )
