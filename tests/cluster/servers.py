@@ -97,7 +97,7 @@ class Postgres(Server):
         self._as_account(folder)
         command = [str(_binary("initdb")), "-D", str(self._data), "-U", "mlflow", "-A", "scram-sha-256"]
         done = subprocess.run(
-            [*_drop_root(), *command, f"--pwfile={folder / 'password'}"], capture_output=True, text=True
+            [*drop_root(), *command, f"--pwfile={folder / 'password'}"], capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
         with (self._data / "pg_hba.conf").open("a") as rules:
@@ -106,7 +106,7 @@ class Postgres(Server):
     def start(self) -> None:
         settings = {"listen_addresses": self.address, "port": self.port, "unix_socket_directories": self.folder}
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-        self.begin([*_drop_root(), str(_binary("postgres")), "-D", str(self._data), *options])
+        self.begin([*drop_root(), str(_binary("postgres")), "-D", str(self._data), *options])
         self.wait(lambda: listens(self.address, self.port), 60)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
@@ -171,7 +171,7 @@ def _account() -> pwd.struct_passwd | None:
     return None
 
 
-def _drop_root() -> list[str]:
+def drop_root() -> list[str]:
     account = _account()
     if os.geteuid() != 0 or account is None:
         return []
