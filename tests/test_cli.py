@@ -6,15 +6,18 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from raysweep.cli import main
+from raysweep.commands.sweeps import ui_command
 from raysweep.sweep.lock import driver_lock
 from raysweep.sweep.trial_store import TrialStore
 
@@ -275,6 +278,32 @@ def test_sync_finds_nothing_to_do_after_a_run_and_fills_an_empty_mlflow(call: Ca
     assert "MLflow now has all 3 trials" in filled
     assert "5 runs made" in filled  # three trials, the stage and the sweep
     assert "MLflow has all 3 trials" in call("sync", "toy.yaml", "--tracking-uri", uri, folder=folder).stdout
+
+
+def test_run_tells_the_command_that_shows_it_in_mlflow(ran: tuple[Path, str]):
+    assert "MLflow: raysweep ui toy.yaml\n" in ran[1]
+    typed = ["grid.seeds=[0,1]", "storage=s3://a b/c", "tracking.experiment=d"]
+    assert ui_command("toy.yaml", typed, "http://e") == (
+        "raysweep ui toy.yaml 'storage=s3://a b/c' tracking.experiment=d --tracking-uri http://e"
+    )
+
+
+def test_ui_tells_the_addresses_on_a_server(call: Call, ran: tuple[Path, str]):
+    class Mlflow(BaseHTTPRequestHandler):
+        def do_GET(self):
+            assert self.path == "/api/2.0/mlflow/experiments/get-by-name?experiment_name=toy"
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"experiment": {"experiment_id": "7", "name": "toy", "lifecycle_stage": "active"}}')
+
+    with HTTPServer(("127.0.0.1", 0), Mlflow) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        root = f"http://127.0.0.1:{server.server_port}"
+        told = call("ui", "toy.yaml", "--tracking-uri", f"{root}/", folder=ran[0]).stdout.splitlines()
+        server.shutdown()
+    page = f"{root}/#/experiments/7/runs?workflowType=MACHINE_LEARNING"
+    assert told[0] == page
+    assert told[1].startswith(f"trials, the lowest loss first: {page}&searchFilter=")
 
 
 def test_report_writes_where_it_is_told(call: Call, ran: tuple[Path, str], tmp_path: Path):

@@ -1,6 +1,7 @@
 """`run`, `plan` and `schema`."""
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -48,7 +49,7 @@ def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, 
             _make_mlflow_equal(space)
     typer.echo(f"\n{written.text}\n")
     tell(written)
-    _tell_places(space, path)
+    _tell_places(space, ui_command(path, overrides, tracking_uri))
     return _verdict(result)
 
 
@@ -69,11 +70,18 @@ def _make_mlflow_equal(space: Space) -> None:
             typer.echo(f"{error}; the trial store has everything, `raysweep sync` writes it to MLflow", err=True)
 
 
-def _tell_places(space: Space, path: str) -> None:
+def _tell_places(space: Space, pages: str) -> None:
     root = space.storage if "://" in space.storage else open_location(space.storage)[1]
     typer.echo(f"points: {root}/{POINTS_FILE}")
     if space.tracking.enabled:
-        typer.echo(f"MLflow: raysweep ui {path}")
+        typer.echo(f"MLflow: {pages}")
+
+
+def ui_command(path: str, overrides: Sequence[str], tracking_uri: str | None) -> str:
+    """Return the command that shows a sweep in MLflow, with what was typed of its name, storage and tracking."""
+    kept = [text for text in overrides if text.startswith(("name=", "storage=", "tracking."))]
+    kept += [] if tracking_uri is None else ["--tracking-uri", tracking_uri]
+    return shlex.join(["raysweep", "ui", path, *kept])
 
 
 def _verdict(result: SweepResult) -> int:

@@ -23,7 +23,7 @@ from raysweep.sweep.space import Space
 from raysweep.sweep.stage import announce
 from raysweep.sweep.trial_store import Assignment, TrialStore
 from raysweep.tracking.connection import default_uri
-from raysweep.tracking.mlflow import MlflowMirror, Report, SyncResult, TrialView, sync
+from raysweep.tracking.mlflow import MlflowMirror, Report, SyncResult, TrialView, find_experiment, sync
 from raysweep.trial import TrialState
 
 MARK = "mlflow.json"
@@ -160,20 +160,18 @@ def views(store: TrialStore) -> list[TrialView]:
 
 
 def serve_ui(path: str, overrides: Sequence[str], tracking_uri: str | None, port: int) -> None:
-    """Serve MLflow's pages until the user ends it."""
+    """Serve MLflow's pages until the user ends it, or tell where they are where a server does so already."""
     place = place_of(read_space(path, overrides, tracking_uri))
-    if place.uri.startswith("http"):
-        typer.echo(f"MLflow runs at {place.uri}; the experiment is {place.experiment!r}")
-        return
-    from raysweep.tracking.connection import connect
-
-    found = connect(place.uri, place.log, create=False).get_experiment_by_name(place.experiment)
-    if found is None:
-        raise RaysweepError(f"MLflow at {place.uri} has no experiment {place.experiment!r}; `raysweep sync` makes it")
-    _refuse_taken(port)
+    number = find_experiment(place.experiment, place.uri, place.log)
+    served = place.uri.startswith("http")
+    if not served:
+        _refuse_taken(port)
+    root = place.uri.rstrip("/") if served else f"http://127.0.0.1:{port}"
     # MLflow opens in its view for language models; this address is that of the runs.
-    page = f"http://127.0.0.1:{port}/#/experiments/{found.experiment_id}/runs?workflowType=MACHINE_LEARNING"
+    page = f"{root}/#/experiments/{number}/runs?workflowType=MACHINE_LEARNING"
     typer.echo(f"{page}\ntrials, the lowest loss first: {page}&{_BY_LOSS}")
+    if served:
+        return
     sys.stdout.flush()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", place.uri]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]

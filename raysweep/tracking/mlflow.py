@@ -30,6 +30,7 @@ __all__ = [
     "TrialView",
     "canonical",
     "default_uri",
+    "find_experiment",
     "read_points",
     "sync",
 ]
@@ -147,6 +148,19 @@ def read_points(
     if not ours:
         raise TrackingError(f"experiment {experiment!r} at {tracking_uri} holds no runs that raysweep wrote")
     return texts.to_table((stage, family, _whole(entry)) for entry in best.values() for stage, family in entry.serves)
+
+
+def find_experiment(experiment: str, tracking_uri: str, log: Path | None = None) -> str:
+    """Return the id of an experiment, by which MLflow's pages are addressed.
+
+    Raises:
+        TrackingError: there is no such experiment, or MLflow cannot be reached.
+    """
+    with _told_as_ours(tracking_uri):
+        found = connect(tracking_uri, log, create=False).get_experiment_by_name(experiment)
+    if found is None:
+        raise TrackingError(f"MLflow at {tracking_uri} has no experiment {experiment!r}; `raysweep sync` makes it")
+    return str(found.experiment_id)
 
 
 def _whole(entry: Entry) -> list[str]:

@@ -14,7 +14,7 @@ from test_server import Server
 from raysweep.measurements import to_table
 from raysweep.report.sources import from_points
 from raysweep.report.write import write
-from raysweep.tracking.mlflow import Report, sync
+from raysweep.tracking.mlflow import Report, find_experiment, sync
 from raysweep.trial import TrialState
 
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
@@ -73,6 +73,7 @@ def test_mlflows_pages_show_hostile_names_as_text(uri: str, tmp_path: Path) -> N
         server.start()
         server.wait()
         number = run.info.experiment_id
+        assert find_experiment(f"all {EVIL}", server.uri) == number
         root = next(r for r in runs(uri, f"all {EVIL}") if r.data.tags["raysweep.kind"] == "sweep")
         assert MlflowClient(tracking_uri=uri).list_artifacts(root.info.run_id, "report")
         for page in (
