@@ -6,7 +6,7 @@ import synthetic_sweep
 from PIL import Image
 
 from raysweep.report.assemble import answer, trajectories
-from raysweep.report.canvas import house_style
+from raysweep.report.canvas import house_style, log_axis, new_figure, panels
 from raysweep.report.figures import draw, optimal_model
 from raysweep.report.palette import shade, styles
 from raysweep.report.rate_curves import rate_figure
@@ -102,3 +102,16 @@ def test_more_families_than_colours_are_told_apart_by_their_markers():
     assert len({(look.colour, look.marker) for look in looks.values()}) == 14
     assert shade("#0072B2", 1.0) == pytest.approx((0, 0x72 / 255, 0xB2 / 255))
     assert shade("#0072B2", 0.0) == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [([8e7, 6e8], {"100 M", "500 M"}), ([8e7, 1.5e9], {"1e8", "3e8", "1e9"}), ([3e12, 3.4e12], {"3e12", "3.2e12"})],
+)
+def test_labels_of_an_axis_have_one_notation(values: list[float], labels: set[str]):
+    figure = new_figure(4, 3)
+    (axes,) = panels(figure, 1, 1, share=False)
+    axes.plot(values, [1, 2])
+    log_axis(axes, "x", values)
+    figure.canvas.draw()
+    assert labels <= {label.get_text() for label in axes.get_xticklabels()}
