@@ -278,8 +278,12 @@ def _in_processes(
     order = sorted(range(len(jobs)), key=lambda index: -int(jobs[index].size["width"]))
     with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=set_threads, initargs=(1,)) as pool:
         futures = {index: pool.submit(call, jobs[index], location) for index in order}
-        for done, _ in enumerate(as_completed(futures.values()), start=1):
-            progress(done)
+        try:
+            for done, future in enumerate(as_completed(futures.values()), start=1):
+                future.result()
+                progress(done)
+        finally:
+            pool.shutdown(cancel_futures=True)  # what went wrong is told now, not after all others
         return [futures[index].result() for index in range(len(jobs))]
 
 

@@ -1,13 +1,14 @@
 """The checks of muP: what passes with it fails without."""
 
 import math
+from pathlib import Path
 
 import pytest
 
 from raysweep.cli import main
 from raysweep.data.xtb import make_store
 from raysweep.errors import SpaceError
-from raysweep.sweep.transfer import TransferCheck, check_transfer, coordinate_check
+from raysweep.sweep.transfer import TransferCheck, _in_processes, check_transfer, coordinate_check
 from raysweep.trial import OptimizerSpec, TrialSpec
 
 
@@ -62,6 +63,18 @@ def test_a_width_that_never_trains_has_no_best_rate():
     rows = {8: [(0.1, [1.0]), (0.2, [0.5])], 16: [(0.1, [math.inf]), (0.2, [math.inf])]}
     check = TransferCheck(architecture="mpnn", base_width=8, losses=rows, best={8: 0.2, 16: None}, scales={})
     assert check.shift is None
+
+
+def fail(job, location):
+    Path(location, str(job.seed)).touch()
+    raise SpaceError("on purpose")
+
+
+def test_a_training_that_fails_is_told_before_the_others_are_done(spec, tmp_path):
+    jobs = [spec.model_copy(update={"seed": seed}) for seed in range(200)]
+    with pytest.raises(SpaceError, match="on purpose"):
+        _in_processes(fail, jobs, str(tmp_path), 2, lambda done: None)
+    assert 0 < len(list(tmp_path.iterdir())) < len(jobs)
 
 
 def test_too_few_rates_are_refused(spec, store):
