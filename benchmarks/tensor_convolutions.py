@@ -106,7 +106,9 @@ def convolutions_alone(l_max, width, directions):
 
         return step
 
-    steps = [twice(convolution(kind, l_max, l_max, width), geometry(kind, l_max)) for kind in ("so2", "cg")]
+    steps = [
+        twice(convolution(kind, l_max, l_max, l_max, width), geometry(kind, l_max, l_max)) for kind in ("so2", "cg")
+    ]
     return [*steps, twice(E3nnConvolution(l_max, l_max, width), E3nnGeometry(l_max))]
 
 

@@ -4,7 +4,6 @@ Every weight is stored as [..., fan_in, fan_out]: `width_scaling` measures fan-i
 """
 
 import math
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -143,45 +142,3 @@ def rows(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
 def sum_to(values: torch.Tensor, index: torch.Tensor, n: int) -> torch.Tensor:
     """Sum rows of `values` [E, ...] that share an index into [n, ...]."""
     return values.new_zeros((n, *values.shape[1:])).index_add(0, index, values)
-
-
-def join(parts: Sequence[torch.Tensor], dim: int = 1) -> torch.Tensor:
-    """Return the parts one after another along a dimension, as torch.cat does, for tensors over edges.
-
-    torch's second derivative of it makes a tensor of zeros of the whole size for every part; this one is a cut.
-    """
-    whole: torch.Tensor = _Join.apply(dim, *parts)  # type: ignore[no-untyped-call]
-    return whole
-
-
-def cut(whole: torch.Tensor, sizes: Sequence[int], dim: int = 1) -> tuple[torch.Tensor, ...]:
-    """Return consecutive parts of so many along a dimension, as torch.split does; the inverse of `join`."""
-    parts: tuple[torch.Tensor, ...] = _Cut.apply(whole, list(sizes), dim)  # type: ignore[no-untyped-call]
-    return parts
-
-
-class _Parts(torch.autograd.function.FunctionCtx):
-    dim: int
-    sizes: list[int]
-
-
-class _Join(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: _Parts, dim: int, *parts: torch.Tensor) -> torch.Tensor:
-        ctx.dim, ctx.sizes = dim, [part.shape[dim] for part in parts]
-        return torch.cat(parts, dim=dim)
-
-    @staticmethod
-    def backward(ctx: _Parts, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        return (None, *cut(gradients[0], ctx.sizes, ctx.dim))
-
-
-class _Cut(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: _Parts, whole: torch.Tensor, sizes: list[int], dim: int) -> tuple[torch.Tensor, ...]:
-        ctx.dim = dim
-        return torch.split(whole, sizes, dim=dim)
-
-    @staticmethod
-    def backward(ctx: _Parts, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        return join(gradients, ctx.dim), None, None

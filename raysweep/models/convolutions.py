@@ -6,8 +6,8 @@ matrix over channels for every natural-parity path of the full tensor product, m
 same functions: a fixed linear map carries the weights of one into those of the other. `cg` spells the product out,
 h_l1 ⊗ Y_l2 into l3 for every path; `so2` turns the features into a frame whose polar axis is the edge, where the map is
 diagonal in the order m and the same for m and -m (after eSCN, arXiv 2302.03655; its mixing of m with -m is odd under
-reflection and left out). Operations per edge: width² l³ + width l⁴ of `so2`, width² l⁴ + width l⁵ of `cg`, and for the
-geometry, once for all layers, l⁵ and l⁷.
+reflection and left out). As there, `so2` may leave out the orders above m_max. Operations per edge: width² l³ + width
+l⁴ of `so2`, width² l⁴ + width l⁵ of `cg`, and for the geometry, once for all layers, l⁵ and l⁷.
 """
 
 from typing import Literal
@@ -15,45 +15,12 @@ from typing import Literal
 import torch
 from torch import nn
 
-from raysweep.models.blocks import Linear, cut, join
+from raysweep.models.blocks import Linear
 from raysweep.models.harmonics import EvenHarmonics, SphericalHarmonics, edge_coupling, edge_paths, half_turn
+from raysweep.models.operations import cut, join, place, turn, turn_back
 
 Geometry = list[torch.Tensor]
 """What a convolution needs of the edges' directions, computed once for all layers."""
-
-
-class _Moves(torch.autograd.function.FunctionCtx):
-    saved_tensors: tuple[torch.Tensor, torch.Tensor]
-
-
-class _Place(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor
-    ) -> torch.Tensor:
-        ctx.save_for_backward(source, target)
-        if len(source) > x.shape[1]:
-            x = torch.cat([x, x.new_zeros(len(x), 1)], dim=1)
-        return x.index_select(1, source)
-
-    @staticmethod
-    def backward(ctx: _Moves, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        source, target = ctx.saved_tensors
-        return place(gradient, target, source), None, None
-
-
-def place(x: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return all columns of x in other places, each in one, with zeros between; or, the way back, take them out.
-
-    torch's own derivative of a selection adds up column by column, on a CPU ten times as slow.
-
-    Args:
-        x: [E, n].
-        source: [m] int64, the column of x that goes to each place, n for a zero.
-        target: [n] int64, the place of each column of x.
-    """
-    placed: torch.Tensor = _Place.apply(x, source, target)  # type: ignore[no-untyped-call]
-    return placed
 
 
 class EdgeFrames(nn.Module):
@@ -63,8 +30,9 @@ class EdgeFrames(nn.Module):
     direction and -y serves, followed by an inversion. So each D_l is symmetric, a polynomial of the bisector, and
     nowhere singular. Which map is taken does not matter: what follows is invariant about the axis and under reflection.
 
-    D_0, ..., D_l_max stand in one matrix of mostly zeros, its rows sorted by order: a product with it leaves the
-    components of every order next to each other, and is faster than a product for each degree and a sort.
+    D_0, ..., D_l_max stand in one matrix of mostly zeros, its rows sorted by order, no order above m_max: a product
+    with it leaves the components of every order next to each other, and is faster than a product for each degree and
+    a sort.
     """
 
     turns: torch.Tensor
@@ -73,16 +41,16 @@ class EdgeFrames(nn.Module):
     source: torch.Tensor
     target: torch.Tensor
 
-    def __init__(self, l_max: int) -> None:
+    def __init__(self, l_max: int, m_max: int) -> None:
         super().__init__()
         self.harmonics = EvenHarmonics(2 * l_max)
         degrees = range(l_max + 1)
         n_even = (l_max + 1) * (2 * l_max + 1)
-        turns = [half_turn(l) for l in degrees]
+        turns = [_rows_to(half_turn(l), l, m_max) for l in degrees]
         turns = [torch.cat([turn, turn.new_zeros(n_even - len(turn), turn.shape[1])]) for turn in turns]
-        parities = torch.cat([torch.full(((2 * l + 1) ** 2,), (-1.0) ** l) for l in degrees])
-        source, target = _frame_places(l_max)
-        self.n = (l_max + 1) ** 2
+        parities = torch.cat([torch.full((turn.shape[1],), (-1.0) ** l) for l, turn in enumerate(turns)])
+        source, target = _frame_places(l_max, m_max)
+        self.shape = (len(by_order(l_max, m_max)), (l_max + 1) ** 2)
         dtype = torch.get_default_dtype()
         self.register_buffer("turns", torch.cat(turns, dim=1).to(dtype), persistent=False)
         self.register_buffer("parities", parities.to(dtype), persistent=False)
@@ -91,30 +59,37 @@ class EdgeFrames(nn.Module):
         self.register_buffer("target", target, persistent=False)
 
     def forward(self, directions: torch.Tensor) -> Geometry:
-        """Map unit vectors [E, 3] to one matrix [E, (l_max + 1)², (l_max + 1)²]: rows by order, columns by degree."""
+        """Map unit vectors [E, 3] to one matrix [E, n, (l_max + 1)²]: rows of `by_order`, columns by degree."""
         below = directions[:, 1:2] < 0
         bisectors = directions + torch.where(below, -self.axis, self.axis)
         bisectors = bisectors * bisectors.square().sum(dim=1, keepdim=True).rsqrt()
         turns = self.harmonics(bisectors) @ self.turns
         turns = turns * torch.where(below, self.parities, torch.ones_like(self.parities))
-        return [torch.unflatten(place(turns, self.source, self.target), 1, (self.n, self.n))]
+        return [torch.unflatten(place(turns, self.source, self.target), 1, self.shape)]
 
 
-def by_order(l_max: int) -> list[tuple[int, int]]:
-    """Return (l, signed m) of all components up to l_max, sorted by |m|, then the sign of m, then l."""
-    components = [(l, m) for l in range(l_max + 1) for m in range(-l, l + 1)]
+def by_order(l_max: int, m_max: int) -> list[tuple[int, int]]:
+    """Return (l, signed m) of all components up to l_max and m_max, sorted by |m|, then the sign of m, then l."""
+    components = [(l, m) for l in range(l_max + 1) for m in range(-min(l, m_max), min(l, m_max) + 1)]
     return sorted(components, key=lambda component: (abs(component[1]), component[1], component[0]))
 
 
-def _frame_places(l_max: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _rows_to(turn: torch.Tensor, l: int, m_max: int) -> torch.Tensor:
+    """Return of `half_turn` what makes the rows of D_l of orders up to m_max."""
+    m = min(l, m_max)
+    return torch.unflatten(turn, 1, (2 * l + 1, 2 * l + 1))[:, l - m : l + m + 1].flatten(1)
+
+
+def _frame_places(l_max: int, m_max: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return where the entries of the matrix of `EdgeFrames` lie among those of D_0, ..., D_l_max, and the inverse."""
-    n = (l_max + 1) ** 2
-    starts = [sum((2 * k + 1) ** 2 for k in range(l)) for l in range(l_max + 2)]
-    source = torch.full((n, n), starts[-1])
-    for row, (l, m) in enumerate(by_order(l_max)):
-        source[row, l * l : (l + 1) ** 2] = starts[l] + (l + m) * (2 * l + 1) + torch.arange(2 * l + 1)
-    target = torch.full((starts[-1] + 1,), n * n)
-    target[source.flatten()] = torch.arange(n * n)
+    components, n = by_order(l_max, m_max), (l_max + 1) ** 2
+    starts = [sum((2 * min(k, m_max) + 1) * (2 * k + 1) for k in range(l)) for l in range(l_max + 2)]
+    source = torch.full((len(components), n), starts[-1])
+    for row, (l, m) in enumerate(components):
+        first = starts[l] + (min(l, m_max) + m) * (2 * l + 1)
+        source[row, l * l : (l + 1) ** 2] = first + torch.arange(2 * l + 1)
+    target = torch.full((starts[-1] + 1,), source.numel())
+    target[source.flatten()] = torch.arange(source.numel())
     return source.flatten(), target[:-1]
 
 
@@ -125,17 +100,16 @@ class So2Convolution(nn.Module):
         mixes: for each |m| a matrix from the channels of degrees |m|, ..., l_in to those of |m|, ..., l_out.
     """
 
-    def __init__(self, l_in: int, l_out: int, width: int) -> None:
+    def __init__(self, l_in: int, l_out: int, m_max: int, width: int) -> None:
         super().__init__()
         assert l_in >= l_out, f"no features of degree above {l_in} can be aligned, asked for {l_out}"
         self.l_in, self.l_out, self.width = l_in, l_out, width
-        self.mixes = nn.ModuleList(
-            Linear((l_in + 1 - m) * width, (l_out + 1 - m) * width, bias=False) for m in range(l_out + 1)
-        )
-        self.signs = [1] + [2] * l_out
+        orders = range(min(l_out, m_max) + 1)
+        self.mixes = nn.ModuleList(Linear((l_in + 1 - m) * width, (l_out + 1 - m) * width, bias=False) for m in orders)
+        self.signs = [1 if m == 0 else 2 for m in orders]
         self.sizes = [signs * (l_in + 1 - m) for m, signs in enumerate(self.signs)]
-        everywhere = by_order(l_in)
-        self.rows = [everywhere.index(component) for component in by_order(l_out)]
+        everywhere = by_order(l_in, m_max)
+        self.rows = [everywhere.index(component) for component in by_order(l_out, m_max)]
 
     def forward(self, sent: torch.Tensor, factors: torch.Tensor, frames: Geometry) -> torch.Tensor:
         """Return messages [E, (l_out + 1)², width].
@@ -147,15 +121,15 @@ class So2Convolution(nn.Module):
         """
         (frame,) = frames
         needed = frame if self.l_out == self.l_in else frame[:, : sum(self.sizes)]
-        parts = cut(torch.bmm(needed, sent), self.sizes)
+        parts = cut(turn(needed, sent), self.sizes)
         mixed = []
         for m, (part, mix) in enumerate(zip(parts, self.mixes, strict=True)):
             factor = factors if m == 0 else factors[:, m:]
             weighed = torch.unflatten(part, 1, (self.signs[m], -1)) * factor.unsqueeze(1)
             mixed.append(torch.unflatten(mix(weighed.flatten(2)).flatten(1), 1, (-1, self.width)))
         if self.l_out < self.l_in:
-            frame = torch.stack([frame[:, row, : len(self.rows)] for row in self.rows], dim=1)
-        return torch.bmm(frame.transpose(1, 2), join(mixed))
+            frame = torch.stack([frame[:, row, : (self.l_out + 1) ** 2] for row in self.rows], dim=1)
+        return turn_back(frame, join(mixed))
 
 
 class ScalarConvolution(nn.Module):
@@ -185,7 +159,7 @@ class ScalarConvolution(nn.Module):
     def forward(self, sent: torch.Tensor, factors: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return messages [E, 1, width], given features and factors as above and the harmonics y [E, (l_in + 1)²]."""
         along = torch.unflatten(place(y * self.norms, self.source, self.target), 1, (self.l_in + 1, -1))
-        mixed: torch.Tensor = self.mixes[0]((torch.bmm(along, sent) * factors).flatten(1))
+        mixed: torch.Tensor = self.mixes[0]((turn(along, sent) * factors).flatten(1))
         return mixed.unsqueeze(1)
 
 
@@ -240,16 +214,18 @@ class CgConvolution(nn.Module):
             sizes = [n * (2 * l3 + 1) for l3, n in enumerate(self.n_paths[l1])]
             coupling = couplings[l1]
             needed = coupling if coupling.shape[1] == sum(sizes) else coupling[:, : sum(sizes)]
-            for l3, part in enumerate(cut(torch.bmm(needed, block * factor), sizes)):
+            for l3, part in enumerate(cut(turn(needed, block * factor), sizes)):
                 products[l3].append(torch.unflatten(part, 1, (2 * l3 + 1, -1)))
         return join([mix(join(of, dim=2).flatten(2)) for mix, of in zip(self.mixes, products, strict=True)])
 
 
-def convolution(kind: Literal["so2", "cg"], l_in: int, l_out: int, width: int) -> So2Convolution | CgConvolution:
-    """Return the convolution of that kind."""
-    return So2Convolution(l_in, l_out, width) if kind == "so2" else CgConvolution(l_in, l_out, width)
+def convolution(
+    kind: Literal["so2", "cg"], l_in: int, l_out: int, m_max: int, width: int
+) -> So2Convolution | CgConvolution:
+    """Return the convolution of that kind; m_max is for `so2` alone."""
+    return So2Convolution(l_in, l_out, m_max, width) if kind == "so2" else CgConvolution(l_in, l_out, width)
 
 
-def geometry(kind: Literal["so2", "cg"], l_max: int) -> EdgeFrames | EdgeCouplings:
+def geometry(kind: Literal["so2", "cg"], l_max: int, m_max: int) -> EdgeFrames | EdgeCouplings:
     """Return what turns directions into the geometry that convolutions of that kind take."""
-    return EdgeFrames(l_max) if kind == "so2" else EdgeCouplings(l_max)
+    return EdgeFrames(l_max, m_max) if kind == "so2" else EdgeCouplings(l_max)

@@ -11,7 +11,7 @@ import torch
 from e3nn import o3
 from torch import nn
 
-from raysweep.models.blocks import join
+from raysweep.models.operations import join
 
 Path = tuple[int, int, int]
 """Degrees that couple."""

@@ -24,8 +24,6 @@ from raysweep.models.blocks import (
     Norm,
     RadialBasis,
     Readout,
-    cut,
-    join,
     lengths_and_directions,
     rows,
     sum_to,
@@ -41,6 +39,7 @@ from raysweep.models.convolutions import (
     geometry,
 )
 from raysweep.models.harmonics import SphericalHarmonics
+from raysweep.models.operations import cut, join
 from raysweep.models.products import AtomProduct
 
 
@@ -53,6 +52,9 @@ class TensorSize(Size):
         default="sparse",
         description="how edges carry tensors: as they are (sparse), or coupled with the edge's direction, in its frame "
         "(so2) or by the full tensor product (cg, the same functions, slower)",
+    )
+    m_max: int = Field(
+        default=4, ge=0, description="highest order |m| that so2 keeps in the frame of the edge; 4 keeps all"
     )
     correlation: int = Field(
         default=2, ge=1, le=3, description="order of the products of sums over neighbours at the atoms; 1 is none"
@@ -81,7 +83,9 @@ class TensorLayer(nn.Module):
         kind = size.convolution
         self.convolution: So2Convolution | CgConvolution | ScalarConvolution | None = None
         if l_in > 0 and kind != "sparse":
-            self.convolution = convolution(kind, l_in, l_max, width) if l_max > 0 else ScalarConvolution(l_in, width)
+            self.convolution = (
+                convolution(kind, l_in, l_max, size.m_max, width) if l_max > 0 else ScalarConvolution(l_in, width)
+            )
         self.up = nn.ModuleList()
         if self.convolution is None:
             self.up.extend(Linear(width, width, bias=False) for _ in range(l_in + 1))
@@ -153,7 +157,7 @@ def layers_geometry(layers: Iterable[nn.Module], size: TensorSize) -> EdgeFrames
         isinstance(layer, TensorLayer) and isinstance(layer.convolution, So2Convolution | CgConvolution)
         for layer in layers
     )
-    return geometry(size.convolution, size.l_max) if takes and size.convolution != "sparse" else None
+    return geometry(size.convolution, size.l_max, size.m_max) if takes and size.convolution != "sparse" else None
 
 
 class Tensor(ForceField):

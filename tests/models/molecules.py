@@ -54,6 +54,10 @@ SIZES: dict[str, tuple[str, dict[str, int | float | str]]] = {
             ("sparse", 3, 3, "none"),
         )
     },
+    "tensor-so2-l4-m2": (
+        "tensor",
+        {"width": 4, "depth": 3, "l_max": 4, "m_max": 2, "convolution": "so2", "correlation": 1},
+    ),
     "tensor-rms": ("tensor", {"width": 6, "depth": 2, "l_max": 2, "norm": "rms"}),
 }
 EQUIVARIANT = [

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from e3nn import o3
+from torch.utils.flop_counter import FlopCounterMode
 
 from raysweep.errors import SpaceError
 from raysweep.models.convolutions import (
@@ -18,6 +19,7 @@ from raysweep.models.convolutions import (
     geometry,
 )
 from raysweep.models.harmonics import EvenHarmonics, edge_paths, half_turn
+from raysweep.models.operations import turn
 from tests.models.molecules import force_field, random_batch
 
 POLAR = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
@@ -61,7 +63,7 @@ def test_half_turns_equal_the_representations_of_e3nn(l):
 
 def blocks(frame, l_max):
     """D_0, ..., D_l_max out of the matrix whose rows are sorted by order, checked to hold nothing else."""
-    rows, rest, found = by_order(l_max), frame.clone(), []
+    rows, rest, found = by_order(l_max, l_max), frame.clone(), []
     for l in range(l_max + 1):
         index = [rows.index((l, m)) for m in range(-l, l + 1)]
         found.append(frame[:, index, l * l : (l + 1) ** 2])
@@ -72,7 +74,7 @@ def blocks(frame, l_max):
 
 def test_frames_are_orthogonal_and_take_every_direction_to_the_polar_axis():
     edges = directions()
-    (whole,) = EdgeFrames(4)(edges)
+    (whole,) = EdgeFrames(4, 4)(edges)
     frames = blocks(whole, 4)
     for l, frame in enumerate(frames):
         assert torch.allclose(frame @ frame.transpose(1, 2), torch.eye(2 * l + 1).expand_as(frame), atol=1e-12)
@@ -117,13 +119,37 @@ def give_the_weights_of(cg, so2):
 def test_the_frame_of_the_edge_and_the_full_tensor_product_span_the_same_functions(l_in, l_out):
     edges = directions()
     sent, factors = senders(l_in, len(edges)), edge_factors(l_in, len(edges))
-    cg, so2 = CgConvolution(l_in, l_out, WIDTH), So2Convolution(l_in, l_out, WIDTH)
+    cg, so2 = CgConvolution(l_in, l_out, WIDTH), So2Convolution(l_in, l_out, l_in, WIDTH)
     assert sum(weight.numel() for weight in cg.parameters()) == sum(weight.numel() for weight in so2.parameters())
     give_the_weights_of(cg, so2)
     theirs = cg(sent, factors, EdgeCouplings(l_in)(edges))
-    ours = so2(sent, factors, EdgeFrames(l_in)(edges))
+    ours = so2(sent, factors, EdgeFrames(l_in, l_in)(edges))
     assert ours.shape == (len(edges), (l_out + 1) ** 2, WIDTH)
     assert torch.allclose(ours, theirs, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("m_max", [0, 1, 2, 3, 4, 6])
+@pytest.mark.parametrize("l_out", [4, 2])
+def test_orders_above_m_max_are_left_out(l_out, m_max):
+    edges = directions()
+    sent, factors = senders(4, len(edges)), edge_factors(4, len(edges))
+    some, whole = So2Convolution(4, l_out, m_max, WIDTH), So2Convolution(4, l_out, 4, WIDTH)
+    for m, mix in enumerate(whole.mixes):
+        mix.weight.data = some.mixes[m].weight.data if m <= m_max else torch.zeros_like(mix.weight)
+    ours = some(sent, factors, EdgeFrames(4, m_max)(edges))
+    assert torch.allclose(ours, whole(sent, factors, EdgeFrames(4, 4)(edges)), atol=1e-12)
+    assert len(some.mixes) == min(m_max, l_out) + 1
+
+
+def test_products_in_frames_leave_out_derivatives_that_nobody_asks_for():
+    frames = torch.randn(3, 4, 5, requires_grad=True)
+    x = torch.randn(3, 5, 2, requires_grad=True)
+    with FlopCounterMode(display=False) as both:
+        turn(frames * 1.0, x * 1.0).sum().backward()
+    assert frames.grad is not None
+    with FlopCounterMode(display=False) as one:
+        turn(frames * 1.0, x * 1.0).sum().backward(inputs=[x])
+    assert both.get_total_flops() == 3 * one.get_total_flops() // 2
 
 
 @pytest.mark.parametrize("l_in", DEGREES)
@@ -131,11 +157,15 @@ def test_scalar_messages_are_those_of_both_convolutions(l_in):
     edges = directions()
     sent, factors = senders(l_in, len(edges)), edge_factors(l_in, len(edges))
     y = torch.cat([harmonics(l, edges) for l in range(l_in + 1)], dim=1)
-    scalar, cg, so2 = ScalarConvolution(l_in, WIDTH), CgConvolution(l_in, 0, WIDTH), So2Convolution(l_in, 0, WIDTH)
+    scalar, cg, so2 = (
+        ScalarConvolution(l_in, WIDTH),
+        CgConvolution(l_in, 0, WIDTH),
+        So2Convolution(l_in, 0, l_in, WIDTH),
+    )
     so2.load_state_dict(scalar.state_dict())
     cg.load_state_dict(scalar.state_dict())
     ours = scalar(sent, factors, y)
-    assert torch.allclose(ours, so2(sent, factors, EdgeFrames(l_in)(edges)), atol=1e-12)
+    assert torch.allclose(ours, so2(sent, factors, EdgeFrames(l_in, l_in)(edges)), atol=1e-12)
     # The coupling of l with l to a scalar has e3nn's sign.
     signs = [float(couplings_along_the_axis(l, 0).sign()) for l in range(l_in + 1)]
     theirs = cg(sent, factors * torch.tensor(signs).unsqueeze(1), EdgeCouplings(l_in)(edges))
@@ -184,13 +214,13 @@ def test_the_full_tensor_product_equals_that_of_e3nn(l_max):
     assert torch.allclose(flat(ours(sent, factors, EdgeCouplings(l_max)(edges))), theirs, atol=1e-10)
 
 
-@pytest.mark.parametrize("kind", ["so2", "cg"])
-def test_second_derivatives_are_finite_and_right_along_the_axes_and_at_the_seam(kind):
-    module = geometry(kind, 2)
+@pytest.mark.parametrize(("kind", "m_max"), [("so2", 2), ("so2", 1), ("cg", 2)])
+def test_second_derivatives_are_finite_and_right_along_the_axes_and_at_the_seam(kind, m_max):
+    module = geometry(kind, 2, m_max)
     # The seam between the two charts is the plane y = 0, where x and z lie.
     vectors = torch.cat([AXES, torch.tensor([[0.6, 1e-9, 0.8], [0.6, -1e-9, 0.8]])]).requires_grad_(True)
     torch.manual_seed(3)
-    sent, weigh = senders(2, len(vectors)).requires_grad_(True), convolution(kind, 2, 2, WIDTH)
+    sent, weigh = senders(2, len(vectors)).requires_grad_(True), convolution(kind, 2, 2, m_max, WIDTH)
     factors = edge_factors(2, len(vectors)).requires_grad_(True)
 
     def energy(x, features, weights):
@@ -206,7 +236,7 @@ def test_messages_are_of_unit_variance(kind):
     edges, width = directions(400), 64
     torch.manual_seed(4)
     sent, factors = torch.randn(len(edges), 25, width), torch.randn(len(edges), 5, width)
-    messages = convolution(kind, 4, 4, width)(sent, factors, geometry(kind, 4)(edges))
+    messages = convolution(kind, 4, 4, 4, width)(sent, factors, geometry(kind, 4, 4)(edges))
     for message in torch.split(messages, [1, 3, 5, 7, 9], dim=1):
         assert 0.7 < float(message.detach().square().mean()) < 1.4
 
