@@ -2,7 +2,6 @@
 
 import json
 import math
-import resource
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -22,6 +21,7 @@ from raysweep.training.build import build_base, build_model, cost_of, graphs_of,
 from raysweep.training.checkpoint import Checkpoint
 from raysweep.training.cost import Stopwatch
 from raysweep.training.devices import device_name, together
+from raysweep.training.memory import keep_freed_memory, peak_memory
 from raysweep.training.objective import Errors, Predictor, differentiate, evaluate
 from raysweep.training.optimizers import decay_factor, make_optimizer
 from raysweep.training.precision import check_precision, mixed, tf32_products, weight_dtype
@@ -123,6 +123,8 @@ class Trajectory:
             self._plan_decay()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
+        else:
+            keep_freed_memory()
         self.trivial_loss = evaluate(None, self.validation, self.objective).loss
         self._stream: Iterator[tuple[npt.NDArray[np.int64], Batch]] = iter(())
         self._stream_position: tuple[int, int] | None = None
@@ -373,10 +375,3 @@ class Trajectory:
         target = numbers["target"]
         self.target = (str(target[0]), float(target[1])) if isinstance(target, list) else None
         self.work = checkpoint.step
-
-
-def peak_memory(device: torch.device) -> int:
-    """Return bytes: the most that tensors held on a GPU since its trajectory began, or the process on a CPU, ever."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB
