@@ -28,6 +28,7 @@ from raysweep.models.convolutions import convolution, geometry
 from raysweep.models.harmonics import edge_paths
 from raysweep.models.registry import create
 from raysweep.training.cost import FlopMeter, measure_cost
+from raysweep.training.memory import keep_freed_memory
 from raysweep.training.objective import Objective, differentiate
 
 DEGREES = (1, 2, 3, 4)
@@ -91,7 +92,7 @@ def with_e3nn(model, l_max):
     return model
 
 
-def convolutions_alone(l_max, width, directions):
+def convolutions_alone(l_max, m_max, width, directions):
     """Return the steps of so2, cg and e3nn's product on random features of as many edges."""
     n = len(directions)
 
@@ -107,7 +108,7 @@ def convolutions_alone(l_max, width, directions):
         return step
 
     steps = [
-        twice(convolution(kind, l_max, l_max, l_max, width), geometry(kind, l_max, l_max)) for kind in ("so2", "cg")
+        twice(convolution(kind, l_max, l_max, m_max, width), geometry(kind, l_max, m_max)) for kind in ("so2", "cg")
     ]
     return [*steps, twice(E3nnConvolution(l_max, l_max, width), E3nnGeometry(l_max))]
 
@@ -118,6 +119,7 @@ def network(kind, l_max, arguments):
     Operations are None for e3nn's.
     """
     torch.set_num_threads(1)
+    keep_freed_memory()
     store = open_store(arguments.store)
     surroundings = Surroundings(
         elements=tuple(sorted(store.manifest.reference_energies)), scale=store.manifest.rms_force
@@ -126,7 +128,7 @@ def network(kind, l_max, arguments):
     graphs = load_graphs(store, store.subset(max(arguments.structures, 64)), 5.0)
     batch = graphs.batch(np.arange(arguments.structures))
     size = {"width": arguments.width, "depth": arguments.depth, "l_max": l_max, "correlation": 1}
-    size["convolution"] = "so2" if kind == "so2" else "cg"
+    size |= {"convolution": "so2", "m_max": arguments.m_max} if kind == "so2" else {"convolution": "cg"}
     model = create("tensor", size, "conservative", surroundings, 0).train()
     operations = None
     if kind == "e3nn":
@@ -149,6 +151,7 @@ def main() -> None:
     parser.add_argument("--store", default="runs/quickstart/data")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--depth", type=int, default=3)
+    parser.add_argument("--m-max", type=int, default=4, help="of so2")
     parser.add_argument("--structures", type=int, default=8, help="of a batch")
     parser.add_argument("--rounds", type=int, default=15, help="steps of a process")
     parser.add_argument("--repeats", type=int, default=3, help="processes of each network")
@@ -198,7 +201,7 @@ def main() -> None:
         "\nthe convolution alone, with both backward passes, milliseconds, and operations counted as the meter counts"
     )
     for l_max in DEGREES:
-        steps = convolutions_alone(l_max, arguments.width, directions)
+        steps = convolutions_alone(l_max, arguments.m_max, arguments.width, directions)
         so2, cg, e3nn = (statistics.median(column) * 1e3 for column in seconds(steps, max(arguments.rounds // 3, 3)))
         operations = []
         for step in steps:
