@@ -92,8 +92,9 @@ class Noise:
         params = np.concatenate([np.full(len(c.atoms), float(c.params)) for c in chosen])
         data = np.concatenate([np.array(c.atoms) for c in chosen])
         errors = np.concatenate([self._of(candidate) for candidate in chosen])
+        run = np.concatenate([np.full(len(c.atoms), c.run) for c in chosen])
         seen = {"params": params, "data": data, "flops": 6 * params * data, "loss": loss(params, data) * np.exp(errors)}
-        return pa.table(seen)
+        return pa.table({**seen, "trajectory": run})
 
     def _of(self, candidate):
         size = int(np.argmin(abs(SIZES - candidate.params)))

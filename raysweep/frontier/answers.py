@@ -82,9 +82,10 @@ class Optimum:
 
 @dataclass(frozen=True, kw_only=True)
 class Influence:
-    """What one point does to the exponent a: its value without the point, and the shift in standard errors."""
+    """What one trajectory, or point, does to the exponent a: its value without it, and the shift in standard errors."""
 
-    row: int
+    rows: tuple[int, ...]
+    """Of the table given: the points that were left out together."""
     params_exponent: float
     shift: float
 

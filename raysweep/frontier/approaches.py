@@ -26,6 +26,7 @@ from raysweep.frontier.parametric import (
 from raysweep.frontier.samples import Samples
 from raysweep.frontier.solver import Floats
 from raysweep.frontier.statuses import Finding, Kind, caution, fatal, note
+from raysweep.frontier.trajectories import units, without_each
 
 _F_LIMIT = 3.84
 """Quantile of chi-squared with one degree of freedom at 95 %."""
@@ -49,7 +50,7 @@ def parametric(samples: Samples, options: Options, weights: Floats | None) -> Ou
         every, converged = drawer(samples, fit, form, weights)
         kept = np.flatnonzero(converged)
         draws = every.take(kept)
-        alone = drawer(samples, fit, form, 1.0 - np.eye(samples.count))[0]
+        alone = drawer(samples, fit, form, without_each(units(samples, options.form)))[0]
     return Outcome(
         estimate=fit.surface,
         draws=draws,
@@ -148,7 +149,7 @@ def envelope(samples: Samples, options: Options, weights: Floats | None) -> Outc
         curve, good = draw_envelopes(samples, fit, weights)
         kept = np.flatnonzero(good)
         draws = curve.take(kept)
-        alone = draw_envelopes(samples, fit, 1.0 - np.eye(samples.count))[0]
+        alone = draw_envelopes(samples, fit, without_each(units(samples, options.form)))[0]
     residuals = np.full(samples.count, np.nan)
     residuals[fit.chosen] = fit.power.residuals
     return replace(of_power(fit.power, fit.curve, draws, alone, residuals, findings), draw_ids=kept)

@@ -6,6 +6,7 @@ from raysweep.frontier.intervals import LEAST_DRAWS
 from raysweep.frontier.laws import CostModel, Surface
 from raysweep.frontier.result import Fit, plain
 from raysweep.frontier.statuses import Kind
+from raysweep.frontier.trajectories import units
 
 _FORMS = {
     "additive": "L(N, D) = E + A N^-alpha + B D^-beta",
@@ -89,4 +90,6 @@ def _intervals(fit: Fit) -> str:
     drawn = 0 if fit.draws is None else int(np.size(fit.draws.E))
     if drawn < LEAST_DRAWS:
         return f"none: {drawn} of {fit.bootstraps} bootstraps gave a fit"
-    return f"{drawn} pairs bootstraps, {fit.interval('gamma').method}"
+    unit = units(fit.samples, fit.form)
+    drawn_with = "points" if unit.max() + 1 == fit.samples.count else f"{unit.max() + 1} trajectories"
+    return f"{drawn} pairs bootstraps of {drawn_with}, {fit.interval('gamma').method}, {fit.spare} degrees of freedom"

@@ -6,12 +6,13 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy import stats
 
 from raysweep.errors import FrontierError
 from raysweep.frontier.answers import Answer
 from raysweep.frontier.checks import HeldOut, Window, held_out_of, windows_of
 from raysweep.frontier.fit import fit_cleaned, groups, make_options, unwrap
-from raysweep.frontier.intervals import LEAST_DRAWS, Interval
+from raysweep.frontier.intervals import LEAST_DRAWS, Interval, jackknife_variance, robust_error, studentised
 from raysweep.frontier.outcome import Options
 from raysweep.frontier.points import as_table
 from raysweep.frontier.quantities import Law
@@ -155,14 +156,24 @@ def _disagreement(first: Fit, second: Fit, name: str) -> Disagreement | None:
         return None
     draws = getattr(pairs[0], name) - getattr(pairs[1], name)
     difference = float(getattr(first.estimate, name)) - float(getattr(second.estimate, name))
-    centred = np.sort(draws - np.median(draws))
-    low, high = np.quantile(centred, [0.025, 0.975])
-    interval = Interval(low=difference + float(low), high=difference + float(high), level=0.95, method="percentile")
+    if first.clustered:
+        without = _without(first, second, name)
+        low, high = studentised(difference, draws, without, 0.95, first.spare, clustered=True)
+        interval = Interval(low=low, high=high, level=0.95, method="studentised")
+    else:
+        low, high = np.quantile(draws - np.median(draws), [0.025, 0.975])
+        interval = Interval(low=difference + float(low), high=difference + float(high), level=0.95, method="percentile")
     if 0.0 in interval:
         return None
     return Disagreement(
         first=first.method, second=second.method, quantity=name, difference=difference, interval=interval
     )
+
+
+def _without(first: Fit, second: Fit, name: str) -> Floats | None:
+    """Return the difference with each trajectory left out in turn; None where one approach has no use for some."""
+    values = [getattr(fit.smooth_without, name, np.empty(0)) for fit in (first, second)]
+    return values[0] - values[1] if values[0].shape == values[1].shape else None
 
 
 def _paired(first: Fit, second: Fit) -> tuple[Law, Law] | None:
@@ -216,11 +227,7 @@ def _crossover(one: str, first: Fit, other: str, second: Fit, reach: float) -> C
     before, after = (one, other) if rising else (other, one)
     places = _crossing_draws(first, second, grid, rising)
     share = float(np.mean(np.isfinite(places))) if places.size else float("nan")
-    kept = places[np.isfinite(places)]
-    interval = None
-    if kept.size >= LEAST_DRAWS:
-        low, high = np.quantile(kept, [0.025, 0.975])
-        interval = Interval(low=float(np.exp(low)), high=float(np.exp(high)), level=0.95, method="percentile")
+    interval = _crossing_interval(first, second, place, places[np.isfinite(places)], grid, rising)
     low_common = max(first.samples.cost.min(), second.samples.cost.min())
     high_common = min(first.samples.cost.max(), second.samples.cost.max())
     answer = Answer(value=float(np.exp(place)), interval=interval)
@@ -257,10 +264,37 @@ def _crossing_draws(first: Fit, second: Fit, grid: Floats, rising: bool) -> Floa
     if first.draws is None or second.draws is None:
         return np.empty(0)
     count = min(np.size(first.draws.E), np.size(second.draws.E), 500)
+    return _crossings(first.draws.take(slice(count)), second.draws.take(slice(count)), grid, rising)
+
+
+def _crossings(first: Law, second: Law, grid: Floats, rising: bool) -> Floats:
+    """Return ln C where each pair of laws crosses in the given direction, NaN where it does not."""
     coarse = grid[::10]
-    differences = _difference(first.draws.take(slice(count)), second.draws.take(slice(count)), coarse)
-    found = [_crossing(row, coarse) for row in differences]
+    found = [_crossing(row, coarse) for row in _difference(first, second, coarse)]
     return np.array([np.nan if place is None or up is not rising else place for place, up in found])
+
+
+def _crossing_interval(
+    first: Fit, second: Fit, place: float, draws: Floats, grid: Floats, rising: bool
+) -> Interval | None:
+    """Return the crossing's interval from the draws that cross; where trajectories are drawn, as for any answer."""
+    if draws.size < LEAST_DRAWS:
+        return None
+    method = "percentile"
+    low, high = np.quantile(draws, [0.025, 0.975])
+    if first.clustered or second.clustered:
+        method, variance = "studentised", 0.0
+        for one, other in ((first.smooth_without, second.known), (first.known, second.smooth_without)):
+            if one is None or other is None:
+                continue
+            without = _crossings(one, other, grid, rising)
+            # A crossing that vanishes without a trajectory may be anywhere: as far as was looked.
+            farthest = grid[0] if place - grid[0] > grid[-1] - place else grid[-1]
+            variance += jackknife_variance(np.where(np.isfinite(without), without, farthest))
+        error = max(robust_error(draws), float(np.sqrt(variance)))
+        reach = error * float(stats.t.ppf(0.975, min(first.spare, second.spare)))
+        low, high = max(place - reach, -700.0), min(place + reach, 700.0)
+    return Interval(low=float(np.exp(low)), high=float(np.exp(high)), level=0.95, method=method)
 
 
 def _lower_share(first: Fit, second: Fit, grid: Floats, middle: int) -> float:

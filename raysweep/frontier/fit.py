@@ -20,6 +20,7 @@ from raysweep.frontier.result import Fit, parameters
 from raysweep.frontier.samples import Cleaned, Samples, clean, exclude_mask
 from raysweep.frontier.solver import Mask
 from raysweep.frontier.statuses import Finding, Kind, Severity, caution, fatal, status_of
+from raysweep.frontier.trajectories import tellable, trajectories, units
 
 Method = Literal["parametric", "isoflop", "envelope"]
 Exclude = Sequence[int] | Sequence[bool] | NDArray[np.int64] | Mask | None
@@ -116,9 +117,10 @@ def fit_cleaned(cleaned: Cleaned, options: Options, architecture: str | None = N
     findings = [*cleaned.findings, *_refusals(samples, options)]
     outcome = Outcome()
     if not any(finding.severity is Severity.FATAL for finding in findings):
-        weights = resample(samples.count, options.bootstraps, options.seed) if options.bootstraps else None
+        unit = units(samples, options.form)
+        weights = resample(unit, options.bootstraps, options.seed) if options.bootstraps else None
         outcome = _APPROACHES[options.method](samples, options, weights)
-        findings += [*outcome.findings, *_draw_findings(outcome, options)]
+        findings += [*outcome.findings, *_draw_findings(samples, outcome, options)]
     return Fit(
         status=status_of(findings),
         method=options.method,
@@ -228,11 +230,18 @@ def _in_lockstep(samples: Samples) -> bool:
     return bool(abs(np.corrcoef(x, y)[0, 1]) > 1 - 1e-9)
 
 
-def _draw_findings(outcome: Outcome, options: Options) -> list[Finding]:
+def _draw_findings(samples: Samples, outcome: Outcome, options: Options) -> list[Finding]:
     if not options.bootstraps or outcome.estimate is None:
         return []
+    found = []
+    if not tellable(samples, options.form):
+        text = (
+            f"without one of the {int(trajectories(samples).max()) + 1} trajectories the law is open, so intervals "
+            "take the points on a trajectory as independent: too narrow where seeds differ; add sizes or seeds"
+        )
+        found.append(caution(Kind.TOO_FEW_TRAJECTORIES, text))
     good = 0 if outcome.draws is None else int(np.size(outcome.draws.E))
     if good < max(LEAST_DRAWS, 0.5 * options.bootstraps):
         text = f"only {good} of {options.bootstraps} bootstraps gave a fit: intervals are missing or rough"
-        return [caution(Kind.TOO_FEW_BOOTSTRAPS, text)]
-    return []
+        found.append(caution(Kind.TOO_FEW_BOOTSTRAPS, text))
+    return found

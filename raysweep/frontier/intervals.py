@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from raysweep.errors import FrontierError
@@ -33,10 +34,18 @@ class Interval:
         return self.high - self.low
 
 
-def resample(count: int, bootstraps: int, seed: int) -> Floats:
-    """Return pairs-bootstrap weights: how often each of `count` points was drawn, shape (bootstraps, count)."""
+def resample(unit: NDArray[np.int64], bootstraps: int, seed: int) -> Floats:
+    """Return pairs-bootstrap weights: how often each point was drawn with its unit, shape (bootstraps, n).
+
+    Args:
+        unit: of each point, numbered from 0: points of one unit are drawn together (see `trajectories.units`).
+        bootstraps: how many.
+        seed: the same seed and number of units give the same draws.
+    """
+    count = int(unit.max()) + 1
     generator = np.random.default_rng(seed)
-    return generator.multinomial(count, np.full(count, 1.0 / count), bootstraps).astype(float)
+    times = generator.multinomial(count, np.full(count, 1.0 / count), bootstraps).astype(float)
+    return np.take(times, unit, axis=1)
 
 
 def percentile(draws: Floats, level: float) -> tuple[float, float]:
@@ -47,28 +56,41 @@ def percentile(draws: Floats, level: float) -> tuple[float, float]:
 
 
 def studentised(
-    estimate: float, draws: Floats, jackknife: Floats | None, level: float, spare: int
+    estimate: float, draws: Floats, jackknife: Floats | None, level: float, spare: int, clustered: bool = False
 ) -> tuple[float, float]:
     """Return estimate -/+ t times a standard error from bootstrap and jackknife.
 
     Percentiles over-cover at few points, since some resamples leave a parameter open and throw it far out; the median
     absolute deviation does not see them (it is 1/1.4826 of a Gaussian's standard deviation). It errs low by some per
-    cent where points have leverage, the jackknife high: their quadratic mean covers best
-    (benchmarks/frontier_coverage.py).
+    cent where points have leverage, the jackknife high: their quadratic mean covers best where points are drawn
+    (benchmarks/frontier_coverage.py). Where trajectories are drawn they are few, and either may err low: the larger of
+    the two covers best (benchmarks/frontier_trajectories.py).
 
     Args:
         estimate: the fit's value.
         draws: the bootstraps' values.
-        jackknife: the values with one point left out, in turn; None where the fit is not smooth in the points.
+        jackknife: the values with one unit left out, in turn; None where the fit is not smooth in the points.
         level: the coverage aimed at.
-        spare: degrees of freedom, points less parameters.
+        spare: degrees of freedom: points less parameters, or units less one where those are fewer.
+        clustered: whether some units are of several points.
     """
-    error = float(np.median(np.abs(draws - np.median(draws)))) * 1.482602218505602
+    error = robust_error(draws)
     if jackknife is not None and np.all(np.isfinite(jackknife)) and jackknife.size > 1:
-        away = jackknife - jackknife.mean()
-        error = float(np.sqrt(0.5 * error**2 + 0.5 * np.sum(away**2) * (away.size - 1) / away.size))
+        variance = jackknife_variance(jackknife)
+        error = float(np.sqrt(max(error**2, variance) if clustered else 0.5 * error**2 + 0.5 * variance))
     reach = float(stats.t.ppf(0.5 + 0.5 * level, max(spare, 1))) * error
     return estimate - reach, estimate + reach
+
+
+def robust_error(draws: Floats) -> float:
+    """Return the bootstraps' standard deviation from their median absolute deviation."""
+    return float(np.median(np.abs(draws - np.median(draws)))) * 1.482602218505602
+
+
+def jackknife_variance(jackknife: Floats) -> float:
+    """Return the variance that values with one unit left out in turn give (Tukey 1958)."""
+    away = jackknife - jackknife.mean()
+    return float(np.sum(away**2) * (away.size - 1) / away.size)
 
 
 def bca(estimate: float, draws: Floats, jackknife: Floats | None, level: float) -> tuple[float, float]:
@@ -78,7 +100,7 @@ def bca(estimate: float, draws: Floats, jackknife: Floats | None, level: float) 
         estimate: the fit's value.
         draws: the bootstraps' values.
         level: the coverage aimed at.
-        jackknife: the values with one point left out, in turn; without them the acceleration is 0.
+        jackknife: the values with one unit left out, in turn; without them the acceleration is 0.
     """
     below = np.clip(np.mean(draws < estimate) + 0.5 * np.mean(draws == estimate), 1e-3, 1 - 1e-3)
     bias = float(stats.norm.ppf(below))
@@ -96,7 +118,7 @@ def bca(estimate: float, draws: Floats, jackknife: Floats | None, level: float) 
 
 
 def interval_of(
-    estimate: float, draws: Floats, jackknife: Floats | None, level: float, spare: int, method: str
+    estimate: float, draws: Floats, jackknife: Floats | None, level: float, spare: int, clustered: bool, method: str
 ) -> tuple[float, float, str]:
     """Return low, high and the name of the method used; draws that are not finite are left out.
 
@@ -111,5 +133,5 @@ def interval_of(
     if method == "bca":
         return (*bca(estimate, kept, jackknife, level), method)
     if method in ("default", "studentised"):
-        return (*studentised(estimate, kept, jackknife, level, spare), "studentised")
+        return (*studentised(estimate, kept, jackknife, level, spare, clustered), "studentised")
     raise FrontierError(f"no interval method {method!r}: default, studentised, percentile or bca")

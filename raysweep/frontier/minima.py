@@ -14,6 +14,7 @@ from raysweep.frontier.parametric import AGREES, EFFICIENT, LEAST_DELTA, MOST_DE
 from raysweep.frontier.samples import Samples
 from raysweep.frontier.solver import Floats, Mask
 from raysweep.frontier.statuses import Finding, Kind, caution, fatal
+from raysweep.frontier.trajectories import units, without_each
 
 
 def isoflops(samples: Samples, options: Options, weights: Floats | None) -> Outcome:
@@ -41,7 +42,8 @@ def isoflops(samples: Samples, options: Options, weights: Floats | None) -> Outc
     draws = alone = kept = None
     if weights is not None:
         draws, kept = _draw(used, label, valleys, power, at, weights[:, rows], delta, noise, options)
-        alone, _ = _draw(used, label, valleys, power, at, 1.0 - np.eye(used.count), delta, noise, options)
+        without = without_each(units(samples, options.form)[rows])
+        alone, _ = _draw(used, label, valleys, power, at, without, delta, noise, options)
     residuals = np.full(samples.count, np.nan)
     residuals[rows] = valleys.residuals[0]
     outcome = of_power(power, _single(estimate), draws, alone, residuals, findings)

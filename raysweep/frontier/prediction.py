@@ -11,6 +11,7 @@ from raysweep.frontier.intervals import resample
 from raysweep.frontier.parametric import Form, draw_surfaces, fit_surface
 from raysweep.frontier.samples import Samples
 from raysweep.frontier.solver import Floats
+from raysweep.frontier.trajectories import spare, units
 
 SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 LEAST = 12
@@ -43,12 +44,12 @@ def extrapolation_factor(samples: Samples, form: Form, parameters: int, seed: in
         if part.count < LEAST or sizes < 3 or not rest.count:
             continue
         fit = fit_surface(part, form, None, seed, 16)
-        draws, _ = draw_surfaces(part, fit, form, resample(part.count, _BOOTSTRAPS, seed))
+        draws, _ = draw_surfaces(part, fit, form, resample(units(part, form), _BOOTSTRAPS, seed))
         log_draws = np.log(
             [draws.loss(n, d) for n, d in zip(rest.params, rest.data, strict=True)]
         )  # (points, bootstraps)
         away = np.abs(log_draws - np.median(log_draws, axis=1, keepdims=True))
-        error = 1.4826 * np.median(away, axis=1) * float(stats.t.ppf(0.975, max(part.count - parameters, 1)))
+        error = 1.4826 * np.median(away, axis=1) * float(stats.t.ppf(0.975, spare(part, form, parameters)))
         reach = np.hypot(error, noise_reach(fit.residuals, parameters, 0.95))
         ratios.append(np.abs(np.log(rest.loss / fit.surface.loss(rest.params, rest.data))) / reach)
     if not ratios:

@@ -25,6 +25,7 @@ from raysweep.frontier.quantities import Law, Quantity, quantity
 from raysweep.frontier.samples import Exclusion, Samples
 from raysweep.frontier.solver import Floats
 from raysweep.frontier.statuses import Status
+from raysweep.frontier.trajectories import spare, units
 
 REGRET = 0.005
 """Share of the loss that a size may cost and still count as near-optimal, where the caller names none."""
@@ -46,7 +47,8 @@ class Fit:
         excluded: points that were kept out, with reasons. samples: those that entered.
         estimate, draws: the law, and the law of each bootstrap that converged (None where there is none).
         draw_ids: which of the resamples the draws belong to: fits of one seed and size share their resamples.
-        leave_one_out: the law without each point in turn (`influence` says what that does to a).
+        leave_one_out: the law without each trajectory in turn, or each point where points have none in common
+            (`influence` says what that does to a).
         residuals: ln of measured over predicted loss. trust: the weight that outliers were left with, 1 for all others.
         seed, bootstraps: as given. versions: of raysweep, numpy and scipy.
     """
@@ -190,9 +192,11 @@ class Fit:
         if not isinstance(self.draws, Surface) or np.size(self.draws.E) < LEAST_DRAWS:
             return Answer(value=value, interval=None)
         draws = np.log(self.draws.loss(params, data, unique_data))
-        return Answer(
-            value=value, interval=self._prediction(value, draws, float(surface.cost.cost(params, data)), level)
-        )
+        jackknife = None
+        if self.clustered and isinstance(self.smooth_without, Surface):
+            jackknife = np.log(self.smooth_without.loss(params, data, unique_data))
+        cost = float(surface.cost.cost(params, data))
+        return Answer(value=value, interval=self._prediction(value, draws, jackknife, cost, level))
 
     @property
     def surface(self) -> Surface:
@@ -219,16 +223,19 @@ class Fit:
 
     @cached_property
     def influence(self) -> tuple[Influence, ...]:
-        """What leaving out single points does to the exponent a, strongest first."""
+        """What leaving out single trajectories (points, where they have none in common) does to a, strongest first."""
         if self.leave_one_out is None:
             return ()
+        rows, unit = self.samples.row, units(self.samples, self.form)
+        if self.method == "isoflop" and self.residuals is not None:  # points of no budget take no part
+            rows, unit = rows[np.isfinite(self.residuals)], unit[np.isfinite(self.residuals)]
+        together = [tuple(int(row) for row in rows[unit == one]) for one in np.unique(unit)]
         without = np.asarray(self.leave_one_out.params_exponent)
         error = float(np.sqrt(np.sum((without - without.mean()) ** 2) * (without.size - 1) / without.size))
         shifts = (without - self.params_exponent) / max(error, 1e-300)
         order = np.argsort(-np.abs(shifts))
         return tuple(
-            Influence(row=int(self.samples.row[k]), params_exponent=float(without[k]), shift=float(shifts[k]))
-            for k in order
+            Influence(rows=together[k], params_exponent=float(without[k]), shift=float(shifts[k])) for k in order
         )
 
     def to_json(self) -> str:
@@ -258,10 +265,20 @@ class Fit:
         """Return the same fit with another status."""
         return replace(self, status=status)
 
-    @property
+    @cached_property
+    def clustered(self) -> bool:
+        """Whether some points are drawn together, as those on one trajectory are."""
+        return int(units(self.samples, self.form).max(initial=-1)) + 1 < self.samples.count
+
+    @cached_property
     def spare(self) -> int:
-        """Degrees of freedom: points less fitted parameters."""
-        return self.samples.count - parameters(self.form)
+        """Degrees of freedom of the intervals: points less fitted parameters, or trajectories less one."""
+        return spare(self.samples, self.form, parameters(self.form))
+
+    @property
+    def smooth_without(self) -> Law | None:
+        """`leave_one_out` for a jackknife; None where, with delta far below the noise, the fit jumps between points."""
+        return None if self.delta < 0.5 * self.noise else self.leave_one_out
 
     def _answer(self, wanted: Quantity, level: float) -> Answer:
         return Answer(value=float(wanted.value(self.known)), interval=self._interval(wanted, level, "default"))
@@ -273,13 +290,11 @@ class Fit:
         with np.errstate(divide="ignore", invalid="ignore"):
             draws = np.asarray(change(wanted.value(self.draws)))
             estimate = float(change(wanted.value(self.known)))
-            jackknife = None
-            if self.leave_one_out is not None and not self.delta < 0.5 * self.noise:
-                # With a delta far below the noise the fit follows single points in jumps: no jackknife there.
-                jackknife = np.asarray(change(wanted.value(self.leave_one_out)))
+            without = self.smooth_without
+            jackknife = None if without is None else np.asarray(change(wanted.value(without)))
         if not np.isfinite(estimate):
             return None
-        low, high, used = interval_of(estimate, draws, jackknife, level, self.spare, method)
+        low, high, used = interval_of(estimate, draws, jackknife, level, self.spare, self.clustered, method)
         if wanted.positive:
             low, high = float(np.exp(low)), float(np.exp(min(high, 700.0)))
         return Interval(low=max(low, wanted.least), high=high, level=level, method=used)
@@ -289,9 +304,9 @@ class Fit:
         """By how much prediction intervals beyond the largest cost are widened (see `prediction`)."""
         return extrapolation_factor(self.samples, self.form, parameters(self.form), self.seed)
 
-    def _prediction(self, value: float, draws: Floats, cost: float, level: float) -> Interval:
+    def _prediction(self, value: float, draws: Floats, jackknife: Floats | None, cost: float, level: float) -> Interval:
         assert self.residuals is not None
-        low, high, used = interval_of(np.log(value), draws, None, level, self.spare, "default")
+        low, high, used = interval_of(np.log(value), draws, jackknife, level, self.spare, self.clustered, "default")
         reach = float(np.hypot(0.5 * (high - low), noise_reach(self.residuals, parameters(self.form), level)))
         if cost > self.samples.cost.max():
             reach *= self.extrapolation_factor

@@ -140,7 +140,9 @@ def clean(table: pa.Table, rows: NDArray[np.int64], cost: str, excluded_by_user:
     _not_finite(numbers | {"weight": weight}, reasons)
     _not_positive(part, numbers | {"weight": weight}, reasons)
     _on_plateau(part, numbers["loss"], reasons)
-    trajectory = part["trajectory"].to_numpy() if "trajectory" in part.column_names else None
+    trajectory = None
+    if "trajectory" in part.column_names:
+        trajectory = np.array(part["trajectory"].to_pylist(), dtype=object)
     seed = part["seed"].to_numpy() if "seed" in part.column_names else None
     _duplicates(numbers, trajectory, seed, reasons)
     kept = np.array([place not in reasons for place in range(rows.size)], dtype=bool)
@@ -153,7 +155,7 @@ def clean(table: pa.Table, rows: NDArray[np.int64], cost: str, excluded_by_user:
         loss=numbers["loss"],
         weight=weight,
         row=rows,
-        trajectory=None if trajectory is None else np.asarray(trajectory, dtype=object),
+        trajectory=trajectory,
         unique_data=unique,
         cost_name=cost,
         device=next(iter(devices), None),

@@ -14,7 +14,7 @@ from raysweep.frontier.result import Fit
 from raysweep.frontier.samples import Exclusion, Samples
 from raysweep.frontier.statuses import Finding, Kind, Severity, Status
 
-FORMAT = "raysweep.fit/1"
+FORMAT = "raysweep.fit/2"
 Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
 
 

@@ -47,6 +47,7 @@ class Kind(StrEnum):
     COST_NOT_A_POWER_LAW = "cost_not_a_power_law"
     EXCLUDED_BY_USER = "excluded_by_user"
     TOO_FEW_BOOTSTRAPS = "too_few_bootstraps"
+    TOO_FEW_TRAJECTORIES = "too_few_trajectories"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ import pyarrow as pa
 from raysweep.errors import FrontierError
 from raysweep.frontier import fit, next_runs
 from raysweep.frontier.result import Fit
+from raysweep.frontier.statuses import Kind
 from raysweep.sweep.space_parts import Adaptive
 
 ENLARGED = 2.0
@@ -87,11 +88,13 @@ def next_round(
     left = [candidate for candidate in candidates if candidate.run not in begun]
     found = _fit(points)
     interval = _interval(found, settings)
-    if interval is not None and settings.width is not None and _width(interval, settings) <= settings.width:
+    # Without runs to tell trajectories apart by, the interval is too narrow to end on.
+    told = found is not None and interval is not None and not found.status.found(Kind.TOO_FEW_TRAJECTORIES)
+    if told and interval is not None and settings.width is not None and _width(interval, settings) <= settings.width:
         return Round(chosen=(), interval=interval, ended="width")
     if not left:
         return Round(chosen=(), interval=interval, ended="grid")
-    if found is None or interval is None:
+    if not told or interval is None:
         dearest = max(candidate.flops for candidate in before)
         return _within(_spread(left, ENLARGED * dearest), spent, settings, interval)
     return _within(_most_telling(left, points, interval, spent, settings), spent, settings, interval)

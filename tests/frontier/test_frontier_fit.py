@@ -176,5 +176,5 @@ def test_influence_names_the_point_that_moves_the_exponent():
     points = valleys(CHINCHILLA, noise=0.002)
     points["loss"][0] *= 1.02
     found = fit(points, loss_delta=0.1, bootstraps=60)
-    assert found.influence[0].row == 0
+    assert found.influence[0].rows == (0,)
     assert abs(found.influence[0].shift) > abs(found.influence[5].shift)

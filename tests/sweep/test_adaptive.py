@@ -96,6 +96,17 @@ def test_without_a_usable_fit_a_round_reaches_further() -> None:
     assert next_round(everything, {first[0].trial_id}, None, Adaptive(width=0.1)).ended == "points"
 
 
+def test_three_runs_of_which_none_can_be_missed_end_nothing_however_narrow_their_points_make_it() -> None:
+    everything = [c for c in candidates() if c.params < 8000]
+    long = [c for c in everything if c.seed == 0 and len(c.atoms) == 5]
+    named = points(long).append_column("trajectory", [[c.run for c in long for _ in c.atoms]])
+    for table, ended in ((points(long), "width"), (named, None)):
+        coming = next_round(everything, {c.trial_id for c in long}, table, Adaptive(width=100.0))
+        assert coming.ended == ended
+    assert [c.params for c in coming.chosen] == [1000, 2000, 4000]
+    assert {c.seed for c in coming.chosen} == {1}
+
+
 def whole_plan(space: Space, store: TrialStore) -> Plan:
     facts = data_facts(space)
     assert facts is not None
