@@ -2,9 +2,10 @@
 
     python benchmarks/frontier_force_fields.py points.csv
 
-`points.csv` has arch, N, D_atoms, C_flops, f_loss_l2, force_mse_norm: 74 checkpoints of four architectures trained on
-OMol25. The L2 norm of the force error is missing for one architecture, so the ranking of all four is by the root of the
-mean squared error. E is held at 0, as in 2510.09768: with it free two of the sets leave it open.
+`points.csv` has arch, width, N, D_atoms, C_flops, f_loss_l2, force_mse_norm: 74 checkpoints of four architectures
+trained on OMol25; those of one width are taken as one run's. The L2 norm of the force error is missing for one
+architecture, so the ranking of all four is by the root of the mean squared error. E is held at 0, as in 2510.09768:
+with it free two of the sets leave it open.
 """
 
 import argparse
@@ -25,7 +26,8 @@ def read(path, metric):
     names = {"params": "N", "data": "D_atoms", "flops": "C_flops"}
     points = {ours: [float(row[theirs]) for row in rows] for ours, theirs in names.items()}
     loss = [float(row[column]) ** power for row in rows]
-    return {**points, "loss": loss, "architecture": [row["arch"] for row in rows]}
+    names = {"architecture": [row["arch"] for row in rows], "trajectory": [row["width"] for row in rows]}
+    return {**points, "loss": loss, **names}
 
 
 def ranked(fits):
