@@ -10,10 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 SPEC_VERSION = 3
 """Raised whenever the same fields would train differently, so that old trials are not taken for new ones."""
 
-NO_COMPILE = (
-    "compile: true needs forces: direct; torch.compile cannot differentiate the gradient that conservative forces are"
-)
-
 SizeValue = int | float | bool | str
 
 
@@ -120,14 +116,12 @@ class TrialSpec(BaseModel):
         default="float32",
         description="of a training step; tf32 and bf16: of its products alone, over weights in float32",
     )
-    compile: bool = Field(default=False, description="training steps by torch.compile; direct forces only")
+    compile: bool = Field(default=False, description="training steps compiled by torch's inductor")
     symmetry: SymmetrySpec = Field(default_factory=SymmetrySpec, description="of a family that is not equivariant")
     seed: int = Field(default=0, ge=0, description="of the weights and of the order of the structures")
 
     @model_validator(mode="after")
     def _possible(self) -> "TrialSpec":
-        if self.compile and self.forces == "conservative":
-            raise ValueError(NO_COMPILE)
         if self.optimizer.name == "cosine" and len(self.flops_budgets) > (0 if self.data_budgets else 1):
             raise ValueError(
                 f"flops_budgets {list(self.flops_budgets)} beside data_budgets {list(self.data_budgets)}: the rate of "

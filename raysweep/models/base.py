@@ -67,9 +67,12 @@ class ForceField(nn.Module, ABC):
 
     Attributes:
         triplets: whether its work grows with the pairs of edges that share an atom, besides with edges and atoms.
+        compiles: whether `training.compile` can be true: whether which operations are done depends on the shapes of a
+            batch alone, never on numbers in it.
     """
 
     triplets: ClassVar[bool] = False
+    compiles: ClassVar[bool] = True
 
     def __init__(self, size: Size, forces: ForceMode, surroundings: Surroundings) -> None:
         super().__init__()
@@ -93,7 +96,7 @@ class ForceField(nn.Module, ABC):
             assert forces is not None, f"{type(self).__name__} returned no forces in direct mode"
         else:
             atom_energies, forces = self._conservative(batch)
-        energy = sum_to(atom_energies.to(batch.energy.dtype), batch.structure, len(batch.n_atoms))
+        energy = sum_to(atom_energies.to(batch.energy.dtype), batch.structure, batch.n_atoms.shape[0])
         return Prediction(energy=energy * self.surroundings.scale, forces=forces * self.surroundings.scale)
 
     def _conservative(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -103,7 +106,8 @@ class ForceField(nn.Module, ABC):
             atom_energies, _ = self.atoms(batch, vectors * 1.0)
             (pull,) = torch.autograd.grad(atom_energies.sum(), vectors, create_graph=self.training)
         # The energy depends on x_sender - x_receiver: the sender feels minus the gradient, the receiver plus.
-        forces = sum_to(pull, batch.receivers, len(batch.numbers)) - sum_to(pull, batch.senders, len(batch.numbers))
+        n_atoms = batch.numbers.shape[0]
+        forces = sum_to(pull, batch.receivers, n_atoms) - sum_to(pull, batch.senders, n_atoms)
         if not self.training:
             atom_energies = atom_energies.detach()
         return atom_energies, forces

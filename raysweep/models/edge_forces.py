@@ -21,7 +21,7 @@ class EdgeForces(nn.Module):
     def forward(self, m: torch.Tensor, basis: torch.Tensor, directions: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Map edge embeddings [E, width], basis [E, n_basis] and directions [E, 3] to forces [A, 3]."""
         pull = self.out(self.norm(m) * self.from_edge(basis)) * self.scale
-        return sum_to(pull * directions, batch.receivers, len(batch.numbers))
+        return sum_to(pull * directions, batch.receivers, batch.numbers.shape[0])
 
 
 class PairForces(nn.Module):
@@ -41,4 +41,4 @@ class PairForces(nn.Module):
         basis, envelope = self.basis(lengths)
         ends = rows(self.from_sender(h), batch.senders) + rows(self.from_receiver(h), batch.receivers)
         pull = self.out(nn.functional.silu(self.from_edge(basis) + ends)) * (envelope * self.scale)
-        return sum_to(pull * directions, batch.receivers, len(h))
+        return sum_to(pull * directions, batch.receivers, h.shape[0])

@@ -83,10 +83,10 @@ class EgnnLayer(nn.Module):
         else:
             along_edge, along_difference = along.chunk(2, dim=2)
             move = torch.addcmul(directions * along_edge, difference, along_difference)
-        v = v + sum_to(move, batch.receivers, len(h))
+        v = v + sum_to(move, batch.receivers, h.shape[0])
         # Lengths rather than their squares: the network stays of first degree in its vectors, however deep it is.
         lengths = (self.mix(v).square().sum(dim=1) + LENGTH_FLOOR).sqrt()
-        total = self.message(sum_to(message, batch.receivers, len(h))) + self.norms(lengths)
+        total = self.message(sum_to(message, batch.receivers, h.shape[0])) + self.norms(lengths)
         return h + self.out(nn.functional.silu(total + self.update(x))), v
 
 
@@ -115,7 +115,7 @@ class Egnn(ForceField):
         basis, envelope = self.basis(lengths)
         edge = (basis, envelope, directions.unsqueeze(2))
         h = self.embedding(batch.numbers)
-        v = h.new_zeros(len(h), 3, self.channels)
+        v = h.new_zeros(h.shape[0], 3, self.channels)
         for layer in self.layers:
             h, v = layer(h, v, edge, batch)
         energies = self.energy(self.norm(h)).squeeze(1)

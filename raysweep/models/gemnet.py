@@ -77,10 +77,10 @@ class ManyBody(nn.Module):
         self, m: torch.Tensor, basis: torch.Tensor, y: torch.Tensor, reverse: torch.Tensor, batch: Batch
     ) -> torch.Tensor:
         """Return [E, n_out], given basis [E, n_basis], harmonics [E, (angular + 1)²] and each edge's reverse [E]."""
-        radial = self.from_edge(basis).view(len(m), -1, self.n_channels)
+        radial = self.from_edge(basis).view(m.shape[0], -1, self.n_channels)
         f = radial * (torch.tanh(self.project(m)) * self.scale).unsqueeze(1)
         term = f.index_select(1, self.degree) * y.unsqueeze(2)
-        density = sum_to(term, batch.receivers, len(batch.numbers))
+        density = sum_to(term, batch.receivers, batch.numbers.shape[0])
         at_receiver = rows(density, batch.receivers) - term
         at_sender = rows(density, batch.senders) - rows(term, reverse)
         sums = [
@@ -129,7 +129,7 @@ class GemnetLayer(nn.Module):
         if self.from_sender is not None and self.from_receiver is not None:
             hidden = hidden + rows(self.from_sender(x), batch.senders) + rows(self.from_receiver(x), batch.receivers)
         m = m + self.edge_out(nn.functional.silu(hidden))
-        total = sum_to(m * (self.from_edge(basis) * self.scale), batch.receivers, len(h))
+        total = sum_to(m * (self.from_edge(basis) * self.scale), batch.receivers, h.shape[0])
         return h + self.out(nn.functional.silu(self.message(total) + self.update(x))), m
 
 
@@ -170,7 +170,7 @@ class Gemnet(ForceField):
 
 def reverse_edges(batch: Batch, vectors: torch.Tensor) -> torch.Tensor:
     """Return [E] int64: for each edge from i to j the edge from j to i, of the same periodic image."""
-    n = len(batch.numbers)
+    n = batch.numbers.shape[0]
     forward, backward = batch.receivers * n + batch.senders, batch.senders * n + batch.receivers
     if batch.shifts is None:
         order, mirrored = forward.argsort(), backward.argsort()
@@ -185,7 +185,7 @@ def reverse_edges(batch: Batch, vectors: torch.Tensor) -> torch.Tensor:
 
 def _lexical_order(key: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     """Return the order of rows by key, then x, y and z."""
-    order = torch.arange(len(key), device=key.device)
+    order = torch.arange(key.shape[0], device=key.device)
     for column in (vectors[:, 2], vectors[:, 1], vectors[:, 0], key):
         order = order[column[order].argsort(stable=True)]
     return order

@@ -123,7 +123,7 @@ class DimeNetPlusPlus(ForceField):
         kj, ji = triplets(batch, vectors)
         rbf = self.rbf(lengths.squeeze(1))
         sbf = self.sbf(lengths, cosines(vectors, kj, ji), kj)
-        n = len(batch.numbers)
+        n = batch.numbers.shape[0]
         x = self.emb(batch.numbers, rbf, batch.receivers, batch.senders)
         energies = self.output_blocks[0](x, rbf, batch.receivers, num_nodes=n)
         for interaction, output in zip(self.interaction_blocks, list(self.output_blocks)[1:], strict=True):
@@ -187,13 +187,13 @@ class SphericalBasis(nn.Module):
 
 def triplets(batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return edges kj and ji [T], all pairs where kj ends at the atom j from which ji comes and is not its reverse."""
-    n_edges, n_atoms = len(batch.senders), len(batch.numbers)
+    n_edges, n_atoms = batch.senders.shape[0], batch.numbers.shape[0]
     order = batch.receivers.argsort(stable=True)
     degree = torch.bincount(batch.receivers, minlength=n_atoms)
     first = degree.cumsum(0) - degree
     counts = degree[batch.senders]
     ji = torch.arange(n_edges, device=counts.device).repeat_interleave(counts)
-    within = torch.arange(len(ji), device=counts.device) - (counts.cumsum(0) - counts)[ji]
+    within = torch.arange(ji.shape[0], device=counts.device) - (counts.cumsum(0) - counts)[ji]
     kj = order[first[batch.senders[ji]] + within]
     others = kj != reverse_edges(batch, vectors)[ji]
     return kj[others], ji[others]
@@ -225,6 +225,8 @@ class ViSNetSize(Size):
 class ViSNet(ForceField):
     """ViSNet (arXiv 2210.16518); direct forces are the gated vector of its output. Cosine cutoff as in SchNet."""
 
+    compiles: ClassVar[bool] = False
+
     def __init__(self, size: ViSNetSize, forces: ForceMode, surroundings: Surroundings) -> None:
         super().__init__(size, forces, surroundings)
         self.network = visnet.ViSNetBlock(
@@ -254,7 +256,7 @@ class ViSNet(ForceField):
     def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return energies [A] and forces [A, 3]; see `ForceField.atoms`."""
         edges = torch.stack([batch.senders, batch.receivers])
-        x, v = self.network(batch.numbers, vectors, (edges, len(batch.numbers)))
+        x, v = self.network(batch.numbers, vectors, (edges, batch.numbers.shape[0]))
         for layer in self.output.output_network:
             x, v = layer(x, v)
         return x.squeeze(1), v[:, :3, 0] if self.forces == "direct" else None
@@ -275,7 +277,7 @@ class _GivenEdges(nn.Module):
 
 def _floor_lengths(module: nn.Module, inputs: tuple[torch.Tensor, ...], v: torch.Tensor) -> torch.Tensor:
     """Add to v [A, n, width] a component of LENGTH_FLOOR: ViSNet takes its lengths, whose slope at 0 has no slope."""
-    return torch.cat([v, v.new_full((len(v), 1, v.shape[2]), LENGTH_FLOOR)], dim=1)
+    return torch.cat([v, v.new_full((v.shape[0], 1, v.shape[2]), LENGTH_FLOOR)], dim=1)
 
 
 class _Thrice(nn.Module):

@@ -46,7 +46,7 @@ class MpnnLayer(nn.Module):
         sent, received = rows(self.from_sender(x), batch.senders), rows(self.from_receiver(x), batch.receivers)
         message = self.from_edge(edge) + sent + received
         message = nn.functional.silu(message) * (envelope * self.scale)
-        total = self.message(sum_to(message, batch.receivers, len(h)))
+        total = self.message(sum_to(message, batch.receivers, h.shape[0]))
         update: torch.Tensor = self.out(nn.functional.silu(total + self.update(x)))
         return h + update
 

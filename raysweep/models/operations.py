@@ -61,8 +61,8 @@ class _Place(torch.autograd.Function):
         ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor
     ) -> torch.Tensor:
         ctx.save_for_backward(source, target)
-        if len(source) > x.shape[1]:
-            x = torch.cat([x, x.new_zeros(len(x), 1)], dim=1)
+        if source.shape[0] > x.shape[1]:
+            x = torch.cat([x, x.new_zeros(x.shape[0], 1)], dim=1)
         return x.index_select(1, source)
 
     @staticmethod

@@ -128,7 +128,7 @@ class TensorLayer(nn.Module):
         else:
             where = y if isinstance(self.convolution, ScalarConvolution) else directions
             messages = self.convolution(rows(torch.cat(normed, dim=1), batch.senders), weights, where)
-        mixed = self.product(sum_to(messages, batch.receivers, len(batch.numbers)))
+        mixed = self.product(sum_to(messages, batch.receivers, batch.numbers.shape[0]))
         scalars, *gates = mixed[0].chunk(self.l_out + 1, dim=2)
         active = [nn.functional.silu(scalars)]
         active += [block_l * torch.sigmoid(gate) for block_l, gate in zip(mixed[1:], gates, strict=True)]

@@ -25,7 +25,6 @@ from raysweep.sweep.space_parts import (
     Tracking,
     Training,
 )
-from raysweep.trial import NO_COMPILE
 
 
 class Space(Part):
@@ -108,8 +107,6 @@ def _check_together(space: Space) -> None:
     """Check what no single part can see."""
     if space.data is None and space.entrypoint is None:
         raise space.error(("data",), "missing: raysweep's own training needs a structure store (data.store)")
-    if space.training.compile and space.forces == "conservative":
-        raise space.error(("training", "compile"), NO_COMPILE)
     if space.training.precision == "tf32" and space.resources.gpu == 0:
         raise space.error(
             ("training", "precision"), "tf32 is a number of GPUs, and resources.gpu is 0; use float32 or bf16"
@@ -151,6 +148,7 @@ def check_sizes(space: Space) -> None:
     if space.entrypoint is not None:
         return
     from raysweep.models import registry
+    from raysweep.training.compiled import check_compiles
     from raysweep.training.symmetry import check_symmetry
 
     for label, family in space.families.items():
@@ -164,6 +162,11 @@ def check_sizes(space: Space) -> None:
                 check_symmetry(family.architecture, size, family.symmetry)
             except RaysweepError as error:
                 raise space.error(("families", label, "symmetry"), str(error)) from error
+        if space.training.compile:
+            try:
+                check_compiles(family.architecture)
+            except RaysweepError as error:
+                raise space.error(("training", "compile"), str(error)) from error
 
 
 def _path_of(space: Space, label: str, message: str) -> tuple[str, ...]:

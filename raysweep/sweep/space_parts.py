@@ -271,7 +271,7 @@ class Training(Part):
         default="float32",
         description="of a training step; tf32 and bf16: of its products alone, over weights in float32",
     )
-    compile: bool = Field(default=False, description="training steps by torch.compile; direct forces only")
+    compile: bool = Field(default=False, description="training steps compiled by torch's inductor, for long trials")
 
 
 class Resources(Part):

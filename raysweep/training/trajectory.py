@@ -19,10 +19,11 @@ from raysweep.models.width_scaling import rate_groups
 from raysweep.training.ahead import ahead
 from raysweep.training.build import build_base, build_model, cost_of, graphs_of, objective
 from raysweep.training.checkpoint import Checkpoint
+from raysweep.training.compiled import CompiledStep, check_compiler, check_compiles, plain_step
 from raysweep.training.cost import Stopwatch
 from raysweep.training.devices import device_name, together
 from raysweep.training.memory import keep_freed_memory, peak_memory
-from raysweep.training.objective import Errors, Predictor, differentiate, evaluate
+from raysweep.training.objective import Errors, Objective, Predictor, evaluate
 from raysweep.training.optimizers import decay_factor, make_optimizer
 from raysweep.training.precision import check_precision, mixed, tf32_products, weight_dtype
 from raysweep.training.symmetry import (
@@ -97,6 +98,9 @@ class Trajectory:
             )
         check_symmetry(spec.architecture, spec.size, spec.symmetry)
         check_precision(spec.precision, device)
+        if spec.compile:
+            check_compiles(spec.architecture)
+            check_compiler(device)
         self.spec, self.device = spec, device
         self.dtype = weight_dtype(spec.precision)
         cutoff = check_size(spec.architecture, spec.size).cutoff
@@ -109,7 +113,7 @@ class Trajectory:
         groups = rate_groups(self.model, build_base(spec, store))
         self.optimizer = make_optimizer(groups, spec.learning_rate, spec.optimizer)
         self.cost = cost_of(self.model, self.graphs, self.objective, spec)
-        self.forward: Predictor = torch.compile(self.model, dynamic=True) if spec.compile else self.model
+        self.compiled = CompiledStep(self.model, self._loss, self.optimizer.parameters) if spec.compile else None
         self.predict: Predictor = frame_averaged(self.model) if spec.symmetry.frames else self.model
         self.progress = Progress()
         self.device_names = device_name(device)
@@ -221,15 +225,13 @@ class Trajectory:
         symmetry, seed, decay = self.spec.symmetry, self.spec.seed, self._decay
         if symmetry.augment:
             batch = turned(batch, torch.from_numpy(self._turns_of(p.epoch)[rows]).to(batch.positions))
-        watch.start()
-        objective = step_objective(self.objective, symmetry, self.forward, seed, p.step, batch.positions)
+        objective = step_objective(self.objective, symmetry, self.model, seed, p.step, batch.positions)
         with tf32_products(self.spec.precision):
-            with mixed(self.spec.precision, self.device):
-                loss = objective.loss(self.forward(batch), batch)
-            differentiate(loss, self.optimizer.parameters)
+            if self.compiled is not None:
+                self.compiled.prepare(objective, batch)
+            watch.start()
+            loss = self._gradients(objective, batch)
         norm = self.optimizer.step(decay)
-        reached = loss.detach()
-        del loss  # and all that it was computed from: that takes time, too
         watch.stop()
         self.work += 1
         p.visited += len(rows)
@@ -240,7 +242,7 @@ class Trajectory:
         p.edges += len(batch.senders)
         if self.model.triplets:
             p.triplets += batch.n_triplets
-        value = float(reached)
+        value = float(loss)
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise DivergedError(
                 f"trial {self.spec.trial_id} diverged at step {p.step}: loss {value}, gradient norm {norm}, learning "
@@ -251,6 +253,16 @@ class Trajectory:
         if p.visited >= self.spec.structures:
             p.epoch, p.visited = p.epoch + 1, 0
         self._stream_position = (p.epoch, p.visited) if p.visited else None
+
+    def _gradients(self, objective: Objective, batch: Batch) -> torch.Tensor:
+        """Return the loss of a batch; its gradient is left in the weights."""
+        if self.compiled is not None:
+            return self.compiled(objective, batch)
+        return plain_step(self._loss, self.optimizer.parameters, objective, batch)
+
+    def _loss(self, objective: Objective, batch: Batch) -> torch.Tensor:
+        with mixed(self.spec.precision, self.device):
+            return objective.loss(self.model(batch), batch)
 
     def _next_batch(self) -> tuple[npt.NDArray[np.int64], Batch]:
         """Return the batch at the present position, from a stream that begins anew wherever the position was set."""

@@ -167,7 +167,6 @@ def test_size_that_an_architecture_does_not_know_is_refused(override: str, line_
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["training.compile=true"], "training.compile: compile: true needs forces: direct"),
         (["training.precision=tf32"], "training.precision: tf32 is a number of GPUs, and resources.gpu is 0"),
         (["training.optimizer={name: cosine, decay_share: 0.1}"], r"decay_share \(0.1\) would not be read"),
         (["families.mpnn.symmetry={agument: true}"], "unknown key; nearest: augment"),
@@ -176,6 +175,13 @@ def test_size_that_an_architecture_does_not_know_is_refused(override: str, line_
 def test_training_that_cannot_be_is_refused_by_its_key(overrides: list[str], message: str) -> None:
     with pytest.raises(SpaceError, match=message):
         load_space(QUICKSTART, overrides)
+
+
+def test_compile_is_for_families_that_can_be_compiled() -> None:
+    check_sizes(load_space(QUICKSTART, ["training.compile=true"]))
+    override = ["training.compile=true", "families.mpnn={architecture: visnet, sizes: {width: [8]}}"]
+    with pytest.raises(SpaceError, match=r"training.compile: compile: true is not possible with architecture 'visnet'"):
+        check_sizes(load_space(QUICKSTART, override))
 
 
 def test_symmetry_is_for_families_that_have_none() -> None:

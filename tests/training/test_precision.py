@@ -1,16 +1,14 @@
-"""Lower precisions and compiled steps; what points say of speed, memory and symmetry; tables of older versions."""
+"""Lower precisions; what points say of speed, memory and symmetry; tables of older versions."""
 
 from dataclasses import asdict
 
 import pytest
 import torch
-from pydantic import ValidationError
 
 from raysweep.errors import SpaceError
 from raysweep.measurements import POINT_SCHEMA, from_table, to_table
 from raysweep.training.loop import train
 from raysweep.training.trajectory import Trajectory
-from raysweep.trial import TrialSpec
 
 
 def mpnn(spec, **changes):
@@ -34,20 +32,6 @@ def test_bf16_trains_with_weights_in_float32_and_differs(spec, store, forces):
 def test_tf32_is_refused_where_there_is_none(spec, store):
     with pytest.raises(SpaceError, match=r"training.precision: tf32 .* device is cpu"):
         next(train(mpnn(spec, precision="tf32"), store, device="cpu"))
-
-
-def test_conservative_forces_are_not_compiled(spec):
-    with pytest.raises(ValidationError, match="compile: true needs forces: direct"):
-        TrialSpec.model_validate(spec.model_dump() | {"compile": True})
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")
-def test_compiled_steps_train_alike(spec, store):
-    plain = list(train(mpnn(spec), store, device="cpu"))
-    compiled = list(train(mpnn(spec, compile=True), store, device="cpu"))
-    assert compiled[-1].loss == pytest.approx(plain[-1].loss, rel=1e-3)
-    assert compiled[-1].flops == plain[-1].flops
 
 
 def test_points_say_how_fast_how_large_and_how_symmetric(spec, store):
