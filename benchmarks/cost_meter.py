@@ -30,6 +30,7 @@ FAMILIES = {
     **{f"tensor l={l}": ("tensor", {"l_max": l}) for l in (1, 2, 3, 4)},
     **{f"tensor l={l} nu=3": ("tensor", {"l_max": l, "correlation": 3}) for l in (1, 2)},
     **{f"tensor l={l} {c}": ("tensor", {"l_max": l, "convolution": c}) for c in ("so2", "cg") for l in (1, 2, 4)},
+    "tensor l=4 so2 m=2": ("tensor", {"l_max": 4, "m_max": 2, "convolution": "so2"}),
     "hybrid": ("hybrid", {"layers": "invariant tensor"}),
     "schnet": ("schnet", {}),
     "dimenetpp": ("dimenetpp", {}),

@@ -151,6 +151,7 @@ def main() -> None:
     parser.add_argument("--store", default="runs/quickstart/data")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--depth", type=int, default=3)
+    parser.add_argument("--degrees", type=int, nargs="+", default=DEGREES)
     parser.add_argument("--m-max", type=int, default=4, help="of so2")
     parser.add_argument("--structures", type=int, default=8, help="of a batch")
     parser.add_argument("--rounds", type=int, default=15, help="steps of a process")
@@ -167,7 +168,7 @@ def main() -> None:
     print(" l   so2    cg  e3nn struct./s  cg/so2 e3nn/so2   so2 op./edge    cg op./edge")
     counted = {"so2": [], "cg": []}
     ratio = 0.0
-    for l_max in DEGREES:
+    for l_max in arguments.degrees:
         times = {"so2": [], "cg": [], "e3nn": []}
         for _ in range(arguments.repeats):
             for kind, of in times.items():
@@ -186,21 +187,20 @@ def main() -> None:
             f"{counted['so2'][-1]:14,.0f} {counted['cg'][-1]:14,.0f}",
             flush=True,
         )
-    degrees = np.array(DEGREES, dtype=float)
-    for kind, operations in counted.items():
+    degrees = np.array(arguments.degrees, dtype=float)
+    for kind, operations in counted.items() if len(degrees) > 1 else ():
         in_l, in_next = (np.polyfit(np.log(x), np.log(operations), 1)[0] for x in (degrees, degrees + 1))
-        last = np.log(operations[-1] / operations[-2])
+        last = np.log(operations[-1] / operations[-2]) / np.log(degrees[-1] / degrees[-2])
         print(
-            f"{kind}: operations per edge grow as l^{in_l:.2f}, (l + 1)^{in_next:.2f}; from l = 3 to 4 as "
-            f"l^{last / np.log(4 / 3):.2f}"
+            f"{kind}: operations per edge grow as l^{in_l:.2f}, (l + 1)^{in_next:.2f}; by the last two as l^{last:.2f}"
         )
-    print(f"so2 over cg at l = 4: {ratio:.2f} (at least 4)")
+    print(f"so2 over cg at l = {arguments.degrees[-1]}: {ratio:.2f} (at least 4 at l = 4)")
     vectors = batch.vectors()
     directions = vectors / vectors.norm(dim=1, keepdim=True)
     print(
         "\nthe convolution alone, with both backward passes, milliseconds, and operations counted as the meter counts"
     )
-    for l_max in DEGREES:
+    for l_max in arguments.degrees:
         steps = convolutions_alone(l_max, arguments.m_max, arguments.width, directions)
         so2, cg, e3nn = (statistics.median(column) * 1e3 for column in seconds(steps, max(arguments.rounds // 3, 3)))
         operations = []

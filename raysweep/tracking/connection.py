@@ -44,6 +44,20 @@ def default_uri(storage: str) -> str:
     return f"{_SQLITE}{open_location(storage)[1]}/mlflow.db"
 
 
+def reason(error: BaseException) -> str:
+    """Return in one line why MLflow failed: what the system said where that is at the bottom, else the error's name.
+
+    MLflow and its parts wrap "Connection refused" five times over, each with the whole address.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        deepest, cause = cause, cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    if deepest is not error and isinstance(deepest, OSError) and deepest.strerror:
+        return deepest.strerror
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
+
+
 def quiet(log: Path | None) -> None:
     """Keep MLflow's and its parts' messages off the terminal: into the log file, or away where there is none."""
     for key, value in _ENVIRONMENT.items():

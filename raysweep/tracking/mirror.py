@@ -12,7 +12,7 @@ from pathlib import Path
 import raysweep
 from raysweep.measurements import Point
 from raysweep.tracking.book import WRITING, Book, Place
-from raysweep.tracking.connection import logger, quiet
+from raysweep.tracking.connection import logger, quiet, reason
 from raysweep.tracking.views import TrialView
 from raysweep.trial import TrialState
 
@@ -159,7 +159,7 @@ class MlflowMirror:
                 logger.warning(
                     "MLflow at %s cannot be written to; trials go on, and what they tell is kept until it is back: %s",
                     self._place.tracking_uri,
-                    _first_line(error),
+                    reason(error),
                 )
             self._away = self._doubtful = True
             self._book = None
@@ -199,7 +199,7 @@ class MlflowMirror:
             self._dirty[trial_id] = self._dirty.pop(trial_id)
             told.refused += 1
             if told.refused >= _REFUSALS:
-                logger.warning("MLflow refuses trial %s: %s", trial_id, _first_line(error))
+                logger.warning("MLflow refuses trial %s: %s", trial_id, reason(error))
                 self._dirty.pop(trial_id)
             raise
         self._dirty.pop(trial_id)
@@ -243,8 +243,3 @@ def code_version() -> dict[str, str]:
         "raysweep.code": f"{raysweep.__version__}+{commit}",
         "mlflow.source.git.commit": commit.removesuffix("-dirty"),
     }
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"

@@ -17,7 +17,7 @@ from raysweep.errors import TrackingError
 from raysweep.tracking import rows as texts
 from raysweep.tracking.book import WRITING, Book, Place
 from raysweep.tracking.calls import calls_to
-from raysweep.tracking.connection import connect, default_uri
+from raysweep.tracking.connection import connect, default_uri, reason
 from raysweep.tracking.entries import KIND, STORAGE, SWEEP, TRIAL_ID, Entry, entries, rank
 from raysweep.tracking.mirror import MlflowMirror
 from raysweep.tracking.rows import canonical
@@ -177,6 +177,4 @@ def _told_as_ours(tracking_uri: str) -> Iterator[None]:
     except TrackingError:
         raise
     except Exception as error:
-        lines = str(error).splitlines()
-        reason = f"{type(error).__name__}: {lines[0][:500] if lines else ''}"
-        raise TrackingError(f"MLflow at {tracking_uri}: {reason}") from error
+        raise TrackingError(f"MLflow at {tracking_uri}: {reason(error)}") from error

@@ -127,6 +127,7 @@ def test_absent_server_costs_nothing_and_is_said_once(tmp_path: Path) -> None:
     assert time.monotonic() - began < 4
     text = log.read_text()
     assert text.count("cannot be written to; trials go on") == 1
+    assert text.splitlines()[0].endswith("kept until it is back: Connection refused")
     assert text.count("lacks news of 50 trials; `raysweep sync` makes up for it") == 1
     assert len(text.splitlines()) == 2
 
