@@ -26,7 +26,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def faults(keep):
-    # Left alone, glibc raises this threshold by what it has seen, and what it then keeps depends on the order of things.
+    # Left alone, glibc raises this threshold by what it has seen: what it then keeps depends on the order of things.
     told = subprocess.run(
         [sys.executable, "-c", FAULTS.format(keep=keep)],
         env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072"},
