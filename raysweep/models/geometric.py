@@ -6,6 +6,7 @@ conservative forces work and no neighbour search of theirs is needed. They diffe
 * elements have a row of their embeddings each, as in raysweep's networks, instead of a hundred;
 * linear layers start at N(0, 1 / fan_in) with biases of 0, and the layer of outputs at N(0, 1 / fan_in²), as muP wants;
 * in DimeNet++ the layers that multiply messages start smaller, as they would at the paper's width;
+* in ViSNet attention starts uniform, and what distances multiply messages by and the gate of vectors start open;
 * reference energies and the readout of whole structures are raysweep's;
 * in DimeNet++ an edge's own reverse is left out of its triplets, but not the reverse's periodic images;
 * in ViSNet the bias of `s_proj` is left out: with it a message does not vanish at the cutoff, and energies jump;
@@ -249,6 +250,7 @@ class ViSNet(ForceField):
             layer.vec1_proj.register_forward_hook(_floor_lengths)
         last = self.output.output_network[-1]
         reset(self.output, out=last.update_net[-1])
+        self._start_open(size)
         if forces == "conservative":
             # Only direct forces need the last vector.
             last.vec2_proj = nn.Identity()
@@ -260,6 +262,22 @@ class ViSNet(ForceField):
         for layer in self.output.output_network:
             x, v = layer(x, v)
         return x.squeeze(1), v[:, :3, 0] if self.forces == "direct" else None
+
+    def _start_open(self, size: ViSNetSize) -> None:
+        """Let messages start as values times numbers that are about the same for all channels, and vectors ungated.
+
+        A channel of a message is v dv silu(sum of q k dk). With all of these random and around 0 a few channels are far
+        louder than the others, the louder the more channels there are, and grow the fastest. Queries of 0 weights are
+        what arXiv 2203.03466 advises (appendix D.2); the biases make attention the same for heads of any width.
+        """
+        for layer in self.network.vis_mp_layers:
+            for projection in (layer.q_proj, layer.k_proj):
+                nn.init.zeros_(projection.weight)
+                nn.init.constant_(projection.bias, math.sqrt(2 / size.head_width))
+            for projection in (layer.dk_proj, layer.dv_proj):
+                nn.init.constant_(projection.bias, 0.5)
+        for block in self.output.output_network[:-1]:
+            nn.init.ones_(block.update_net[-1].bias[block.out_channels :])
 
 
 class _GivenEdges(nn.Module):

@@ -110,6 +110,9 @@ def test_the_spherical_basis_is_made_of_bessel_functions_and_legendre_polynomial
 def test_visnet_is_that_of_torch_geometric(batch, label, monkeypatch):
     monkeypatch.setattr(visnet, "radius_graph", radius_graph)
     ours = force_field(label, "conservative")
+    with torch.no_grad():
+        for weight in ours.parameters():  # some start at 0
+            weight += 0.2 * torch.randn_like(weight)
     knobs = ours.size
     theirs = visnet.ViSNet(
         knobs.l_max, num_heads=12 // knobs.head_width, num_layers=2, hidden_channels=12, max_z=len(ELEMENTS)
@@ -119,6 +122,17 @@ def test_visnet_is_that_of_torch_geometric(batch, label, monkeypatch):
     carry_over(theirs, weights)
     expected = theirs(index(batch), batch.positions, batch.structure)[0][:, 0]
     assert relative(dimensionless(ours, batch), expected) < 1e-10
+
+
+def test_no_few_channels_of_visnet_carry_its_messages_at_the_start(batch):
+    """With queries, keys and gates drawn at random 7 % of the channels would carry them at a width of 256."""
+    size, shares = {"width": 256, "depth": 2}, []
+    model = create("visnet", size, "conservative", Surroundings(elements=ELEMENTS, scale=1.0), 0, torch.float64)
+    for layer in model.network.vis_mp_layers:
+        layer.s_proj.register_forward_pre_hook(lambda _, inputs: shares.append(inputs[0].square().mean(dim=0)))
+    model.eval()(batch)
+    for power in shares:
+        assert power.sum() ** 2 / power.square().sum() > 0.25 * len(power)
 
 
 def test_triplets_are_all_pairs_of_edges_but_an_edge_and_its_reverse(batch):
