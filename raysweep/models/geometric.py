@@ -275,8 +275,9 @@ class ViSNet(ForceField):
                 nn.init.zeros_(projection.weight)
                 nn.init.constant_(projection.bias, math.sqrt(2 / size.head_width))
             for projection in (layer.dk_proj, layer.dv_proj):
-                nn.init.constant_(projection.bias, 0.5)
+                nn.init.constant_(projection.bias, 0.4)
         for block in self.output.output_network[:-1]:
+            nn.init.zeros_(block.update_net[-1].weight[block.out_channels :])
             nn.init.ones_(block.update_net[-1].bias[block.out_channels :])
 
 
