@@ -68,7 +68,7 @@ class ForceField(nn.Module, ABC):
     Attributes:
         triplets: whether its work grows with the pairs of edges that share an atom, besides with edges and atoms.
         compiles: whether `training.compile` can be true: whether which operations are done depends on the shapes of a
-            batch alone, never on numbers in it.
+            batch alone, never on numbers in it, and torch's compiler has them right.
     """
 
     triplets: ClassVar[bool] = False

@@ -9,6 +9,7 @@ conservative forces work and no neighbour search of theirs is needed. They diffe
 * in ViSNet attention starts uniform, and what distances multiply messages by and the gate of vectors start open;
 * reference energies and the readout of whole structures are raysweep's;
 * in DimeNet++ an edge's own reverse is left out of its triplets, but not the reverse's periodic images;
+* in ViSNet an atom's edges to its own periodic images are edges as others, and not taken for the one to itself;
 * in ViSNet the bias of `s_proj` is left out: with it a message does not vanish at the cutoff, and energies jump;
 * in ViSNet lengths of vectors have a floor of 1e-10 in the output, so that atoms without neighbours have gradients;
 * in ViSNet the first layer has no weights on vectors, which are 0 there, and for conservative forces the output none;
@@ -224,7 +225,10 @@ class ViSNetSize(Size):
 
 
 class ViSNet(ForceField):
-    """ViSNet (arXiv 2210.16518); direct forces are the gated vector of its output. Cosine cutoff as in SchNet."""
+    """ViSNet (arXiv 2210.16518); direct forces are the gated vector of its output. Cosine cutoff as in SchNet.
+
+    torch 2.13 compiles the step with conservative forces wrongly; what is traced for it is right.
+    """
 
     compiles: ClassVar[bool] = False
 
@@ -240,7 +244,6 @@ class ViSNet(ForceField):
         )
         self.network.embedding = ElementEmbedding(surroundings.elements, size.width)
         self.network.neighbor_embedding.embedding = ElementEmbedding(surroundings.elements, size.width)
-        self.network.distance = _GivenEdges()
         for layer in self.network.vis_mp_layers:
             layer.s_proj.bias = None
         _leave_out_vectors(self.network.vis_mp_layers[0])
@@ -257,11 +260,37 @@ class ViSNet(ForceField):
 
     def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return energies [A] and forces [A, 3]; see `ForceField.atoms`."""
-        edges = torch.stack([batch.senders, batch.receivers])
-        x, v = self.network(batch.numbers, vectors, (edges, batch.numbers.shape[0]))
+        x, v = self._features(batch, vectors)
         for layer in self.output.output_network:
             x, v = layer(x, v)
         return x.squeeze(1), v[:, :3, 0] if self.forces == "direct" else None
+
+    def _features(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return scalars [A, width] and vectors [A, (l_max + 1)² - 1, width], as ViSNetBlock's forward pass does.
+
+        It adds an edge from every atom to itself, of length 0 and no direction, that has no part in the embedding of
+        neighbours. Theirs takes every edge between an atom and its own periodic image for one of them.
+        """
+        net = self.network
+        lengths, directions = lengths_and_directions(vectors)
+        n_edges, n_atoms = vectors.shape[0], batch.numbers.shape[0]
+        atoms = torch.arange(n_atoms, device=vectors.device)
+        edges = torch.stack([torch.cat([batch.senders, atoms]), torch.cat([batch.receivers, atoms])])
+        distances = torch.cat([lengths.squeeze(1), vectors.new_zeros(n_atoms)])
+        y = net.sphere(torch.cat([directions, vectors.new_zeros(n_atoms, 3)]))
+        f = net.distance_expansion(distances)
+
+        near = net.neighbor_embedding
+        weights = near.distance_proj(f[:n_edges]) * near.cutoff(distances[:n_edges]).unsqueeze(1)
+        around = near.propagate(edges[:, :n_edges], x=near.embedding(batch.numbers), W=weights)
+        x = near.combine(torch.cat([net.embedding(batch.numbers), around], dim=1))
+        v = x.new_zeros(n_atoms, y.shape[1], x.shape[1])
+        f = net.edge_embedding(edges, f, x)
+        for layer in net.vis_mp_layers:
+            dx, dv, df = layer(x, v, edges, distances, f, y)
+            x, v = x + dx, v + dv
+            f = f if df is None else f + df
+        return net.out_norm(x), net.vec_out_norm(v)
 
     def _start_open(self, size: ViSNetSize) -> None:
         """Let messages start as values times numbers that are about the same for all channels, and vectors ungated.
@@ -279,19 +308,6 @@ class ViSNet(ForceField):
         for block in self.output.output_network[:-1]:
             nn.init.zeros_(block.update_net[-1].weight[block.out_channels :])
             nn.init.ones_(block.update_net[-1].bias[block.out_channels :])
-
-
-class _GivenEdges(nn.Module):
-    """Stands where ViSNet looks for neighbours; gives it our edges, and as there every atom's edge to itself."""
-
-    def forward(
-        self, vectors: torch.Tensor, graph: tuple[torch.Tensor, int]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return edges [2, E + A], lengths [E + A] and vectors [E + A, 3], given vectors, edges [2, E] and A."""
-        edges, n_atoms = graph
-        loops = torch.arange(n_atoms, device=edges.device).expand(2, -1)
-        lengths = torch.cat([vectors.norm(dim=1), vectors.new_zeros(n_atoms)])
-        return torch.cat([edges, loops], dim=1), lengths, torch.cat([vectors, vectors.new_zeros(n_atoms, 3)])
 
 
 def _floor_lengths(module: nn.Module, inputs: tuple[torch.Tensor, ...], v: torch.Tensor) -> torch.Tensor:

@@ -33,14 +33,17 @@ Loss = Callable[[Objective, Batch], torch.Tensor]
 PATIENCE = 64
 MOST_PROGRAMS = 4
 """Batches that are left to the plain step before another program is made for them, and how many are made at most."""
+TOLERANCE, NEGLIGIBLE = 0.1, 1e-3
+"""How far a program's gradients may be from the plain step's, bf16's rounding included, and of the largest of all
+gradients how small ones may be that are not looked at."""
 
 
 def check_compiles(name: str) -> None:
     """Raise a SpaceError where the steps of an architecture cannot be compiled."""
     if not architecture(name).network.compiles:
         raise SpaceError(
-            f"compile: true is not possible with architecture {name!r}: numbers in a batch decide which operations are "
-            "done. Leave compile out, or that family."
+            f"compile: true is not possible with architecture {name!r}, see its `compiles`. Leave compile out, or that "
+            "family."
         )
 
 
@@ -111,11 +114,14 @@ class CompiledStep:
         """Compile, if it is time to: that takes seconds to minutes.
 
         Raises:
-            SpaceError: the network cannot be compiled, or not for all sizes of batches.
+            SpaceError: the network cannot be compiled, or not for all sizes of batches, or the compiled step gives
+                other gradients than the plain one.
         """
         due = self.plain_steps >= PATIENCE * self.compilations and self.compilations < MOST_PROGRAMS
         if due and self._program_of(batch) is None:
-            self._programs.append(self._compile(objective, batch))
+            program = self._compile(objective, batch)
+            self._compare(program, objective, batch)
+            self._programs.append(program)
 
     def __call__(self, objective: Objective, batch: Batch) -> torch.Tensor:
         """Return the loss of a batch, and leave its gradient in the weights' `grad`."""
@@ -123,13 +129,39 @@ class CompiledStep:
         if program is None:
             self.plain_steps += 1
             return plain_step(self._loss, self._weights, objective, batch)
-        sizes = _sizes(batch)
-        inputs = [*self._fixed(objective), *_tensors(batch).values()]
-        with torch.no_grad():
-            loss, *gradients = program.run(*(sizes[i] for i in program.symbols), *inputs)
+        loss, *gradients = self._run(program, objective, batch)
         for weight, gradient in zip(program.trained, gradients, strict=True):
             weight.grad = gradient
         return loss
+
+    def _run(self, program: _Program, objective: Objective, batch: Batch) -> list[torch.Tensor]:
+        sizes = _sizes(batch)
+        inputs = [*self._fixed(objective), *_tensors(batch).values()]
+        with torch.no_grad():
+            return list(program.run(*(sizes[i] for i in program.symbols), *inputs))
+
+    def _compare(self, program: _Program, objective: Objective, batch: Batch) -> None:
+        """Raise a SpaceError where a program's loss or gradients are not those of the plain step.
+
+        torch's compiler can be wrong without a word: it is with ViSNet's conservative forces (torch 2.13).
+        """
+        ours = self._run(program, objective, batch)
+        loss = plain_step(self._loss, self._weights, objective, batch)
+        plain = [loss.detach(), *(weight.grad for weight in program.trained)]
+        for weight in self._weights:
+            weight.grad = None
+        names = {id(weight): name for name, weight in self._model.named_parameters()}
+        of = ["the loss", *(f"the gradient of {names[id(weight)]}" for weight in program.trained)]
+        largest = max(float(x.abs().max()) for x in plain[1:] if x is not None)
+        for name, x, y in zip(of, ours, plain, strict=True):
+            assert y is not None, f"no plain gradient: {name}"
+            away, size = float((x - y).abs().max()), max(float(y.abs().max()), NEGLIGIBLE * largest, 1e-30)
+            if not away <= TOLERANCE * size:
+                raise SpaceError(
+                    f"training.compile: true: the compiled step of {type(self._model).__name__} is wrong: {name} is "
+                    f"{away / size:.0%} away from the plain step's. Either the network draws random numbers, or "
+                    "torch's compiler errs. Leave compile out."
+                )
 
     def _program_of(self, batch: Batch) -> _Program | None:
         inputs, sizes = tuple(_tensors(batch)), _sizes(batch)

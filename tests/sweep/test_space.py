@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from raysweep.errors import SpaceError
+from raysweep.models.registry import architecture
 from raysweep.sweep.space import Space, check_sizes, load_space, parse_space
 
 TEXT = """\
@@ -177,11 +178,12 @@ def test_training_that_cannot_be_is_refused_by_its_key(overrides: list[str], mes
         load_space(QUICKSTART, overrides)
 
 
-def test_compile_is_for_families_that_can_be_compiled() -> None:
-    check_sizes(load_space(QUICKSTART, ["training.compile=true"]))
-    override = ["training.compile=true", "families.mpnn={architecture: visnet, sizes: {width: [8]}}"]
-    with pytest.raises(SpaceError, match=r"training.compile: compile: true is not possible with architecture 'visnet'"):
-        check_sizes(load_space(QUICKSTART, override))
+def test_compile_is_for_families_that_can_be_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = load_space(QUICKSTART, ["training.compile=true"])
+    check_sizes(space)
+    monkeypatch.setattr(architecture("egnn").network, "compiles", False)
+    with pytest.raises(SpaceError, match=r"training.compile: compile: true is not possible with architecture 'egnn'"):
+        check_sizes(space)
 
 
 def test_symmetry_is_for_families_that_have_none() -> None:

@@ -104,6 +104,14 @@ class Deciding(Springs):
         return super().count(batch) if batch.numbers.max() > 1 else 0
 
 
+class Drawing(Springs):
+    """Draws random numbers, so that no step is like another."""
+
+    def atoms(self, batch, vectors):
+        energies, _ = super().atoms(batch, vectors)
+        return energies * torch.randn_like(energies), None
+
+
 def steps(store, label, forces="conservative", **of):
     name, size = TINY[label]
     return Steps(create(name, size, forces, surroundings(store), 0, torch.float64), **of)
@@ -189,12 +197,29 @@ def test_seconds_of_a_point_leave_compilation_out(spec, store, monkeypatch):
     [
         (Fixed, r"training.compile: true: Fixed takes the number of atoms of a batch for a constant.*x\.shape\[0\]"),
         (Deciding, r"training.compile: true: the step of Deciding could not be compiled \(.*\). Leave compile out"),
+        (
+            Drawing,
+            r"the compiled step of Drawing is wrong: .* is .*% away from the plain step's.*Leave compile out",
+        ),
     ],
 )
 def test_a_network_that_cannot_be_compiled_is_told(store, batches, network, message):
     of = Steps(network(surroundings(store)))
     with pytest.raises(SpaceError, match=message):
         of.compiled.prepare(OBJECTIVE, batches[0])
+
+
+@pytest.mark.slow
+def test_what_the_compiler_gets_wrong_is_not_trained_with(store, batches):
+    """Where torch has mended it this fails: then `compiles` of ViSNet can go."""
+    size = {"width": 8, "depth": 2, "head_width": 4, "radial": 8}
+    of = Steps(create("visnet", size, "conservative", surroundings(store), 0, torch.float64))
+    with pytest.raises(
+        SpaceError, match=r"the compiled step of ViSNet is wrong: the gradient of network\..* is \d+% away"
+    ):
+        of.compiled.prepare(OBJECTIVE, batches[0])
+    assert of.compiled.compilations == 0
+    assert all(weight.grad is None for weight in of.weights)
 
 
 def test_a_machine_without_compiler_is_told(spec, store, monkeypatch):
