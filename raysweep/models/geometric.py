@@ -297,9 +297,11 @@ class ViSNet(ForceField):
 
         A channel of a message is v dv silu(sum of q k dk). With all of these random and around 0 a few channels are far
         louder than the others, the louder the more channels there are, and grow the fastest. Queries of 0 weights are
-        what arXiv 2203.03466 advises (appendix D.2); the biases make attention the same for heads of any width.
+        what arXiv 2203.03466 advises (appendix D.2); the biases make attention the same for heads of any width. What
+        scalars add to vectors starts at half, so that vectors are small where their gates and lengths begin to learn.
         """
         for layer in self.network.vis_mp_layers:
+            layer.s_proj.weight.data *= 0.5
             for projection in (layer.q_proj, layer.k_proj):
                 nn.init.zeros_(projection.weight)
                 nn.init.constant_(projection.bias, math.sqrt(2 / size.head_width))
