@@ -84,15 +84,20 @@ def _figure(lines: Mapping[str, Sequence[Line]], style: Mapping[str, Style], lab
 
 
 def _panel(axes: "Axes", family: str, lines: Sequence[Line], look: Style, legend: str, losses: Sequence[float]) -> None:
-    placed: list[float] = []
-    for i, (fixed, xs, ys) in reversed(list(enumerate(lines))):
-        colour = shade(look.colour, 0.35 + 0.65 * (i + 1) / len(lines))
+    kinds = sorted({fixed for fixed, _, _ in lines})
+    ends: dict[float, list[tuple[float, float]]] = {fixed: [] for fixed in kinds}
+    for fixed, xs, ys in lines:
+        colour = shade(look.colour, 0.35 + 0.65 * (kinds.index(fixed) + 1) / len(kinds))
         axes.plot(xs, ys, marker=look.marker, markersize=3.5, linewidth=1.4, color=colour)
-        height = math.log(ys[-1]) / max(math.log(max(losses) / min(losses)), 1e-9)
+        ends[fixed].append((xs[-1], ys[-1]))
+    placed: list[float] = []
+    for fixed in reversed(kinds):  # runs of one kind, seeds that is, share a label
+        x, y = max(x for x, _ in ends[fixed]), math.exp(sum(math.log(y) for _, y in ends[fixed]) / len(ends[fixed]))
+        height = math.log(y) / max(math.log(max(losses) / min(losses)), 1e-9)
         if all(abs(height - other) > 0.042 for other in placed):  # a label that would lie on another one is left out
             placed.append(height)
             axes.annotate(
-                legend.format(number(fixed)), (xs[-1], ys[-1]), xytext=(5, 0), textcoords="offset points", va="center",
+                legend.format(number(fixed)), (x, y), xytext=(5, 0), textcoords="offset points", va="center",
                 fontsize=7, color="#333333",
             )  # fmt: skip
     axes.set_title(family, color=look.colour, fontweight="bold")
