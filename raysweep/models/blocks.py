@@ -4,6 +4,7 @@ Every weight is stored as [..., fan_in, fan_out]: `width_scaling` measures fan-i
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -30,6 +31,33 @@ class Linear(nn.Module):
         if x.dim() == 2:
             return torch.addmm(self.bias, x, self.weight)
         return x @ self.weight + self.bias
+
+
+class DegreeLinear(nn.Module):
+    """A matrix for each degree, shared by its components: features [components, A, n_in] times weight [l, n_in, n_out].
+
+    Args:
+        degrees: those of the features, ascending; all 2l + 1 components of each stand one after another.
+        n_in, n_out: channels.
+    """
+
+    degree: torch.Tensor
+
+    def __init__(self, degrees: Sequence[int], n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(len(degrees), n_in, n_out) * n_in**-0.5)
+        self.register_buffer("degree", component_of(degrees), persistent=False)
+        self.only_scalars = len(self.degree) == len(degrees)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map [components, A, n_in] to [components, A, n_out]."""
+        return torch.bmm(x, self.weight if self.only_scalars else rows(self.weight, self.degree))
+
+
+def component_of(degrees: Sequence[int]) -> torch.Tensor:
+    """Return for each component of features of those degrees which degree of them it belongs to, counted from 0."""
+    sizes = torch.tensor([2 * l + 1 for l in degrees], dtype=torch.int64)
+    return torch.repeat_interleave(torch.arange(len(degrees)), sizes)
 
 
 class Readout(nn.Module):
@@ -92,6 +120,36 @@ class Norm(nn.Module):
             x = x - x.mean(dim=-1, keepdim=True)
         x = x * (x.square().mean(dim=self._axes, keepdim=True) + _NORM_FLOOR).rsqrt() * self.scale
         return x + self.shift if hasattr(self, "shift") else x
+
+
+class TensorNorm(nn.Module):
+    """Normalises features of all degrees up to l_max, [(l_max + 1)², A, width], each as `Norm` does."""
+
+    degree: torch.Tensor
+    average: torch.Tensor
+
+    def __init__(self, kind: NormKind, l_max: int, width: int) -> None:
+        super().__init__()
+        self.kind = kind
+        if kind == "none":
+            return
+        self.scale = nn.Parameter(torch.ones(l_max + 1, width))
+        if kind == "layer":
+            self.shift = nn.Parameter(torch.zeros(width))
+        degree = component_of(range(l_max + 1))
+        average = nn.functional.one_hot(degree).T / (2.0 * torch.arange(l_max + 1).unsqueeze(1) + 1.0)
+        self.register_buffer("degree", degree, persistent=False)
+        self.register_buffer("average", average.to(torch.get_default_dtype()), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return features of the same shape."""
+        if self.kind == "none":
+            return x
+        if self.kind == "layer":
+            x = x - x.mean(dim=2, keepdim=True)
+        inverse = (self.average @ x.square().mean(dim=2) + _NORM_FLOOR).rsqrt()
+        x = x * rows(inverse, self.degree).unsqueeze(2) * rows(self.scale, self.degree).unsqueeze(1)
+        return x if self.kind == "rms" else torch.cat([x[:1] + self.shift, x[1:]])
 
 
 class RadialBasis(nn.Module):

@@ -102,18 +102,19 @@ class Hybrid(ForceField):
         edges = {"invariant": basis, "unconstrained": torch.cat([vectors, directions, basis], dim=1)}
         y = self.harmonics(directions) if "tensor" in self.kinds else None
         aligned = [] if self.geometry is None else self.geometry(directions)
-        h = [self.embedding(batch.numbers).unsqueeze(1)]
+        h = self.embedding(batch.numbers).unsqueeze(0)
         for kind, layer in zip(self.kinds, self.layers, strict=True):
             if kind == "tensor":
                 h = layer(h, basis, envelope, y, aligned, batch)
             else:
-                h = [layer(h[0].squeeze(1), edges[kind], envelope, batch).unsqueeze(1), *h[1:]]
-        scalars = self.norm(h[0].squeeze(1))
+                scalars = layer(h[0], edges[kind], envelope, batch).unsqueeze(0)
+                h = scalars if len(h) == 1 else torch.cat([scalars, h[1:]])
+        scalars = self.norm(h[0])
         energies = self.energy(scalars).squeeze(1)
         if self.force is None:
             return energies, None
         if "tensor" in self.kinds:
-            return energies, self.force(h[1]).squeeze(2)
+            return energies, self.force(h[1:4].transpose(0, 1)).squeeze(2)
         if isinstance(self.force, PairForces):
             return energies, self.force(scalars, lengths, directions, batch)
         return energies, self.force(scalars)

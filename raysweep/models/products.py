@@ -3,12 +3,13 @@
 import torch
 from torch import nn
 
-from raysweep.models.blocks import Linear
+from raysweep.models.blocks import DegreeLinear, Linear, rows
 from raysweep.models.harmonics import Path, pair_coupling, pair_paths, square_coupling, square_paths
+from raysweep.models.operations import swap
 
 
 class Coupling(nn.Module):
-    """All natural-parity products of two features [A, width, (l_max + 1)²], channel by channel, of degrees to l_out.
+    """All natural-parity products of two features [(l_max + 1)², A, width], channel by channel, of degrees to l_out.
 
     Products of components whose degrees sum to an even number couple to even degrees, others to odd degrees: two
     matrix products, each of half the rows and columns.
@@ -41,19 +42,20 @@ class Coupling(nn.Module):
             used = part.abs().amax(dim=1) > 0
             self.register_buffer(f"left_{parity}", left[used], persistent=False)
             self.register_buffer(f"right_{parity}", right[used], persistent=False)
-            self.register_buffer(f"coupling_{parity}", part[used], persistent=False)
+            self.register_buffer(f"coupling_{parity}", part[used].T.contiguous(), persistent=False)
 
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> list[torch.Tensor]:
-        """Return for each degree the products of all its paths, [A, 2l + 1, paths · width]."""
+        """Return for each degree the products of all its paths, [2l + 1, A, paths · width]."""
         products: list[list[torch.Tensor]] = []
         for parity in range(min(len(self.n_paths) - 1, 1) + 1):
             left, right = getattr(self, f"left_{parity}"), getattr(self, f"right_{parity}")
-            coupled = (a.index_select(2, left) * b.index_select(2, right)) @ getattr(self, f"coupling_{parity}")
+            coupling = getattr(self, f"coupling_{parity}")
+            coupled = torch.unflatten(coupling @ (rows(a, left) * rows(b, right)).flatten(1), 1, a.shape[1:])
             sizes = [n * (2 * l + 1) for l, n in enumerate(self.n_paths) if l % 2 == parity]
-            products.append(list(torch.split(coupled, sizes, dim=2)))
-        # [A, width, paths · m] to [A, m, paths · width]
+            products.append(list(torch.split(coupled, sizes)))
+        # [paths · m, A, width] to [m, A, paths · width]
         return [
-            torch.unflatten(products[l % 2][l // 2], 2, (n, 2 * l + 1)).permute(0, 3, 2, 1).flatten(2)
+            torch.unflatten(products[l % 2][l // 2], 0, (n, 2 * l + 1)).permute(1, 2, 0, 3).flatten(2)
             for l, n in enumerate(self.n_paths)
         ]
 
@@ -71,7 +73,7 @@ def pairs(l_max: int, l_out: int, scale: float = 1.0) -> Coupling:
 class AtomProduct(nn.Module):
     """Mixes the channels of a sum over neighbours and of its products with itself, up to the order of `correlation`.
 
-    Order 2 couples the sum a [A, width, (l_max + 1)²] with itself, channel by channel; order 3 couples what order 2
+    Order 2 couples the sum a [A, (l_max + 1)², width] with itself, channel by channel; order 3 couples what order 2
     has mixed with a once more. Every product is scaled by `scale`: neighbours are alike, so what they send adds up
     rather than averages out, and squares of sums of n like terms, each divided by sqrt(n), are of the order n.
     """
@@ -89,23 +91,27 @@ class AtomProduct(nn.Module):
         last = self.pairs or self.squares
         n_terms = [1 + n for n in last.n_paths] if last is not None else [1] * (l_out + 1)
         # Scalars also make a gate for every higher degree.
-        self.mixes = nn.ModuleList(
-            Linear(n * width, width * (l_out + 1 if l == 0 else 1), bias=l == 0) for l, n in enumerate(n_terms)
-        )
+        self.scalars = Linear(n_terms[0] * width, width * (l_out + 1))
+        self.mixes = nn.ModuleList()
+        if last is not None:
+            self.mixes.extend(Linear(n * width, width, bias=False) for n in n_terms[1:])
+        elif l_out > 0:
+            self.mixes.append(DegreeLinear(range(1, l_out + 1), width, width))
 
-    def forward(self, total: torch.Tensor) -> list[torch.Tensor]:
-        """Map a sum [A, (l_max + 1)², width] to mixed blocks [A, 2l + 1, width] of degrees 0 to l_out.
+    def forward(self, total: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Mix a sum [A, (l_max + 1)², width].
 
-        The gates are appended to the scalars' block.
+        Returns:
+            scalars: [A, (l_out + 1) · width], of degree 0 and then, of each higher degree, its gate.
+            tensors: [(l_out + 1)² - 1, A, width], of degrees 1 to l_out; None where l_out is 0.
         """
-        a = torch.split(total, self.sizes, dim=1)
+        a = swap(total)
         if self.squares is None:
-            return [mix(x) for mix, x in zip(self.mixes, a, strict=True)]
-        whole = total.transpose(1, 2)
-        products = self.squares(whole, whole)
-        terms = [torch.cat([x, product], dim=2) for x, product in zip(a, products, strict=False)]
+            scalars, *higher = torch.split(a, [1, len(a) - 1]) if self.mixes else (a,)
+            return self.scalars(scalars[0]), self.mixes[0](higher[0]) if self.mixes else None
+        terms = [torch.cat(pair, dim=2) for pair in zip(torch.split(a, self.sizes), self.squares(a, a), strict=False)]
         if self.pairs is not None:
             second = [mix(x) for mix, x in zip(self.square_mixes, terms, strict=True)]
-            products = self.pairs(torch.cat(second, dim=1).transpose(1, 2), whole)
-            terms = [torch.cat([x, product], dim=2) for x, product in zip(second, products, strict=False)]
-        return [mix(x) for mix, x in zip(self.mixes, terms, strict=True)]
+            terms = [torch.cat(pair, dim=2) for pair in zip(second, self.pairs(torch.cat(second), a), strict=False)]
+        tensors = [mix(x) for mix, x in zip(self.mixes, terms[1:], strict=True)]
+        return self.scalars(terms[0][0]), torch.cat(tensors) if tensors else None

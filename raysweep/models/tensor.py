@@ -19,11 +19,14 @@ from torch import nn
 from raysweep.data.batches import Batch
 from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
 from raysweep.models.blocks import (
+    DegreeLinear,
     ElementEmbedding,
     Linear,
     Norm,
     RadialBasis,
     Readout,
+    TensorNorm,
+    component_of,
     lengths_and_directions,
     rows,
     sum_to,
@@ -39,7 +42,7 @@ from raysweep.models.convolutions import (
     geometry,
 )
 from raysweep.models.harmonics import SphericalHarmonics
-from raysweep.models.operations import cut, join
+from raysweep.models.operations import cut, join, swap
 from raysweep.models.products import AtomProduct
 
 
@@ -71,12 +74,14 @@ class TensorSize(Size):
 
 
 class TensorLayer(nn.Module):
-    """One round of messages over features h[l] [A, 2l + 1, width]."""
+    """One round of messages over features [(l + 1)², A, width] of all degrees up to l."""
+
+    degree: torch.Tensor
 
     def __init__(self, size: TensorSize, l_in: int, l_out: int) -> None:
         super().__init__()
         width, l_max = size.width, size.l_max if size.correlation > 1 else l_out
-        self.norms = nn.ModuleList(Norm(size.norm, width, tensor=l > 0) for l in range(l_in + 1))
+        self.norm = TensorNorm(size.norm, l_in, width)
         self.l_in, self.l_max, self.l_out, self.width = l_in, l_max, l_out, width
         self.scale = size.neighbours**-0.5
         # Scalars alone couple with the harmonics in one way.
@@ -86,68 +91,78 @@ class TensorLayer(nn.Module):
             self.convolution = (
                 convolution(kind, l_in, l_max, size.m_max, width) if l_max > 0 else ScalarConvolution(l_in, width)
             )
-        self.up = nn.ModuleList()
-        if self.convolution is None:
-            self.up.extend(Linear(width, width, bias=False) for _ in range(l_in + 1))
+        self.up = DegreeLinear(range(l_in + 1), width, width) if self.convolution is None else None
         n_weights = l_max + 1 + l_in if self.convolution is None else l_in + 1
         self.from_edge = Linear(size.radial, width)
         self.from_sender = Linear(width, width, bias=False)
         self.from_receiver = Linear(width, width, bias=False)
         self.radial = Linear(width, n_weights * width, bias=False)
         self.product = AtomProduct(width, l_max, l_out, size.correlation, 1.0 / size.neighbours)
-        self.skip = nn.ModuleList(Linear(width, width, bias=False) for _ in range(min(l_in, l_out) + 1))
-        self.out = nn.ModuleList(Linear(width, width, bias=False) for _ in range(l_out + 1))
+        self.skip = DegreeLinear(range(min(l_in, l_out) + 1), width, width)
+        self.out = DegreeLinear(range(l_out + 1), width, width)
+        self.register_buffer("degree", component_of(range(1, l_out + 1)), persistent=False)
 
     def forward(
         self,
-        h: list[torch.Tensor],
+        h: torch.Tensor,
         basis: torch.Tensor,
         envelope: torch.Tensor,
         y: torch.Tensor,
         directions: Geometry,
         batch: Batch,
-    ) -> list[torch.Tensor]:
-        """Map h to h.
+    ) -> torch.Tensor:
+        """Map features h to features.
 
         Args:
-            h: features of degrees 0 to l_in, [A, 2l + 1, width] each.
+            h: of degrees 0 to l_in, [(l_in + 1)², A, width].
             basis: [E, n_basis], of the edges' lengths.
             envelope: [E, 1], of the edges' lengths.
             y: [E, (l_max + 1)²], the edges' harmonics.
             directions: what the convolution needs of the edges' directions; empty for `sparse`.
             batch: the structures.
+
+        Returns:
+            of degrees 0 to l_out, [(l_out + 1)², A, width].
         """
-        normed = [norm(x) for norm, x in zip(self.norms, h, strict=True)]
-        h0 = normed[0].squeeze(1)
-        ends = rows(self.from_sender(h0), batch.senders) + rows(self.from_receiver(h0), batch.receivers)
+        normed = self.norm(h)
+        ends = rows(self.from_sender(normed[0]), batch.senders) + rows(self.from_receiver(normed[0]), batch.receivers)
         hidden = self.from_edge(basis) + ends
         weights = self.radial(nn.functional.silu(hidden) * (envelope * self.scale)).unflatten(1, (-1, self.width))
+        if self.up is not None:
+            normed = self.up(normed)
+        sent = rows(swap(normed), batch.senders)
         if self.convolution is None:
-            sent = [rows(up(x), batch.senders) for up, x in zip(self.up, normed, strict=True)]
             messages = self._sparse(sent, weights, y)
         else:
             where = y if isinstance(self.convolution, ScalarConvolution) else directions
-            messages = self.convolution(rows(torch.cat(normed, dim=1), batch.senders), weights, where)
-        mixed = self.product(sum_to(messages, batch.receivers, batch.numbers.shape[0]))
-        scalars, *gates = mixed[0].chunk(self.l_out + 1, dim=2)
-        active = [nn.functional.silu(scalars)]
-        active += [block_l * torch.sigmoid(gate) for block_l, gate in zip(mixed[1:], gates, strict=True)]
-        result = [out(x) for out, x in zip(self.out, active, strict=True)]
-        for l, skip in enumerate(self.skip):
-            result[l] = result[l] + skip(h[l])
+            messages = self.convolution(sent, weights, where)
+        scalars, tensors = self.product(sum_to(messages, batch.receivers, batch.numbers.shape[0]))
+        result: torch.Tensor
+        if tensors is None:
+            result = self.out(nn.functional.silu(scalars).unsqueeze(0))
+        else:
+            scalars, gates = torch.split(scalars, [self.width, self.l_out * self.width], dim=1)
+            gates = swap(torch.unflatten(torch.sigmoid(gates), 1, (self.l_out, self.width)))
+            gated = tensors * rows(gates, self.degree)
+            result = self.out(torch.cat([nn.functional.silu(scalars).unsqueeze(0), gated]))
+        n_skip = len(self.skip.degree)
+        skipped = self.skip(h if n_skip == len(h) else h[:n_skip])
+        if n_skip < len(result):
+            old, new = torch.split(result, [n_skip, len(result) - n_skip])
+            return torch.cat([old + skipped, new])
+        result = result + skipped
         return result
 
-    def _sparse(self, sent: list[torch.Tensor], weights: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def _sparse(self, sent: torch.Tensor, weights: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return messages [E, (l_max + 1)², width]: scalars along the harmonics, and tensors as they are."""
-        factors = cut(weights, [1] * weights.shape[1])
+        blocks = cut(sent, [2 * l + 1 for l in range(self.l_in + 1)])
         n = (self.l_max + 1) ** 2
         harmonics = cut(y if y.shape[1] == n else y[:, :n], [2 * l + 1 for l in range(self.l_max + 1)])
-        messages = [sent[0] * factors[0]]
+        factors = cut(weights, [1] * weights.shape[1])
+        messages = [blocks[0] * factors[0]]
         for l in range(1, self.l_max + 1):
-            message = sent[0] * factors[l] * harmonics[l].unsqueeze(2)
-            if l <= self.l_in:
-                message = torch.addcmul(message, sent[l], factors[self.l_max + l])
-            messages.append(message)
+            message = blocks[0] * factors[l] * harmonics[l].unsqueeze(2)
+            messages.append(message + blocks[l] * factors[self.l_max + l] if l <= self.l_in else message)
         return join(messages)
 
 
@@ -185,11 +200,11 @@ class Tensor(ForceField):
         basis, envelope = self.basis(lengths)
         y = self.harmonics(directions)
         aligned = [] if self.geometry is None else self.geometry(directions)
-        h = [self.embedding(batch.numbers).unsqueeze(1)]
+        h = self.embedding(batch.numbers).unsqueeze(0)
         for layer in self.layers:
             h = layer(h, basis, envelope, y, aligned, batch)
-        energies = self.energy(self.norm(h[0].squeeze(1))).squeeze(1)
-        return energies, None if self.force is None else self.force(h[1]).squeeze(2)
+        energies = self.energy(self.norm(h[0])).squeeze(1)
+        return energies, None if self.force is None else self.force(h[1:4].transpose(0, 1)).squeeze(2)
 
 
 ARCHITECTURE = Architecture(Tensor, TensorSize, equivariant=True)

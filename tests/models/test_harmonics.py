@@ -61,11 +61,11 @@ def test_products_at_atoms_are_the_couplings_sorted_by_degree_and_path(l_out):
     finally:
         torch.set_default_dtype(torch.float32)
     width = 2
-    a, b = torch.randn(2, 5, width, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    a, b = torch.randn(2, 16, 5, width, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     for module, other, paths in zip(modules, (a, b), (square_paths(3), pair_paths(3)), strict=True):
         blocks = module(a, other)
         assert len(blocks) == l_out + 1
         for l, ours in enumerate(blocks):
             kept = [path for path in paths if path[2] == l]
-            theirs = of_e3nn(a.flatten(0, 1), other.flatten(0, 1), kept).view(5, width, len(kept), 2 * l + 1)
-            assert torch.allclose(ours, theirs.permute(0, 3, 2, 1).flatten(2), atol=1e-12)
+            theirs = of_e3nn(a.flatten(1).T, other.flatten(1).T, kept).view(5, width, len(kept), 2 * l + 1)
+            assert torch.allclose(ours, theirs.permute(3, 0, 2, 1).flatten(2), atol=1e-12)

@@ -10,9 +10,9 @@ from tests.models.molecules import SIZES, force_field
 
 FIXED_FAN_IN = (
     "embedding.weight", "from_edge", "emb.emb", "lin_rbf", "lin_sbf", ".mlp.0.", "conv.nn.0.", "distance_proj",
-    "edge_proj",
+    "edge_proj", "norm.scale",
 )  # fmt: skip
-"""Names of weights whose inputs are elements or functions of the distance, as many at every width."""
+"""Names of weights whose inputs are elements, functions of the distance or degrees, as many at every width."""
 
 
 def test_the_names_are_those_of_the_documentation():
@@ -64,7 +64,7 @@ def test_mup_scales_hidden_rates_by_fan_in_and_leaves_embeddings_and_biases(name
     assert {group.multiplier for group in groups} == {0.25, 1.0}
     for key, weight in target.named_parameters():
         expected = 1.0
-        if weight.dim() == 2 and not any(word in key for word in FIXED_FAN_IN):
+        if weight.dim() >= 2 and not any(word in key for word in FIXED_FAN_IN):
             expected = 0.25
         assert rate[id(weight)] == expected, key
     assert [group.multiplier for group in rate_groups(target, None)] == [1.0]
