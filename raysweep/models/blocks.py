@@ -197,6 +197,11 @@ def rows(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     return values.index_select(0, index)
 
 
+def columns(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Return `values[:, index]`, [E, l, width] to [E, n, width]: what a degree has, for each of its components."""
+    return values.index_select(1, index)
+
+
 def sum_to(values: torch.Tensor, index: torch.Tensor, n: int) -> torch.Tensor:
     """Sum rows of `values` [E, ...] that share an index into [n, ...]."""
     return values.new_zeros((n, *values.shape[1:])).index_add(0, index, values)

@@ -26,6 +26,7 @@ from raysweep.models.blocks import (
     RadialBasis,
     Readout,
     TensorNorm,
+    columns,
     component_of,
     lengths_and_directions,
     rows,
@@ -77,6 +78,9 @@ class TensorLayer(nn.Module):
     """One round of messages over features [(l + 1)², A, width] of all degrees up to l."""
 
     degree: torch.Tensor
+    tensor_degree: torch.Tensor
+    above: torch.Tensor
+    gate: torch.Tensor
 
     def __init__(self, size: TensorSize, l_in: int, l_out: int) -> None:
         super().__init__()
@@ -100,7 +104,11 @@ class TensorLayer(nn.Module):
         self.product = AtomProduct(width, l_max, l_out, size.correlation, 1.0 / size.neighbours)
         self.skip = DegreeLinear(range(min(l_in, l_out) + 1), width, width)
         self.out = DegreeLinear(range(l_out + 1), width, width)
-        self.register_buffer("degree", component_of(range(1, l_out + 1)), persistent=False)
+        degree = component_of(range(l_max + 1))
+        self.register_buffer("degree", degree, persistent=False)
+        self.register_buffer("tensor_degree", (degree - 1).clamp(min=0), persistent=False)
+        self.register_buffer("above", (degree > 0).to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer("gate", component_of(range(1, l_out + 1)), persistent=False)
 
     def forward(
         self,
@@ -132,7 +140,8 @@ class TensorLayer(nn.Module):
             normed = self.up(normed)
         sent = rows(swap(normed), batch.senders)
         if self.convolution is None:
-            messages = self._sparse(sent, weights, y)
+            scalars = rows(normed[0], batch.senders).unsqueeze(1)
+            messages = self._sparse(sent, scalars, weights, y[:, :len(self.degree)])
         else:
             where = y if isinstance(self.convolution, ScalarConvolution) else directions
             messages = self.convolution(sent, weights, where)
@@ -143,7 +152,7 @@ class TensorLayer(nn.Module):
         else:
             scalars, gates = torch.split(scalars, [self.width, self.l_out * self.width], dim=1)
             gates = swap(torch.unflatten(torch.sigmoid(gates), 1, (self.l_out, self.width)))
-            gated = tensors * rows(gates, self.degree)
+            gated = tensors * rows(gates, self.gate)
             result = self.out(torch.cat([nn.functional.silu(scalars).unsqueeze(0), gated]))
         n_skip = len(self.skip.degree)
         skipped = self.skip(h if n_skip == len(h) else h[:n_skip])
@@ -153,17 +162,13 @@ class TensorLayer(nn.Module):
         result = result + skipped
         return result
 
-    def _sparse(self, sent: torch.Tensor, weights: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def _sparse(self, sent: torch.Tensor, scalars: torch.Tensor, weights: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return messages [E, (l_max + 1)², width]: scalars along the harmonics, and tensors as they are."""
-        blocks = cut(sent, [2 * l + 1 for l in range(self.l_in + 1)])
-        n = (self.l_max + 1) ** 2
-        harmonics = cut(y if y.shape[1] == n else y[:, :n], [2 * l + 1 for l in range(self.l_max + 1)])
-        factors = cut(weights, [1] * weights.shape[1])
-        messages = [blocks[0] * factors[0]]
-        for l in range(1, self.l_max + 1):
-            message = blocks[0] * factors[l] * harmonics[l].unsqueeze(2)
-            messages.append(message + blocks[l] * factors[self.l_max + l] if l <= self.l_in else message)
-        return join(messages)
+        if self.l_in == 0:
+            return columns(sent * weights, self.degree) * y.unsqueeze(2)
+        as_they_are, along = cut(weights, [self.l_in + 1, self.l_max])
+        harmonics = columns(scalars * along, self.tensor_degree) * (y * self.above).unsqueeze(2)
+        return harmonics + sent * columns(as_they_are, self.degree)
 
 
 def layers_geometry(layers: Iterable[nn.Module], size: TensorSize) -> EdgeFrames | EdgeCouplings | None:
