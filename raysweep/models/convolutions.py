@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from raysweep.models.blocks import Linear
+from raysweep.models.blocks import Linear, columns, component_of
 from raysweep.models.harmonics import EvenHarmonics, SphericalHarmonics, edge_coupling, edge_paths, half_turn
 from raysweep.models.operations import cut, join, place, turn, turn_back
 
@@ -100,6 +100,8 @@ class So2Convolution(nn.Module):
         mixes: for each |m| a matrix from the channels of degrees |m|, ..., l_in to those of |m|, ..., l_out.
     """
 
+    degree: torch.Tensor
+
     def __init__(self, l_in: int, l_out: int, m_max: int, width: int) -> None:
         super().__init__()
         assert l_in >= l_out, f"no features of degree above {l_in} can be aligned, asked for {l_out}"
@@ -109,6 +111,7 @@ class So2Convolution(nn.Module):
         self.signs = [1 if m == 0 else 2 for m in orders]
         self.sizes = [signs * (l_in + 1 - m) for m, signs in enumerate(self.signs)]
         everywhere = by_order(l_in, m_max)
+        self.register_buffer("degree", component_of(range(l_in + 1)), persistent=False)
         self.rows = [everywhere.index(component) for component in by_order(l_out, m_max)]
 
     def forward(self, sent: torch.Tensor, factors: torch.Tensor, frames: Geometry) -> torch.Tensor:
@@ -121,12 +124,11 @@ class So2Convolution(nn.Module):
         """
         (frame,) = frames
         needed = frame if self.l_out == self.l_in else frame[:, : sum(self.sizes)]
-        parts = cut(turn(needed, sent), self.sizes)
+        parts = cut(turn(needed, sent * columns(factors, self.degree)), self.sizes)
         mixed = []
-        for m, (part, mix) in enumerate(zip(parts, self.mixes, strict=True)):
-            factor = factors if m == 0 else factors[:, m:]
-            weighed = torch.unflatten(part, 1, (self.signs[m], -1)) * factor.unsqueeze(1)
-            mixed.append(torch.unflatten(mix(weighed.flatten(2)).flatten(1), 1, (-1, self.width)))
+        for signs, part, mix in zip(self.signs, parts, self.mixes, strict=True):
+            both = torch.unflatten(part, 1, (signs, -1)).flatten(2)
+            mixed.append(torch.unflatten(mix(both).flatten(1), 1, (-1, self.width)))
         if self.l_out < self.l_in:
             frame = torch.stack([frame[:, row, : (self.l_out + 1) ** 2] for row in self.rows], dim=1)
         return turn_back(frame, join(mixed))
@@ -197,9 +199,12 @@ class CgConvolution(nn.Module):
         mixes: for each l3 a matrix from the channels of its paths, sorted by l1, then l2, to channels.
     """
 
+    degree: torch.Tensor
+
     def __init__(self, l_in: int, l_out: int, width: int) -> None:
         super().__init__()
         self.l_in, self.l_out = l_in, l_out
+        self.register_buffer("degree", component_of(range(l_in + 1)), persistent=False)
         self.n_paths = [[min(l1, l3) + 1 for l3 in range(l_out + 1)] for l1 in range(l_in + 1)]
         self.mixes = nn.ModuleList(
             Linear(sum(of[l3] for of in self.n_paths) * width, width, bias=False) for l3 in range(l_out + 1)
@@ -207,14 +212,13 @@ class CgConvolution(nn.Module):
 
     def forward(self, sent: torch.Tensor, factors: torch.Tensor, couplings: Geometry) -> torch.Tensor:
         """Return messages [E, (l_out + 1)², width], as `So2Convolution` does, given those of `EdgeCouplings`."""
-        blocks = cut(sent, [2 * l + 1 for l in range(self.l_in + 1)])
-        per_degree = cut(factors, [1] * (self.l_in + 1))
+        blocks = cut(sent * columns(factors, self.degree), [2 * l + 1 for l in range(self.l_in + 1)])
         products: list[list[torch.Tensor]] = [[] for _ in range(self.l_out + 1)]
-        for l1, (block, factor) in enumerate(zip(blocks, per_degree, strict=True)):
+        for l1, block in enumerate(blocks):
             sizes = [n * (2 * l3 + 1) for l3, n in enumerate(self.n_paths[l1])]
             coupling = couplings[l1]
             needed = coupling if coupling.shape[1] == sum(sizes) else coupling[:, : sum(sizes)]
-            for l3, part in enumerate(cut(turn(needed, block * factor), sizes)):
+            for l3, part in enumerate(cut(turn(needed, block), sizes)):
                 products[l3].append(torch.unflatten(part, 1, (2 * l3 + 1, -1)))
         return join([mix(join(of, dim=2).flatten(2)) for mix, of in zip(self.mixes, products, strict=True)])
 

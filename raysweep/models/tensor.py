@@ -43,7 +43,7 @@ from raysweep.models.convolutions import (
     geometry,
 )
 from raysweep.models.harmonics import SphericalHarmonics
-from raysweep.models.operations import cut, join, swap
+from raysweep.models.operations import cut, swap
 from raysweep.models.products import AtomProduct
 
 
@@ -75,7 +75,13 @@ class TensorSize(Size):
 
 
 class TensorLayer(nn.Module):
-    """One round of messages over features [(l + 1)², A, width] of all degrees up to l."""
+    """One round of messages over features [(l + 1)², A, width] of all degrees up to l.
+
+    Attributes:
+        degree: of each component of a message, and tensor_degree the same, counted from degree 1.
+        above: 1 for components of degrees above 0, else 0.
+        gate: which gate each component of a tensor passes.
+    """
 
     degree: torch.Tensor
     tensor_degree: torch.Tensor
@@ -91,6 +97,7 @@ class TensorLayer(nn.Module):
         # Scalars alone couple with the harmonics in one way.
         kind = size.convolution
         self.convolution: So2Convolution | CgConvolution | ScalarConvolution | None = None
+        assert l_in in (0, l_max) or kind != "sparse", f"sparse messages of degree {l_max} to features of {l_in}"
         if l_in > 0 and kind != "sparse":
             self.convolution = (
                 convolution(kind, l_in, l_max, size.m_max, width) if l_max > 0 else ScalarConvolution(l_in, width)
@@ -141,7 +148,7 @@ class TensorLayer(nn.Module):
         sent = rows(swap(normed), batch.senders)
         if self.convolution is None:
             scalars = rows(normed[0], batch.senders).unsqueeze(1)
-            messages = self._sparse(sent, scalars, weights, y[:, :len(self.degree)])
+            messages = self._sparse(sent, scalars, weights, y[:, : len(self.degree)])
         else:
             where = y if isinstance(self.convolution, ScalarConvolution) else directions
             messages = self.convolution(sent, weights, where)
@@ -162,13 +169,15 @@ class TensorLayer(nn.Module):
         result = result + skipped
         return result
 
-    def _sparse(self, sent: torch.Tensor, scalars: torch.Tensor, weights: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def _sparse(
+        self, sent: torch.Tensor, scalars: torch.Tensor, weights: torch.Tensor, y: torch.Tensor
+    ) -> torch.Tensor:
         """Return messages [E, (l_max + 1)², width]: scalars along the harmonics, and tensors as they are."""
         if self.l_in == 0:
             return columns(sent * weights, self.degree) * y.unsqueeze(2)
         as_they_are, along = cut(weights, [self.l_in + 1, self.l_max])
-        harmonics = columns(scalars * along, self.tensor_degree) * (y * self.above).unsqueeze(2)
-        return harmonics + sent * columns(as_they_are, self.degree)
+        directed = columns(scalars * along, self.tensor_degree) * (y * self.above).unsqueeze(2)
+        return directed + sent * columns(as_they_are, self.degree)
 
 
 def layers_geometry(layers: Iterable[nn.Module], size: TensorSize) -> EdgeFrames | EdgeCouplings | None:
