@@ -3,10 +3,10 @@
 Each peer is installed with pip into a virtual environment of its own, made where it is absent. All train on the same
 batches of 8 structures of the embedded data, on one thread, with the same irreps, layers and cutoff and conservative
 forces: forward, loss on energies and forces, backward as each package's own loop does it (raysweep to the weights
-alone, the peers on to the positions; `--weights-only` spares them that, too). Processes take turns, several times
-each; printed is the median of structures per processor second, and the largest. mace has correlation 3 by default and
-is measured with 2, ours, too; nequip is measured without parity, so with the same irreps as ours. Wanted:
-`tensor` at least twice as fast as both, at both degrees.
+alone and keeping freed memory, the peers on to the positions; `--weights-only` spares them that, too). Processes take
+turns, several times each; printed is the median of structures per processor second, and the largest. mace has
+correlation 3 by default and is measured with 2, ours, too; nequip is measured without parity, so with the same irreps
+as ours. Wanted: `tensor` at least twice as fast as both, at both degrees.
 """
 
 import argparse

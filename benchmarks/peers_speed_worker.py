@@ -96,7 +96,10 @@ def raysweep(case, batches):
     from raysweep.data.batches import Batch
     from raysweep.models.base import Surroundings
     from raysweep.models.registry import create
+    from raysweep.training.memory import keep_freed_memory
 
+    # As its training does.
+    keep_freed_memory()
     elements = np.unique(np.concatenate([batch["numbers"] for batch in batches]))
     size = {"width": case["channels"], "depth": case["layers"], "l_max": case["l_max"], "cutoff": CUTOFF}
     model = create(

@@ -33,6 +33,7 @@ class Coupling(nn.Module):
         scale: float,
     ) -> None:
         super().__init__()
+        n = 1 + int(max(left.max(), right.max()))
         self.n_paths = [sum(path[2] == l for path in paths) for l in range(l_out + 1)]
         kept = [path[2] for path in paths if path[2] <= l_out]
         degree = torch.cat([torch.full((2 * l + 1,), l) for l in kept])
@@ -40,17 +41,19 @@ class Coupling(nn.Module):
         for parity in range(min(l_out, 1) + 1):
             part = coupling[:, degree % 2 == parity]
             used = part.abs().amax(dim=1) > 0
-            self.register_buffer(f"left_{parity}", left[used], persistent=False)
-            self.register_buffer(f"right_{parity}", right[used], persistent=False)
+            # None: all components in order, as with l_max 1; so they need not be taken.
+            for side, index in (("left", left[used]), ("right", right[used])):
+                everything = torch.equal(index, torch.arange(n))
+                self.register_buffer(f"{side}_{parity}", None if everything else index, persistent=False)
             self.register_buffer(f"coupling_{parity}", part[used].T.contiguous(), persistent=False)
 
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> list[torch.Tensor]:
         """Return for each degree the products of all its paths, [2l + 1, A, paths · width]."""
         products: list[list[torch.Tensor]] = []
         for parity in range(min(len(self.n_paths) - 1, 1) + 1):
-            left, right = getattr(self, f"left_{parity}"), getattr(self, f"right_{parity}")
-            coupling = getattr(self, f"coupling_{parity}")
-            coupled = torch.unflatten(coupling @ (rows(a, left) * rows(b, right)).flatten(1), 1, a.shape[1:])
+            left, right, coupling = (getattr(self, f"{name}_{parity}") for name in ("left", "right", "coupling"))
+            pairs = (a if left is None else rows(a, left)) * (b if right is None else rows(b, right))
+            coupled = torch.unflatten(coupling @ pairs.flatten(1), 1, a.shape[1:])
             sizes = [n * (2 * l + 1) for l, n in enumerate(self.n_paths) if l % 2 == parity]
             products.append(list(torch.split(coupled, sizes)))
         # [paths · m, A, width] to [m, A, paths · width]

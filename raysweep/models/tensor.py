@@ -140,7 +140,8 @@ class TensorLayer(nn.Module):
             of degrees 0 to l_out, [(l_out + 1)², A, width].
         """
         normed = self.norm(h)
-        ends = rows(self.from_sender(normed[0]), batch.senders) + rows(self.from_receiver(normed[0]), batch.receivers)
+        h0 = normed[0]
+        ends = rows(self.from_sender(h0), batch.senders) + rows(self.from_receiver(h0), batch.receivers)
         hidden = self.from_edge(basis) + ends
         weights = self.radial(nn.functional.silu(hidden) * (envelope * self.scale)).unflatten(1, (-1, self.width))
         if self.up is not None:
