@@ -163,12 +163,11 @@ class TensorLayer(nn.Module):
             gated = tensors * rows(gates, self.gate)
             result = self.out(torch.cat([nn.functional.silu(scalars).unsqueeze(0), gated]))
         n_skip = len(self.skip.degree)
-        skipped = self.skip(h if n_skip == len(h) else h[:n_skip])
+        skipped: torch.Tensor = self.skip(h if n_skip == len(h) else h[:n_skip])
         if n_skip < len(result):
             old, new = torch.split(result, [n_skip, len(result) - n_skip])
             return torch.cat([old + skipped, new])
-        result = result + skipped
-        return result
+        return result + skipped
 
     def _sparse(
         self, sent: torch.Tensor, scalars: torch.Tensor, weights: torch.Tensor, y: torch.Tensor
