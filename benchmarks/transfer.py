@@ -3,7 +3,7 @@
 Runs `raysweep check-transfer` for each family at depth 2: trains widths 16 and 128 at learning rates a factor 2 apart,
 and follows activations over widths 16 ... 256 for the first 20 steps. Wanted: the best rate at width 16 within a factor
 2 of the best at 128, and no activation whose scale differs by a factor 2 or more. A figure for each family is written
-to `--out`. Takes about a quarter of an hour on two cores.
+to `--out`. Takes about an hour on two cores.
 """
 
 import argparse
