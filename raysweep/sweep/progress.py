@@ -88,8 +88,7 @@ class Progress:
             left = f" · about {_minutes(elapsed * (total - done) / now)} left" if now and done < total else ""
             shown.plain = f"{done}/{total} {what}{left}"
 
-        live = Live(shown, console=self.console, refresh_per_second=4, transient=True, redirect_stderr=False)
-        with live if self.console.is_terminal else contextlib.nullcontext():
+        with self._live_line(lambda: shown, transient=True) if self.console.is_terminal else contextlib.nullcontext():
             yield count
         self.say(f"{shown.plain or what}, {_minutes(time.monotonic() - began)}")
 
@@ -106,9 +105,7 @@ class Progress:
         self._began = time.monotonic()
         self.say(f"{total} trials" + (f", {done} of them done before" if done else ""))
         if self.console.is_terminal and self._live is None:
-            self._live = Live(
-                get_renderable=self._line, console=self.console, refresh_per_second=4, redirect_stderr=False
-            )
+            self._live = self._live_line(self._line)
             self._live.start()
 
     def more(self, costs: Mapping[str, float]) -> None:
@@ -159,6 +156,13 @@ class Progress:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+    def _live_line(self, line: Callable[[], Text], *, transient: bool = False) -> Live:
+        # The streams stay as they are: `quiet` turns them, within which rich would put back what is closed by then.
+        return Live(
+            get_renderable=line, console=self.console, refresh_per_second=4, transient=transient,
+            redirect_stdout=False, redirect_stderr=False,
+        )  # fmt: skip
 
     def _line(self) -> Text:
         parts = [f"trials {self._done}/{self._total}", f"{len(self._runs)} running"]
