@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import typer
-import yaml
 
 from raysweep.commands.show import ProgressBar, columns, print_json
 from raysweep.data.store import open_store
 from raysweep.errors import SpaceError
 from raysweep.models.registry import check_size
 from raysweep.report.transfer import transfer_figure
+from raysweep.sweep import yaml_lines
 from raysweep.sweep.transfer import TransferCheck, check_transfer, mean_loss
 from raysweep.trial import SizeValue, TrialSpec
 
@@ -113,5 +113,8 @@ def _knobs(pairs: Sequence[str]) -> dict[str, SizeValue]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise SpaceError(f"{pair!r} is no KEY=VALUE; knobs are given like l_max=2.")
-        knobs[key] = yaml.safe_load(value)
+        parsed = yaml_lines.parse(value, f"knob {pair!r}").value
+        if not isinstance(parsed, int | float | str):
+            raise SpaceError(f"{pair!r}: a knob is a number, a word, true or false; knobs are given like l_max=2.")
+        knobs[key] = parsed
     return knobs

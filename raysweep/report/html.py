@@ -1,10 +1,11 @@
 """One self-contained report.html: text, tables and figures in a single file, nothing fetched from anywhere."""
 
 import base64
+import io
 from collections.abc import Mapping
 
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from ruamel.yaml import YAML
 
 from raysweep.report import study
 from raysweep.report.palette import styles
@@ -78,7 +79,7 @@ def render(material: Material, answers: Answers, figures: Mapping[str, bytes], m
         fingerprint=facts.get("fingerprint"),
         seeds=_seeds(material),
         versions=_versions(facts.get("versions"), made_with),
-        space_text=yaml.safe_dump(space, sort_keys=False, allow_unicode=True) if space else None,
+        space_text=_yaml(space) if space else None,
         several_optima=any(fit.optima for fit in answers.families),
         regret=_regret(answers),
         excluded_groups=grouped(answers.excluded),
@@ -92,6 +93,12 @@ def _architectures(material: Material) -> dict[str, str]:
         rows = material.full.select(["family", "architecture"]).to_pylist()
         found.update({str(row["family"]): str(row["architecture"]) for row in rows})
     return found
+
+
+def _yaml(content: object) -> str:
+    stream = io.StringIO()
+    YAML().dump(content, stream)
+    return stream.getvalue()
 
 
 def _regret(answers: Answers) -> str:

@@ -2,11 +2,15 @@
 
 import difflib
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from raysweep.errors import SpaceError
 
@@ -16,18 +20,14 @@ Value = object
 
 MAX_NODES = 100_000
 """More nodes than any search space needs: nested aliases ("billion laughs") are refused before they are unfolded."""
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which builds plain values only, with floats as in YAML 1.2."""
-
-
-# YAML 1.1 reads 1e-3 (no dot) as a text; a search space is full of such numbers (YAML 1.2, core schema, 10.3.2).
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE][-+]?\d+)$"),
-    list("-+0123456789."),
-)
+MAX_BYTES = 10_000_000
+MAX_DEPTH = 20
+_TAG = "tag:yaml.org,2002:"
+_TEXTS = frozenset({f"{_TAG}{kind}" for kind in ("str", "timestamp", "value", "merge")})
+"""The core schema of YAML 1.2 (10.3) has no dates, and `=` and `<<` mean nothing as values: they are texts."""
+_PLAIN = frozenset({f"{_TAG}{kind}" for kind in ("null", "bool", "int", "float")})
+_SHORT_FLOAT = re.compile(r"[-+]?\.[0-9]+([eE][-+]?[0-9]+)?")
+"""The one form of the core schema's numbers that ruamel.yaml takes for a text, as in .5e3."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Source:
     name: str
     value: Value
     lines: dict[tuple[Key, ...], int] = field(default_factory=dict)
-    overridden: dict[tuple[Key, ...], str] = field(default_factory=dict)
+    overridden: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def place(self, path: Sequence[Key]) -> str:
         """Return where a key was written: `file:line`, or the override that set it."""
         for length in range(len(path), -1, -1):
             prefix = tuple(path[:length])
-            if prefix in self.overridden:
-                return f"override {self.overridden[prefix]!r}"
+            if (typed := tuple(map(str, prefix))) in self.overridden:
+                return f"override {self.overridden[typed]!r}"
             if prefix in self.lines:
                 return f"{self.name}:{self.lines[prefix]}"
         return self.name
@@ -70,49 +70,110 @@ def read(path: str | Path) -> Source:
     Raises:
         SpaceError: no such file, not YAML, a tag that would build an object, a key written twice.
     """
+    place = Path(path).expanduser()
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8")
+        found = place.stat()  # a pipe without a writer would be waited for
+        if not stat.S_ISREG(found.st_mode):
+            raise SpaceError(f"{path}: not a file; give the path of a YAML file")
+        if found.st_size > MAX_BYTES:
+            raise SpaceError(f"{path}: {found.st_size} bytes, no search space; give the path of a YAML file")
+        text = place.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise SpaceError(f"{path}: no such search space; give the path of a YAML file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpaceError(f"{path}: cannot be read as a UTF-8 text: {error}") from error
-    return parse(text, Path(path).name)
+    except UnicodeDecodeError as error:
+        raise SpaceError(f"{path}: not a UTF-8 text ({error.reason}, byte {error.start}); save it as UTF-8") from error
+    except (OSError, ValueError) as error:  # a NUL in the path is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SpaceError(f"{str(path)!r}: cannot be read: {reason}; give the path of a YAML file") from error
+    return parse(text, place.name)
 
 
 def parse(text: str, name: str) -> Source:
-    """Return the values and lines of a YAML text; `name` stands for the file in errors (see `read`)."""
-    loader = _Loader(text)
+    """Return the values and lines of a YAML text; `name` stands for the file in errors (see `read`).
+
+    Numbers, booleans and null are those of YAML 1.2's core schema: 0100 is a hundred, `on` and `1:30` are texts.
+    """
+    lines: dict[tuple[Key, ...], int] = {}
     try:
-        node = loader.get_single_node()
-        lines: dict[tuple[Key, ...], int] = {}
-        if node is not None:
-            _walk(node, (), lines, name)
-        value = loader.construct_document(node) if node is not None else None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SpaceError(f"{name}:{line}: not plain YAML: {error.problem}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise SpaceError(f"{name}: not plain YAML, or nested too deeply: {error}") from error
-    finally:
-        loader.dispose()
+        node = YAML(typ="safe", pure=True).compose(text)
+        value = None if node is None else _Reading(name, lines).value(node, ())
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        reason = "; ".join(text for text in (error.context, error.problem) if text)
+        raise SpaceError(f"{name}:{line}: not plain YAML: {reason}") from error
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        character = chr(error.character) if isinstance(error.character, int) else error.character
+        raise SpaceError(f"{name}:{line}: not plain YAML: the character {character!r} is not allowed") from error
+    except RecursionError as error:
+        raise SpaceError(f"{name}: nested too deeply, or an alias within what it stands for; write it flat") from error
+    except YAMLError as error:
+        raise SpaceError(f"{name}: not plain YAML: {error}") from error
     return Source(name, value, lines)
 
 
-def _walk(node: yaml.Node, path: tuple[Key, ...], lines: dict[tuple[Key, ...], int], name: str) -> None:
-    lines.setdefault(path, node.start_mark.line + 1)
-    if len(lines) > MAX_NODES:
-        raise SpaceError(f"{name}: more than {MAX_NODES} values; write the search space without nested aliases")
-    if isinstance(node, yaml.MappingNode):
-        for key_node, value_node in node.value:
-            inner = (*path, str(key_node.value))
-            if inner in lines and key_node.value != "<<":
-                place = f"{name}:{key_node.start_mark.line + 1}"
-                raise SpaceError(f"{place}: {'.'.join(map(str, inner))}: written twice (first in line {lines[inner]})")
-            lines[inner] = key_node.start_mark.line + 1
-            _walk(value_node, inner, lines, name)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            _walk(item, (*path, index), lines, name)
+class _Reading:
+    """Turns nodes into values, and keeps the lines of keys and items."""
+
+    def __init__(self, name: str, lines: dict[tuple[Key, ...], int]) -> None:
+        self._name, self._lines, self._count = name, lines, 0
+        self._constructor = YAML(typ="safe", pure=True).constructor
+
+    def value(self, node: Node, path: tuple[Key, ...]) -> Value:
+        """Return the value of a node and of all below it."""
+        self._lines.setdefault(path, node.start_mark.line + 1)
+        self._count += 1
+        if self._count > MAX_NODES:
+            raise SpaceError(f"{self._name}: more than {MAX_NODES} values; write the search space without such aliases")
+        if isinstance(node, MappingNode) and node.tag == f"{_TAG}map":
+            return self._mapping(node, path)
+        if isinstance(node, SequenceNode) and node.tag == f"{_TAG}seq":
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        if isinstance(node, ScalarNode):
+            return self._scalar(node, path)
+        raise self._error(node, path, f"not plain YAML: tag {node.tag}; leave it out")
+
+    def _mapping(self, node: MappingNode, path: tuple[Key, ...]) -> dict[str, Value]:
+        """Return a mapping; keys that are merged in by `<<: *anchor` give way to those that are written in it."""
+        merges = [(key.start_mark.line + 1, of) for key, of in node.value if key.tag == f"{_TAG}merge"]
+        own = [(key, of) for key, of in node.value if key.tag != f"{_TAG}merge"]
+        found = {self._key(key, path): self.value(of, (*path, str(key.value))) for key, of in own}
+        for line, merge in merges:
+            for one in merge.value if isinstance(merge, SequenceNode) else [merge]:
+                merged = self.value(one, (*path, "<<"))
+                if not isinstance(merged, dict):
+                    raise self._error(one, (*path, "<<"), "only mappings can be merged in; write <<: *anchor of one")
+                found = {**merged, **found}
+                for key in merged:
+                    self._lines.setdefault((*path, key), line)
+        return found
+
+    def _key(self, node: Node, path: tuple[Key, ...]) -> str:
+        if not isinstance(node, ScalarNode):
+            raise self._error(node, path, "a mapping or list cannot be a key; write a name")
+        inner = (*path, str(node.value))
+        if inner in self._lines:
+            raise self._error(node, inner, f"written twice (first in line {self._lines[inner]})")
+        self._lines[inner] = node.start_mark.line + 1
+        return str(node.value)
+
+    def _scalar(self, node: ScalarNode, path: tuple[Key, ...]) -> Value:
+        text = str(node.value)
+        if node.tag in _TEXTS:
+            return float(text) if node.style is None and _SHORT_FLOAT.fullmatch(text) else text
+        if node.tag not in _PLAIN:
+            raise self._error(node, path, f"not plain YAML: tag {node.tag}; leave it out")
+        try:
+            value: Value = self._constructor.construct_object(node)
+        except (ValueError, KeyError, OverflowError) as error:  # such as `!!int x`, or thousands of digits
+            kind = str(node.tag).removeprefix(_TAG)
+            raise self._error(node, path, f"{text!r:.80} cannot be read as {kind}; write a plain value") from error
+        return value
+
+    def _error(self, node: Node, path: tuple[Key, ...], reason: str) -> SpaceError:
+        key = f" {'.'.join(map(str, path))}:" if path else ""
+        return SpaceError(f"{self._name}:{node.start_mark.line + 1}:{key} {reason}")
 
 
 def override(source: Source, assignments: Sequence[str]) -> Source:
@@ -127,9 +188,14 @@ def override(source: Source, assignments: Sequence[str]) -> Source:
     overridden = dict(source.overridden)
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
-        if not equals or not key.strip():
-            raise SpaceError(f"override {assignment!r}: write key=value, such as grid.seeds=[0,1]")
         path = tuple(key.strip().split("."))
+        if not equals or not all(path):
+            raise SpaceError(f"override {assignment!r}: write key=value, such as grid.seeds=[0,1]")
+        if "[" in key:
+            dotted = key.replace("[", ".").replace("]", "")
+            raise SpaceError(f"override {assignment!r}: items of lists are named with dots: {dotted}={text}")
+        if len(path) > MAX_DEPTH:
+            raise SpaceError(f"override {assignment!r:.80}: no key of a search space lies so deep")
         value = _assign(value, path, parse(text, f"override {assignment!r}").value, assignment)
         overridden[path] = assignment
     return Source(source.name, value, source.lines, overridden)
@@ -139,7 +205,7 @@ def _assign(value: Value, path: Sequence[str], new: Value, assignment: str) -> V
     if not path:
         return new
     if isinstance(value, list):
-        if not path[0].isdigit() or int(path[0]) >= len(value):
+        if path[0] not in map(str, range(len(value))):
             raise SpaceError(f"override {assignment!r}: {path[0]!r} is not an index below {len(value)}")
         index = int(path[0])
         return [*value[:index], _assign(value[index], path[1:], new, assignment), *value[index + 1 :]]

@@ -66,9 +66,9 @@ def test_ladder_may_be_a_list_of_sizes() -> None:
         ("name: toy", "name: toy\nname: toy2", "toy.yaml:2: name: written twice (first in line 1)"),
         ("width: [8, 16]", "width: [8, 16]\n      depth: [1]", "lists of `sizes` pair up"),
         ("entrypoint: toy_trials:train\n", "", "data: missing: raysweep's own training needs a structure store"),
-        ("name: toy", "name: !!python/object/apply:os.system [echo hacked]", "toy.yaml:1: not plain YAML"),
+        ("name: toy", "name: !!python/object/apply:os.system [echo hacked]", "toy.yaml:1: name: not plain YAML: tag"),
         ("name: toy", "name: [unclosed", "not plain YAML"),
-        ("name: toy", "name: &a [*a]", "not plain YAML, or nested too deeply"),
+        ("name: toy", "name: &a [*a]", "toy.yaml: nested too deeply, or an alias within"),
         (
             "entrypoint:",
             "data: {store: d, make: {structures: 50, preset: divers}}\nentrypoint:",
