@@ -1,6 +1,5 @@
 """The command line: parses, calls, prints. Nothing heavy is imported before a command asks for it."""
 
-import os
 import sys
 from typing import Annotated, Literal
 
@@ -46,9 +45,6 @@ AdaptiveRounds = Annotated[
 
 def main() -> None:
     """Run the command line; what the user can mend is one line on standard error and exit status 1."""
-    # An entrypoint may be a module of the current folder, as with `python -m`; last, so that it hides no library.
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
     try:
         app(prog_name="raysweep")
     except RaysweepError as error:

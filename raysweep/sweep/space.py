@@ -1,6 +1,8 @@
 """The search space: what a sweep varies and what it holds fixed, as one typed YAML file."""
 
+import os
 import re
+import sys
 from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -82,12 +84,23 @@ def load_space(path: str | Path, overrides: Sequence[str] = ()) -> Space:
     Raises:
         SpaceError: names file, line, key, reason and the nearest right key.
     """
-    return _validated(yaml_lines.override(yaml_lines.read(path), overrides))
+    space = _validated(yaml_lines.override(yaml_lines.read(path), overrides))
+    if space.entrypoint is not None:
+        _make_importable(str(Path(path).expanduser().resolve().parent))
+    return space
 
 
 def parse_space(text: str, name: str = "search space", overrides: Sequence[str] = ()) -> Space:
     """Return the search space of a YAML text (see `load_space`)."""
     return _validated(yaml_lines.override(yaml_lines.parse(text, name), overrides))
+
+
+def _make_importable(folder: str) -> None:
+    """Find an entrypoint's module beside the search space and in the current folder; workers look where we do.
+
+    Last, so that a file there hides no library. The `raysweep` script, unlike `python -m`, does not look there.
+    """
+    sys.path.extend(place for place in dict.fromkeys((folder, os.getcwd())) if place not in sys.path)
 
 
 def _validated(source: yaml_lines.Source) -> Space:

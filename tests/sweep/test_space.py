@@ -1,11 +1,13 @@
 """Search spaces are read with their lines, and every mistake leads to its line and its remedy."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from raysweep.errors import SpaceError
 from raysweep.models.registry import architecture
+from raysweep.sweep.costs import load_entrypoint
 from raysweep.sweep.space import Space, check_sizes, load_space, parse_space
 
 TEXT = """\
@@ -136,6 +138,22 @@ def test_wrong_override_is_named(override: str, message: str) -> None:
 def test_absent_file_is_named() -> None:
     with pytest.raises(SpaceError, match=r"nowhere.yaml: no such search space"):
         load_space("nowhere.yaml")
+
+
+def test_entrypoint_is_found_beside_the_search_space_and_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(Path.cwd())])
+    (tmp_path / "spaces").mkdir()
+    (tmp_path / "spaces" / "beside_it.py").write_text("def train(): ...")
+    (tmp_path / "here_alone.py").write_text("def train(): ...")
+    (tmp_path / "spaces" / "json.py").write_text("raise AssertionError('a file there hides no library')")
+    (tmp_path / "spaces" / "toy.yaml").write_text(TEXT)
+    monkeypatch.chdir(tmp_path)
+    for entrypoint in ("beside_it:train", "here_alone:train", "json:dumps"):
+        load_space("spaces/toy.yaml", [f"entrypoint={entrypoint}"])
+        assert callable(load_entrypoint(entrypoint))
+    assert sys.path[-2:] == [str(tmp_path / "spaces"), str(tmp_path)]  # which workers are sent
 
 
 def test_quickstart_is_valid_every_line_of_it_commented_and_its_sizes_are_known() -> None:

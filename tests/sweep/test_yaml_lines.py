@@ -1,4 +1,4 @@
-"""Search spaces are read by YAML 1.2's core schema, in files and overrides alike, and nothing else than text is read."""
+"""Search spaces are read by YAML 1.2's core schema, in files and overrides; nothing but text is read."""
 
 import math
 import os
