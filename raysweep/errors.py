@@ -1,8 +1,16 @@
 """What a user can cause, and nothing else: our own mistakes are plain `assert`s."""
 
+from raysweep.masking import masked
+
 
 class RaysweepError(Exception):
-    """The root of all errors that raysweep raises on purpose; the message names file, key, value and remedy."""
+    """The root of all errors that raysweep raises on purpose; the message names file, key, value and remedy.
+
+    Passwords in addresses are masked, wherever the message is shown or kept.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(masked(message))
 
 
 class SpaceError(RaysweepError):

@@ -26,6 +26,26 @@ class TrialState(enum.StrEnum):
     TIMED_OUT = "timed_out"  # ended by a limit of the search space
     CANCELLED = "cancelled"  # ended with its sweep, by the user or a cap; goes on from its checkpoint
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has written an end yet."""
+        return self in (TrialState.PLANNED, TrialState.RUNNING)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the trial is not run again: its trajectory has come to an end."""
+        return self in (TrialState.DONE, TrialState.STOPPED, TrialState.DIVERGED)
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether the end says nothing about the trajectory, only that it was not reached; the next run tries again."""
+        return self in (TrialState.FAILED, TrialState.OUT_OF_MEMORY, TrialState.TIMED_OUT)
+
+    @property
+    def ended_badly(self) -> bool:
+        """Whether the trial ended, and not as it was to: somebody will want to know why."""
+        return self.is_failed or self in (TrialState.DIVERGED, TrialState.CANCELLED)
+
 
 class OptimizerSpec(BaseModel):
     """The optimizer of a trajectory; the same for every architecture of a sweep."""

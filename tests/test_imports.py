@@ -12,9 +12,11 @@ import pytest
 import raysweep
 
 PACKAGE = Path(raysweep.__file__).parent
-BASE = {"errors", "patience", "files", "trial", "measurements"}
+BASE = {"masking", "messages", "errors", "patience", "files", "trial", "measurements"}
 MAY_IMPORT = {
-    "errors": set(),
+    "masking": set(),
+    "messages": {"masking"},
+    "errors": {"masking"},
     "patience": {"errors"},
     "files": {"errors", "patience"},
     "trial": {"errors"},

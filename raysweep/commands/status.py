@@ -10,6 +10,7 @@ import typer
 
 from raysweep.commands.show import columns, print_json
 from raysweep.commands.sweeps import read_space
+from raysweep.messages import last_line
 from raysweep.sweep.facts import data_facts, with_structures
 from raysweep.sweep.ladder import with_sizes
 from raysweep.sweep.lock import running_driver
@@ -18,7 +19,7 @@ from raysweep.sweep.rates import known_rates
 from raysweep.sweep.rounds import Rounds
 from raysweep.sweep.space import Space
 from raysweep.sweep.space_parts import Adaptive
-from raysweep.sweep.trial_store import BROKEN, ENDED, TrialStore
+from raysweep.sweep.trial_store import TrialStore
 from raysweep.trial import TrialState
 
 INTERRUPTED = "interrupted"
@@ -43,12 +44,12 @@ class FamilyStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """A trial that diverged, or came to no end."""
+    """A trial that ended badly: it diverged, failed or was cancelled."""
 
     trial_id: str
     state: str
     reason: str
-    """Last line of the message in its state file."""
+    """Last line of the message in its state file that says something."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +87,10 @@ def sweep_status(space: Space) -> Status:
     records = {trial_id: store.record(trial_id) for trial_id in store.ids()}
     trials = Counter(names.get(record.state, str(record.state)) for record in records.values())
     troubles = [
-        Trouble(trial_id=trial_id, state=str(record.state), reason=(record.message or "-").strip().splitlines()[-1])
-        for trial_id, record in records.items()
-        if record.state in BROKEN or record.state == TrialState.DIVERGED
+        Trouble(trial_id=trial_id, state=str(record.state), reason=last_line(record.message) or "-")
+        # Failures first: of many troubles only the first are printed.
+        for trial_id, record in sorted(records.items(), key=lambda pair: (not pair[1].state.is_failed, pair[0]))
+        if record.state.ended_badly
     ]
     families = tuple(_family_status(label, plan, store) for label in space.families)
     return Status(
@@ -150,7 +152,7 @@ def _row(family: FamilyStatus, seen: Sequence[str]) -> tuple[str, ...]:
 
 def _family_status(label: str, plan: Plan, store: TrialStore) -> FamilyStatus:
     trials = [trial for trial in plan.trials if trial.family == label]
-    ended = [trial for trial in trials if trial.state in ENDED]
+    ended = [trial for trial in trials if trial.state.is_final]
     losses: list[float] = []
     for trial in ended:
         assert trial.spec is not None

@@ -18,8 +18,6 @@ from raysweep.sweep.space import Space, load_space
 from raysweep.sweep.stage import Listener
 from raysweep.trial import TrialState
 
-_NOT_ENDED = (TrialState.FAILED, TrialState.OUT_OF_MEMORY, TrialState.TIMED_OUT, TrialState.CANCELLED)
-
 
 def read_space(
     path: str, overrides: Sequence[str], tracking_uri: str | None = None, *, adaptive: bool = False
@@ -87,7 +85,8 @@ def ui_command(path: str, overrides: Sequence[str], tracking_uri: str | None) ->
 def _verdict(result: SweepResult) -> int:
     if result.complete:
         return 0
-    counts = ", ".join(f"{result.count(s)} {s.replace('_', ' ')}" for s in _NOT_ENDED if result.count(s)) or "0 failed"
+    again = [state for state in TrialState if state.ended_badly and not state.is_final]
+    counts = ", ".join(f"{result.count(s)} {s.replace('_', ' ')}" for s in again if result.count(s)) or "0 failed"
     rates = f"; no learning rate was found for {', '.join(result.without_rate)}" if result.without_rate else ""
     sys.stderr.write(
         f"raysweep: the sweep is not complete: trials {counts}{rates}. `raysweep status` shows which and why; "

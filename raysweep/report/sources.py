@@ -11,6 +11,9 @@ from pyarrow import fs
 from raysweep.files import digest, open_location, read_whole
 from raysweep.frontier import read_store
 from raysweep.frontier.points import as_table
+from raysweep.masking import masked_values
+from raysweep.messages import kept, last_line
+from raysweep.trial import TrialState
 
 LEARNING_RATE_STAGE = "learning_rate"
 UNNAMED = "all points"
@@ -131,7 +134,7 @@ def from_storage(location: str, table: pa.Table | None = None) -> Material:
     if table is None:
         whole = read_whole(filesystem, f"{root}/points.parquet")
         table = None if whole is None else pq.read_table(pa.BufferReader(whole))
-    facts = _json(read_whole(filesystem, f"{root}/sweep.json"))
+    facts = masked_values(_json(read_whole(filesystem, f"{root}/sweep.json")))  # older versions wrote passwords there
     records = _grid_records(filesystem, root)
     rates = _json(read_whole(filesystem, f"{root}/learning_rates.json"))
     return Material(
@@ -139,9 +142,9 @@ def from_storage(location: str, table: pa.Table | None = None) -> Material:
         points=points,
         full=None if table is None else _grid_rows(table),
         searches=_searches(rates),
-        broken=tuple(_broken(*pair) for pair in records if pair[1].get("state") in ("diverged", "failed")),
+        broken=tuple(_broken(*pair) for pair in records if _state(pair[1]).ended_badly),
         order=tuple(dict.fromkeys(str(row["family"]) for row, _ in records)),
-        ended=sum(record.get("state") in ("done", "diverged") for _, record in records),
+        ended=sum(_state(record).is_final and _state(record) != TrialState.STOPPED for _, record in records),
         planned=len(records),
         facts=facts if isinstance(facts, dict) else None,
     )
@@ -185,14 +188,21 @@ def _grid_records(filesystem: fs.FileSystem, root: str) -> list[tuple[Mapping[st
     return found
 
 
+def _state(record: Mapping[str, object]) -> TrialState:
+    """Return the state that a record names; PLANNED where it is torn."""
+    try:
+        return TrialState(str(record.get("state")))
+    except ValueError:
+        return TrialState.PLANNED
+
+
 def _broken(row: Mapping[str, object], record: Mapping[str, object]) -> Broken:
-    message = str(record.get("message") or "").strip().splitlines()
     return Broken(
         family=str(row["family"]),
         size=_knobs(json.loads(str(row["size"]))),
         seed=int(str(row["seed"])),
-        state=str(record["state"]),
-        message=message[-1] if message else "",
+        state=str(record["state"]).replace("_", " "),
+        message=last_line(kept(str(record.get("message") or ""))),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from raysweep.measurements import Point
 from raysweep.sweep.plan import GRID, PlannedTrial
 from raysweep.sweep.stage import Listener, announce
-from raysweep.sweep.trial_store import ENDED, TrialRecord
+from raysweep.sweep.trial_store import TrialRecord
 from raysweep.trial import TrialSpec
 
 
@@ -31,7 +31,7 @@ class GridStage:
     def add(self, trials: Sequence[PlannedTrial]) -> None:
         """Take the trajectories that are ready, not done, and not here yet; one that serves several families once."""
         for trial in trials:
-            if trial.spec is not None and trial.state not in ENDED and trial.spec.trial_id not in self._work:
+            if trial.spec is not None and not trial.state.is_final and trial.spec.trial_id not in self._work:
                 work = _Work(trial.spec, trial.family, cost(trial))
                 self._work[trial.spec.trial_id] = work
                 self._queue.append(work)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from raysweep.masking import masked
 from raysweep.patience import lose_patience
 
 
@@ -15,7 +16,7 @@ class Stopped(KeyboardInterrupt):
 
     def __init__(self, reason: str, exit_code: int) -> None:
         self.exit_code = exit_code
-        super().__init__(reason)
+        super().__init__(masked(reason))
 
 
 class Interrupted(Stopped):

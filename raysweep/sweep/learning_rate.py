@@ -20,7 +20,6 @@ import numpy as np
 from raysweep.measurements import Point
 from raysweep.sweep.asha import Curve, Verdict, judge
 from raysweep.sweep.rate_choice import Choice, choose
-from raysweep.sweep.records import BROKEN
 from raysweep.sweep.space_parts import LearningRate, Size
 from raysweep.trial import TrialSpec, TrialState
 
@@ -42,12 +41,12 @@ class Candidate:
     @property
     def ended(self) -> bool:
         """Whether no more points will come."""
-        return self.state not in (TrialState.PLANNED, TrialState.RUNNING)
+        return not self.state.is_open
 
     def curve(self) -> Curve:
         """Return its losses at the rungs; a trial that diverged or failed shows an infinite loss at its next rung."""
         losses = tuple(point.loss for point in self.points)
-        broken = self.state == TrialState.DIVERGED or self.state in BROKEN
+        broken = self.state == TrialState.DIVERGED or self.state.is_failed
         return Curve((*losses, math.inf) if broken else losses, self.ended)
 
 
@@ -95,7 +94,7 @@ class RateSearch:
         told = [
             (c.spec.learning_rate, [point.loss for point in c.points[: verdict.length]])
             for c, verdict in zip(self.candidates, self.verdicts(), strict=True)
-            if c.state not in BROKEN
+            if not c.state.is_failed
         ]
         return choose(told, self.rungs)
 
@@ -165,7 +164,7 @@ def ask_optuna(
     study = optuna.create_study(direction="minimize", sampler=sampler)
     for candidate, verdict in zip(candidates, verdicts, strict=True):
         rate, losses = candidate.spec.learning_rate, [p.loss for p in candidate.points[: verdict.length]]
-        if candidate.state in BROKEN or not losses:
+        if candidate.state.is_failed or not losses:
             continue
         complete = candidate.state == TrialState.DONE and not verdict.stopped
         study.add_trial(

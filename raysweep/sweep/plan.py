@@ -15,7 +15,7 @@ from raysweep.sweep.facts import DataFacts, data_facts, with_structures
 from raysweep.sweep.space import Space, check_sizes
 from raysweep.sweep.space_parts import Size
 from raysweep.sweep.totals import Totals, family_rows, missing, slots, totals
-from raysweep.sweep.trial_store import ENDED, Assignment, TrialStore
+from raysweep.sweep.trial_store import Assignment, TrialStore
 from raysweep.trial import TrialSpec, TrialState
 
 GRID = "grid"
@@ -60,7 +60,7 @@ class PlannedTrial:
     @property
     def ended(self) -> bool:
         """Whether it is not run again."""
-        return self.state in ENDED
+        return self.state.is_final
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class Plan:
             rows.append({**row, "trial_id": trial_id, "learning_rate": rate})
         grid: dict[str, object] = {
             "trajectories": len(self.trials),
-            "done": sum(trial.state in ENDED for trial in self.trials),
+            "done": sum(trial.state.is_final for trial in self.trials),
             "points": sum(trial.points for trial in self.trials),
         }
         for name in ("flops", "device_seconds", "disk_bytes"):
@@ -132,7 +132,7 @@ class Plan:
                     first.family,
                     " ".join(f"{k}={v}" for k, v in first.size.items()),
                     str(len(group)),
-                    str(sum(t.state in ENDED for t in group)),
+                    str(sum(t.state.is_final for t in group)),
                     str(sum(t.points for t in group)),
                     _number(first.params),
                     _number(max((t.data for t in group if t.data is not None), default=None)),
@@ -144,9 +144,9 @@ class Plan:
         return "\n".join([_columns(rows), "", _columns(family_rows(self.totals())), self._summary(), *self.notes])
 
     def _summary(self) -> str:
-        done = sum(trial.state in ENDED for trial in self.trials)
+        done = sum(trial.state.is_final for trial in self.trials)
         text = f"{len(self.trials)} trajectories, {done} done, {sum(t.points for t in self.trials)} points"
-        seconds = _total([t.device_seconds for t in self.trials if t.state not in ENDED])
+        seconds = _total([t.device_seconds for t in self.trials if not t.state.is_final])
         if seconds is not None:
             text += f"; {seconds:.0f} device seconds to go"
         saving = self.totals()[-1].saving if self.trials else None
@@ -242,7 +242,7 @@ def make_plan(
                     if facts and rate is not None and (cost or not by_cost):
                         spec = probe if end == course else grid_spec(space, facts, label, size, seed, rate, end)
                     state = store.state(spec.trial_id) if spec and spec.trial_id in begun else TrialState.PLANNED
-                    if earlier and spec and state not in ENDED:
+                    if earlier and spec and not state.is_final:
                         state = earlier.state(spec.trial_id)
                     if state == TrialState.STOPPED:  # by ASHA, as a tuning trial: as a grid trial it is not done
                         state = TrialState.PLANNED

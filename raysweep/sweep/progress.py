@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from raysweep.masking import masked
 from raysweep.measurements import Point
+from raysweep.messages import last_line, sound
 from raysweep.trial import TrialState
 
 _COLOURS = {
@@ -73,7 +75,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print a line above the live one."""
-        self.console.print(Text(text), soft_wrap=True)
+        self.console.print(Text(sound(masked(text))), soft_wrap=True)
 
     @contextlib.contextmanager
     def counting(self, what: str) -> Iterator[Callable[[int, int], None]]:
@@ -148,7 +150,7 @@ class Progress:
         line.append(f"{state:<8}", style=_COLOURS.get(state, ""))
         line.append(f" {run.label:<44} {loss:<14} {time.monotonic() - run.began:6.1f} s")
         if message:
-            line.append(f"  {message.strip().splitlines()[-1][:200]}")
+            line.append(f"  {last_line(message)[:200]}")
         self.console.print(line, soft_wrap=True)
 
     def close(self) -> None:

@@ -4,12 +4,6 @@ from dataclasses import dataclass
 
 from raysweep.trial import TrialState
 
-ENDED = frozenset({TrialState.DONE, TrialState.STOPPED, TrialState.DIVERGED})
-"""States in which a trial is not run again."""
-
-BROKEN = frozenset({TrialState.FAILED, TrialState.OUT_OF_MEMORY, TrialState.TIMED_OUT})
-"""States that say nothing about the trajectory, only that it came to no end; the next run tries it again."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:

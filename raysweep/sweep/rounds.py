@@ -15,7 +15,7 @@ from raysweep.sweep.grid import GridStage
 from raysweep.sweep.plan import GRID, Plan, PlannedTrial, assignment, size_text
 from raysweep.sweep.space import Space
 from raysweep.sweep.stage import Listener
-from raysweep.sweep.trial_store import ENDED, TrialRecord, TrialStore
+from raysweep.sweep.trial_store import TrialRecord, TrialStore
 from raysweep.trial import TrialSpec
 
 FILE = "adaptive.json"
@@ -70,7 +70,7 @@ class Rounds:
 
     def over(self, whole: Plan) -> bool:
         """Return whether nothing is left to do: every trajectory that was chosen ended, and no family needs more."""
-        return all(trial.state in ENDED for trial in self.chosen(whole).trials) and not any(
+        return all(trial.state.is_final for trial in self.chosen(whole).trials) and not any(
             self._next(label, of_family).chosen for label, of_family in by_family(whole).items()
         )
 
@@ -168,7 +168,7 @@ class AdaptiveGrid(GridStage):
         for trial in trials:
             if trial.spec is not None:
                 open_ = self._open.setdefault(trial.family, set())
-                if trial.state not in ENDED and trial.spec.trial_id not in self:
+                if not trial.state.is_final and trial.spec.trial_id not in self:
                     open_.add(trial.spec.trial_id)
         super().add(trials)
 

@@ -32,7 +32,7 @@ from raysweep.sweep.rates import known_rates, write_report
 from raysweep.sweep.resources import check_before_data, cluster, quiet
 from raysweep.sweep.space import Space, check_sizes
 from raysweep.sweep.stage import Listener, Listeners
-from raysweep.sweep.trial_store import ENDED, Assignment, TrialStore
+from raysweep.sweep.trial_store import Assignment, TrialStore
 from raysweep.sweep.tuning import TuningStage
 from raysweep.trial import TrialState
 
@@ -63,7 +63,7 @@ class SweepResult:
     @property
     def complete(self) -> bool:
         """Whether every trajectory of the grid ended, well or by divergence."""
-        return not self.without_rate and all(trial.state in ENDED for trial in self.plan.trials)
+        return not self.without_rate and all(trial.state.is_final for trial in self.plan.trials)
 
     def table(self) -> pa.Table:
         """Return all points of the sweep, with the columns `family` and `stage`."""
@@ -154,12 +154,12 @@ class _Sweep:
         whole = make_plan(self.space, self.facts, rates, measure=measure, earlier=self.earlier)
         if self.earlier is not None:
             for trial in whole.trials:
-                if trial.spec is not None and trial.ended and self.store.state(trial.spec.trial_id) not in ENDED:
+                if trial.spec is not None and trial.ended and not self.store.state(trial.spec.trial_id).is_final:
                     self.earlier.take(trial.spec.trial_id, self.store)
         return (self.rounds.chosen(whole) if self.rounds else whole), whole
 
     def _left(self) -> bool:
-        if not self.plan.tuned or any(trial.state not in ENDED for trial in self.plan.trials):
+        if not self.plan.tuned or any(not trial.state.is_final for trial in self.plan.trials):
             return True
         return self.rounds is not None and not self.rounds.over(self.whole)
 
@@ -232,7 +232,7 @@ class _Sweep:
     def _begin_progress(self, tuning: TuningStage) -> None:
         trials = {(t.family, size_text(t.size), t.seed): t for t in self.plan.trials}
         tuning_total, tuning_done = tuning.count()
-        left = [trial for trial in trials.values() if trial.state not in ENDED]
+        left = [trial for trial in trials.values() if not trial.state.is_final]
         self.progress.begins(
             total=tuning_total + len(trials),
             done=tuning_done + len(trials) - len(left),

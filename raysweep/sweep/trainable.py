@@ -11,11 +11,12 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from raysweep.errors import DivergedError, StorageError, TrialError
 from raysweep.measurements import Point
+from raysweep.messages import sound
 from raysweep.sweep.costs import load_entrypoint, set_threads
 from raysweep.sweep.deaths import is_out_of_memory
 from raysweep.sweep.trial_store import Claim, TrialStore
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 Report = Callable[[int, Point], None]
 Config = dict[str, str | float | None]
-
-MESSAGE_LENGTH = 2000
-"""Characters of an error that a state file keeps: its end, which names the place and the reason."""
 
 
 def run_trial(config: Config) -> None:
@@ -103,7 +101,7 @@ def execute(
             point = next(source_or_none, None)
             if point is None:
                 break
-            _check(spec, point)
+            point = _checked(spec, point)
         except DivergedError as error:
             state, message = TrialState.DIVERGED, str(error)
             break
@@ -112,7 +110,7 @@ def execute(
             raise
         except Exception as error:  # noqa: BLE001 - whatever a training raises ends this trial and no other
             state = TrialState.OUT_OF_MEMORY if is_out_of_memory(error) else TrialState.FAILED
-            message = traceback.format_exc()[-MESSAGE_LENGTH:]
+            message = traceback.format_exc()
             break
         watchdog.pause()
         if not store.holds(claim):
@@ -165,10 +163,13 @@ def _open_once(location: str) -> "Store":
     return open_store(location)
 
 
-def _check(spec: TrialSpec, point: Point) -> None:
+def _checked(spec: TrialSpec, point: Point) -> Point:
+    """Return a point with texts that Arrow and MLflow take: a device's name, or what an entrypoint put there."""
     if not isinstance(point, Point):
         raise TrialError(f"the training yielded a {type(point).__name__}, not a raysweep.measurements.Point")
     if point.trial_id != spec.trial_id:
         raise TrialError(f"the training yielded a point of trial {point.trial_id}; set trial_id=spec.trial_id")
     if not math.isfinite(point.loss):
         raise DivergedError(f"the loss is {point.loss} after {point.step} steps")
+    texts = {name: value for name, value in asdict(point).items() if isinstance(value, str)}
+    return replace(point, **{name: sound(value) for name, value in texts.items()})  # type: ignore[arg-type]

@@ -22,11 +22,12 @@ from pydantic import ValidationError
 from raysweep.errors import TrialError
 from raysweep.files import absolute, digest, list_folder, open_location, read_whole, write_whole
 from raysweep.measurements import POINT_SCHEMA, TABLE_SCHEMA, Point, from_table, to_table
+from raysweep.messages import kept
 from raysweep.sweep import attempts
-from raysweep.sweep.records import BROKEN, ENDED, Assignment, Claim, TrialRecord
+from raysweep.sweep.records import Assignment, Claim, TrialRecord
 from raysweep.trial import TrialSpec, TrialState
 
-__all__ = ["BROKEN", "ENDED", "Assignment", "Claim", "TrialRecord", "TrialStore"]
+__all__ = ["Assignment", "Claim", "TrialRecord", "TrialStore"]
 
 _TRIAL_ID = re.compile(r"^[0-9a-f]{16}$")
 
@@ -101,7 +102,8 @@ class TrialStore:
         try:
             content = json.loads(data)
             checksum = content.pop("sha256")
-            record = TrialRecord(**{**content, "state": TrialState(content["state"])})
+            message = content.get("message") and kept(str(content["message"]))  # older versions kept any text
+            record = TrialRecord(**{**content, "state": TrialState(content["state"]), "message": message})
         except (ValueError, KeyError, TypeError, AttributeError):
             return self._torn(trial_id, "state.json is torn")
         if checksum != _digest_of(content):
@@ -271,7 +273,7 @@ class TrialStore:
                 state=state,
                 attempt=attempt,
                 writer=writer,
-                message=message,
+                message=None if message is None else kept(message),
                 points_sha256=digest(data),
                 started=started,
                 ended=time.time(),

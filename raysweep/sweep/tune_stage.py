@@ -156,8 +156,8 @@ class _Driver:
         if full is not None:
             raise StorageError(full)
         run, record = self.running[trial_id], self.store.record(trial_id)
-        open_ended = record.state in (TrialState.RUNNING, TrialState.PLANNED)
-        state, reason = TrialState.FAILED, error[-1000:]
+        open_ended = record.state.is_open
+        state, reason = TrialState.FAILED, error
         cause = cause_of_death(error) if open_ended else None
         overrun = run.overrun(self.limits) if open_ended else None
         if overrun is not None:
@@ -195,7 +195,7 @@ class _Driver:
     def ended(self, trial_id: str, state: TrialState, reason: str) -> None:
         """Pass on how a trial ended; one whose end no worker wrote is ended here, in the state that is given."""
         record = self.store.record(trial_id)
-        if record.state in (TrialState.RUNNING, TrialState.PLANNED):
+        if record.state.is_open:
             self.store.close(trial_id, state, self.points[trial_id], reason)
             record = self.store.record(trial_id)
         del self.running[trial_id]
@@ -301,7 +301,7 @@ class _Watcher(Callback):
 def _last_error(trial: Trial) -> str:
     """Return what Ray says of a worker's death; `Trial.get_error` reads a copy that is not made yet at this time."""
     path = Path(str(trial.error_file))
-    return path.read_text() if path.exists() else "no reason given by Ray"
+    return path.read_text(errors="backslashreplace") if path.exists() else "no reason given by Ray"
 
 
 def _name(trial: Trial) -> str:

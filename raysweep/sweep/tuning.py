@@ -19,7 +19,7 @@ from raysweep.sweep.rates import (
 )
 from raysweep.sweep.space import Space
 from raysweep.sweep.stage import Listener, announce
-from raysweep.sweep.trial_store import ENDED, Assignment, TrialRecord, TrialStore
+from raysweep.sweep.trial_store import Assignment, TrialRecord, TrialStore
 from raysweep.trial import TrialSpec, TrialState
 
 
@@ -149,7 +149,7 @@ class TuningStage:
             self._home[trial_id] = (search, candidate)
             self._told[trial_id] = _Told()
             record = self._store.sound_record(trial_id)
-            if record.state not in ENDED:
+            if not record.state.is_final:
                 if self._earlier is None or not self._earlier.take(trial_id, self._store):
                     return candidate
                 record = self._store.sound_record(trial_id)

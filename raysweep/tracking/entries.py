@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from raysweep.tracking import rows as texts
 from raysweep.tracking.calls import Calls, RunRecord
-from raysweep.tracking.views import SERVES, STATE
+from raysweep.tracking.views import INTERRUPTED, SERVES, STATE
+from raysweep.trial import TrialState
 
 KIND, SWEEP, STORAGE, STAGE, FAMILY = (f"raysweep.{name}" for name in ("kind", "sweep", "storage", "stage", "family"))
 TRIAL_ID = "raysweep.trial_id"
@@ -55,7 +56,7 @@ class Entry:
     @property
     def ended(self) -> bool:
         """Whether the trial has an end, so that its points count."""
-        return self.tags.get(STATE) not in (None, "planned", "running", "interrupted")
+        return self.tags.get(STATE) not in (None, INTERRUPTED, *(state for state in TrialState if state.is_open))
 
 
 def write_serves(serves: tuple[tuple[str, str], ...]) -> str:

@@ -39,7 +39,6 @@ _STATUS: dict[str, str] = {
     TrialState.TIMED_OUT: "FAILED",
     TrialState.CANCELLED: "KILLED",
 }
-_OPEN = frozenset({TrialState.PLANNED, TrialState.RUNNING})
 _ODD = re.compile(r"[^\w\-. ]|[\x80-\U0010ffff]")
 _NAME_LENGTH, _KEY_LENGTH, _VALUE_LENGTH = 120, 250, 2000
 
@@ -80,7 +79,7 @@ class TrialView:
     @property
     def over(self) -> bool:
         """Whether the trial has ended, in whatever way."""
-        return self.state not in _OPEN
+        return not self.state.is_open
 
 
 def status_of(state: str) -> str:

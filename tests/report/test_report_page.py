@@ -15,6 +15,7 @@ from raysweep.report.palette import styles
 from raysweep.report.sources import Material, from_points, from_storage
 from raysweep.report.values import Answers
 from raysweep.report.write import write
+from raysweep.trial import TrialState
 
 
 class Reader(HTMLParser):
@@ -154,6 +155,23 @@ def test_trajectories_that_diverged_are_named_with_their_reason(tmp_path: Path):
         "egnn, width 8, seed 3: diverged, loss is nan at step 12"
         in read((tmp_path / "report" / "report.html").read_text()).text
     )
+
+
+@pytest.mark.parametrize("state", TrialState)
+def test_a_report_lists_every_trial_that_ended_badly_and_no_other(tmp_path: Path, state: TrialState):
+    folder = synthetic_sweep.storage(tmp_path / "sweep", synthetic_sweep.points(("egnn",), sizes=2))
+    trial = {"trial_id": "1" * 16, "family": "egnn", "stage": "grid", "seed": 3, "size": json.dumps({"width": 8})}
+    (folder / "assignments.json").write_text(json.dumps([{**trial, "learning_rate": 0.1}]))
+    (folder / "trials" / trial["trial_id"]).mkdir(parents=True)
+    # As older versions wrote it: a file name that is not UTF-8, colours, a password.
+    message = "Traceback\n\x1b[31mOSError: 'caf\udce9\x00' <b> http://joe:hunter2@host\x1b[0m\n \n"
+    content = {"state": str(state), "message": message if state.ended_badly else None}
+    (folder / "trials" / trial["trial_id"] / "state.json").write_text(json.dumps(content))
+    write(from_storage(str(folder)), str(tmp_path / "report"))
+    page = (tmp_path / "report" / "report.html").read_text()
+    shown = f"seed 3: {state.replace('_', ' ')}, OSError: 'caf\\xe9\\x00' <b> http://joe:***@host"
+    assert (shown in read(page).text) == state.ended_badly
+    assert "hunter2" not in page
 
 
 def test_a_report_before_the_end_names_what_is_missing_and_keeps_the_colours(tmp_path: Path):

@@ -1,5 +1,7 @@
 """One trial in a worker, without Ray: every way to end is written down as what it is."""
 
+import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import toy_trials
 
 from raysweep.errors import DivergedError
 from raysweep.measurements import Point
+from raysweep.messages import last_line
 from raysweep.sweep.trainable import execute
 from raysweep.sweep.trial_store import TrialStore
 from raysweep.trial import TrialSpec, TrialState
@@ -83,3 +86,25 @@ def test_what_is_not_a_point_of_this_trial_ends_it_failed(tmp_path: Path, wrong:
     state = execute(SPEC, store, store.begin(SPEC), lambda: iter([wrong]), lambda *_: None)  # type: ignore[list-item]
     assert state == TrialState.FAILED
     assert "TrialError" in str(store.record(SPEC.trial_id).message)
+
+
+def test_an_error_that_names_a_file_which_is_not_utf_8_ends_the_trial_with_that_name(tmp_path: Path) -> None:
+    store = TrialStore(str(tmp_path))
+    missing = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+
+    def source() -> Iterator[Point]:
+        yield POINTS[0]
+        raise ValueError(f"cannot read {missing}")
+
+    assert execute(SPEC, store, store.begin(SPEC), source, lambda *_: None) == TrialState.FAILED
+    assert last_line(store.record(SPEC.trial_id).message).endswith("caf\\xe9")
+
+
+def test_a_device_whose_name_is_no_valid_text_is_no_fault_of_the_trial(tmp_path: Path) -> None:
+    store = TrialStore(str(tmp_path))
+    points = [dataclasses.replace(point, device="GPU \udcff\x00") for point in POINTS]
+    told: list[Point] = []
+    state = execute(SPEC, store, store.begin(SPEC), lambda: iter(points), lambda _, point: told.append(point))
+    assert state == TrialState.DONE
+    assert set(store.points(SPEC.trial_id)["device"].to_pylist()) == {"GPU \\xff\\x00"}
+    assert {point.device for point in told} == {"GPU \\xff\\x00"}

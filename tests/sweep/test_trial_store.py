@@ -1,5 +1,6 @@
 """A trial directory is whole or counts as not there; a late writer writes nothing."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import toy_trials
 
 from raysweep.errors import TrialError
 from raysweep.measurements import from_table
+from raysweep.messages import LONGEST
 from raysweep.sweep.trial_store import Assignment, TrialStore
 from raysweep.trial import TrialSpec, TrialState
 
@@ -146,3 +148,33 @@ def test_file_of_the_sweep_that_is_torn_is_noted(store: TrialStore, tmp_path: Pa
     (tmp_path / "costs.json").write_text(json.dumps({"a": 1})[:-1])
     assert store.read_json("costs.json") is None
     assert store.notes == ["costs.json is torn and is written anew"]
+
+
+BAD = "Traceback\n\x1b[31mOSError: no file 'caf\udce9\x00' at http://joe:hunter2@host\x1b[0m\n"
+GOOD = "Traceback\nOSError: no file 'caf\\xe9\\x00' at http://joe:***@host\n"
+
+
+@pytest.mark.parametrize("end", ["end", "close"])
+def test_a_message_is_made_valid_where_it_is_written(store: TrialStore, tmp_path: Path, end: str) -> None:
+    claim = store.begin(SPEC)
+    if end == "end":
+        assert store.end(claim, TrialState.FAILED, [], BAD)
+    else:
+        store.close(TRIAL, TrialState.FAILED, [], BAD)
+    written = (tmp_path / "trials" / TRIAL / "state.json").read_bytes()
+    assert json.loads(written)["message"] == GOOD
+    assert b"hunter2" not in written
+    assert store.record(TRIAL).message == GOOD
+
+
+def test_a_message_of_an_older_version_is_read_as_valid_text(store: TrialStore, tmp_path: Path) -> None:
+    done(store)
+    path = tmp_path / "trials" / TRIAL / "state.json"
+    content = json.loads(path.read_text()) | {"state": "failed", "message": BAD + 10_000_000 * "x"}
+    del content["sha256"]
+    plain = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    path.write_text(json.dumps({**content, "sha256": hashlib.sha256(plain).hexdigest()}))
+    record = store.record(TRIAL)
+    assert (record.state, store.notes) == (TrialState.FAILED, [])
+    assert str(record.message).startswith(GOOD)
+    assert len(str(record.message)) <= LONGEST
