@@ -33,8 +33,9 @@ def train(
     Args:
         spec: the trajectory.
         store: the structures; its fingerprint must be the spec's.
-        checkpoints: folder for checkpoints, written after each point and every `checkpoint_seconds`. Where a whole one
-            is there already, the points that it carries are yielded first and training goes on from it.
+        checkpoints: folder for checkpoints, written after each point, with the weights that it was evaluated with, and
+            every `checkpoint_seconds`. Where a whole one is there already, the points that it carries are yielded first
+            and training goes on from it.
         device: `cpu`, `cuda`, ...; a GPU where there is one by default.
         checkpoint_seconds: seconds between checkpoints.
 
@@ -53,7 +54,9 @@ def train(
             yield from points
     done = {(point.budget_kind, point.budget) for point in points}
     pending = [budget for budget in run.budgets if budget not in done]
+    run.leave_branch(done)
     watch = Stopwatch(run.device, run.progress.seconds)
+    run.branch_off(pending, watch)
     saved = time.monotonic()
     run.resume_training()
     while pending and (run.reached(pending) or not run.finished):
@@ -69,13 +72,14 @@ def train(
             new = run.points(reached)
             points += new
             pending = [budget for budget in pending if budget not in reached]
+            done |= set(reached)
             run.progress = run.progress.marked()
-            run.end_branch()
-            watch = Stopwatch(run.device, run.progress.seconds)
-            run.branch_off(pending, watch)
-        if checkpoints is not None:
+        if checkpoints is not None:  # on the branch still, so that a point's weights are the ones on disk
             save(checkpoints, run.checkpoint(points))
             saved = time.monotonic()
         if reached:
+            run.leave_branch(done)
+            watch = Stopwatch(run.device, run.progress.seconds)
+            run.branch_off(pending, watch)
             yield from new
             run.resume_training()

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -196,9 +196,9 @@ class Trajectory:
             self.progress.seconds = watch.seconds
             self.trunk = self.snapshot(self.progress.marked())
 
-    def end_branch(self) -> None:
-        """Go back to the trunk, if this is a branch."""
-        if self.trunk is not None:
+    def leave_branch(self, done: Collection[Budget]) -> None:
+        """Go back to the trunk, if this is a branch and its point is done."""
+        if self.trunk is not None and self.target in done:
             self.load(self.trunk)
             self.trunk = self.target = None
 

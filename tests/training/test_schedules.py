@@ -10,6 +10,7 @@ from raysweep.errors import DataError
 from raysweep.measurements import TIMED
 from raysweep.training.checkpoint import newest, save
 from raysweep.training.loop import train
+from raysweep.training.objective import evaluate
 from raysweep.training.optimizers import decay_factor
 from raysweep.training.trajectory import Trajectory
 from raysweep.trial import OptimizerSpec, TrialSpec
@@ -174,3 +175,25 @@ def test_what_an_optimizer_does_not_read_is_refused(small):
     for budgets in ({"flops_budgets": (1e6,)}, {"data_budgets": (), "flops_budgets": (1e6, 2e6)}):
         with pytest.raises(ValidationError, match="cosine falls to 0 at one budget"):
             TrialSpec.model_validate(fields | budgets)
+
+
+@pytest.mark.parametrize("name", ["schedulefree_adamw", "wsd", "cosine"])
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_the_weights_on_disk_are_those_that_the_point_was_evaluated_with(
+    small, store, name, precision, tmp_path, monkeypatch
+):
+    spec = with_optimizer(small, name=name).model_copy(update={"precision": precision})
+    fresh = Trajectory(spec, store, CPU)
+    loaded = []
+
+    def save_then_load(location, checkpoint):
+        save(location, checkpoint)
+        found, _ = newest(location, spec.trial_id)
+        weights = {key.removeprefix("model."): x for key, x in found.tensors.items() if key.startswith("model.")}
+        fresh.model.load_state_dict(weights)
+        loaded.append((found.points[-1].loss, evaluate(fresh.model.eval(), fresh.validation, fresh.objective).loss))
+
+    monkeypatch.setattr("raysweep.training.loop.save", save_then_load)
+    points = list(train(spec, store, device="cpu", checkpoints=str(tmp_path), checkpoint_seconds=1e9))
+    assert loaded == [(point.loss, point.loss) for point in points]
+    assert len({loss for loss, _ in loaded}) == 3
