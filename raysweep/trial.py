@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SPEC_VERSION = 5
+SPEC_VERSION = 6
 """Raised whenever the same fields would train differently, so that old trials are not taken for new ones."""
 
 SizeValue = int | float | bool | str

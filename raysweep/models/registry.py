@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from raysweep.errors import SpaceError
 from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
+from raysweep.models.randomness import kept_draws, reseed, seed_torch
 from raysweep.trial import SizeValue
 
 GROUP = "raysweep.models"
@@ -123,8 +124,9 @@ def create(
     if forces == "direct" and getattr(knobs, "l_max", 1) < 1:
         raise SpaceError(f"architecture {name!r}: direct forces are vectors and need l_max >= 1; raise l_max.")
     default = torch.get_default_dtype()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with kept_draws():
+        reseed(seed)
+        seed_torch(seed)
         torch.set_default_dtype(dtype)
         try:
             return architecture(name).network(knobs, forces, surroundings)

@@ -21,6 +21,7 @@ from torch import nn
 
 from raysweep.data.store import Store, open_store
 from raysweep.errors import DivergedError, SpaceError
+from raysweep.models.randomness import Apart
 from raysweep.sweep.costs import set_threads
 from raysweep.training.cost import Stopwatch
 from raysweep.training.loop import train
@@ -209,13 +210,14 @@ def coordinate_check(
 
 def _follow(spec: TrialSpec, location: str, steps: int) -> dict[str, list[float]]:
     """Return the mean squares of activations before each step and after the last, by module."""
-    run = Trajectory(spec, open_store(location), torch.device("cpu"))
-    run.resume_training()
-    found = {name: [square] for name, square in _squares(run).items()}
-    for _ in range(steps):
-        run.step(Stopwatch(run.device))
-        for name, square in _squares(run).items():
-            found[name].append(square)
+    with Apart():
+        run = Trajectory(spec, open_store(location), torch.device("cpu"))
+        run.resume_training()
+        found = {name: [square] for name, square in _squares(run).items()}
+        for _ in range(steps):
+            run.step(Stopwatch(run.device))
+            for name, square in _squares(run).items():
+                found[name].append(square)
     return found
 
 

@@ -7,6 +7,7 @@ import torch
 from raysweep.data.batches import GraphSet, load_graphs
 from raysweep.data.store import Store, open_store
 from raysweep.models.base import ForceField, Surroundings
+from raysweep.models.randomness import COST, Apart, generators_of, reseed
 from raysweep.models.registry import check_size, create
 from raysweep.training.cost import Cost, measure_cost
 from raysweep.training.objective import Objective
@@ -43,7 +44,8 @@ def measure(spec: TrialSpec, store: Store, *, gpu: bool = False) -> Cost:
     n = min(COST_SAMPLE, spec.structures)
     graphs = graphs_of(str(store.location), spec.fingerprint, "train", n, cutoff)
     device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
-    return _measured(build_model(spec, store).to(device), graphs, objective(spec, store), spec)
+    with Apart():
+        return _measured(build_model(spec, store).to(device), graphs, objective(spec, store), spec)
 
 
 def surroundings(store: Store) -> Surroundings:
@@ -70,6 +72,7 @@ def cost_of(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpe
 def _measured(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpec) -> Cost:
     like = next(model.parameters())
     whole = step_objective(loss, spec.symmetry, model, spec.seed, 0, like.detach())
+    reseed(spec.seed, 0, COST, own=generators_of(model))
     return measure_cost(model, graphs, whole, spec.batch_atoms)
 
 

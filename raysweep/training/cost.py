@@ -166,7 +166,7 @@ def measure_cost(model: ForceField, graphs: GraphSet, objective: Objective, batc
     composition, rounded, and checked on a full batch.
 
     Args:
-        model: the network, on the device where it will train; its gradients are cleared.
+        model: the network, on the device where it will train; its gradients are cleared, its buffers stay.
         graphs: a sample of the training data, at least 16 structures of several sizes.
         objective: the loss.
         batch_atoms: atoms per batch, as in training.
@@ -177,6 +177,7 @@ def measure_cost(model: ForceField, graphs: GraphSet, objective: Objective, batc
     weight = next(model.parameters())
     weights = [trained for trained in model.parameters() if trained.requires_grad]
     was_training = model.training
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     model.train()
 
     def step(rows: Rows) -> None:
@@ -196,6 +197,9 @@ def measure_cost(model: ForceField, graphs: GraphSet, objective: Objective, batc
         step(rows)
         watch.stop()
     model.train(was_training)
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
     sample = _extent(graphs, np.arange(len(graphs)))
     _, _, n_atoms, n_edges, _ = sample
     sample[0] = n_atoms / batch_atoms

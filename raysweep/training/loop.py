@@ -1,12 +1,14 @@
 """Training of one trajectory: a spec and a store go in, points come out. No Ray, no MLflow."""
 
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import torch
 
 from raysweep.data.store import Store
 from raysweep.measurements import Point
+from raysweep.models.randomness import Apart
 from raysweep.training.build import measure
 from raysweep.training.checkpoint import newest, save
 from raysweep.training.cost import Stopwatch
@@ -28,7 +30,9 @@ def train(
 ) -> Iterator[Point]:
     """Train one trajectory and yield a point at each of its budgets, in the order in which they are reached.
 
-    On a CPU the points are the same to the last bit (`measurements.TIMED` aside) whether or not it was interrupted.
+    On a CPU the points are the same to the last bit (`measurements.TIMED` aside) whether or not it was interrupted,
+    whatever the process has run before. Random numbers that the network draws are a function of the spec's seed and
+    the step. Global generators and settings of the process are the caller's again at each point.
 
     Args:
         spec: the trajectory.
@@ -44,6 +48,19 @@ def train(
         DataError: the store is not the one that the spec was made for, or holds too few structures.
         SpaceError: architecture or size are unknown, or symmetry or precision are not possible with them or the device.
     """
+    apart = Apart()  # what the network does to the process is neither the caller's nor the next trial's
+    with contextlib.closing(_train(spec, store, checkpoints, device, checkpoint_seconds)) as points:
+        while True:
+            with apart:
+                point = next(points, None)
+            if point is None:
+                return
+            yield point
+
+
+def _train(
+    spec: TrialSpec, store: Store, checkpoints: str | None, device: str | None, checkpoint_seconds: float
+) -> Generator[Point]:
     run = Trajectory(spec, store, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
     points: list[Point] = []
     if checkpoints is not None:

@@ -14,6 +14,7 @@ from raysweep.data.batches import Batch, GraphSet, cut_batches, epoch_order
 from raysweep.data.store import Store
 from raysweep.errors import DataError, DivergedError
 from raysweep.measurements import Point
+from raysweep.models.randomness import EVALUATION, STEP, generators_of, reseed
 from raysweep.models.registry import check_size
 from raysweep.models.width_scaling import rate_groups
 from raysweep.training.ahead import ahead
@@ -110,6 +111,7 @@ class Trajectory:
         self.validation = self._validation_batches(validation)
         self.objective = objective(spec, store)
         self.model = build_model(spec, store).to(device)
+        self._generators = generators_of(self.model)
         groups = rate_groups(self.model, build_base(spec, store))
         self.optimizer = make_optimizer(groups, spec.learning_rate, spec.optimizer)
         self.cost = cost_of(self.model, self.graphs, self.objective, spec)
@@ -229,6 +231,7 @@ class Trajectory:
         with tf32_products(self.spec.precision):
             if self.compiled is not None:
                 self.compiled.prepare(objective, batch)
+            self._reseed(STEP)
             watch.start()
             loss = self._gradients(objective, batch)
         norm = self.optimizer.step(decay)
@@ -263,6 +266,9 @@ class Trajectory:
     def _loss(self, objective: Objective, batch: Batch) -> torch.Tensor:
         with mixed(self.spec.precision, self.device):
             return objective.loss(self.model(batch), batch)
+
+    def _reseed(self, stream: int) -> None:
+        reseed(self.spec.seed, self.progress.step, stream, own=self._generators)
 
     def _next_batch(self) -> tuple[npt.NDArray[np.int64], Batch]:
         """Return the batch at the present position, from a stream that begins anew wherever the position was set."""
@@ -318,6 +324,7 @@ class Trajectory:
     def points(self, reached: Sequence[Budget]) -> list[Point]:
         """Evaluate, and return a point for each budget, the smallest first."""
         errors = self.evaluate()
+        self._reseed(EVALUATION)
         error = equivariance_error(self.predict, self.validation[0])
         return [
             self.point(amount, kind, errors, error) for kind, amount in sorted(reached, key=lambda budget: budget[::-1])
@@ -327,6 +334,7 @@ class Trajectory:
         """Return the errors on the validation set, with the weights and the precision that are evaluated."""
         self.optimizer.eval()
         self.model.eval()
+        self._reseed(EVALUATION)
         errors = evaluate(self.predict, self.validation, self.objective)
         if not math.isfinite(errors.loss):
             raise DivergedError(

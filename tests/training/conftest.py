@@ -1,10 +1,14 @@
 """One small real store for all tests of the training room."""
 
+from collections.abc import Callable
+
 import pytest
 
 from raysweep.data.store import Store
 from raysweep.data.xtb import make_store
+from raysweep.models import registry
 from raysweep.trial import OptimizerSpec, TrialSpec
+from tests.training.networks import NETWORKS
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +35,24 @@ def spec(store: Store) -> TrialSpec:
         optimizer=OptimizerSpec(warmup_steps=5),
         seed=1,
     )
+
+
+@pytest.fixture
+def plug_in(spec: TrialSpec, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrialSpec]:
+    """A short trajectory of one of networks.py's, as if a package had added it."""
+
+    class Entry:
+        value = "networks"
+
+        def __init__(self, name: str) -> None:
+            self.load = lambda: NETWORKS[name]
+
+    monkeypatch.setattr(registry, "_plug_ins", lambda: {name: Entry(name) for name in NETWORKS})
+
+    def trajectory(name: str, **fields: object) -> TrialSpec:
+        registry.architecture.cache_clear()
+        update = {"architecture": name, "size": {"width": 8}, "base_size": None, "data_budgets": (300.0, 600.0, 900.0)}
+        return spec.model_copy(update={**update, "flops_budgets": (), "forces": "direct", **fields})
+
+    yield trajectory
+    registry.architecture.cache_clear()
