@@ -94,7 +94,8 @@ def convert(task: Task) -> Converted:
         sources = np.concatenate([_sources(part, task.path) for part in parts]) if named else None
         pieces.append(_piece(_regrouped(structures, task, done), sources, task.path.name))
         done += len(structures)
-    return Converted(task=task, pieces=tuple(pieces), rejected=dict(rejected))
+    light = replace(task, span=replace(task.span, read=None, text=None))  # which the reader's process has
+    return Converted(task=light, pieces=tuple(pieces), rejected=dict(rejected))
 
 
 def refuse(bad: Bad, rules: Rules, rejected: Counter[str]) -> None:

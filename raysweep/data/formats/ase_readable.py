@@ -1,14 +1,14 @@
 """Whatever ASE reads, frame by frame; isolated and periodic."""
 
-from collections.abc import Iterator
-from io import StringIO
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from raysweep.data.formats.blocks import Bad, Chunk, Flat, Names, Span, Torn, checked
 from raysweep.data.formats.units import energy_ev, length_angstrom
+from raysweep.data.formats.xyz.headers import any_header
 from raysweep.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
         from ase.io import iread
     except ImportError as error:
         raise DataError(f"{path}: this format needs ASE: pip install 'raysweep[formats]'") from error
-    frames = iter(iread(path, index=":"))
+    keep: dict[str, Any] = {"properties_parser": _names_as_text(names)} if _is_extxyz(path) else {}
+    frames = iter(iread(path, index=":", **keep))
     total, first = path.stat().st_size, 0
     while True:
         read: list[Chunk] = []
@@ -59,23 +60,25 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
     yield from span.read or ()
 
 
-def read_text(path: Path, text: bytes, names: Names, at: int) -> Iterator[Chunk]:
-    """Yield a frame of extxyz, the `at`th of a file, as ASE reads it.
+def _is_extxyz(path: Path) -> bool:
+    from ase.io.formats import UnknownFileTypeError, filetype
 
-    Raises:
-        DataError: ASE is not installed.
-    """
     try:
-        from ase.io.extxyz import read_xyz
-    except ImportError as error:
-        raise DataError(f"{path}, frame {at}: needs ASE: pip install 'raysweep[formats]'") from error
-    try:
-        atoms = _next(read_xyz(StringIO(text.decode(errors="replace")), index=slice(0, 1)))
-    except Torn as error:
-        yield Bad(where=f"{path}, frame {at}", reason=str(error))
-        return
-    assert atoms is not None
-    yield from _frame(atoms, names, path, at)
+        return bool(filetype(str(path)) == "extxyz")
+    except (UnknownFileTypeError, OSError):
+        return False
+
+
+def _names_as_text(names: Names) -> "Callable[[str], dict[str, object]]":
+    """Return a parser of extxyz's headers that leaves names of groups and sources text, as our own reader does."""
+    from ase.io.extxyz import key_val_str_to_dict
+
+    def parse(line: str) -> dict[str, object]:
+        found: dict[str, object] = key_val_str_to_dict(line)  # type: ignore[no-untyped-call]
+        texts = any_header(line.encode())
+        return found | {key: texts[key.encode()].decode() for key in (names.group, names.source) if key in found}
+
+    return parse
 
 
 def _next(frames: "Iterator[Atoms]") -> "Atoms | None":

@@ -63,13 +63,24 @@ class Part:
     Attributes:
         structures: in eV and Å; `residual` is NaN.
         source: [S] object (str), the part of the data set that each is of; None: its file.
+        isolated: [S], which are called isolated atoms by the file, whatever their cell; None: none.
     """
 
     structures: Structures
     source: npt.NDArray[np.object_] | None = None
+    isolated: npt.NDArray[np.bool_] | None = None
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "Part":
+        """Return the structures at `rows`, in that order."""
+        return Part(
+            structures=self.structures.take(rows),
+            source=None if self.source is None else self.source[rows],
+            isolated=None if self.isolated is None else self.isolated[rows],
+        )
 
 
 Chunk = Part | Bad
+Text = bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +92,7 @@ class Span:
         first: number of its first record in the file, for messages.
         bytes: how much of the file it is.
         read: what was read already, by formats whose files can only be read from their beginning.
+        text: its text, where the file is compressed.
     """
 
     start: int
@@ -88,6 +100,7 @@ class Span:
     first: int
     bytes: int
     read: tuple[Chunk, ...] | None = None
+    text: Text | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +117,7 @@ class Flat:
         energy: [S].
         cell, pbc, charge, spin: as in `Structures`, but any numbers.
         group: [S], the molecule's name, None for its formula.
-        source: [S], see `Part`.
+        source, isolated: [S], see `Part`.
         energy_ev: eV per unit of energy of the file.
         length_angstrom: Å per unit of length of the positions and the cell.
         force_length_angstrom: Å per unit of length in the forces' unit; that of the positions by default.
@@ -125,6 +138,7 @@ class Flat:
     spin: npt.NDArray[np.float64] | None = None
     group: Sequence[str | None] | None = None
     source: Sequence[str | None] | None = None
+    isolated: npt.NDArray[np.bool_] | None = None
     energy_ev: float = 1.0
     length_angstrom: float = 1.0
     force_length_angstrom: float | None = None
@@ -167,7 +181,8 @@ def checked(flat: Flat) -> Iterator[Chunk]:
     source = None
     if flat.source is not None:
         source = np.array(_picked(flat.source, rows, flat.path.name), dtype=object)
-    yield Part(structures=structures, source=source)
+    isolated = None if flat.isolated is None else flat.isolated[rows]
+    yield Part(structures=structures, source=source, isolated=isolated)
 
 
 def _groups(

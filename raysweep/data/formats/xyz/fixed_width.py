@@ -1,5 +1,7 @@
 """Lines of extxyz as ASE writes them: all of one length, symbols of 2, then numbers of 8 decimals in 17 characters.
 
+Symbols may be justified to either side, in upper or in lower case, as ASE reads them.
+
 Such text is a matrix of characters, whose columns become numbers by whole-array arithmetic, several times faster than
 any parser of words. A number is an integer below 2^53 over 10^8: the division rounds correctly, so that the result is
 to the bit what a parser gives.
@@ -20,8 +22,10 @@ _ONES, _ZEROS, _ALL_BUT_LAST = (
 )
 _BY_LETTERS = np.zeros(65536, dtype=np.int64)
 for _symbol, _z in NUMBER.items():
-    _letters = _symbol.ljust(2).encode()
-    _BY_LETTERS[_letters[0] * 256 + _letters[1]] = _z
+    for _first in (_symbol[0], _symbol[0].lower()):
+        for _rest in (_symbol[1:], _symbol[1:].upper()):
+            for _letters in ((_first + _rest).ljust(2).encode(), (_first + _rest).rjust(2).encode()):
+                _BY_LETTERS[_letters[0] * 256 + _letters[1]] = _z
 
 
 def fixed_columns(body: bytes, columns: Mapping[bytes, tuple[int, int, bytes]], forces: bytes) -> dict[str, Any] | None:
@@ -32,7 +36,8 @@ def fixed_columns(body: bytes, columns: Mapping[bytes, tuple[int, int, bytes]], 
         columns: first column, number of columns and kind of each property.
         forces: name of the forces.
     """
-    if list(columns) != [b"species", b"pos", forces] or columns[b"species"][1] != 1:
+    kinds = [(name, *rest) for name, (_, *rest) in columns.items()]
+    if kinds != [(b"species", 1, b"S"), (b"pos", 3, b"R"), (forces, 3, b"R")]:
         return None
     length = body.find(b"\n") + 1
     numbers_at = length - 1 - 6 * WIDTH
@@ -47,6 +52,8 @@ def fixed_columns(body: bytes, columns: Mapping[bytes, tuple[int, int, bytes]], 
         return None
     vectors = values.reshape(-1, 2, 3)
     elements = _BY_LETTERS[symbols[:, 0].astype(np.int64) * 256 + symbols[:, 1]]
+    if not elements.all():
+        return None
     return {"numbers": elements, "positions": vectors[:, 0], "forces": vectors[:, 1]}
 
 

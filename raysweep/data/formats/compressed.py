@@ -1,0 +1,32 @@
+"""Text files that are compressed, read as they would be without."""
+
+import bz2
+import gzip
+import lzma
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+
+_OPEN: dict[str, Callable[[BinaryIO], object]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": lambda file: pa.CompressedInputStream(file, "zstd"),
+}
+COMPRESSED = tuple(_OPEN)
+"""How names of compressed files end."""
+FAULTS = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
+"""Raised where a compressed text is cut off or altered."""
+
+
+def is_compressed(path: Path) -> bool:
+    """Return whether a file is compressed, by its name."""
+    return path.suffix.lower() in COMPRESSED
+
+
+def decompressed(file: BinaryIO, path: Path) -> BinaryIO:
+    """Return the text of an open file, decompressed where its name says that it is compressed."""
+    return cast(BinaryIO, _OPEN[path.suffix.lower()](file)) if is_compressed(path) else file

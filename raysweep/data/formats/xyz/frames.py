@@ -1,0 +1,146 @@
+"""Where the frames of an extxyz text are, and which of its lines belong to none.
+
+A frame is a number of atoms, a header and so many lines. A number that is wrong would shift every frame after it, so a
+frame counts only where the next one, a blank line or the end follows it; otherwise reading goes on at the next number
+that a header follows.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+NEWLINE = 10
+_LONGEST_NUMBER = 24
+"""Bytes of a line that is looked at as a possible number of atoms where none is expected."""
+_VECTORS = b"VEC"
+"""Begins the lines after the atoms in which some programs write the cell."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Bytes of a text that hold whole frames and blank lines alone."""
+
+    start: int
+    stop: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Bytes of a text that are no frame, and why."""
+
+    start: int
+    stop: int
+    reason: str
+
+
+class Scanner:
+    """Finds frames in a text that comes piece by piece."""
+
+    def __init__(self) -> None:
+        self._lost = False  # after a fault whose end has not been found yet
+
+    def pieces(self, text: bytearray, size: int, *, ended: bool) -> Iterator[Run | Fault]:
+        """Yield runs of frames and faults from the beginning of a text on.
+
+        Args:
+            text: begins where the last piece ended.
+            size: bytes of it that hold text.
+            ended: whether nothing follows; otherwise the last lines are left for the next call.
+        """
+        lines = _Lines(text, size)
+        line = 0
+        if self._lost:
+            line = self._found(lines, lines.next_start(0), ended=ended)
+            if line:
+                yield Run(0, lines.place(line), 0)
+        first, count = line, 0
+        while line < len(lines):
+            if lines.blank(line):
+                line += 1
+                continue
+            stop, reason = lines.frame(line, ended=ended)
+            if stop is None:
+                break
+            if reason is None:
+                line, count = stop, count + 1
+                continue
+            if line > first:
+                yield Run(lines.place(first), lines.place(line), count)
+            first = self._found(lines, lines.next_start(max(stop, line + 1)), ended=ended)
+            yield Fault(lines.place(line), lines.place(first), reason)
+            line, count = first, 0
+            if self._lost:
+                break
+        if line > first:
+            yield Run(lines.place(first), lines.place(line), count)
+
+    def _found(self, lines: "_Lines", start: int | None, *, ended: bool) -> int:
+        """Return the line to go on at: the next frame, or what may still be the beginning of one."""
+        self._lost = start is None and not ended
+        if start is not None:
+            return start
+        return len(lines) if ended else max(len(lines) - 1, 0)
+
+
+class _Lines:
+    """The whole lines of a text, found by their ends."""
+
+    def __init__(self, text: bytearray, size: int) -> None:
+        self._text = text
+        data = np.frombuffer(text, dtype=np.uint8, count=size)
+        ends = np.flatnonzero(data == NEWLINE)
+        starts = np.concatenate([[0], ends + 1])
+        self._starts: list[int] = starts.tolist()
+        if not len(ends):
+            self._numbers: list[int] = []
+            return
+        short = np.flatnonzero(ends - starts[:-1] <= _LONGEST_NUMBER)
+        leading = data[starts[:-1][short]]
+        short = short[(leading <= 32) | ((leading >= 48) & (leading <= 57))]
+        self._numbers = [line for line in short.tolist() if self._words(line).isdigit()]
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def place(self, line: int) -> int:
+        """Return the byte at which a line begins."""
+        return self._starts[line]
+
+    def blank(self, line: int) -> bool:
+        return not self._words(line)
+
+    def frame(self, line: int, *, ended: bool) -> tuple[int | None, str | None]:
+        """Return the line after a frame, None where it is not all there yet, and what is wrong with the frame."""
+        words = self._words(line)
+        if not words.isdigit():
+            return line + 1, f"{words[:40]!r} is not a number of atoms"
+        atoms = int(words)
+        stop = line + 2 + atoms
+        inner = self.next_start(line + 1)
+        if inner is not None and inner < stop:
+            return inner, f"it states {atoms} atoms, but the next frame begins after {max(inner - line - 2, 0)} lines"
+        if stop >= len(self) and not ended:
+            return None, None
+        if stop > len(self):
+            return len(self), "the file ends within this frame: cut off, or not extxyz"
+        if stop < len(self) and not self._words(stop).isdigit():
+            after = self._words(stop)
+            if after.startswith(_VECTORS):
+                return stop, 'its cell stands in VEC lines after its atoms: write it as Lattice="..." in the header'
+            if atoms and after and len(after.split()) == len(self._words(stop - 1).split()):
+                return stop, f"it states {atoms} atoms, but more lines of atoms follow"
+        return stop, None
+
+    def next_start(self, line: int) -> int | None:
+        """Return the first line from `line` on that is a number of atoms with a header after it."""
+        for i in range(bisect_left(self._numbers, line), len(self._numbers)):
+            number = self._numbers[i]
+            if number + 1 < len(self) and b"=" in self._words(number + 1):
+                return number
+        return None
+
+    def _words(self, line: int) -> bytes:
+        return bytes(self._text[self._starts[line] : self._starts[line + 1]]).strip()

@@ -1,0 +1,195 @@
+"""What a header says: energy, cell, periodicity, charge, spin and names, each read from its text by one rule."""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from raysweep.data.formats.blocks import Names
+from raysweep.data.formats.units import energy_ev, length_angstrom
+from raysweep.data.formats.xyz.headers import shown
+from raysweep.errors import DataError
+
+LATTICE, PBC, CONFIG_TYPE = b"Lattice", b"pbc", b"config_type"
+_FLAG = {"t": True, "true": True, "1": True, "f": False, "false": False, "0": False}
+_OTHER_CELL = re.compile(
+    r"((unit|simulation|super)_?)?(cell|lattice|box)(_?(vectors?|parameters?|par|lengths?))?|tv|abc"
+)
+_OTHER_PBC = re.compile(r"pbcs?|periodic(ity)?|periodic_boundary(_conditions?)?")
+"""Keys other than extxyz's own, in lower case, by which a frame may mean to be periodic."""
+_UNIT = re.compile(r"(?:(e|energy|energies)|(r|pos|positions?|lengths?|distances?|coordinates?))_?units?")
+_FORTRAN = re.compile(r"(?<=[0-9.])[dD](?=[+-]?[0-9])")
+_NESTED = re.compile(r"[\[({]\s*[\[({]|[\])}]\s*,?\s*[\[({]")
+
+
+class Said(NamedTuple):
+    """What the header of a frame says, in the file's units."""
+
+    energy: float
+    cell: npt.NDArray[np.float64] | None
+    pbc: tuple[bool, bool, bool] | None
+    charge: float | None
+    spin: float | None
+    group: str | None
+    source: str | None
+    isolated: bool
+
+
+def said(header: Mapping[bytes, bytes], energy: bytes, names: Names) -> Said:
+    """Return what a header says.
+
+    Raises:
+        ValueError: a value cannot be what its key says, it is not certain whether the frame is periodic, or a unit is
+            stated that is not the one asked for.
+    """
+    other = _other_keys(tuple(header))
+    for key, length in other.units:
+        _refuse_unit(key, header[key], length, names)
+    cell, pbc = _cell(header, other)
+    return Said(
+        energy=_number(energy, header[energy]),
+        cell=cell,
+        pbc=pbc,
+        charge=_optional(header, names.charge),
+        spin=_optional(header, names.spin),
+        group=_text(header, names.group),
+        source=_text(header, names.source),
+        isolated=is_isolated_atom(header[CONFIG_TYPE]) if CONFIG_TYPE in header else False,
+    )
+
+
+def is_isolated_atom(config_type: bytes) -> bool:
+    """Return whether a frame is called an isolated atom, as "IsolatedAtom" or "isolated_atom"."""
+    return re.sub(rb"[\s_-]", b"", config_type).lower() == b"isolatedatom"
+
+
+def _number(key: bytes, value: bytes) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        pass
+    numbers = _numbers(value)
+    if numbers is None or len(numbers) != 1:
+        raise ValueError(f"{_name(key)} is {shown(value)}, not a number")
+    return numbers[0]
+
+
+def _optional(header: Mapping[bytes, bytes], name: str) -> float | None:
+    key = name.encode()
+    return _number(key, header[key]) if name and key in header else None
+
+
+def _text(header: Mapping[bytes, bytes], name: str) -> str | None:
+    value = header.get(name.encode())
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} is {shown(value)}, which is not text in UTF-8: convert the file") from error
+
+
+def _numbers(value: bytes) -> list[float] | None:
+    """Return the numbers of a text, in brackets or not, divided by spaces or commas, also in Fortran's notation."""
+    words = _words(value)
+    try:
+        return [float(_FORTRAN.sub("e", word)) for word in words]
+    except ValueError:
+        return None
+
+
+def _words(value: bytes) -> list[str]:
+    text = value.decode(errors="replace").removeprefix("_JSON")
+    return re.sub(r"[\[\](){},;]", " ", text).split()
+
+
+def _cell(
+    header: Mapping[bytes, bytes], other: "_Other"
+) -> tuple[npt.NDArray[np.float64] | None, tuple[bool, bool, bool] | None]:
+    lattice, pbc = header.get(LATTICE), header.get(PBC)
+    if pbc is None and other.pbc:
+        key = other.pbc[0]
+        wraps = _flags(key, header[key])
+        if lattice is not None and not all(wraps):
+            raise ValueError(
+                f"{_name(key)} is {shown(header[key])}, but extxyz's own key is pbc, without which a Lattice is "
+                f"periodic: rename it"
+            )
+    else:
+        key = PBC
+        wraps = _flags(PBC, pbc) if pbc is not None else (lattice is not None,) * 3
+    if lattice is not None:
+        return _lattice(lattice), wraps
+    if any(wraps):
+        raise ValueError(
+            f"{_name(key)} is {shown(header[key])}, but there is no Lattice: give the cell as "
+            'Lattice="ax ay az bx by bz cx cy cz", or state pbc="F F F"'
+        )
+    if other.cell and pbc is None and not other.pbc:
+        raise ValueError(
+            f"there is a {_name(other.cell[0])} but neither Lattice nor pbc, so that it is not known whether the frame "
+            'is periodic: name the cell Lattice, or state pbc="F F F"'
+        )
+    return None, None
+
+
+def _lattice(value: bytes) -> npt.NDArray[np.float64]:
+    numbers = _numbers(value)
+    if numbers is None or len(numbers) != 9:
+        raise ValueError(f"Lattice is {shown(value)}, not nine numbers")
+    cell = np.array(numbers).reshape(3, 3)
+    if _NESTED.search(value.decode(errors="replace")) and not np.array_equal(cell, cell.T):
+        raise ValueError(
+            f"Lattice is {shown(value)}, in nested brackets, whose rows some programs take for vectors and others for "
+            'components: give it as "ax ay az bx by bz cx cy cz"'
+        )
+    return cell
+
+
+@lru_cache(4096)
+def _flags(key: bytes, value: bytes) -> tuple[bool, bool, bool]:
+    flags = [_FLAG.get(word.lower()) for word in _words(value)]
+    if len(flags) == 1:
+        flags *= 3
+    if len(flags) != 3 or None in flags:
+        raise ValueError(f"{_name(key)} is {shown(value)}, not three of T and F")
+    return bool(flags[0]), bool(flags[1]), bool(flags[2])
+
+
+class _Other(NamedTuple):
+    """Keys that stand for a cell, for periodicity or for units without being extxyz's own."""
+
+    cell: tuple[bytes, ...]
+    pbc: tuple[bytes, ...]
+    units: tuple[tuple[bytes, bool], ...]
+
+
+@lru_cache(1024)
+def _other_keys(keys: tuple[bytes, ...]) -> _Other:
+    plain = [(key, key.decode(errors="replace").lower().replace("-", "_")) for key in keys]
+    units = [(key, match[2] is not None) for key, name in plain if (match := _UNIT.fullmatch(name))]
+    return _Other(
+        cell=tuple(key for key, name in plain if key != LATTICE and _OTHER_CELL.fullmatch(name)),
+        pbc=tuple(key for key, name in plain if key != PBC and _OTHER_PBC.fullmatch(name)),
+        units=tuple(units),
+    )
+
+
+def _refuse_unit(key: bytes, value: bytes, length: bool, names: Names) -> None:
+    """Raise where a header states another unit than the one that the file is read in."""
+    unit, factor = (names.length_unit, length_angstrom) if length else (names.energy_unit, energy_ev)
+    text = value.decode(errors="replace")
+    try:
+        same = abs(factor(text) / factor(unit) - 1) < 1e-6
+    except DataError:
+        same = text.strip().lower() == str(unit).lower()
+    if not same:
+        option = "--length-unit" if length else "--energy-unit"
+        raise ValueError(f"{_name(key)} is {shown(value)}, but the file is read in {unit}: give {option}")
+
+
+def _name(key: bytes) -> str:
+    return key.decode(errors="replace")
