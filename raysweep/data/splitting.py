@@ -14,6 +14,10 @@ from raysweep.data.shards import OpenShard, view
 from raysweep.data.structures import Structures
 from raysweep.errors import DataError
 
+BY_STRUCTURE = (
+    'Where structures of one group may stand on both sides, import with group_by="structure" (--group-by structure)'
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
@@ -95,7 +99,10 @@ def split_index(
         raise DataError(f"validation_fraction is {validation_fraction}; it must lie above 0 and below 1")
     groups, first, owner = np.unique(index.group, return_index=True, return_inverse=True)
     if len(groups) < 2:
-        raise DataError(f"structures of {len(groups)} group(s) cannot be split by group; at least 2 groups are needed")
+        raise DataError(
+            f"structures of {len(groups)} group(s) cannot be split by group; at least 2 groups are needed. "
+            + BY_STRUCTURE
+        )
     if held_out is not None:
         chosen = _named(groups, held_out, seed)
     elif stratify:
@@ -128,7 +135,7 @@ def _strata(source: npt.NDArray[np.int32], share: float) -> npt.NDArray[np.bool_
         mine = np.flatnonzero(source == one)
         chosen[mine[: min(max(round(share * len(mine)), 1), len(mine) - 1)]] = True
     if not chosen.any():
-        raise DataError("no source has two groups, so none can be split by itself; do not stratify")
+        raise DataError(f"no source has two groups, so none can be split by itself; do not stratify. {BY_STRUCTURE}")
     return chosen
 
 

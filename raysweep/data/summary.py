@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from raysweep.data.elements import NUMBER, SYMBOLS
 from raysweep.data.graphs import DENSE_ATOMS, build_graphs
+from raysweep.data.splitting import BY_STRUCTURE
 from raysweep.data.store import Store
 from raysweep.data.structures import Structures
 
@@ -55,7 +56,7 @@ class Summary:
         energy: structures by energy less reference energies, eV/atom.
         force: atoms by the length of their force, eV/Å, in decades.
         outliers: by rule.
-        warnings: what looks like wrong units.
+        warnings: what looks wrong as a whole.
     """
 
     elements: dict[str, int]
@@ -143,7 +144,7 @@ def _distances(structures: Structures) -> tuple[npt.NDArray[np.float64], npt.NDA
 
 
 def _warnings(nearest: npt.NDArray[np.float64], store: Store) -> tuple[str, ...]:
-    """Return what looks like other units than Å and eV, by the distances of hydrogen and the size of the forces."""
+    """Return what looks wrong as a whole: units, by the distances of hydrogen and the size of forces; no validation."""
     found = []
     if len(nearest) >= 20:
         median = float(np.median(nearest))
@@ -153,6 +154,11 @@ def _warnings(nearest: npt.NDArray[np.float64], store: Store) -> tuple[str, ...]
                 f"the nearest neighbour of a hydrogen atom is {median:.3g} Å away at the median, where 0.74 to 1.5 is "
                 f"usual: are the positions in {unit}? (--length-unit)"
             )
+    if not store.manifest.validation_structures:
+        found.append(
+            "no structure is held out for validation: each group that would be has an element that no other has. "
+            + BY_STRUCTURE
+        )
     rms = store.manifest.rms_force
     if not 1e-3 <= rms <= 20:
         found.append(f"the RMS force component is {rms:.3g} eV/Å, where 0.01 to 10 is usual: are the units right?")

@@ -122,7 +122,9 @@ def test_md17_files_are_molecules(tmp_path: Path, molecules: list[Molecule], rev
 
 def test_one_molecule_can_only_be_split_by_structure(tmp_path: Path, molecules: list[Molecule]) -> None:
     write_md17(tmp_path / "aspirin.npz", molecules[0], revised=True)
-    with pytest.raises(DataError, match="1 group"):
+    with pytest.raises(
+        DataError, match=r"1 group\(s\) cannot be split .* group_by=\"structure\" \(--group-by structure\)"
+    ):
         import_store(tmp_path / "store", [tmp_path / "aspirin.npz"])
     store = import_store(tmp_path / "store", [tmp_path / "aspirin.npz"], group_by="structure")
     assert store.manifest.validation_structures >= 1
