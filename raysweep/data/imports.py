@@ -15,7 +15,8 @@ from pydantic import JsonValue
 from raysweep.data.converting import GroupBy, Rules, Task, convert, refuse
 from raysweep.data.digests import digest_of, digests_beside
 from raysweep.data.formats.blocks import Bad, Names, Torn
-from raysweep.data.formats.readers import UNITS_KNOWN, Format, files_of, format_of, reader
+from raysweep.data.formats.folders import LeftOut, counted, files_of
+from raysweep.data.formats.readers import UNITS_KNOWN, Format, format_of, reader
 from raysweep.data.scratch import Parts, Scratch, scratch_folder
 from raysweep.data.splitting import split_index
 from raysweep.data.store import Store
@@ -23,7 +24,7 @@ from raysweep.data.workers import Workers, usable_cores
 from raysweep.data.writing import Provenance, standing_store, write_rows
 from raysweep.errors import DataError
 
-IMPORT_VERSION = 2
+IMPORT_VERSION = 3
 """Raised whenever the same files would give other structures."""
 IN_PROCESS_BYTES = 16 * 2**20
 """Files that are smaller together are read without worker processes, whose start takes longer."""
@@ -105,7 +106,7 @@ def import_store(
     """
     _refuse_unknown("format", format, (None, *get_args(Format)))
     _refuse_unknown("group_by", group_by, get_args(GroupBy))
-    files = _files(sources)
+    files, left_out = _files(sources)
     rules = Rules(names=names or Names(), group_by=group_by, skip_bad=skip_bad, force_limit=force_limit)
     held = None if held_out is None else tuple(sorted(held_out))
     division = Split(validation_fraction=validation_fraction, seed=seed, stratify=stratify, held_out=held)
@@ -124,6 +125,7 @@ def import_store(
         try:
             with _digests(files, in_order, count) as digests:
                 parts = _converted(scratch, files, format, rules, in_order or _processes(count), progress)
+                parts.rejected.update(counted(left_out))
                 recipe = recipe_of(digests())
             store = _written(location, files, parts, recipe, division, licence, progress)
         except DataError:
@@ -293,13 +295,10 @@ def _refuse_units(file: Path, format: Format, names: Names) -> None:
             )
 
 
-def _files(sources: Sequence[str | Path]) -> list[Path]:
+def _files(sources: Sequence[str | Path]) -> tuple[list[Path], list[LeftOut]]:
     if not sources:
         raise DataError("no files to import were given")
-    files = files_of([Path(source) for source in sources])
-    if len(set(files)) < len(files):
-        raise DataError("a file was given twice")
-    return files
+    return files_of([Path(source) for source in sources])
 
 
 def _titles(files: list[Path]) -> list[str]:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from raysweep.data.formats.blocks import Bad, Chunk, Names, Span
+from raysweep.data.formats.compressed import FAULTS, decompressed, is_compressed
+from raysweep.data.formats.folders import SUFFIXES, is_text
 from raysweep.errors import DataError
 
 Format = Literal["aselmdb", "extxyz", "md17", "spice", "ani1x", "mptrj", "parquet", "ase"]
-SUFFIXES = (".aselmdb", ".extxyz", ".xyz", ".npz", ".h5", ".hdf5", ".parquet", ".json")
-"""Files that a folder is searched for."""
 UNITS_KNOWN: tuple[Format, ...] = ("md17", "spice", "ani1x")
 """Formats whose units are fixed, so that no other unit can be asked for."""
 
@@ -62,42 +62,35 @@ def format_of(path: Path) -> Format:
     Raises:
         DataError: an HDF5 file has the layout of neither SPICE nor ANI-1x, or cannot be opened.
     """
-    plain: dict[str, Format] = {
-        ".aselmdb": "aselmdb", ".extxyz": "extxyz", ".xyz": "extxyz", ".npz": "md17", ".parquet": "parquet",
-    }  # fmt: skip
-    if path.suffix in plain:
-        return plain[path.suffix]
-    if path.suffix in (".h5", ".hdf5"):
+    plain: dict[str, Format] = {".aselmdb": "aselmdb", ".npz": "md17", ".parquet": "parquet"}
+    suffix = path.suffix.lower()
+    if is_text(path):
+        return "extxyz"
+    if is_compressed(path) and path.with_suffix("").suffix.lower() in SUFFIXES:
+        raise DataError(f"{path}: of compressed files only extxyz is read: decompress it first")
+    if suffix in plain:
+        return plain[suffix]
+    if suffix in (".h5", ".hdf5"):
         from raysweep.data.formats import hdf5
 
         found = hdf5.layout(path)
         if found is None:
             raise DataError(f"{path}: neither SPICE's datasets ({', '.join(hdf5.SPICE)}) nor ANI-1x's are in it")
         return found
-    if path.suffix == ".json":
+    if suffix == ".json":
         from raysweep.data.formats import mptrj
 
         if mptrj.looks_like_it(path):
             mptrj.refuse_unavailable(path)
             return "mptrj"
-    return "ase"
+    return "extxyz" if _looks_like_extxyz(path) else "ase"
 
 
-def files_of(sources: "list[Path]") -> list[Path]:
-    """Return the files that sources stand for: themselves, or those in a folder, at any depth, in order of their names.
-
-    Raises:
-        DataError: a source is absent, or a folder has no file of a known suffix.
-    """
-    files: list[Path] = []
-    for source in sources:
-        if source.is_dir():
-            within = sorted(path for path in source.rglob("*") if path.suffix in SUFFIXES and path.is_file())
-            if not within:
-                raise DataError(f"{source}: no file in this folder ends in {', '.join(SUFFIXES)}")
-            files += within
-        elif source.is_file():
-            files.append(source)
-        else:
-            raise DataError(f"no such file: {source}")
-    return files
+def _looks_like_extxyz(path: Path) -> bool:
+    """Return whether a file begins as extxyz does, whatever its name: with a number of atoms and their properties."""
+    try:
+        with path.open("rb") as file:
+            head = decompressed(file, path).read(16384).removeprefix(b"\xef\xbb\xbf").split(b"\n", 2)
+    except FAULTS:
+        return False
+    return len(head) > 2 and head[0].strip().isdigit() and b"Properties" in head[1]
