@@ -12,6 +12,7 @@ import numpy.typing as npt
 from raysweep.data.elements import formulas
 from raysweep.data.formats.blocks import MISSING, Bad, Chunk, Names, Part, Span, Torn
 from raysweep.data.formats.readers import Format, reader
+from raysweep.data.isolated import References
 from raysweep.data.reasons import FORCE_ABOVE_LIMIT
 from raysweep.data.shards import shard_bytes
 from raysweep.data.structures import Structures, concatenate
@@ -69,11 +70,12 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """What became of a task."""
+    """What became of a task: structures, counts of what was left out, and energies of isolated atoms by element."""
 
     task: Task
     pieces: tuple[Piece, ...]
     rejected: dict[str, int]
+    references: dict[int, float]
 
 
 def convert(task: Task) -> Converted:
@@ -83,8 +85,12 @@ def convert(task: Task) -> Converted:
         DataError: the file is torn, or a record cannot be used and `skip_bad` is off.
     """
     rejected: Counter[str] = Counter()
+    references = References()
     kinds: dict[tuple[bool, bool], list[Part]] = {}
-    for part in _usable(_read(task), task.rules, rejected):
+    for usable in _usable(_read(task), task.rules, rejected):
+        part = references.without_isolated(usable, rejected)
+        if part is None:
+            continue
         structures = part.structures
         kinds.setdefault((structures.charge is not None, structures.spin is not None), []).append(part)
     pieces, done = [], 0
@@ -95,7 +101,7 @@ def convert(task: Task) -> Converted:
         pieces.append(_piece(_regrouped(structures, task, done), sources, task.path.name))
         done += len(structures)
     light = replace(task, span=replace(task.span, read=None, text=None))  # which the reader's process has
-    return Converted(task=light, pieces=tuple(pieces), rejected=dict(rejected))
+    return Converted(task=light, pieces=tuple(pieces), rejected=dict(rejected), references=references.energies)
 
 
 def refuse(bad: Bad, rules: Rules, rejected: Counter[str]) -> None:
@@ -131,7 +137,7 @@ def _usable(chunks: Iterator[Chunk], rules: Rules, rejected: Counter[str]) -> It
         rows = np.flatnonzero(largest <= rules.force_limit)
         rejected[FORCE_ABOVE_LIMIT] += len(structures) - len(rows)
         if len(rows):
-            yield Part(structures=structures.take(rows), source=None if chunk.source is None else chunk.source[rows])
+            yield chunk.take(rows)
     for reason in [reason for reason, count in rejected.items() if not count]:
         del rejected[reason]
 

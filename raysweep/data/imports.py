@@ -17,6 +17,7 @@ from raysweep.data.digests import digest_of, digests_beside
 from raysweep.data.formats.blocks import Bad, Names, Torn
 from raysweep.data.formats.folders import LeftOut, counted, files_of
 from raysweep.data.formats.readers import UNITS_KNOWN, Format, format_of, reader
+from raysweep.data.isolated import refuse_only_isolated
 from raysweep.data.scratch import Parts, Scratch, scratch_folder
 from raysweep.data.splitting import split_index
 from raysweep.data.store import Store
@@ -175,6 +176,7 @@ def _converted(
     parts = Parts(scratch, order)
     parts.rejected.update(rejected)
     if not len(parts):
+        refuse_only_isolated(", ".join(map(str, files)), parts.rejected)
         raise DataError(f"{', '.join(map(str, files))}: no usable structures (left out: {dict(parts.rejected)})")
     return parts
 
@@ -255,6 +257,7 @@ def _written(
             recipe=recipe,
             made_with={name: version(name) for name in ("raysweep", "numpy")},
             rejected=dict(sorted(parts.rejected.items())),
+            reference_energies=parts.references.energies,
         ),
         progress=None if progress is None else lambda done, total: progress("structures written", done, total),
     )

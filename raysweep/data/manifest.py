@@ -43,7 +43,16 @@ class Manifest(_Part):
     validation_atoms: int = Field(ge=0, description="atoms of the validation part")
     train_groups: int = Field(gt=0, description="groups (molecules) of the training part")
     validation_groups: int = Field(ge=0, description="groups (molecules) of the validation part")
-    reference_energies: dict[int, float] = Field(description="eV by atomic number: least squares on the training part")
+    reference_energies: dict[int, float] = Field(
+        description="eV by atomic number: an isolated atom's, otherwise least squares on the training part"
+    )
+    isolated_atoms: tuple[int, ...] = Field(
+        default=(), description="elements whose reference energy is that of an isolated atom among the files"
+    )
+    binding_energies: dict[int, float] = Field(
+        default_factory=dict,
+        description="eV by atomic number, where reference energies are isolated atoms': least squares of the rest",
+    )
     rms_force: float = Field(gt=0, description="eV/Å, root mean square over force components")
     rms_energy: float = Field(ge=0, description="eV/atom, root mean square of residual per atom")
     rejected: dict[str, int] = Field(default_factory=dict, description="candidates left out, counted by reason")

@@ -16,6 +16,7 @@ from pyarrow import fs
 
 from raysweep.data.cache import cache_folder
 from raysweep.data.converting import Converted
+from raysweep.data.isolated import References
 from raysweep.data.part_rows import PartRows
 from raysweep.data.splitting import Index
 from raysweep.errors import DataError
@@ -82,7 +83,7 @@ class Scratch:
                     "fields": piece.fields,
                 }
             )
-        content = {"pieces": described, "rejected": converted.rejected}
+        content = {"pieces": described, "rejected": converted.rejected, "references": converted.references}
         temporary = self.folder / f"{name}.writing"
         with no_room_is_ours(str(self.folder)):
             temporary.write_text(json.dumps(content))
@@ -101,6 +102,7 @@ class Parts(PartRows):
         source: [S] int32, index into `sources`.
         sources: names of the parts of the data set.
         rejected: records left out, by reason.
+        references: energies of isolated atoms.
 
     Raises:
         DataError: some structures have a charge or a spin, and others have none.
@@ -111,9 +113,11 @@ class Parts(PartRows):
         fields: Counter[str] = Counter()
         places: dict[str, int] = {}
         self.rejected: Counter[str] = Counter()
+        self.references = References()
         for name in names:
             content = json.loads((scratch.folder / f"{name}.json").read_text())
             self.rejected.update(content["rejected"])
+            self.references.add({int(z): energy for z, energy in content["references"].items()})
             for i, piece in enumerate(content["pieces"]):
                 files.append(scratch.folder / f"{name}-{i}.arrow")
                 counts.append(piece["structures"])

@@ -1,6 +1,8 @@
 """What a manifest says of structures, summed up shard by shard: fingerprint, reference energies, RMS values."""
 
 import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -40,11 +42,18 @@ class Fingerprint:
             total.update(data)
             self._fields[name] = (total, size + len(data))
 
-    def hexdigest(self, train_structures: int) -> str:
-        """Return 64 hexadecimal digits."""
+    def hexdigest(self, train_structures: int, given: Mapping[int, float] = MappingProxyType({})) -> str:
+        """Return 64 hexadecimal digits.
+
+        Args:
+            train_structures: where the training part ends.
+            given: eV by atomic number, reference energies that do not follow from the structures.
+        """
         whole = hashlib.sha256(f"structures/1 train={train_structures}\n".encode())
         for name, (total, size) in self._fields.items():
             whole.update(f"{name} {size} {total.hexdigest()}\n".encode())
+        for z, energy in sorted(given.items()):
+            whole.update(f"reference {z} {float(energy).hex()}\n".encode())
         return whole.hexdigest()
 
 
@@ -79,10 +88,25 @@ class Compositions:
             self._rows = [(triangle[:, :-1], triangle[:, -1])]
             self._held = triangle.size
 
-    def reference_energies(self) -> dict[int, float]:
-        """Return eV by atomic number."""
+    def reference_energies(self, given: Mapping[int, float] = MappingProxyType({})) -> dict[int, float]:
+        """Return eV by atomic number: those that are given, and fitted ones of the other elements."""
         table, energy = self._joined()
-        energies, *_ = np.linalg.lstsq(table, energy)
+        energies = np.array([given.get(z, 0.0) for z in self.elements.tolist()])
+        fitted = np.array([z not in given for z in self.elements.tolist()])
+        rest = energy - table @ energies if given else energy
+        energies[fitted] = np.linalg.lstsq(table[:, fitted], rest)[0]
+        return self._by_element(energies)
+
+    def binding_energies(self, references: Mapping[int, float]) -> dict[int, float]:
+        """Return eV by atomic number: what reference energies leave of the energies, fitted, the smallest that will do.
+
+        With isolated atoms for references that is the energy that binds an atom; where they were fitted it is zero.
+        """
+        table, energy = self._joined()
+        given = np.array([references[z] for z in self.elements.tolist()])
+        return self._by_element(np.linalg.lstsq(table, energy - table @ given)[0])
+
+    def _by_element(self, energies: npt.NDArray[np.float64]) -> dict[int, float]:
         return {int(z): float(energy) for z, energy in zip(self.elements, energies, strict=True)}
 
     def _joined(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -4,6 +4,7 @@ Rows lie in the order of the subsets: row 0 is the first training structure of t
 validation rows come after the last training row. So a subset is a range, and subsets are nested by construction.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -37,9 +38,7 @@ class Store:
         self._path = path
         self._open: dict[int, OpenShard] = {}
         self._first_rows = np.cumsum([0] + [shard.structures for shard in manifest.shards])
-        self._reference = np.full(256, np.nan)
-        for number, energy in manifest.reference_energies.items():
-            self._reference[number] = energy
+        self._reference = composition_energies(manifest.reference_energies, manifest.binding_energies)
 
     def __len__(self) -> int:
         """Return the number of structures, training and validation together."""
@@ -188,19 +187,27 @@ def open_store(location: str | Path) -> Store:
     return Store(str(location), filesystem, path, read_manifest(filesystem, path))
 
 
+def composition_energies(reference: Mapping[int, float], binding: Mapping[int, float]) -> npt.NDArray[np.float64]:
+    """Return [256] eV by atomic number, the share of each atom in what a composition says of an energy."""
+    table = np.full(256, np.nan)
+    for z, energy in reference.items():
+        table[z] = energy + binding.get(z, 0.0)
+    return table
+
+
 def residuals(
     energy: npt.NDArray[np.float64],
     numbers: npt.NDArray[np.uint8],
     n_atoms: npt.NDArray[np.int64],
     reference: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float32]:
-    """Return [S] float32, eV: energies less the summed reference energies of the atoms.
+    """Return [S] float32, eV: energies less the summed energies that compositions say.
 
     Args:
         energy: [S] eV.
         numbers: [A] atomic numbers.
         n_atoms: [S].
-        reference: [256] eV by atomic number.
+        reference: [256] eV by atomic number, see `composition_energies`.
     """
     owner = np.repeat(np.arange(len(energy)), n_atoms)
     atoms = np.bincount(owner, weights=reference[numbers], minlength=len(energy))

@@ -23,6 +23,8 @@ FAR = 10.0
 """Median absolute deviations from the median that make an energy stand out: one in 10^10 of a normal distribution."""
 LARGE_FORCE = 50.0
 """eV/Å: an order of magnitude above the forces of a strongly stretched bond."""
+LEAST_BOUND, MOST_BOUND = -12.0, 2.0
+"""eV/atom that binding gives: tungsten, bound most strongly among the elements, has -8.9."""
 CLOSE = 0.55
 """Å: the shortest bond, that of H2, has 0.74."""
 
@@ -103,7 +105,7 @@ def summarise(store: Store) -> Summary:
         energy=energies.histogram(),
         force=forces.histogram(),
         outliers=(far.found(), large.found(), close.found(negated=True)),
-        warnings=_warnings(np.concatenate(nearest) if nearest else np.zeros(0), store),
+        warnings=_warnings(np.concatenate(nearest) if nearest else np.zeros(0), elements, store),
     )
 
 
@@ -143,7 +145,7 @@ def _distances(structures: Structures) -> tuple[npt.NDArray[np.float64], npt.NDA
     return shortest, of_atom[(chosen.numbers == NUMBER["H"]) & np.isfinite(of_atom)]
 
 
-def _warnings(nearest: npt.NDArray[np.float64], store: Store) -> tuple[str, ...]:
+def _warnings(nearest: npt.NDArray[np.float64], elements: npt.NDArray[np.int64], store: Store) -> tuple[str, ...]:
     """Return what looks wrong as a whole: units, by the distances of hydrogen and the size of forces; no validation."""
     found = []
     if len(nearest) >= 20:
@@ -158,6 +160,12 @@ def _warnings(nearest: npt.NDArray[np.float64], store: Store) -> tuple[str, ...]
         found.append(
             "no structure is held out for validation: each group that would be has an element that no other has. "
             + BY_STRUCTURE
+        )
+    bound = sum(energy * elements[z] for z, energy in store.manifest.binding_energies.items()) / elements.sum()
+    if not LEAST_BOUND <= bound <= MOST_BOUND:
+        found.append(
+            f"atoms are bound by {bound:.3g} eV each beyond isolated ones, where {LEAST_BOUND:g} to {MOST_BOUND:g} is "
+            "usual: are the isolated atoms of the same method as the structures?"
         )
     rms = store.manifest.rms_force
     if not 1e-3 <= rms <= 20:

@@ -18,7 +18,7 @@ from raysweep.data.manifest import MANIFEST_NAME, Manifest, Shard, manifest_byte
 from raysweep.data.shards import shard_buffer
 from raysweep.data.splitting import split
 from raysweep.data.statistics import Compositions, Fingerprint, MeanSquare, elements_of
-from raysweep.data.store import Store, open_store, residuals
+from raysweep.data.store import Store, composition_energies, open_store, residuals
 from raysweep.data.structures import Structures
 from raysweep.errors import DataError
 from raysweep.files import digest, open_location, read_whole, write_whole
@@ -30,13 +30,19 @@ ATOMS_PER_SHARD = 4_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where structures come from and what determined them; goes into the manifest as it is."""
+    """Where structures come from and what determined them; goes into the manifest.
+
+    Attributes:
+        source, licence, recipe, made_with, rejected: as in the manifest.
+        reference_energies: eV by atomic number, of isolated atoms; those of other elements are fitted.
+    """
 
     source: str
     licence: str
     recipe: Mapping[str, JsonValue] = field(default_factory=dict)
     made_with: Mapping[str, str] = field(default_factory=dict)
     rejected: Mapping[str, int] = field(default_factory=dict)
+    reference_energies: Mapping[int, float] = field(default_factory=dict)
 
 
 class Rows(Protocol):
@@ -109,7 +115,7 @@ def write_rows(
     refuse_taken(filesystem, path)
     order, train = np.concatenate(parts), len(parts[0])
     cuts = list(_cuts(source.n_atoms[order], structures_per_shard))
-    measured, shards = _Measured(train), list[Shard]()
+    measured, shards = _Measured(train, provenance.reference_energies), list[Shard]()
     with _place(filesystem, path) as put, ThreadPoolExecutor(3) as beside:
         last = None
         for number, (start, stop) in enumerate(cuts):
@@ -168,13 +174,14 @@ class _UnderWay:
 class _Measured:
     """What the manifest says, summed up as shards are written. Statistics are of the training part alone."""
 
-    def __init__(self, train: int) -> None:
-        self._train = train
+    def __init__(self, train: int, given: Mapping[int, float]) -> None:
+        self._train, self._given = train, given
         self._structures = self._atoms = self._train_atoms = 0
         self._groups: tuple[set[str], set[str]] = (set(), set())
         self._elements: set[int] = set()
         self._fingerprint, self._compositions, self._force = Fingerprint(), Compositions(), MeanSquare()
         self._reference: dict[int, float] = {}
+        self._binding: dict[int, float] = {}
         self._energy = MeanSquare()
 
     def add(self, structures: Structures) -> None:
@@ -193,9 +200,10 @@ class _Measured:
 
     def measure_energies(self, source: Rows, train: list[npt.NDArray[np.int64]]) -> None:
         """Take another look at the energies of the training part, whose rows are given piece by piece."""
-        self._reference = self._compositions.reference_energies()
-        table = np.full(256, np.nan)
-        table[list(self._reference)] = list(self._reference.values())
+        self._reference = self._compositions.reference_energies(self._given)
+        if self._given.keys() & self._reference.keys():
+            self._binding = self._compositions.binding_energies(self._reference)
+        table = composition_energies(self._reference, self._binding)
         for rows in train:
             energy, numbers = source.labels(rows)
             n_atoms = source.n_atoms[rows]
@@ -204,10 +212,11 @@ class _Measured:
     def manifest(self, shards: list[Shard], provenance: Provenance) -> Manifest:
         """Return the manifest, once all is measured."""
         rms_force = self._force.root()
+        isolated = sorted(self._given.keys() & self._reference.keys())
         if not rms_force:
             raise DataError("structures: all forces are zero; give labelled structures")
         return Manifest(
-            fingerprint=self._fingerprint.hexdigest(self._train),
+            fingerprint=self._fingerprint.hexdigest(self._train, {z: self._reference[z] for z in isolated}),
             elements=tuple(sorted(self._elements)),
             structures=self._structures,
             atoms=self._atoms,
@@ -218,6 +227,8 @@ class _Measured:
             train_groups=len(self._groups[0]),
             validation_groups=len(self._groups[1]),
             reference_energies=self._reference,
+            isolated_atoms=tuple(isolated),
+            binding_energies=self._binding,
             rms_force=rms_force,
             rms_energy=self._energy.root(),
             rejected=dict(provenance.rejected),

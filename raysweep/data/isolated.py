@@ -1,0 +1,86 @@
+"""Isolated atoms: their energies are reference energies of their elements, and they are no structures to learn from.
+
+One that stood among molecules would set the scale of the loss by the energy that binds all the others.
+"""
+
+from collections import Counter
+
+import numpy as np
+import numpy.typing as npt
+
+from raysweep.data.formats.blocks import Part
+from raysweep.data.reasons import ISOLATED_ATOM, ISOLATED_ION
+from raysweep.data.structures import Structures
+from raysweep.errors import DataError
+
+APART_ANGSTROM = 8.0
+"""An atom by itself in a periodic cell is isolated where its own images are further away: cells that are meant to hold
+one isolated atom have 10 to 20 Å, crystals of one atom a cell at most 6."""
+_IMAGES = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+class References:
+    """Collects the energies of isolated atoms: of each element the lowest of a neutral atom, its ground state's.
+
+    Attributes:
+        energies: eV by atomic number.
+    """
+
+    def __init__(self) -> None:
+        self.energies: dict[int, float] = {}
+
+    def without_isolated(self, part: Part, rejected: Counter[str]) -> Part | None:
+        """Take in the isolated atoms of a part; return the other structures, None where there are none."""
+        alone = isolated(part)
+        if not alone.any():
+            return part
+        found = part.structures.take(np.flatnonzero(alone))
+        ions = np.zeros(len(found), dtype=bool) if found.charge is None else found.charge != 0
+        for z, energy in zip(found.numbers[~ions].tolist(), found.energy[~ions].tolist(), strict=True):
+            self.energies[z] = min(energy, self.energies.get(z, energy))
+        for reason, count in ((ISOLATED_ATOM, int((~ions).sum())), (ISOLATED_ION, int(ions.sum()))):
+            if count:
+                rejected[reason] += count
+        rows = np.flatnonzero(~alone)
+        return part.take(rows) if len(rows) else None
+
+    def add(self, energies: dict[int, float]) -> None:
+        """Take in what others have collected."""
+        for z, energy in energies.items():
+            self.energies[z] = min(energy, self.energies.get(z, energy))
+
+
+def isolated(part: Part) -> npt.NDArray[np.bool_]:
+    """Return which structures are one atom that nothing is near, or that the file calls an isolated one."""
+    alone: npt.NDArray[np.bool_] = part.structures.n_atoms == 1
+    if part.structures.pbc is None:
+        return alone
+    periodic = np.flatnonzero(alone & part.structures.pbc.any(axis=1))
+    apart = _nearest_image(part.structures, periodic) > APART_ANGSTROM
+    alone[periodic] = apart if part.isolated is None else apart | part.isolated[periodic]
+    return alone
+
+
+def _nearest_image(structures: Structures, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return the distance of each structure's first atom to its own nearest periodic image, Å."""
+    assert structures.cell is not None
+    assert structures.pbc is not None
+    vectors = np.where(structures.pbc[rows][:, :, None], structures.cell[rows], 0).astype(np.float64)
+    lengths = np.linalg.norm(np.einsum("mk,skx->smx", _IMAGES, vectors), axis=2)
+    along = ((_IMAGES[None] != 0) & structures.pbc[rows][:, None, :]).any(axis=2)
+    nearest: npt.NDArray[np.float64] = np.where(along, lengths, np.inf).min(axis=1, initial=np.inf)
+    return nearest
+
+
+def refuse_only_isolated(sources: str, rejected: Counter[str]) -> None:
+    """Raise where files held isolated atoms and nothing else.
+
+    Raises:
+        DataError: they did.
+    """
+    alone = rejected[ISOLATED_ATOM] + rejected[ISOLATED_ION]
+    if alone and alone == sum(rejected.values()):
+        raise DataError(
+            f"{sources}: only isolated atoms ({alone}), whose energies are reference energies: there is nothing to "
+            "train on. Import them together with the structures that they belong to"
+        )
