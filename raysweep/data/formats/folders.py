@@ -87,6 +87,8 @@ def _within(folder: Path, above: set[str]) -> Iterator[Path | LeftOut]:
             yield LeftOut(path, "a link to nothing" if entry.is_symlink() else "no file")
         elif is_text(path) or path.suffix.lower() in SUFFIXES:
             yield path
+        elif path.name.endswith(".aselmdb-lock"):  # LMDB's, which holds nothing
+            continue
         elif _plain(path).suffix.lower() in SUFFIXES:
             yield LeftOut(path, "compressed: decompress it first")
         else:
