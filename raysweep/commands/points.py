@@ -81,9 +81,9 @@ def read_points(source: str, columns: Columns, tracking_uri: str | None) -> pa.T
 def write_report(source: str, overrides: Sequence[str], out: str | None) -> None:
     """Write the report of a search space's sweep, of a storage or of a file of points."""
     if source.endswith((".yaml", ".yml")):
-        from raysweep.commands.sweeps import read_space
+        from raysweep.commands.sweeps import read_run_space
 
-        source = read_space(source, overrides).storage
+        source = read_run_space(source, overrides).storage
     elif overrides:
         raise RaysweepError(f"{' '.join(overrides)}: only a search space takes overrides, and {source} is none")
     if source.endswith((".csv", ".parquet", ".pq")):
@@ -125,9 +125,9 @@ def tell(written: Written, *, err: bool = False) -> None:
 
 
 def _of_space(path: str, tracking_uri: str | None) -> pa.Table:
-    from raysweep.commands.sweeps import read_space
+    from raysweep.commands.sweeps import read_run_space
 
-    space = read_space(path, [], tracking_uri)
+    space = read_run_space(path, [], tracking_uri)
     if not space.tracking.enabled:
         return frontier.read_store(space.storage)
     from raysweep.commands.tracking import place_of

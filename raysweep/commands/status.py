@@ -12,6 +12,7 @@ from raysweep.commands.show import columns, print_json
 from raysweep.commands.sweeps import read_space
 from raysweep.messages import last_line
 from raysweep.sweep.facts import data_facts, with_structures
+from raysweep.sweep.identity import FILE, refuse_other_sweep
 from raysweep.sweep.ladder import with_sizes
 from raysweep.sweep.lock import running_driver
 from raysweep.sweep.plan import Plan, make_plan
@@ -73,6 +74,7 @@ class Status:
 def sweep_status(space: Space) -> Status:
     """Return how far a sweep is."""
     store = TrialStore(space.storage)
+    refuse_other_sweep(space, store)
     space = with_sizes(_as_last_run(space, store), store)
     facts = data_facts(space)
     space = with_structures(space, facts)
@@ -107,7 +109,7 @@ def sweep_status(space: Space) -> Status:
 
 def _as_last_run(space: Space, store: TrialStore) -> Space:
     """Return the space as the last run took it: with `--adaptive`, where that was given."""
-    last = store.read_json("sweep.json")
+    last = store.read_json(FILE)
     settings = last["space"].get("adaptive", {}) if isinstance(last, dict) else {}
     if not settings.get("enabled"):
         return space

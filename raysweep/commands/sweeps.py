@@ -12,10 +12,12 @@ from raysweep.commands.show import print_json
 from raysweep.errors import TrackingError
 from raysweep.files import open_location
 from raysweep.report.write import write
+from raysweep.sweep.identity import differences, refuse_other_sweep
 from raysweep.sweep.interrupts import Stopped
 from raysweep.sweep.run import POINTS_FILE, SweepResult, run
 from raysweep.sweep.space import Space, load_space
 from raysweep.sweep.stage import Listener
+from raysweep.sweep.trial_store import TrialStore
 from raysweep.trial import TrialState
 
 
@@ -26,6 +28,20 @@ def read_space(
     given = [] if tracking_uri is None else [f"tracking.uri={tracking_uri}"]
     given += ["adaptive.enabled=true"] if adaptive else []
     return load_space(path, [*overrides, *given])
+
+
+def read_run_space(path: str, overrides: Sequence[str] = (), tracking_uri: str | None = None) -> Space:
+    """Return a search space whose last run is to be told of; say where that run was of other settings.
+
+    Raises:
+        SpaceError: its storage holds another sweep.
+    """
+    space = read_space(path, overrides, tracking_uri)
+    store = TrialStore(space.storage)
+    refuse_other_sweep(space, store)
+    for sentence in differences(space, store):
+        typer.echo(f"{path}: {sentence}; what follows is of the last run", err=True)
+    return space
 
 
 def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, adaptive: bool) -> int:

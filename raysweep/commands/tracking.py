@@ -12,19 +12,18 @@ from pathlib import Path
 
 import typer
 
-from raysweep.commands.sweeps import read_space
-from raysweep.errors import RaysweepError
+from raysweep.commands.sweeps import read_run_space
+from raysweep.errors import RaysweepError, TrialError
 from raysweep.files import digest, open_location
-from raysweep.measurements import Point, from_table
+from raysweep.measurements import from_table
 from raysweep.report.write import RECORD
 from raysweep.sweep.lock import driver_lock
 from raysweep.sweep.run import POINTS_FILE
 from raysweep.sweep.space import Space
-from raysweep.sweep.stage import announce
+from raysweep.sweep.stage import describe
 from raysweep.sweep.trial_store import Assignment, TrialStore
 from raysweep.tracking.connection import default_uri
 from raysweep.tracking.mlflow import MlflowMirror, Report, SyncResult, TrialView, find_experiment, sync
-from raysweep.trial import TrialState
 
 MARK = "mlflow.json"
 """In a sweep's storage: what MLflow was last made equal to, so that a rerun need not ask it."""
@@ -74,7 +73,7 @@ def mirror_of(space: Space) -> MlflowMirror:
 
 def sync_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None) -> None:
     """Make MLflow equal to the trial store and say what that took."""
-    space = read_space(path, overrides, tracking_uri)
+    space = read_run_space(path, overrides, tracking_uri)
     place = place_of(space)
     with contextlib.ExitStack() as stack:
         live = False
@@ -111,6 +110,8 @@ def make_equal(space: Space, *, live: bool = False) -> SyncResult:
         live=live,
         report=_report(store),
     )
+    for note in dict.fromkeys(store.notes):
+        typer.echo(note, err=True)
     store.write_json(MARK, _mark(place, store))
     return result
 
@@ -140,17 +141,15 @@ def views(store: TrialStore) -> list[TrialView]:
     for trial_id in store.ids():
         record = store.sound_record(trial_id)
         served = tuple((row.stage, row.family) for row in serving.get(trial_id, []))
-        heard = _Heard()
-        if served:
-            announce(heard, store.spec(trial_id), family=served[0][1], stage=served[0][0])
+        params, tags = _described(store, serving[trial_id][0]) if served else ({}, {})
         found.append(
             TrialView(
                 trial_id=trial_id,
                 serves=served,
                 state=record.state,
-                points=from_table(store.points(trial_id)) if record.points_sha256 else (),
-                params=heard.params,
-                tags=heard.tags,
+                points=from_table(store.points_or_none(trial_id)),
+                params=params,
+                tags=tags,
                 message=record.message,
                 started=record.started,
                 ended=record.ended,
@@ -159,9 +158,21 @@ def views(store: TrialStore) -> list[TrialView]:
     return found
 
 
+def _described(store: TrialStore, row: Assignment) -> tuple[dict[str, str], dict[str, str]]:
+    """Return a trial's parameters and tags; where its specification is lost, as far as its assignment has them."""
+    try:
+        return describe(store.spec(row.trial_id), row.family, row.stage)
+    except TrialError as error:  # one trial's damage must not keep the others out of MLflow
+        store.notes.append(str(error))
+    size = {f"size.{knob}": str(value) for knob, value in json.loads(row.size).items()}
+    params = {**size, "learning_rate": str(row.learning_rate), "seed": str(row.seed)}
+    tags = {"trial_id": row.trial_id, "family": row.family, "stage": row.stage}
+    return params, {f"raysweep.{name}": value for name, value in tags.items()}
+
+
 def serve_ui(path: str, overrides: Sequence[str], tracking_uri: str | None, port: int) -> None:
     """Serve MLflow's pages until the user ends it, or tell where they are where a server does so already."""
-    place = place_of(read_space(path, overrides, tracking_uri))
+    place = place_of(read_run_space(path, overrides, tracking_uri))
     number = find_experiment(place.experiment, place.uri, place.log)
     served = place.uri.startswith("http")
     if not served:
@@ -187,25 +198,6 @@ def _refuse_taken(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise RaysweepError(f"--port {port}: {error.strerror}; give another one") from error
-
-
-class _Heard:
-    """Hears what a mirror would hear of a trial's beginning."""
-
-    def __init__(self) -> None:
-        self.params: dict[str, str] = {}
-        self.tags: dict[str, str] = {}
-
-    def trial_started(
-        self, trial_id: str, family: str, stage: str, params: dict[str, str], tags: dict[str, str]
-    ) -> None:
-        self.params, self.tags = params, tags
-
-    def point(self, trial_id: str, point: Point) -> None: ...
-
-    def trial_ended(self, trial_id: str, state: TrialState, message: str | None) -> None: ...
-
-    def close(self) -> None: ...
 
 
 def _mark(place: Place, store: TrialStore) -> dict[str, object]:

@@ -10,7 +10,7 @@ from pyarrow import fs
 from pydantic import JsonValue
 
 from raysweep.data.presets import DEFAULT_PRESET, RECIPE_NAME
-from raysweep.errors import DataError
+from raysweep.errors import DataError, RaysweepError
 from raysweep.files import open_location
 from raysweep.sweep.space import Space
 
@@ -81,6 +81,18 @@ def with_structures(space: Space, facts: DataFacts | None) -> Space:
     )
     resolved._source = space._source
     return resolved
+
+
+def data_fingerprint(space: Space) -> str | None:
+    """Return the fingerprint of a space's store, `NO_DATA` without one; None where it is not there, or not readable."""
+    if space.data is None:
+        return NO_DATA
+    from raysweep.data.store import open_store  # a sweep without data needs no store
+
+    try:
+        return open_store(space.data.store).manifest.fingerprint
+    except (RaysweepError, OSError):
+        return None
 
 
 def data_facts(space: Space) -> DataFacts | None:

@@ -167,11 +167,13 @@ def plan(space: Space) -> Plan:
     Raises:
         SpaceError: the search space asks for more structures than its store has, or a trial fits on no node.
     """
+    from raysweep.sweep.identity import refuse_other_sweep
     from raysweep.sweep.ladder import with_sizes
     from raysweep.sweep.rates import known_rates  # rates reads plans too
 
     check_sizes(space)
     store = TrialStore(space.storage)
+    refuse_other_sweep(space, store)
     space = with_sizes(space, store)
     facts = data_facts(space)
     space = with_structures(space, facts)

@@ -1,7 +1,6 @@
 """Runs a sweep: makes its data, tunes its learning rates, runs its grid. Running it again goes on where it stopped."""
 
 import contextlib
-import platform
 import tempfile
 import threading
 import time
@@ -13,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-import raysweep
 from raysweep.errors import RaysweepError
 from raysweep.files import open_location
 from raysweep.sweep.caps import CapReachedError
@@ -21,6 +19,7 @@ from raysweep.sweep.costs import load_entrypoint, measure_apart
 from raysweep.sweep.earlier import EarlierTrials
 from raysweep.sweep.facts import DataFacts, data_facts, with_structures
 from raysweep.sweep.grid import GridStage, cost
+from raysweep.sweep.identity import refuse_other_sweep, write_identity
 from raysweep.sweep.interrupts import Interrupted, interruptible
 from raysweep.sweep.ladder import with_sizes
 from raysweep.sweep.lock import DriverLock, driver_lock
@@ -97,6 +96,7 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
     ):
         if lock.note:
             progress.say(lock.note)
+        refuse_other_sweep(space, TrialStore(space.storage))  # before minutes of making data, not after
         sweep = _Sweep(space, _ensure_data(space, progress), progress, lock)
         ran = sweep.go(mirror)
         return sweep.result(ran, time.monotonic() - began)
@@ -107,9 +107,10 @@ class _Sweep:
 
     def __init__(self, space: Space, facts: DataFacts, progress: Progress, lock: DriverLock) -> None:
         self.store = TrialStore(space.storage, lock)
+        refuse_other_sweep(space, self.store, facts.fingerprint)
         space = with_structures(with_sizes(space, self.store), facts)
         self.space, self.facts, self.progress = space, facts, progress
-        self.store.write_json("sweep.json", _facts_of(space, facts))
+        write_identity(self.store, space, facts)
         self.earlier = EarlierTrials(space) if space.earlier else None
         self.rounds = None
         if space.adaptive.enabled:
@@ -331,15 +332,6 @@ def _ensure_data(space: Space, progress: Progress) -> DataFacts:
     if facts is None:
         raise RaysweepError(f"the structure store {space.data.store if space.data else None} was not made")
     return facts
-
-
-def _facts_of(space: Space, facts: DataFacts) -> dict[str, object]:
-    return {
-        "name": space.name,
-        "space": space.model_dump(mode="json"),
-        "fingerprint": facts.fingerprint,
-        "versions": {"raysweep": raysweep.__version__, "python": platform.python_version()},
-    }
 
 
 def _scratch(space: Space, stack: contextlib.ExitStack) -> tuple[Path, Path | None]:

@@ -19,6 +19,7 @@ from raysweep.measurements import Point
 from raysweep.messages import sound
 from raysweep.sweep.costs import load_entrypoint, set_threads
 from raysweep.sweep.deaths import is_out_of_memory
+from raysweep.sweep.identity import FILE as SWEEP_FILE
 from raysweep.sweep.trial_store import Claim, TrialStore
 from raysweep.sweep.watchdog import Limits, Watchdog
 from raysweep.trial import TrialSpec, TrialState
@@ -64,7 +65,7 @@ def run_trial(config: Config) -> None:
 
 def _check_shared(store: TrialStore) -> None:
     """Refuse to work on a node that came later than the check of all nodes, and does not see the sweep's storage."""
-    if store.read_bytes("sweep.json") is None:
+    if store.read_bytes(SWEEP_FILE) is None:
         raise TrialError(
             f"storage {store.location}: {socket.gethostname()} does not see the sweep there; mount the shared path on "
             "every node, or give a URI (s3://, gs://)"

@@ -140,19 +140,31 @@ class TrialStore:
             raise TrialError(f"trial {trial_id}: points.arrow holds another trial's points or another schema")
         return table
 
+    def points_or_none(self, trial_id: str) -> pa.Table:
+        """Return the points of a trial, no rows where the file is torn or another trial's (see `notes`)."""
+        try:
+            return self.points(trial_id)
+        except TrialError as error:
+            self.notes.append(str(error))
+            return POINT_SCHEMA.empty_table()
+
     def begin(self, spec: TrialSpec) -> Claim:
         """Take a trial over: write its specification where it is not whole, and mark it RUNNING in a new attempt."""
         trial_id = spec.trial_id
-        try:
-            self.spec(trial_id)
-        except TrialError:
-            self._write_spec(spec)
+        self.keep_spec(spec)
         claim = Claim(trial_id, self.record(trial_id).attempt + 1, uuid.uuid4().hex, time.time())
         self._write_record(
             trial_id,
             TrialRecord(state=TrialState.RUNNING, attempt=claim.attempt, writer=claim.writer, started=claim.started),
         )
         return claim
+
+    def keep_spec(self, spec: TrialSpec) -> None:
+        """Write a trial's specification unless it is there and whole: a worker may die before it begins the trial."""
+        try:
+            self.spec(spec.trial_id)
+        except TrialError:
+            self._write_spec(spec)
 
     def holds(self, claim: Claim) -> bool:
         """Return whether nobody has begun the trial anew since (a worker cut off from its cluster may live on)."""
@@ -188,7 +200,7 @@ class TrialStore:
         parts = []
         for row in chosen:
             if row.trial_id not in tables:
-                tables[row.trial_id] = self._points_or_none(row.trial_id)
+                tables[row.trial_id] = self.points_or_none(row.trial_id)
             table = tables[row.trial_id]
             parts.append(
                 table.append_column("family", pa.array([row.family] * table.num_rows, pa.string())).append_column(
@@ -237,13 +249,6 @@ class TrialStore:
     def _check_held(self) -> None:
         if self.held is not None:
             self.held.check()
-
-    def _points_or_none(self, trial_id: str) -> pa.Table:
-        try:
-            return self.points(trial_id)
-        except TrialError as error:
-            self.notes.append(str(error))
-            return POINT_SCHEMA.empty_table()
 
     def _end(
         self,

@@ -196,6 +196,7 @@ class _Driver:
         """Pass on how a trial ended; one whose end no worker wrote is ended here, in the state that is given."""
         record = self.store.record(trial_id)
         if record.state.is_open:
+            self.store.keep_spec(self.running[trial_id].spec)
             self.store.close(trial_id, state, self.points[trial_id], reason)
             record = self.store.record(trial_id)
         del self.running[trial_id]
