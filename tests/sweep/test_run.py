@@ -1,10 +1,12 @@
 """A sweep in Ray Tune, both stages, with a training that costs nothing."""
 
+import hashlib
 import json
 import math
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import toy_trials
@@ -12,10 +14,22 @@ from rich.console import Console
 from toy_sweep import Recorder, SpaceMaker
 
 from raysweep.errors import RaysweepError, SpaceError
+from raysweep.measurements import TIMED
 from raysweep.sweep.costs import Cost
 from raysweep.sweep.run import run
 from raysweep.sweep.trial_store import TrialStore
 from raysweep.trial import TrialState
+
+GOLDEN_TABLE = "0dcd00d598009daaa93ffab91323be329979888bda2aa3e2143135ba810178f8"
+"""Of the toy sweep's points: a refactor must not change it (see tests/golden)."""
+
+
+def digest(table: pd.DataFrame) -> str:
+    """Digest the columns of a table that are a function of its sweep, its rows in order of trial and budget."""
+    columns = [name for name in table.columns if name not in TIMED]
+    rows = table[columns].sort_values(["trial_id", "stage", "budget"]).itertuples(index=False)
+    text = "\n".join(",".join(f"{v:.9g}" if isinstance(v, float) else str(v) for v in row) for row in rows)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @pytest.mark.usefixtures("one_ray")
@@ -43,6 +57,7 @@ def test_sweep_runs_both_stages_and_a_second_run_does_nothing(make_space: SpaceM
     assert {i: state for i, (state, _) in recorder.ended.items()} == result.states
     assert recorder.closed == 1
     assert pq.read_table(Path(space.storage) / "points.parquet").equals(result.table())
+    assert digest(table) == GOLDEN_TABLE
 
     files = {p: p.stat().st_mtime_ns for p in Path(space.storage).rglob("*.*") if p.name != ".driver.json.guard"}
     again = run(space, mirror=lambda _: pytest.fail("nothing to mirror"), console=console)
