@@ -3,14 +3,17 @@
 import enum
 import hashlib
 import json
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 SPEC_VERSION = 6
 """Raised whenever the same fields would train differently, so that old trials are not taken for new ones."""
 
 SizeValue = int | float | bool | str
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""What every random generator takes: torch's up to 64 bits, NumPy's old one, which Optuna seeds, 32."""
 
 
 class TrialState(enum.StrEnum):
@@ -61,13 +64,20 @@ class OptimizerSpec(BaseModel):
     betas: tuple[float, float] = Field(default=(0.9, 0.999), description="averaging constants of AdamW")
     weight_decay: float = Field(default=0.0, ge=0, description="decoupled weight decay, per unit of learning rate")
     warmup_steps: int = Field(default=50, ge=0, description="steps over which the learning rate rises from 0")
-    clip_norm: float = Field(default=10.0, gt=0, description="gradients with a larger norm are scaled down to it")
+    clip_norm: float = Field(
+        default=10.0, gt=0, description="gradients with a larger norm are scaled down to it; .inf: none is"
+    )
     decay_share: float = Field(
         default=0.2, gt=0, lt=1, description="wsd: last share of a budget, where the rate decays"
     )
     decay: Literal["linear", "sqrt"] = Field(
         default="linear", description="wsd: linear, or sqrt: 1 - sqrt(share of the decay that has passed)"
     )
+
+    @field_serializer("clip_norm", when_used="json")
+    def _text_of_infinity(self, value: float) -> float | str:
+        """Write infinity as a text, which is read back: JSON has no such number."""
+        return value if math.isfinite(value) else "inf"
 
     @model_validator(mode="after")
     def _applies(self) -> "OptimizerSpec":
@@ -108,7 +118,7 @@ def _refuse_unread(part: BaseModel, keys: tuple[str, ...], unread: bool, reason:
 class TrialSpec(BaseModel):
     """All that determines a trajectory. Equal specs are the same work: see `trial_id`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     architecture: str = Field(description="name in the model registry (docs/models.md): egnn, gemnet, tensor, ...")
     size: dict[str, SizeValue] = Field(description="knobs of the architecture: width, depth, l_max, cutoff, ...")
@@ -138,7 +148,7 @@ class TrialSpec(BaseModel):
     )
     compile: bool = Field(default=False, description="training steps compiled by torch's inductor")
     symmetry: SymmetrySpec = Field(default_factory=SymmetrySpec, description="of a family that is not equivariant")
-    seed: int = Field(default=0, ge=0, description="of the weights and of the order of the structures")
+    seed: Seed = Field(default=0, description="of the weights and of the order of the structures")
 
     @model_validator(mode="after")
     def _possible(self) -> "TrialSpec":
@@ -154,6 +164,9 @@ class TrialSpec(BaseModel):
     def trial_id(self) -> str:
         """Sixteen hexadecimal digits: the content hash of every field, the same on every machine and Python."""
         content = json.dumps(
-            {"version": SPEC_VERSION, **self.model_dump(mode="json")}, sort_keys=True, separators=(",", ":")
+            {"version": SPEC_VERSION, **self.model_dump(mode="json")},
+            sort_keys=True,
+            separators=(",", ":"),
+            allow_nan=False,
         )
         return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -17,12 +17,13 @@ ForceMode = Literal["direct", "conservative"]
 class Size(BaseModel):
     """Knobs that every architecture has; each architecture adds its own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Strict: 8, 8.0, "8" and true would be one network under four trial ids.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    width: int = Field(gt=0, description="channels per node, what a ladder of sizes usually grows")
-    depth: int = Field(default=3, gt=0, description="message-passing layers")
+    width: int = Field(gt=0, le=2**16, description="channels per node, what a ladder of sizes usually grows")
+    depth: int = Field(default=3, gt=0, le=1000, description="message-passing layers")
     cutoff: float = Field(default=5.0, gt=0, description="atoms nearer than this exchange messages, Å")
-    radial: int = Field(default=8, gt=0, description="radial basis functions")
+    radial: int = Field(default=8, gt=0, le=10_000, description="radial basis functions")
     basis: Literal["bessel", "gaussian"] = Field(default="bessel", description="kind of the radial basis functions")
     norm: NormKind = Field(
         default="none",

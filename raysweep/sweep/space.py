@@ -12,29 +12,17 @@ from pydantic import Field, PrivateAttr, ValidationError
 
 from raysweep.errors import RaysweepError, SpaceError
 from raysweep.sweep import yaml_lines
-from raysweep.sweep.space_errors import first_error, refuse_other_searches
-from raysweep.sweep.space_parts import (
-    LABEL,
-    NAME,
-    Adaptive,
-    Caps,
-    Data,
-    Family,
-    Grid,
-    LearningRate,
-    Part,
-    Resources,
-    Tracking,
-    Training,
-)
+from raysweep.sweep.space_errors import first_error, refuse_other_searches, refuse_unusable_numbers
+from raysweep.sweep.space_parts import LABEL, NAME, PLACE, Adaptive, Data, Family, Grid, LearningRate, Part
+from raysweep.sweep.space_running import Caps, Resources, Tracking, Training
 
 
 class Space(Part):
     """A search space, read and checked by `load_space`."""
 
     name: str = Field(pattern=NAME, description="name of the sweep")
-    storage: str = Field(min_length=1, description="where its trials are kept: a folder or a URI (s3://, gs://)")
-    earlier: tuple[str, ...] = Field(
+    storage: str = Field(pattern=PLACE, description="where its trials are kept: a folder or a URI (s3://, gs://)")
+    earlier: tuple[Annotated[str, Field(pattern=PLACE)], ...] = Field(
         default=(),
         description="storages of earlier sweeps: equal trials that ended there are taken over, not run again",
     )
@@ -107,6 +95,7 @@ def _validated(source: yaml_lines.Source) -> Space:
     if not isinstance(source.value, dict):
         raise source.error((), f"a search space is a mapping of keys to values, not {type(source.value).__name__}")
     refuse_other_searches(source)
+    refuse_unusable_numbers(source, Space)
     try:
         space = Space.model_validate(source.value)
     except ValidationError as error:

@@ -6,20 +6,27 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic.json_schema import SkipJsonSchema
 
 from raysweep.data.presets import DEFAULT_PRESET, PresetName
-from raysweep.trial import OptimizerSpec, SizeValue, SymmetrySpec
+from raysweep.trial import Seed, SizeValue, SymmetrySpec
 
 Size = dict[str, SizeValue]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 LABEL = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 """Of families: no dot, so that `families.LABEL.key=value` overrides are not ambiguous."""
-EXPERIMENT = r"^[^\x00-\x1f\x7f<>]{1,250}$"
-"""Of MLflow's experiments, which may have the slashes and blanks of a group's own order."""
+PLACE = r"^[^\x00-\x1f\x7f]{1,4000}$"
+"""Of folders and URIs."""
 
 
 def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
     if any(value <= 0 for value in values):
         raise ValueError("must be above 0")
     return tuple(sorted(set(values)))
+
+
+def _once(values: tuple[int, ...]) -> tuple[int, ...]:
+    twice = next((value for value in values if values.count(value) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is given twice, and would be the same trajectory; give each seed once")
+    return values
 
 
 class Part(BaseModel):
@@ -35,13 +42,13 @@ class MakeData(Part):
     preset: PresetName = Field(
         default=DEFAULT_PRESET, description="which molecules and which structures of them (docs/data.md)"
     )
-    seed: int = Field(default=0, ge=0, description="of molecules and displacements")
+    seed: Seed = Field(default=0, description="of molecules and displacements")
 
 
 class Data(Part):
     """The structures that every trial of the sweep learns from."""
 
-    store: str = Field(description="location of the structure store: a folder or a URI")
+    store: str = Field(pattern=PLACE, description="location of the structure store: a folder or a URI")
     make: MakeData | None = Field(default=None, description="recipe to make the store where there is none yet")
     validation_structures: int = Field(default=256, gt=0, description="size of the fixed validation set, structures")
 
@@ -59,7 +66,7 @@ class Ladder(Part):
 
     start: float = Field(alias="from", gt=0, description="parameters of the smallest size")
     stop: float = Field(alias="to", gt=0, description="parameters of the largest size")
-    steps: int = Field(ge=2, description="sizes, both ends included")
+    steps: int = Field(ge=2, le=1000, description="sizes, both ends included")
 
     @model_validator(mode="after")
     def _ascends(self) -> "Ladder":
@@ -111,6 +118,10 @@ class Family(Part):
     def _some_sizes(self) -> "Family":
         if bool(self.sizes) == (self.ladder is not None):
             raise ValueError("sizes: give at least one size, such as `sizes: {width: [8, 16]}`")
+        for index, size in enumerate(self.sizes):
+            if size in self.sizes[:index]:
+                shown = ", ".join(f"{knob}: {value}" for knob, value in size.items())
+                raise ValueError(f"sizes: {{{shown}}} is given twice; give each size once")
         return self
 
     def members(self) -> tuple[Size, ...]:
@@ -155,7 +166,9 @@ class Grid(Part):
         default=(),
         description="distinct structures, one trajectory for each of these subsets, passed over at most `epochs` times",
     )
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="one trajectory for each")
+    seeds: Annotated[tuple[Seed, ...], AfterValidator(_once)] = Field(
+        default=(0,), min_length=1, max_length=10_000, description="one trajectory for each"
+    )
     design: Literal["full", "isoflop"] = Field(
         default="full", description="isoflop: each compute budget is reached by the sizes within atoms_per_param alone"
     )
@@ -205,7 +218,10 @@ class Adaptive(Part):
         default=None, gt=0, description="training FLOPs that the grid stage of each family may spend"
     )
     seeds: int | None = Field(
-        default=None, gt=0, description="seeds of a size to choose from, grid.seeds first; default: 4 for each of them"
+        default=None,
+        gt=0,
+        le=10_000,
+        description="seeds of a size to choose from, grid.seeds first; default: 4 for each of them",
     )
     growth: float = Field(
         default=1.0, gt=0, description="what a round may spend, as a share of what the rounds before it spent"
@@ -230,16 +246,20 @@ class LearningRate(Part):
 
     low: float | None = Field(default=None, gt=0, description="lower end of the range, searched on a log scale")
     high: float | None = Field(default=None, gt=0, description="upper end of the range")
-    trials: int = Field(default=8, ge=3, description="trials for each family (for each size: transfer: per_size)")
+    trials: int = Field(
+        default=8, ge=3, le=10_000, description="trials for each family (for each size: transfer: per_size)"
+    )
     spread: int | None = Field(
         default=None,
         ge=3,
         description="how many of them are spread evenly first; Optuna's TPE asks the rest. Default 5/8",
     )
     structures: int | None = Field(default=None, gt=0, description="structures that a trial that is not stopped sees")
-    rungs: int = Field(default=3, ge=1, description="budgets at which trials are compared, the last one included")
+    rungs: int = Field(
+        default=3, ge=1, le=100, description="budgets at which trials are compared, the last one included"
+    )
     reduction_factor: float = Field(default=3.0, gt=1, description="one in so many trials goes on at each rung")
-    widenings: int = Field(default=2, ge=0, description="how often a range whose end is best is widened")
+    widenings: int = Field(default=2, ge=0, le=100, description="how often a range whose end is best is widened")
     transfer: Literal["mup", "power_law", "per_size"] = Field(
         default="mup",
         description="mup: tuned at the base size, carried to the others; power_law: in width, through the rates of the "
@@ -249,7 +269,7 @@ class LearningRate(Part):
     rates: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict, description="known learning rates by family; these are not searched"
     )
-    seed: int = Field(default=0, ge=0, description="of Optuna's sampler and of the tuning trials")
+    seed: Seed = Field(default=0, description="of Optuna's sampler and of the tuning trials")
 
     @model_validator(mode="after")
     def _range(self) -> "LearningRate":
@@ -258,73 +278,3 @@ class LearningRate(Part):
         if self.spread is not None and self.spread > self.trials:
             raise ValueError(f"spread ({self.spread}) must not exceed trials ({self.trials})")
         return self
-
-
-class Training(Part):
-    """What all trials share, so that families differ by architecture alone."""
-
-    batch_atoms: int = Field(default=128, gt=0, description="atoms per batch, the last structure taken whole")
-    optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec, description="the optimizer and its constants")
-    energy_weight: float = Field(default=1.0, ge=0, description="weight of the scaled per-atom energy error")
-    force_weight: float = Field(default=1.0, ge=0, description="weight of the scaled force error")
-    precision: Literal["float32", "float64", "tf32", "bf16"] = Field(
-        default="float32",
-        description="of a training step; tf32 and bf16: of its products alone, over weights in float32",
-    )
-    compile: bool = Field(default=False, description="training steps compiled by torch's inductor, for long trials")
-
-
-class Resources(Part):
-    """What one trial holds, as Ray counts it."""
-
-    cpu: float = Field(default=1, gt=0, description="CPU cores of a trial; also its number of threads")
-    gpu: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
-        default=0.0, description="GPUs of a trial: a whole number, a fraction 1/n, or auto: 1/n by its measured memory"
-    )
-    parallel: int | None = Field(
-        default=None, gt=0, description="trials at once at most; default: what fits the cluster"
-    )
-    max_failures: int = Field(
-        default=3, ge=0, description="restarts of a trial whose worker died, from its checkpoint; a lost node is none"
-    )
-    price_per_device_hour: float | None = Field(default=None, gt=0, description="for `raysweep plan`, any currency")
-    timeout_seconds: float | None = Field(
-        default=None, gt=0, description="wall-clock after which a trial is ended, `timed_out`; default: none"
-    )
-    stall_seconds: float | None = Field(
-        default=None, gt=0, description="wall-clock without a point after which a trial is ended, `timed_out`"
-    )
-
-    @property
-    def most(self) -> dict[str, float]:
-        """What a trial asks of Ray, at most."""
-        return {"CPU": self.cpu, "GPU": 1.0 if self.gpu == "auto" else self.gpu}
-
-    @model_validator(mode="after")
-    def _whole_or_fraction(self) -> "Resources":
-        if self.gpu == "auto":
-            return self
-        share = self.gpu if self.gpu >= 1 or self.gpu == 0 else 1 / self.gpu
-        if abs(share - round(share)) > 1e-6:
-            raise ValueError(f"gpu ({self.gpu:g}) must be whole or 1/n (0.5, 0.25, ...): other fractions leave gaps")
-        return self
-
-
-class Caps(Part):
-    """What the sweep may spend; where a cap is reached it stops so that it can go on. None: no cap."""
-
-    flops: float | None = Field(default=None, gt=0, description="training FLOPs of the sweep, over all its runs")
-    device_hours: float | None = Field(default=None, gt=0, description="device hours of training, over all runs")
-    hours: float | None = Field(default=None, gt=0, description="wall-clock of one run, from its first trial on")
-    trials: int | None = Field(default=None, gt=0, description="trials begun, both stages, over all runs")
-    disk_gigabytes: float | None = Field(default=None, gt=0, description="all files in the storage, 1e9 bytes each")
-
-
-class Tracking(Part):
-    """Where MLflow keeps the face of the sweep."""
-
-    uri: str | None = Field(default=None, description="tracking URI; default: a SQLite file in the sweep's storage")
-    experiment: str | None = Field(
-        default=None, pattern=EXPERIMENT, description="experiment name; default: the sweep's name"
-    )
-    enabled: bool = Field(default=True, description="false: no MLflow; the trial store has everything anyway")

@@ -41,13 +41,14 @@ class Source:
 
     def place(self, path: Sequence[Key]) -> str:
         """Return where a key was written: `file:line`, or the override that set it."""
-        for length in range(len(path), -1, -1):
-            prefix = tuple(path[:length])
+        prefixes = [tuple(path[:length]) for length in range(len(path), -1, -1)]
+        for prefix in prefixes:  # first, since what the file has below an override is no longer there
             if (typed := tuple(map(str, prefix))) in self.overridden:
                 return f"override {self.overridden[typed]!r}"
-            if prefix in self.lines:
-                return f"{self.name}:{self.lines[prefix]}"
-        return self.name
+        typed = tuple(map(str, path))
+        below = [f"override {given!r}" for key, given in self.overridden.items() if typed and key[: len(path)] == typed]
+        line = next((f":{self.lines[prefix]}" for prefix in prefixes if prefix in self.lines), "")
+        return f"{self.name}{line}{f' with {below[-1]}' if below else ''}"
 
     def error(self, path: Sequence[Key], reason: str) -> SpaceError:
         """Return the error to raise about the key at a path."""

@@ -1,14 +1,18 @@
 """Search spaces are read with their lines, and every mistake leads to its line and its remedy."""
 
+import json
+import math
 import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from raysweep.errors import SpaceError
 from raysweep.models.registry import architecture
 from raysweep.sweep.costs import load_entrypoint
 from raysweep.sweep.space import Space, check_sizes, load_space, parse_space
+from raysweep.trial import OptimizerSpec, TrialSpec
 
 TEXT = """\
 name: toy
@@ -60,7 +64,7 @@ def test_ladder_may_be_a_list_of_sizes() -> None:
         ("  low: 1e-3\n", "", "toy.yaml:14: learning_rate.low: missing"),
         ("base:", "bsae:", "toy.yaml:10: families.a.bsae: unknown key; nearest: base"),
         ("high: 1e-1", "high: 1e-4", "toy.yaml:14: learning_rate: low (0.001) must be below high (0.0001)"),
-        ("[400, 100, 200, 100]", "[400, x]", "toy.yaml:12: grid.structures.1: Input should be a valid integer"),
+        ("[400, 100, 200, 100]", "[400, x]", "toy.yaml:12: grid.structures.1: Input should be a number, not 'x' (data"),
         ("[400, 100, 200, 100]", "[0, 5]", "toy.yaml:12: grid.structures: must be above 0"),
         ("name: toy", "name: ../toy", "toy.yaml:1: name: String should match pattern"),
         ("  a:\n", "  ../a:\n", "toy.yaml:5: families.../a: not a name"),
@@ -208,3 +212,70 @@ def test_symmetry_is_for_families_that_have_none() -> None:
     check_sizes(load_space(QUICKSTART, ["families.mpnn.symmetry={augment: true, frames: true, loss_rotations: 2}"]))
     with pytest.raises(SpaceError, match=r"families.egnn.symmetry: architecture 'egnn' is equivariant"):
         check_sizes(load_space(QUICKSTART, ["families.egnn.symmetry={frames: true}"]))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("grid.seeds=[-1]", "grid.seeds.0: Input should be greater than or equal to 0, not -1"),
+        ("grid.seeds=[0, 4294967296]", "grid.seeds.1: Input should be less than or equal to 4294967295"),
+        ("learning_rate.seed=36893488147419103232", "learning_rate.seed: Input should be at most 2^53"),
+        ("grid.seeds=[true]", "grid.seeds.0: Input should be a number, not true"),
+        ("grid.seeds=['1']", "grid.seeds.0: Input should be a number, not '1'"),
+        ("grid.seeds=[1.5]", "grid.seeds.0: Input should be a valid integer, got a number with a fractional part"),
+        ("grid.seeds=[3, 3]", "grid.seeds: 3 is given twice"),
+        ("grid.seeds=~", "grid.seeds: Input should be a list, not null (one trajectory for each)"),
+        ("grid.seeds={a: 1}", "grid.seeds: Input should be a list, not {'a': 1}"),
+        ("grid=3", "grid: Input should be a mapping, not 3 (the joint grid)"),
+        ("learning_rate.low=.nan", "learning_rate.low: Input should be a finite number"),
+        ("learning_rate.high=.inf", "learning_rate.high: Input should be a finite number"),
+        ("learning_rate.high=inf", "learning_rate.high: Input should be a number; infinity is written .inf, not 'inf'"),
+        ("learning_rate.high=1e999", "learning_rate.high: Input should be a finite number"),
+        ("learning_rate.high=1e300", "learning_rate.high: Input should be 0, or between 1e-30 and 1e+30 in size"),
+        ("learning_rate={low: 1e-2, high: 1e-2}", "learning_rate: low (0.01) must be below high (0.01)"),
+        ("learning_rate.low=0", "learning_rate.low: Input should be greater than 0, not 0"),
+        ("grid.flops=[1e9, .nan]", "grid.flops.1: Input should be a finite number"),
+        ("resources.timeout_seconds=.inf", "leave the key out where there is no limit, not .inf"),
+        ("resources.gpu=true", "resources.gpu: Input should be a number, not true"),
+        ("training.optimizer.betas=[0.9, .inf]", "training.optimizer.betas.1: Input should be a finite number"),
+        ("training.optimizer.clip_norm=.nan", "training.optimizer.clip_norm: Input should be a finite number"),
+        ("training.optimizer.clip_norm=-.inf", "training.optimizer.clip_norm: Input should be a finite number"),
+        ("families.a.fixed={cutoff: .inf}", "families.a.fixed.cutoff: Input should be a finite number"),
+        ("families.a.fixed={depth: [3]}", "families.a.fixed.depth: Input should be a number or true or"),
+        ("families.a.sizes.width.1=.nan", "families.a.sizes.width.1: Input should be a finite number"),
+        ("families.a.sizes.width.1=[2]", "families.a.sizes.width.1: Input should be a number or true or false"),
+        ("families.a.sizes.width=[8, 8]", "families.a.sizes: {width: 8} is given twice"),
+        ("families.a.sizes={params: {from: x, to: 1e5, steps: 3}}", "families.a.sizes.params.from: Input should"),
+        ("storage=\"a\\0b\"", "storage: String should match pattern"),
+        ("earlier=[\"a\\nb\"]", "earlier.0: String should match pattern"),
+        ("name=" + "x" * 300, "name: String should match pattern '^[A-Za-z0-9]"),
+    ],
+)  # fmt: skip
+def test_value_that_cannot_be_is_refused_at_its_key(override: str, message: str) -> None:
+    with pytest.raises(SpaceError) as error:
+        parse("", "", override)
+    assert f"override {override!r}: " in str(error.value)
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_no_clipping_is_kept_as_such_in_json_and_read_back() -> None:
+    space = parse("", "", "training.optimizer.clip_norm=.inf")
+    assert space.training.optimizer.clip_norm == math.inf
+    text = json.dumps(space.model_dump(mode="json"), allow_nan=False)
+    assert '"clip_norm": "inf"' in text
+    assert Space.model_validate_json(text).training.optimizer.clip_norm == math.inf
+    spec = TrialSpec(
+        architecture="toy", size={"width": 8}, fingerprint="f", structures=4, learning_rate=0.1,
+        optimizer=space.training.optimizer,
+    )  # fmt: skip
+    assert TrialSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert spec.trial_id != spec.model_copy(update={"optimizer": OptimizerSpec()}).trial_id
+
+
+@pytest.mark.parametrize("changed", [{"seed": -1}, {"seed": 2**32}, {"learning_rate": math.nan}, {"epochs": math.inf}])
+def test_trial_of_an_impossible_number_is_refused(changed: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(changed))):
+        TrialSpec(
+            **{"architecture": "a", "size": {}, "fingerprint": "f", "structures": 4, "learning_rate": 0.1, **changed}
+        )

@@ -12,8 +12,8 @@ from raysweep.trial import TrialState
 SpaceMaker = Callable[..., Space]
 
 
-def toy_space(folder: Path, /, **changes: object) -> Space:
-    content = {
+def toy_content(folder: Path) -> dict[str, object]:
+    return {
         "name": "toy",
         "storage": str(folder),
         "entrypoint": "toy_trials:train",
@@ -25,8 +25,10 @@ def toy_space(folder: Path, /, **changes: object) -> Space:
         "learning_rate": {"low": 2e-3, "high": 2e-1, "structures": 90, "trials": 6},
         "resources": {"cpu": 1, "max_failures": 1},
     }
-    content.update(changes)
-    return parse_space(yaml.safe_dump(content), "toy.yaml")
+
+
+def toy_space(folder: Path, /, **changes: object) -> Space:
+    return parse_space(yaml.safe_dump({**toy_content(folder), **changes}), "toy.yaml")
 
 
 class Recorder:
