@@ -334,7 +334,7 @@ def data_import(
     location: Annotated[str, typer.Argument(metavar="STORE", help="a new folder or URI")],
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="files, or folders of files")],
     format: Annotated[
-        Literal["aselmdb", "extxyz", "md17", "spice", "ani1x", "mptrj", "parquet", "ase"] | None,
+        Literal["aselmdb", "extxyz", "md17", "spice", "ani1x", "mptrj", "parquet", "ase", "hdf5", "asedb"] | None,
         typer.Option(help="default: by what each file is"),
     ] = None,
     group_by: Annotated[
@@ -346,8 +346,19 @@ def data_import(
     charge_key: Annotated[str, typer.Option(metavar="KEY", help="'': charges are left out")] = "charge",
     spin_key: Annotated[str, typer.Option(metavar="KEY", help="'': multiplicities are left out")] = "spin",
     source_key: Annotated[str, typer.Option(metavar="KEY", help="of the part of the data set")] = "data_id",
-    energy_unit: Annotated[str, typer.Option(metavar="UNIT", help="of formats without fixed units")] = "eV",
-    length_unit: Annotated[str, typer.Option(metavar="UNIT", help="of formats without fixed units")] = "Å",
+    numbers_key: Annotated[str | None, typer.Option(metavar="KEY", help="of arrays and columns")] = None,
+    positions_key: Annotated[str | None, typer.Option(metavar="KEY", help="of arrays and columns")] = None,
+    cell_key: Annotated[str | None, typer.Option(metavar="KEY", help="of arrays and columns; '': no cells")] = None,
+    pbc_key: Annotated[str | None, typer.Option(metavar="KEY", help="of arrays and columns")] = None,
+    energy_unit: Annotated[
+        str | None, typer.Option(metavar="UNIT", help="default: what the file states, else the format's own")
+    ] = None,
+    length_unit: Annotated[
+        str | None, typer.Option(metavar="UNIT", help="default: what the file states, else the format's own")
+    ] = None,
+    forces_unit: Annotated[
+        str | None, typer.Option(metavar="UNIT", help="default: what the file states, else energy per length")
+    ] = None,
     validation_fraction: Annotated[float, typer.Option(metavar="SHARE", help="of the groups, held out")] = 0.1,
     stratify: Annotated[
         bool, typer.Option("--stratify", help="hold out that share of each source (--source-key, else the file)")
@@ -376,7 +387,8 @@ def data_import(
 
     names = Names(
         energy=energy_key, forces=forces_key, group=group_key, charge=charge_key, spin=spin_key, source=source_key,
-        energy_unit=energy_unit, length_unit=length_unit,
+        numbers=numbers_key, positions=positions_key, cell=cell_key, pbc=pbc_key,
+        energy_unit=energy_unit, length_unit=length_unit, forces_unit=forces_unit,
     )  # fmt: skip
     import_data(
         location, files, names, format=format, group_by=group_by, force_limit=force_limit, skip_bad=skip_bad,

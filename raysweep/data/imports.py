@@ -16,7 +16,7 @@ from raysweep.data.converting import GroupBy, Rules, Task, convert, refuse
 from raysweep.data.digests import digest_of, digests_beside
 from raysweep.data.formats.blocks import Bad, Names, Torn
 from raysweep.data.formats.folders import LeftOut, counted, files_of
-from raysweep.data.formats.readers import UNITS_KNOWN, Format, format_of, reader
+from raysweep.data.formats.readers import FIXED_KEYS, Format, format_of, reader
 from raysweep.data.isolated import refuse_only_isolated
 from raysweep.data.scratch import Parts, Scratch, scratch_folder
 from raysweep.data.splitting import split_index
@@ -185,7 +185,7 @@ def _tasks(file: Path, format: Format | None, rules: Rules, rejected: Counter[st
     """Yield the parts of a file; what is wrong with it as a whole is refused or counted."""
     try:
         found = format or format_of(file)
-        _refuse_units(file, found, rules.names)
+        _refuse_keys(file, found, rules.names)
         stat = file.stat()
         key = [file.name, stat.st_size, stat.st_mtime_ns, IMPORT_VERSION, found, asdict(rules)]
         for span in reader(found).spans(file, rules.names):
@@ -286,15 +286,14 @@ def _refuse_unknown(name: str, value: str | None, known: Sequence[str | None]) -
         raise DataError(f"{name} is {value!r}; known are {', '.join(str(one) for one in known if one)}")
 
 
-def _refuse_units(file: Path, format: Format, names: Names) -> None:
-    plain = Names()
-    for name, value, default in (
-        ("energy_unit", names.energy_unit, plain.energy_unit),
-        ("length_unit", names.length_unit, plain.length_unit),
-    ):
-        if format in UNITS_KNOWN and value != default:
+def _refuse_keys(file: Path, format: Format, names: Names) -> None:
+    """Refuse keys that a format has no place for."""
+    for name in ("numbers", "positions", "cell", "pbc"):
+        key = getattr(names, name)
+        if key and format in FIXED_KEYS:
             raise DataError(
-                f"{file}: {name} is {value!r}, but the units of the format {format} are fixed; leave it out"
+                f"{file}: the format {format} keeps its {name} in a place of its own, so {key!r} (--{name}-key) is not "
+                "looked for; leave it out"
             )
 
 

@@ -322,8 +322,8 @@ def test_named_units_of_aselmdb_are_converted(tmp_path: Path) -> None:
     assert found.cell is not None
     assert plain.cell is not None
     np.testing.assert_allclose(found.cell, plain.cell * units.Bohr, rtol=1e-5)
-    with pytest.raises(DataError, match="unknown unit of energy 'Ry'"):
-        list(aselmdb.spans(tmp_path / "a.aselmdb", Names(energy_unit="Ry")))
+    with pytest.raises(DataError, match="unknown unit of energy 'furlong'"):
+        list(aselmdb.spans(tmp_path / "a.aselmdb", Names(energy_unit="furlong")))
 
 
 def stored(store: Store) -> list[tuple[object, ...]]:

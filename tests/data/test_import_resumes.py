@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from ase.io import write as ase_write
 from test_formats import labelled, stored, write_aselmdb, write_mptrj
@@ -148,12 +147,6 @@ def test_one_torn_file_of_several_can_be_left_out(many: Path, tmp_path: Path) ->
     store = import_store(tmp_path / "s", [many], skip_bad=True)
     assert len(store) == 30
     assert [reason.split(",")[0][:5] for reason in store.manifest.rejected] == ["torn:"]
-
-
-def test_units_of_formats_that_have_their_own_cannot_be_set(tmp_path: Path) -> None:
-    np.savez(tmp_path / "m.npz", z=np.ones(1), R=np.zeros((2, 1, 3)), E=np.zeros(2), F=np.zeros((2, 1, 3)))
-    with pytest.raises(DataError, match="energy_unit is 'hartree', but the units of the format md17 are fixed"):
-        import_store(tmp_path / "s", [tmp_path / "m.npz"], names=Names(energy_unit="hartree"))
 
 
 def test_a_ray_cluster_gives_the_same_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

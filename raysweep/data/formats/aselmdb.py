@@ -5,40 +5,20 @@ that of the package ase-db-backends: keys "1", "2", ... "nextid", "deleted_ids";
 """
 
 import json
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from raysweep.data.formats.blocks import Bad, Chunk, Flat, Names, Span, Torn, checked
-from raysweep.data.formats.units import energy_ev, length_angstrom
+from raysweep.data.formats.ase_rows import Row, checked_rows, row_of, row_scale
+from raysweep.data.formats.blocks import Bad, Chunk, Names, Span, Torn
 from raysweep.errors import DataError
 
 if TYPE_CHECKING:
     import lmdb
 
 RECORDS_AT_ONCE = 2048
-_Numbers = bytes | list[float]
-"""Numbers of a record: float64, or a list where they are not all numbers."""
-_Row = tuple[
-    int,
-    int,
-    _Numbers,
-    float,
-    _Numbers,
-    _Numbers,
-    _Numbers,
-    _Numbers,
-    float | None,
-    float | None,
-    object,
-    object,
-]
 
 
 def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
@@ -47,9 +27,9 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
     Raises:
         DataError: the file is torn or of another layout, a unit is unknown, or lmdb is not installed.
     """
-    energy_ev(names.energy_unit), length_angstrom(names.length_unit)
     with _begun(path) as transaction:
         decoded = _decoder()
+        row_scale(path, _metadata(transaction), names)
         raw = transaction.get(b"nextid")
         try:
             last = int(decoded(raw)) - 1 if raw is not None else 0
@@ -69,9 +49,10 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
     Raises:
         DataError: the file is torn.
     """
-    kinds: dict[tuple[bool, bool], list[_Row]] = {}
+    kinds: dict[tuple[bool, bool], list[Row]] = {}
     with _begun(path) as transaction:
         decoded = _decoder()
+        scale = row_scale(path, _metadata(transaction), names)
         deleted: set[int] | None = None
         for at in range(span.start, span.stop):
             raw = transaction.get(b"%d" % at)
@@ -83,111 +64,23 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
                     yield Bad(where=f"{path}, record {at}", reason="the record is missing")
                 continue
             try:
-                row = _row(at, decoded(raw), names)
+                row = row_of(at, decoded(raw), names)
             except (ValueError, TypeError, KeyError) as error:
                 text = f"no {error}" if isinstance(error, KeyError) else str(error)
                 yield Bad(where=f"{path}, record {at}", reason=f"cannot be read ({text})")
                 continue
-            kinds.setdefault((row[8] is not None, row[9] is not None), []).append(row)
+            kinds.setdefault((row.charge is not None, row.spin is not None), []).append(row)
     for rows in kinds.values():
-        yield from _checked(path, rows, names)
+        yield from checked_rows(path, rows, scale)
 
 
-def _checked(path: Path, rows: list[_Row], names: Names) -> Iterator[Chunk]:
-    at, n_atoms, numbers, energy, positions, forces, cell, pbc, charge, spin, group, source = zip(*rows, strict=True)
+def _metadata(transaction: "lmdb.Transaction") -> object:
+    """Return what the database says about itself, None where it says nothing that can be read."""
+    raw = transaction.get(b"metadata")
     try:
-        flat = Flat(
-            path=path,
-            record="record",
-            at=np.array(at),
-            numbers=_joined(numbers).astype(np.int64),
-            n_atoms=np.array(n_atoms),
-            positions=_joined(positions).reshape(-1, 3),
-            forces=_joined(forces).reshape(-1, 3),
-            energy=np.array(energy, dtype=np.float64),
-            cell=_joined(cell).reshape(-1, 3, 3),
-            pbc=_joined(pbc).astype(bool).reshape(-1, 3),
-            charge=np.array(charge, dtype=np.float64) if charge[0] is not None else None,
-            spin=np.array(spin, dtype=np.float64) if spin[0] is not None else None,
-            group=_texts(group),
-            source=_texts(source),
-            energy_ev=energy_ev(names.energy_unit),
-            length_angstrom=length_angstrom(names.length_unit),
-        )
-    except (ValueError, TypeError) as error:
-        if len(rows) == 1:
-            yield Bad(where=f"{path}, record {at[0]}", reason=f"not numbers ({error})")
-            return
-        for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):  # to find the records that are at fault
-            yield from _checked(path, half, names)
-        return
-    yield from checked(flat)
-
-
-def _packed(numbers: list[float]) -> _Numbers:
-    """Return a record's numbers so that they need no Python objects until the whole span is read."""
-    try:
-        return array("d", numbers).tobytes()
-    except (TypeError, OverflowError):  # `_joined` names what it is
-        return numbers
-
-
-def _joined(records: Iterable[_Numbers]) -> npt.NDArray[np.float64]:
-    each = (one if isinstance(one, bytes) else np.array(one, dtype=np.float64).tobytes() for one in records)
-    return np.frombuffer(b"".join(each), dtype=np.float64)
-
-
-def _texts(values: Sequence[object]) -> list[str | None] | None:
-    texts = [None if value is None else str(value) for value in values]
-    return texts if any(texts) else None
-
-
-def _row(at: int, content: Any, names: Names) -> _Row:  # noqa: ANN401 (JSON of any kind)
-    """Return number, atoms, numbers, energy, positions, forces, cell, pbc, charge, spin, group, source, arrays flat.
-
-    Raises:
-        ValueError, TypeError, KeyError: something is missing, or has another shape.
-    """
-    if not isinstance(content, dict):
-        raise TypeError("not a row of ASE's")
-    numbers, positions = _flat(content["numbers"]), _flat(content["positions"])
-    info = content.get("data") or {}
-    if pairs := content.get("key_value_pairs"):
-        info = {**pairs, **info}
-    labels = {**content, **info} if names.energy or names.forces else content
-    forces = _flat(labels[names.forces or "forces"])
-    cell, pbc = _flat(content.get("cell") or _NO_CELL), _flat(content.get("pbc") or _NO_PBC)
-    size = 3 * len(numbers)
-    if len(positions) != size or len(forces) != size or len(cell) != 9 or len(pbc) != 3:
-        raise ValueError(
-            f"shapes do not match: {len(numbers)} atoms, and {len(positions)} numbers of positions, {len(forces)} of "
-            f"forces, {len(cell)} of the cell, {len(pbc)} of pbc"
-        )
-    charge, spin = info.get(names.charge), info.get(names.spin)
-    return (
-        at,
-        len(numbers),
-        _packed(numbers),
-        labels[names.energy or "energy"],
-        _packed(positions),
-        _packed(forces),
-        _packed(cell),
-        _packed(pbc),
-        charge,
-        spin,
-        info.get(names.group),
-        info.get(names.source),
-    )
-
-
-_NO_CELL, _NO_PBC = [0.0] * 9, [False] * 3
-
-
-def _flat(values: object) -> list[float]:
-    if isinstance(values, dict):
-        return values["__ndarray__"][2]  # type: ignore[no-any-return]
-    flat: list[float] = np.asarray(values).reshape(-1).tolist()
-    return flat
+        return None if raw is None else _decoder()(raw)
+    except (ValueError, TypeError):
+        return None
 
 
 _Decoder = Callable[[bytes | memoryview], Any]

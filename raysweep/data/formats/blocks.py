@@ -33,8 +33,11 @@ class Names:
         spin: key of the multiplicity; empty: not read.
         source: key of the part of the data set that a record is of, by which a split can be stratified; records
             without it are of their file.
-        energy_unit: of the energy; forces are in energy_unit per length_unit.
-        length_unit: of the positions and the cell.
+        numbers, positions, cell, pbc: keys of the atomic numbers, positions, cell vectors and periodicity, in formats
+            of arrays and columns; None for those that are known; a `cell` that is empty: cells are not read.
+        energy_unit: of the energy; None for what the file states, otherwise the format's own.
+        length_unit: of the positions and the cell; None as above.
+        forces_unit: of the forces; None for what the file states, otherwise energy_unit per length_unit.
     """
 
     energy: str | None = None
@@ -43,8 +46,13 @@ class Names:
     charge: str = "charge"
     spin: str = "spin"
     source: str = "data_id"
-    energy_unit: str = "eV"
-    length_unit: str = "Å"
+    numbers: str | None = None
+    positions: str | None = None
+    cell: str | None = None
+    pbc: str | None = None
+    energy_unit: str | None = None
+    length_unit: str | None = None
+    forces_unit: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

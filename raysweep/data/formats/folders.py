@@ -9,7 +9,7 @@ from raysweep.data.formats.compressed import FAULTS, decompressed, is_compressed
 from raysweep.data.manifest import MANIFEST_NAME
 from raysweep.errors import DataError
 
-SUFFIXES = (".aselmdb", ".extxyz", ".xyz", ".npz", ".h5", ".hdf5", ".parquet", ".json")
+SUFFIXES = (".aselmdb", ".extxyz", ".xyz", ".npz", ".h5", ".hdf5", ".parquet", ".json", ".db")
 """Files that a folder is searched for."""
 TEXT_SUFFIXES = (".extxyz", ".xyz")
 """Those that are read compressed, too."""
@@ -85,6 +85,8 @@ def _within(folder: Path, above: set[str]) -> Iterator[Path | LeftOut]:
             yield LeftOut(path, "a hidden file")
         elif not entry.is_file():
             yield LeftOut(path, "a link to nothing" if entry.is_symlink() else "no file")
+        elif path.name == "metadata.npz" and any(path.parent.glob("*.aselmdb")):
+            yield LeftOut(path, "the sizes of the structures in the shards beside it")
         elif is_text(path) or path.suffix.lower() in SUFFIXES:
             yield path
         elif path.name.endswith(".aselmdb-lock"):  # LMDB's, which holds nothing

@@ -1,147 +1,159 @@
-"""SPICE and ANI-1x: an HDF5 file with a group per molecule or formula, hartree."""
+"""HDF5: SPICE, ANI-1x, and other files that have arrays in groups, at any depth, or at their root.
 
-from collections.abc import Iterator
+Nothing outside the file is opened: external links, external storage and virtual datasets are refused.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from raysweep.data.formats.blocks import Bad, Block, Chunk, Names, Span, Torn, chunks
-from raysweep.data.physics import BOHR_ANGSTROM, HARTREE_EV
+from raysweep.data.formats.blocks import Bad, Chunk, Names, Span, Torn
+from raysweep.data.formats.frames import Layout, layout_of, read_frames
+from raysweep.data.formats.hdf5_tree import Tree, table_of, tree_of
+from raysweep.data.formats.keyed import KNOWN
+from raysweep.data.formats.tables import Table
 from raysweep.errors import DataError
 
 if TYPE_CHECKING:
     import h5py
 
-SPICE = ("atomic_numbers", "conformations", "dft_total_energy", "dft_total_gradient")
+Kind = Literal["spice", "ani1x", "hdf5"]
+SPICE = {"numbers": "atomic_numbers", "positions": "conformations", "energy": "dft_total_energy",
+         "forces": "dft_total_gradient"}  # fmt: skip
 """Eastman et al. 2023, 10.1038/s41597-022-01882-6: hartree and bohr; the gradient is minus the force."""
-SPICE_UNITS = {"conformations": "bohr", "dft_total_energy": "hartree", "dft_total_gradient": "hartree/bohr"}
-ANI1X = ("atomic_numbers", "coordinates", "wb97x_dz.energy", "wb97x_dz.forces")
+ANI1X = {"numbers": "atomic_numbers", "positions": "coordinates", "energy": "wb97x_dz.energy",
+         "forces": "wb97x_dz.forces"}  # fmt: skip
 """Smith et al. 2020, 10.1038/s41597-020-0473-z: hartree, Å, hartree/Å; NaN where a conformation has no label."""
+_FIRST = {"spice": SPICE, "ani1x": ANI1X}
+_DEFAULT = {"spice": ("hartree", "bohr"), "ani1x": ("hartree", "Å")}
 CONFORMATIONS_AT_ONCE = 4096
 
 
-def layout(path: Path) -> Literal["spice", "ani1x"] | None:
-    """Return "spice" or "ani1x" by what the file's first group holds, None where it is neither.
+def layout(path: Path) -> Kind:
+    """Return "spice" or "ani1x" by what the file's first group holds, "hdf5" where it is neither.
 
     Raises:
         DataError: the file is torn or no HDF5, or h5py is not installed.
     """
     with _open(path) as file:
-        first = next(iter(file.values()), None)
-        names = set(first.keys()) if first is not None and hasattr(first, "keys") else set()
-    return "spice" if set(SPICE[1:]) & names else "ani1x" if set(ANI1X[1:]) & names else None
+        tree = tree_of(file)
+        first = next((set(keys) for group, keys in tree.children.items() if group), set())
+    kinds: tuple[Kind, ...] = ("spice", "ani1x")
+    return next((kind for kind in kinds if set(list(_FIRST[kind].values())[1:]) & first), "hdf5")
 
 
-def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
-    """Yield runs of groups with some thousands of conformations together.
+def spans_of(kind: Kind) -> Callable[[Path, Names], Iterator[Span | Bad]]:
+    """Return what yields runs of some thousand conformations, counted through all groups of a file."""
 
-    Raises:
-        DataError: the file is torn.
-    """
-    with _open(path) as file:
-        try:
-            groups = list(file)
-            total, start, seen = path.stat().st_size, 0, 0
-            for i, name in enumerate(groups):
-                sizes = [len(data) for data in file[name].values() if getattr(data, "ndim", 0)]
-                seen += max(sizes, default=0)
-                if seen >= CONFORMATIONS_AT_ONCE or i + 1 == len(groups):
-                    share = total * (i + 1 - start) // len(groups)
-                    yield Span(start=start, stop=i + 1, first=start, bytes=share)
-                    start, seen = i + 1, 0
-        except (OSError, RuntimeError, KeyError, AttributeError) as error:
-            raise Torn(f"{path}: torn ({error})") from error
-
-
-def read_spice(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
-    """Yield the conformations of some groups of a SPICE file, gradients turned into forces; the group is the molecule.
-
-    Raises:
-        DataError: the file is torn, or states other units than SPICE's.
-    """
-    for name, group in _groups(path, span):
-        arrays = _arrays(path, name, group, SPICE)
-        if isinstance(arrays, Bad):
-            yield arrays
-            continue
-        _refuse_other_units(f"{path}, group {name}", group)
-        numbers, positions, energy, gradient = arrays
-        yield from chunks(
-            Block(
-                path=path,
-                group=name,
-                record=f"group {name}, conformation",
-                numbers=numbers,
-                positions=positions,
-                energy=energy,
-                forces=-gradient,
-                energy_ev=HARTREE_EV,
-                length_angstrom=BOHR_ANGSTROM,
+    def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
+        tree, sizes = _groups(path, names, kind)
+        for where, reason in tree.faults:
+            yield Bad(where=f"{path}, {where}", reason=reason)
+        if not sizes:
+            held = ", ".join(sorted({key for keys in tree.children.values() for key in keys})[:20])
+            raise DataError(
+                f"{path}: no group has positions and energies under known keys; name them with --positions-key, "
+                f"--energy-key and --forces-key. It has {held or 'nothing'}"
             )
-        )
+        total, share = sum(sizes.values()), path.stat().st_size
+        for start in range(0, total, CONFORMATIONS_AT_ONCE):
+            stop = min(start + CONFORMATIONS_AT_ONCE, total)
+            yield Span(start=start, stop=stop, first=start, bytes=share * (stop - start) // total)
+
+    return spans
 
 
-def read_ani1x(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
-    """Yield the conformations of some groups of ANI-1x that have a wB97x/6-31G* label; the group is the formula.
+def read_of(kind: Kind) -> Callable[[Path, Span, Names], Iterator[Chunk]]:
+    """Return what yields some conformations; the group is that of the file, for single ones the one above it."""
 
-    Raises:
-        DataError: the file is torn.
-    """
-    for name, group in _groups(path, span):
-        arrays = _arrays(path, name, group, ANI1X)
-        if isinstance(arrays, Bad):
-            yield arrays
-            continue
-        numbers, positions, energy, forces = arrays
-        yield from chunks(
-            Block(
-                path=path,
-                group=name,
-                record=f"group {name}, conformation",
-                numbers=numbers,
-                positions=positions,
-                energy=energy,
-                forces=forces,
-                energy_ev=HARTREE_EV,
-                missing=True,
-            )
-        )
+    def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
+        tree, sizes = _groups(path, names, kind)
+        before = 0
+        with _open(path) as file:
+            for group, size in sizes.items():
+                start, stop = max(span.start - before, 0), min(span.stop - before, size)
+                before += size
+                if start < stop:
+                    yield from _frames(path, file, tree, group, names, kind, (start, stop, size))
+
+    return read
 
 
-def _groups(path: Path, span: Span) -> "Iterator[tuple[str, h5py.Group]]":
-    with _open(path) as file:
-        try:
-            yield from ((str(name), file[name]) for name in list(file)[span.start : span.stop])
-        except (OSError, RuntimeError, KeyError) as error:
-            raise Torn(f"{path}: torn ({error})") from error
-
-
-def _arrays(
-    path: Path, name: str, group: "h5py.Group", names: tuple[str, ...]
-) -> "list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] | Bad":
-    missing = [key for key in names if not hasattr(group, "keys") or key not in group]
-    if missing:
-        return Bad(where=f"{path}, group {name}", reason=f"dataset {', '.join(missing)} is missing")
+def _frames(
+    path: Path, file: "h5py.File", tree: Tree, group: str, names: Names, kind: Kind, part: tuple[int, int, int]
+) -> Iterator[Chunk]:
+    start, stop, size = part
+    where = f"{path}, group {group}" if group else str(path)
     try:
-        return [np.asarray(group[key][()], dtype=np.float64) for key in names]
-    except (OSError, ValueError, TypeError) as error:
-        return Bad(where=f"{path}, group {name}", reason=f"cannot be read ({error})")
+        table = replace(
+            table_of(path, file, tree, group, where),
+            default=_DEFAULT.get(kind),
+            first=_FIRST.get(kind),
+            missing=kind == "ani1x",
+        )
+        found = layout_of(table, names)
+    except DataError as error:
+        if isinstance(error, Torn):
+            raise
+        reason = str(error).removeprefix(where).lstrip(":, ")
+        yield Bad(where=where, reason=reason, count=stop - start)
+        return
+    if found.frames != size or found.atoms == 0:
+        yield Bad(where=where, reason="no atoms" if found.atoms == 0 else "no conformations", count=stop - start)
+        return
+    table = replace(table, group=_molecule(path, group, table, found))
+    yield from read_frames(table, found, names, start, stop)
 
 
-def _refuse_other_units(where: str, group: "h5py.Group") -> None:
-    for name, unit in SPICE_UNITS.items():
-        stated = group[name].attrs.get("units", unit)
-        if stated != unit:
-            raise DataError(f"{where}: {name} is in {stated!r}, SPICE's unit is {unit!r}. Convert the file first")
+def _molecule(path: Path, group: str, table: Table, found: Layout) -> str | None:
+    """Return the name of a molecule: of its group, or for a group of one conformation that of the group above."""
+    numbers, positions = (prod(table.column(key).shape) for key in (found.keys.numbers, found.keys.positions))
+    if not group:
+        return path.stem if found.atoms == numbers and found.frames > 1 else None
+    single = found.frames == 1 and len(table.column(found.keys.positions).shape) < 3 and positions
+    return (group.rpartition("/")[0] or None) if single else group
 
 
-def _open(path: Path) -> "h5py.File":
+def _groups(path: Path, names: Names, kind: Kind) -> tuple[Tree, dict[str, int]]:
+    stat = path.stat()
+    return _counted(path, stat.st_size, stat.st_mtime_ns, names, kind)
+
+
+@lru_cache(maxsize=4)
+def _counted(path: Path, size: int, changed: int, names: Names, kind: Kind) -> tuple[Tree, dict[str, int]]:
+    """Return a file's tree and how many conformations each group of arrays has, at least 1."""
+    first = _FIRST.get(kind, {})
+    keys = {
+        name: [key for key in (getattr(names, name), first.get(name), *KNOWN[name]) if key]
+        for name in ("energy", "positions", "forces", "numbers")
+    }
+    labels = {key.lower() for name in ("energy", "positions", "forces") for key in keys[name]}
+    labels |= {key.lower() for key in KNOWN["gradient"]}
+    with _open(path) as file:
+        tree = tree_of(file)
+        sizes = {}
+        for group, children in tree.children.items():
+            lower = {key.lower(): key for key in children}
+            if labels & set(lower) or (
+                group and {key.lower() for key in keys["numbers"]} & set(lower) and not tree.above(group)
+            ):
+                energy = next((lower[key.lower()] for key in keys["energy"] if key.lower() in lower), None)
+                sizes[group] = max(1, prod(tree.shape(file, group, energy))) if energy else 1
+    return tree, sizes
+
+
+@contextmanager
+def _open(path: Path) -> "Iterator[h5py.File]":
     try:
         import h5py
     except ImportError as error:
         raise DataError(f"{path}: HDF5 files need h5py: pip install 'raysweep[formats]'") from error
     try:
-        return h5py.File(path, "r")
-    except OSError as error:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, RuntimeError, KeyError, AttributeError) as error:
         raise Torn(f"{path}: torn, or no HDF5 file ({error})") from error

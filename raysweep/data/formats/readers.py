@@ -10,9 +10,9 @@ from raysweep.data.formats.compressed import FAULTS, decompressed, is_compressed
 from raysweep.data.formats.folders import SUFFIXES, is_text
 from raysweep.errors import DataError
 
-Format = Literal["aselmdb", "extxyz", "md17", "spice", "ani1x", "mptrj", "parquet", "ase"]
-UNITS_KNOWN: tuple[Format, ...] = ("md17", "spice", "ani1x")
-"""Formats whose units are fixed, so that no other unit can be asked for."""
+Format = Literal["aselmdb", "extxyz", "md17", "spice", "ani1x", "mptrj", "parquet", "ase", "hdf5", "asedb"]
+FIXED_KEYS: tuple[Format, ...] = ("aselmdb", "extxyz", "mptrj", "ase", "asedb")
+"""Formats of which atoms, cell and periodicity have no keys that could be others."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ def reader(format: Format) -> Reader:
 
             return Reader(extxyz.spans, extxyz.read)
         case "md17":
-            from raysweep.data.formats import md17
+            from raysweep.data.formats import npz
 
-            return Reader(md17.spans, md17.read)
-        case "spice" | "ani1x":
+            return Reader(npz.spans, npz.read)
+        case "spice" | "ani1x" | "hdf5":
             from raysweep.data.formats import hdf5
 
-            return Reader(hdf5.spans, hdf5.read_spice if format == "spice" else hdf5.read_ani1x)
+            return Reader(hdf5.spans_of(format), hdf5.read_of(format))
         case "mptrj":
             from raysweep.data.formats import mptrj
 
@@ -54,13 +54,17 @@ def reader(format: Format) -> Reader:
             from raysweep.data.formats import ase_readable
 
             return Reader(ase_readable.spans, ase_readable.read)
+        case "asedb":
+            from raysweep.data.formats import asedb
+
+            return Reader(asedb.spans, asedb.read)
 
 
 def format_of(path: Path) -> Format:
     """Return the format of a file by its suffix, and by what is in it where several share one; "ase" where unknown.
 
     Raises:
-        DataError: an HDF5 file has the layout of neither SPICE nor ANI-1x, or cannot be opened.
+        DataError: an HDF5 file cannot be opened.
     """
     plain: dict[str, Format] = {".aselmdb": "aselmdb", ".npz": "md17", ".parquet": "parquet"}
     suffix = path.suffix.lower()
@@ -73,16 +77,18 @@ def format_of(path: Path) -> Format:
     if suffix in (".h5", ".hdf5"):
         from raysweep.data.formats import hdf5
 
-        found = hdf5.layout(path)
-        if found is None:
-            raise DataError(f"{path}: neither SPICE's datasets ({', '.join(hdf5.SPICE)}) nor ANI-1x's are in it")
-        return found
+        return hdf5.layout(path)
     if suffix == ".json":
         from raysweep.data.formats import mptrj
 
         if mptrj.looks_like_it(path):
             mptrj.refuse_unavailable(path)
             return "mptrj"
+    if suffix in (".json", ".db"):
+        from raysweep.data.formats import asedb
+
+        if asedb.looks_like_it(path):
+            return "asedb"
     return "extxyz" if _looks_like_extxyz(path) else "ase"
 
 
