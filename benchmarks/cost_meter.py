@@ -19,7 +19,7 @@ from raysweep.data.store import open_store
 from raysweep.data.xtb import make_store
 from raysweep.models.base import Surroundings
 from raysweep.models.registry import create
-from raysweep.training.cost import FlopMeter
+from raysweep.training.flops import FlopMeter
 from raysweep.training.objective import Objective, differentiate
 
 FAMILIES = {

@@ -27,7 +27,8 @@ from raysweep.models.base import Surroundings
 from raysweep.models.convolutions import convolution, geometry
 from raysweep.models.harmonics import edge_paths
 from raysweep.models.registry import create
-from raysweep.training.cost import FlopMeter, measure_cost
+from raysweep.training.cost import measure_cost
+from raysweep.training.flops import FlopMeter
 from raysweep.training.memory import keep_freed_memory
 from raysweep.training.objective import Objective, differentiate
 

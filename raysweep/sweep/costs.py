@@ -23,6 +23,8 @@ USABLE = 0.95
 """Of a GPU's memory, beside what its driver keeps."""
 HEADROOM = 1.3
 """Over the memory of a training step: optimizer, evaluation, and batches larger than those measured."""
+REFUSED = 3
+"""Exit status of the process that measures, where a network cannot be."""
 MOST_PACKED = 16
 """Trials on one GPU at most: more of them would wait for each other."""
 
@@ -129,12 +131,13 @@ def load_entrypoint(entrypoint: str) -> object:
 def measure_apart(space: Space) -> "subprocess.Popen[str]":
     """Begin to measure all costs of a space in a process of its own, and return that; they stand in `costs.json` then.
 
-    So the driver of a sweep never loads torch, and Ray starts meanwhile.
+    So the driver of a sweep never loads torch, and Ray starts meanwhile. Where a network cannot be measured the process
+    exits with REFUSED, and its standard output says why.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "raysweep.sweep.measure_costs"],
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdin is not None

@@ -15,7 +15,7 @@ from rich.console import Console
 from raysweep.errors import RaysweepError
 from raysweep.files import open_location
 from raysweep.sweep.caps import CapReachedError
-from raysweep.sweep.costs import load_entrypoint, measure_apart
+from raysweep.sweep.costs import REFUSED, load_entrypoint, measure_apart
 from raysweep.sweep.earlier import EarlierTrials
 from raysweep.sweep.facts import DataFacts, data_facts, with_structures
 from raysweep.sweep.grid import GridStage, cost
@@ -217,7 +217,11 @@ class _Sweep:
         process = measure_apart(self.space)
 
         def wait() -> tuple[Plan, Plan]:
-            if process.wait() != 0 and self._by_cost:
+            assert process.stdout is not None
+            said = process.stdout.read().strip()
+            if process.wait() == REFUSED:
+                raise RaysweepError(said)
+            if process.returncode != 0 and self._by_cost:
                 what = self._by_cost[1]
                 raise RaysweepError(f"{what} needs what sizes cost, which could not be measured: see the log")
             if process.returncode != 0:
@@ -229,6 +233,8 @@ class _Sweep:
         finally:
             process.kill()
             process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
 
     def _begin_progress(self, tuning: TuningStage) -> None:
         trials = {(t.family, size_text(t.size), t.seed): t for t in self.plan.trials}

@@ -73,7 +73,7 @@ def _measured(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialS
     like = next(model.parameters())
     whole = step_objective(loss, spec.symmetry, model, spec.seed, 0, like.detach())
     reseed(spec.seed, 0, COST, own=generators_of(model))
-    return measure_cost(model, graphs, whole, spec.batch_atoms)
+    return measure_cost(model, graphs, whole, spec.batch_atoms, f"architecture {spec.architecture!r}")
 
 
 @lru_cache(maxsize=4)

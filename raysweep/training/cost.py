@@ -13,68 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from raysweep.data.batches import GraphSet, cut_batches
-from raysweep.errors import DataError
+from raysweep.errors import DataError, SpaceError
 from raysweep.models.base import ForceField
+from raysweep.training.flops import FlopMeter
 from raysweep.training.objective import Objective, differentiate
 
 Rows = npt.NDArray[np.int64]
-
-_REDUCTIONS = {
-    "sum", "mean", "index_add", "index_add_", "linalg_vector_norm", "amax", "amin", "scatter_add", "scatter_add_",
-    "_index_put_impl_",
-}  # fmt: skip
-_MOVES = {
-    "clone", "copy_", "fill_", "zeros_like", "ones_like", "_to_copy", "zero_", "where", "alias", "detach",
-    "masked_fill", "masked_fill_", "new_zeros", "expand", "view_as", "empty_like", "full_like",
-}  # fmt: skip
-
-
-class FlopMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the floating-point operations of everything that runs inside it, backward passes included.
-
-    Attributes:
-        products: of matrix products.
-        pointwise: of elementwise operations, reductions and scatters.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.products = 0
-        self.pointwise = 0
-
-    @property
-    def total(self) -> int:
-        """All operations."""
-        return self.products + self.pointwise
-
-    def __torch_dispatch__(
-        self,
-        func: "torch._ops.OpOverload",
-        types: object,
-        args: tuple[object, ...] = (),
-        kwargs: dict[str, object] | None = None,
-    ) -> object:
-        """Run an operation and count it."""
-        out = func(*args, **(kwargs or {}))
-        packet = func._overloadpacket
-        name = packet.__name__
-        if packet in flop_registry:
-            self.products += flop_registry[packet](*args, **(kwargs or {}), out_val=out)
-            if name in ("addmm", "baddbmm") and isinstance(out, torch.Tensor):
-                self.pointwise += out.numel()
-        elif name in _REDUCTIONS:
-            tensors = [arg for arg in args if isinstance(arg, torch.Tensor) and arg.is_floating_point()]
-            self.pointwise += tensors[-1].numel()
-        elif torch.Tag.pointwise in func.tags and name not in _MOVES:
-            results = out if isinstance(out, tuple | list) else (out,)
-            self.pointwise += sum(
-                result.numel() for result in results if isinstance(result, torch.Tensor) and result.is_floating_point()
-            )
-        return out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +104,9 @@ class Stopwatch:
         return self._seconds
 
 
-def measure_cost(model: ForceField, graphs: GraphSet, objective: Objective, batch_atoms: int) -> Cost:
+def measure_cost(
+    model: ForceField, graphs: GraphSet, objective: Objective, batch_atoms: int, name: str | None = None
+) -> Cost:
     """Count a training step's operations on real batches and time it on the model's device.
 
     Every operation's count is linear in the structures, atoms and edges of a batch (and in its triplets, for the
@@ -170,9 +118,11 @@ def measure_cost(model: ForceField, graphs: GraphSet, objective: Objective, batc
         graphs: a sample of the training data, at least 16 structures of several sizes.
         objective: the loss.
         batch_atoms: atoms per batch, as in training.
+        name: what errors call the network.
 
     Raises:
         DataError: the sample is too small or too uniform to tell atoms from edges.
+        SpaceError: the network does something whose operations nobody has a formula for.
     """
     weight = next(model.parameters())
     weights = [trained for trained in model.parameters() if trained.requires_grad]
@@ -180,13 +130,15 @@ def measure_cost(model: ForceField, graphs: GraphSet, objective: Objective, batc
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     model.train()
 
+    of = name or type(model).__name__
+
     def step(rows: Rows) -> None:
         batch = graphs.batch(rows).to(weight.device, weight.dtype)
         differentiate(objective.loss(model(batch), batch), weights)
         for trained in weights:
             trained.grad = None
 
-    coefficients = _coefficients(step, graphs, batch_atoms, model.triplets)
+    coefficients = _coefficients(step, graphs, batch_atoms, model.triplets, of)
     watch = Stopwatch(weight.device)
     on_gpu = weight.device.type == "cuda"
     if on_gpu:
@@ -219,31 +171,36 @@ def measure_cost(model: ForceField, graphs: GraphSet, objective: Objective, batc
 
 
 def _coefficients(
-    step: Callable[[Rows], None], graphs: GraphSet, batch_atoms: int, triplets: bool
+    step: Callable[[Rows], None], graphs: GraphSet, batch_atoms: int, triplets: bool, of: str
 ) -> npt.NDArray[np.float64]:
     """Return operations per step, structure, atom, edge and triplet; the last is 0 unless `triplets`."""
     if len(graphs) < 16:
         raise DataError(f"{len(graphs)} structures are too few to measure the cost of a step on; give at least 16.")
     small = [np.arange(start, start + n) for start, n in ((0, 1), (1, 1), (2, 2), (4, 3), (7, 1), (8, 4), (12, 4))]
-    counts, extents = _counted(step, graphs, small)
+    counts, extents = _counted(step, graphs, small, of)
     unknown = 5 if triplets else 4
     if np.linalg.matrix_rank(extents[:, :unknown]) < unknown:
         raise DataError("the first 16 structures are too alike to tell atoms from edges; give a more varied subset.")
     coefficients = np.zeros(5)
     coefficients[:unknown] = np.round(np.linalg.lstsq(extents[:, :unknown], counts, rcond=None)[0])
     full = next(cut_batches(graphs.n_atoms, np.arange(len(graphs)), batch_atoms))
-    (counted,), (extent,) = _counted(step, graphs, [full])
-    assert abs(coefficients @ extent / counted - 1) < 1e-3, f"counted {counted}, predicted {coefficients @ extent}"
+    (counted,), (extent,) = _counted(step, graphs, [full], of)
+    if abs(coefficients @ extent / counted - 1) >= 1e-3:
+        raise SpaceError(
+            f"the training FLOPs of {of} are no sum over structures, atoms and edges{', triplets' * triplets}: a "
+            f"batch takes {counted:g}, and {coefficients @ extent:g} were foretold from others. What a step does may "
+            "depend on these numbers alone (docs/models.md, 'Add one')."
+        )
     return coefficients
 
 
 def _counted(
-    step: Callable[[Rows], None], graphs: GraphSet, batches: list[Rows]
+    step: Callable[[Rows], None], graphs: GraphSet, batches: list[Rows], of: str
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the operations of a step on each batch [B], and each batch's extent [B, 5]."""
     counts = []
     for rows in batches:
-        with FlopMeter() as meter:
+        with FlopMeter(of) as meter:
             step(rows)
         counts.append(meter.total)
     return np.array(counts, dtype=np.float64), np.array([_extent(graphs, rows) for rows in batches])

@@ -1,14 +1,17 @@
 # ruff: noqa: NPY002 - the global generator is what is tried
 """Networks as other people's packages add them, each with a habit that training has to bear."""
 
+import ctypes
 import random
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.flop_counter import register_flop_formula
 
 from raysweep.models.base import Architecture, ForceField, Size
 from raysweep.models.blocks import ElementEmbedding, Linear, RadialBasis, Readout, lengths_and_directions, sum_to
+from raysweep.models.flops import declare_flops
 
 
 class Pairs(ForceField):
@@ -85,7 +88,121 @@ class Counting(Pairs):
         return self.norm(pair)
 
 
+@torch.library.custom_op("rs_tests::shift", mutates_args=())
+def shift(x: torch.Tensor) -> torch.Tensor:
+    """Return x + 1, by an operation that nobody has a formula for."""
+    return x + 1.0
+
+
+@torch.library.custom_op("rs_tests::double", mutates_args=())
+def double(x: torch.Tensor) -> torch.Tensor:
+    """Return 2 x, by an operation with a formula."""
+    return x * 2.0
+
+
+for operation, slope in ((shift, 1.0), (double, 2.0)):
+    operation.register_autograd(lambda ctx, gradient, slope=slope: gradient * slope)
+
+
+@register_flop_formula(torch.ops.rs_tests.double)
+def double_flops(x_shape: torch.Size, **_: object) -> int:
+    """Return a hundred operations per element, which can be told from others."""
+    return 100 * x_shape.numel()
+
+
+class Custom(Pairs):
+    """Uses an operation of its own without a formula."""
+
+    def altered(self, pair):
+        return shift(pair)
+
+
+class Formula(Pairs):
+    """Uses an operation of its own with a formula."""
+
+    def altered(self, pair):
+        return double(pair)
+
+
+class _OutsideTorch(torch.autograd.Function):
+    """Twice x, computed by NumPy in the forward pass and behind torch's back in the backward pass."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return torch.from_numpy(2 * x.detach().numpy())
+
+    @staticmethod
+    def backward(ctx, gradient):
+        result = torch.empty_like(gradient)
+        ctypes.memmove(result.untyped_storage().data_ptr(), (gradient * 2).untyped_storage().data_ptr(), result.nbytes)
+        return result
+
+
+class Outside(Pairs):
+    """Computes outside of torch."""
+
+    def altered(self, pair):
+        return _OutsideTorch.apply(pair)
+
+
+class _Kernel(torch.autograd.Function):
+    """Twice x; the backward pass is by a kernel that torch does not see, as one of Triton."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return _OutsideTorch.backward(ctx, gradient)
+
+
+class Kernel(Pairs):
+    """Has a kernel of its own in the backward pass."""
+
+    def altered(self, pair):
+        return _Kernel.apply(pair)
+
+
+class _Declared(torch.autograd.Function):
+    """Twice x outside of torch, with the operations declared."""
+
+    @staticmethod
+    def forward(ctx, x):
+        with declare_flops(7 * x.numel()):
+            return _OutsideTorch.forward(ctx, x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        with declare_flops(11 * gradient.numel()):
+            return _OutsideTorch.backward(ctx, gradient)
+
+
+class Declared(Pairs):
+    """Computes outside of torch and says how much."""
+
+    def altered(self, pair):
+        return _Declared.apply(pair)
+
+
+class Spectral(Pairs):
+    """Uses an operation of torch's own that has no formula."""
+
+    def altered(self, pair):
+        return torch.fft.irfft(torch.fft.rfft(pair, dim=1), n=pair.shape[1], dim=1)
+
+
+class Quadratic(Pairs):
+    """Its work grows with the square of the atoms."""
+
+    def altered(self, pair):
+        squares = pair.mean() * pair.new_ones(pair.shape[0], pair.shape[0])
+        return pair + 0.0 * squares.sum()
+
+
 NETWORKS = {
-    name: Architecture(kind, Size, equivariant=True)
-    for name, kind in {"pairs": Pairs, "noisy": Noisy, "meddler": Meddler, "counting": Counting}.items()
-}
+    kind.__name__.lower(): Architecture(kind, Size, equivariant=True)
+    for kind in (
+        Pairs, Noisy, Meddler, Counting, Custom, Formula, Outside, Kernel, Declared, Spectral, Quadratic,
+    )
+}  # fmt: skip

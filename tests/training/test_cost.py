@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from raysweep.errors import DataError
-from raysweep.training.cost import FlopMeter, Stopwatch, measure_cost
+from raysweep.training.cost import Stopwatch, measure_cost
+from raysweep.training.flops import FlopMeter
 from raysweep.training.objective import Errors, differentiate, evaluate
 from raysweep.training.trajectory import Trajectory
 

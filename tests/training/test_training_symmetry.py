@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from raysweep.errors import SpaceError
 from raysweep.measurements import TIMED
-from raysweep.training.cost import FlopMeter
+from raysweep.training.flops import FlopMeter
 from raysweep.training.loop import measure, train
 from raysweep.training.objective import Objective
 from raysweep.training.symmetry import (

@@ -1,0 +1,39 @@
+"""How a network states the cost of work that torch's dispatcher does not see."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Meter(Protocol):
+    """Counts operations; `declare_flops` tells it of those that it cannot see."""
+
+    def pause(self) -> None:
+        """Stop counting."""
+
+    def resume(self, declared: int) -> None:
+        """Count again, from what was counted plus what was declared."""
+
+
+METERS: list[Meter] = []
+"""Those that count now."""
+
+
+@contextmanager
+def declare_flops(count: int) -> Iterator[None]:
+    """Count a block as so many floating-point operations, whatever runs inside.
+
+    For kernels that the cost meter cannot see (Triton, C++, NumPy), in the forward pass and in the backward one of an
+    autograd.Function alike. Where nobody counts it does nothing.
+
+    Args:
+        count: operations of the block by the convention of docs/training.md, a multiply-add as two.
+    """
+    meters = list(METERS)
+    for meter in meters:
+        meter.pause()
+    try:
+        yield
+    finally:
+        for meter in meters:
+            meter.resume(count)
