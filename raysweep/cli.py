@@ -1,14 +1,28 @@
 """The command line: parses, calls, prints. Nothing heavy is imported before a command asks for it."""
 
 import sys
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from raysweep import __version__
-from raysweep.errors import RaysweepError
+from raysweep.errors import RaysweepError, Stopped
+
+
+class _Commands(TyperGroup):
+    """Commands that may end before they are complete, to go on later: one line, and an exit status that says so."""
+
+    def invoke(self, ctx: Any) -> object:  # noqa: ANN401 - Typer brings a copy of Click that it keeps to itself
+        try:
+            return super().invoke(ctx)
+        except Stopped as stopped:
+            sys.stderr.write(f"raysweep: {stopped}\n")
+            raise typer.Exit(stopped.exit_code) from None
+
 
 app = typer.Typer(
+    cls=_Commands,
     name="raysweep",
     help="Scaling sweeps on Ray for neural force fields: which architecture, how large, on how much data.",
     no_args_is_help=True,

@@ -43,3 +43,11 @@ class FrontierError(RaysweepError):
 
 class ClusterError(RaysweepError):
     """A Ray cluster that is absent, refuses the token, or is not what a sweep needs."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A sweep that ended before it was complete; nothing is lost, the same command goes on with it."""
+
+    def __init__(self, reason: str, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(masked(reason))

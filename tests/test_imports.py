@@ -12,12 +12,13 @@ import pytest
 import raysweep
 
 PACKAGE = Path(raysweep.__file__).parent
-BASE = {"masking", "messages", "errors", "patience", "files", "trial", "measurements"}
+BASE = {"masking", "messages", "errors", "patience", "proxies", "files", "trial", "measurements"}
 MAY_IMPORT = {
     "masking": set(),
     "messages": {"masking"},
     "errors": {"masking"},
     "patience": {"errors"},
+    "proxies": set(),
     "files": {"errors", "patience"},
     "trial": {"errors"},
     "measurements": {"errors"},

@@ -3,9 +3,9 @@
 import dataclasses
 import json
 import logging
+import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import typer
 
@@ -17,8 +17,10 @@ from raysweep.doctor.findings import Finding, Report
 from raysweep.doctor.here import examine
 from raysweep.errors import ClusterError
 from raysweep.jobs import submit as jobs
-from raysweep.jobs.client import asks_no_token, connect, is_loopback
+from raysweep.jobs.client import asks_no_token, connect
 from raysweep.jobs.request import shell_command, variables_of_job
+from raysweep.proxies import is_loopback
+from raysweep.sweep.ray_home import token_file
 
 
 def show_findings(
@@ -60,7 +62,7 @@ def _asked(path: str | None, overrides: Sequence[str], address: str, *, allow_op
 
 def _remote(path: str | None, overrides: Sequence[str], address: str, *, allow_open: bool) -> Report:
     """Return what is found from the head node of a cluster, and what can only be seen from here."""
-    found: list[Finding] = [*judge.of_token(Path.home(), None)]
+    found: list[Finding] = [*judge.of_token(token_file(), named="RAY_AUTH_TOKEN_PATH" in os.environ)]
     url = address if "://" in address else f"http://{address}"
     host = url.split("://")[1].rpartition(":")[0].strip("[]/") or url
     if not is_loopback(host) and asks_no_token(url.rstrip("/")):

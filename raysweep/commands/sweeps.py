@@ -13,7 +13,6 @@ from raysweep.errors import TrackingError
 from raysweep.files import open_location
 from raysweep.report.write import write
 from raysweep.sweep.identity import differences, refuse_other_sweep
-from raysweep.sweep.interrupts import Stopped
 from raysweep.sweep.run import POINTS_FILE, SweepResult, run
 from raysweep.sweep.space import Space, load_space
 from raysweep.sweep.stage import Listener
@@ -51,11 +50,7 @@ def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, 
         from raysweep.tracking.connection import default_uri
 
         space.tracking.uri or default_uri(space.storage)  # an error before hours of work, not after
-    try:
-        result = run(space, mirror=_mirror if space.tracking.enabled else None)
-    except Stopped as stopped:
-        sys.stderr.write(f"raysweep: {stopped}\n")
-        return stopped.exit_code
+    result = run(space, mirror=_mirror if space.tracking.enabled else None)
     try:
         written = write(material_of(space.storage), report_folder(space.storage))
     finally:  # with the report, where there is one

@@ -8,7 +8,7 @@ from raysweep.doctor.facts import Facts, gather
 from raysweep.doctor.findings import Finding
 from raysweep.errors import RaysweepError
 from raysweep.files import absolute
-from raysweep.jobs.client import is_loopback
+from raysweep.proxies import is_loopback
 from raysweep.sweep.environment import differences, wanted_of_nodes
 from raysweep.sweep.nodes import Answer, alive_nodes, ask_nodes, check_nodes
 from raysweep.sweep.resources import check_fits, joined

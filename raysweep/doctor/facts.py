@@ -7,6 +7,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from raysweep.sweep.environment import environment
+from raysweep.sweep.ray_home import nearest, ray_root
 
 _SESSION = re.compile(r"[^\s=\0]*/session_\d{4}-[\w.-]+")
 _KINDS = ("gcs_server", "raylet")
@@ -48,6 +50,12 @@ class Facts:
     disk_total: int
     """Bytes of the disk that holds it."""
     disk_free: int
+    free_inodes: tuple[tuple[str, int], ...]
+    """Files that may still be made on the disks of Ray's sessions and of temporary files, where a disk counts them."""
+    temp_root: str
+    """Folder of temporary files."""
+    temp_free: int
+    """Bytes."""
     shm_total: int
     """Bytes of /dev/shm; 0 where there is none."""
     open_files: int
@@ -58,15 +66,15 @@ class Facts:
     """Processes of Ray's control service whose session has no raylet: what is left of a head that did not start."""
 
 
-def gather(ray_root: str | None = None) -> Facts:
+def gather(sessions: str | None = None) -> Facts:
     """Return what this machine tells of itself.
 
     Args:
-        ray_root: folder that holds Ray's sessions; default: that of the cluster that is joined, else Ray's own default.
+        sessions: folder that holds Ray's sessions; default: that of the cluster that is joined, else Ray's own default.
     """
-    root = ray_root or _ray_root()
-    place = next(path for path in (Path(root), *Path(root).parents) if path.exists())
-    disk = shutil.disk_usage(place)
+    root = sessions or _ray_root()
+    disk = shutil.disk_usage(nearest(Path(root)))
+    temp = tempfile.gettempdir()
     gpus, trouble = _gpus()
     used = _sessions_in_use()
     return Facts(
@@ -80,6 +88,9 @@ def gather(ray_root: str | None = None) -> Facts:
         ray_root=root,
         disk_total=disk.total,
         disk_free=disk.free,
+        free_inodes=tuple((place, free) for place in dict.fromkeys((root, temp)) for free in free_inodes(place)),
+        temp_root=temp,
+        temp_free=shutil.disk_usage(temp).free,
         shm_total=shutil.disk_usage("/dev/shm").total if Path("/dev/shm").is_dir() else 0,
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         stale_sessions=tuple(_stale(Path(root), set(used))),
@@ -93,7 +104,14 @@ def _ray_root() -> str:
     session = getattr(getattr(node, "_global_node", None), "get_session_dir_path", None)
     if session is not None:
         return str(Path(session()).parent)
-    return os.path.join(os.environ.get("RAY_TMPDIR", "/tmp"), "ray")
+    return str(ray_root())
+
+
+def free_inodes(place: str) -> Iterator[int]:
+    """Yield how many files may still be made on the disk of a folder; nothing where its file system has no limit."""
+    told = os.statvfs(nearest(Path(place)))
+    if told.f_files:
+        yield told.f_favail
 
 
 def unmet_requirements(distribution: str = "raysweep") -> Iterator[str]:

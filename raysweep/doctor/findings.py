@@ -11,7 +11,7 @@ class Finding:
     """One thing that breaks a sweep (fault), or may (warning)."""
 
     check: str
-    """versions, gpu, storage, data, mlflow, token, ports, disk, clock, shm, sessions, limits, resources, cluster."""
+    """A row of the table of checks in docs/cluster.md, such as `versions` or `disk`."""
     where: str
     """The machine."""
     text: str

@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from raysweep.doctor import judge, places
 from raysweep.doctor.cluster import of_cluster
 from raysweep.doctor.facts import gather
 from raysweep.doctor.findings import Finding, Report
+from raysweep.sweep.ray_home import can_keep_token, has_token, token_file, troubles
 from raysweep.sweep.space import Space
 from raysweep.sweep.totals import missing
 
@@ -30,8 +30,9 @@ def examine(space: Space | None = None, address: str | None = None) -> Report:
 def _of_this_machine(space: Space | None, address: str | None, looked: list[str]) -> Iterator[Finding]:
     facts = gather()
     looked.append(f"here, {facts.host}: raysweep {facts.environment['raysweep']}, Python {facts.environment['python']}")
-    yield from judge.of_token(Path.home(), os.environ.get("RAY_AUTH_TOKEN_PATH"))
+    yield from judge.of_token(token_file(), named="RAY_AUTH_TOKEN_PATH" in os.environ)
     if address is None:  # of a cluster each node is looked at, this machine among them where it is one
+        yield from judge.of_start(troubles(), "here", keeps_token=has_token() or can_keep_token())
         yield from judge.of_machine(facts, "here")
     if space is None:
         return

@@ -1,6 +1,7 @@
 """From facts to findings: each with its remedy."""
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from raysweep.doctor.facts import Facts, Gpu
@@ -13,6 +14,9 @@ LEAST_SHM = 512 * 2**20
 FULLEST_DISK = 0.95
 """Ray makes no objects on a disk that is fuller (RAY_local_fs_capacity_threshold)."""
 LEAST_DISK = 2 * GIB
+LEAST_INODES = 10_000
+"""A sweep makes some ten files for each trial, and Ray hundreds."""
+LEAST_TEMP = GIB // 4
 LEAST_FILES = 1024
 CLOCK_SECONDS = 5.0
 STALE_BYTES = GIB // 4
@@ -61,6 +65,17 @@ def _disk(facts: Facts, where: str) -> Iterator[Finding]:
             text=f"the disk of {facts.ray_root} is {full:.0%} full, {facts.disk_free / GIB:.1f} GiB are free",
             remedy="make room, or start Ray with --temp-dir on a larger disk; at 95 % Ray stops",
         )  # fmt: skip
+    for place, free in facts.free_inodes:
+        if free < LEAST_INODES:
+            yield Finding(
+                check="disk", where=where, text=f"the disk of {place} has room for {free} more files (inodes)",
+                remedy="delete small files there (df -i shows how many there are), or use another disk",
+            )  # fmt: skip
+    if facts.temp_free < LEAST_TEMP:
+        yield Finding(
+            check="disk", where=where, text=f"{facts.temp_root} has {facts.temp_free / 2**20:.0f} MiB left",
+            remedy="make room there, or export TMPDIR=, a folder on a larger disk",
+        )  # fmt: skip
 
 
 def _sessions(facts: Facts, where: str) -> Iterator[Finding]:
@@ -104,20 +119,40 @@ def of_drivers(gpus: Mapping[str, tuple[Gpu, ...]]) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def of_token(home: Path, variable: str | None) -> Iterator[Finding]:
+def of_start(troubles: Iterable[tuple[str, str]], where: str, *, keeps_token: bool) -> Iterator[Finding]:
+    """Yield what keeps Ray from starting on a machine.
+
+    Args:
+        troubles: of `ray_home`, each with its remedy.
+        where: the machine.
+        keeps_token: whether there is a token, or a home in which one can be kept.
+    """
+    for text, remedy in troubles:
+        yield Finding(check="start", where=where, text=text, remedy=remedy)
+    if not keeps_token:
+        yield Finding(
+            check="token", where=where, severity="warning",
+            text="the home directory cannot be written, so each run makes a token that nothing else knows",
+            remedy="set HOME to a folder of your own, or give RAY_AUTH_TOKEN, where `ray` commands are to reach it",
+        )  # fmt: skip
+
+
+def of_token(path: Path | None, *, named: bool) -> Iterator[Finding]:
     """Yield what is wrong with the token that this user keeps.
 
     Args:
-        home: of the user.
-        variable: what RAY_AUTH_TOKEN_PATH says.
+        path: of its file; None for a user without a home.
+        named: whether RAY_AUTH_TOKEN_PATH names it.
     """
-    path = Path(variable) if variable else home / ".ray" / "auth_token"
-    if variable and not path.is_file():
+    if path is None:
+        return
+    there = os.access(path, os.F_OK)
+    if named and not there:
         yield Finding(
             check="token", where="here", text=f"RAY_AUTH_TOKEN_PATH names {path}, which is not there",
             remedy="put the cluster's token there, or unset it",
         )  # fmt: skip
-    elif path.is_file() and path.stat().st_mode & 0o077:
+    elif there and path.stat().st_mode & 0o077:
         yield Finding(
             check="token", where="here", text=f"others may read the cluster's token {path}", remedy=f"chmod 600 {path}"
         )

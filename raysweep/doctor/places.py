@@ -7,12 +7,14 @@ from pathlib import Path
 
 from pyarrow import fs
 
+from raysweep.doctor.facts import free_inodes
 from raysweep.doctor.findings import Finding
+from raysweep.doctor.judge import LEAST_INODES
 from raysweep.errors import RaysweepError
 from raysweep.files import open_location, read_whole, write_whole
 from raysweep.sweep.space import Space
 from raysweep.tracking.connection import default_uri
-from raysweep.tracking.health import trouble
+from raysweep.tracking.health import spared, trouble
 
 LEAST_STORAGE = 2**30
 
@@ -32,6 +34,11 @@ def of_storage(space: Space, where: str) -> Iterator[Finding]:
                 yield Finding(
                     check="disk", where=where, text=text, remedy="make room there, or choose another `storage`"
                 )
+            for inodes in free_inodes(root):
+                if inodes < LEAST_INODES:
+                    text = f"storage {space.storage} has room for {inodes} more files (inodes)"
+                    remedy = "delete small files on its disk (df -i), or choose another `storage`"
+                    yield Finding(check="disk", where=where, text=text, remedy=remedy)
         filesystem.delete_file(path)
         if made:
             Path(root).rmdir()
@@ -67,8 +74,11 @@ def of_mlflow(space: Space, where: str) -> Iterator[Finding]:
     if not space.tracking.enabled:
         return
     try:
-        found = trouble(space.tracking.uri or default_uri(space.storage))
+        uri = space.tracking.uri or default_uri(space.storage)
+        spared_one, found = spared(uri), trouble(uri)
     except RaysweepError as error:
-        found = str(error), "give tracking.uri"
+        spared_one, found = None, (str(error), "give tracking.uri")
+    if spared_one is not None:
+        yield Finding(check="mlflow", where=where, text=spared_one[0], remedy=spared_one[1], severity="warning")
     if found is not None:
         yield Finding(check="mlflow", where=where, text=found[0], remedy=found[1])

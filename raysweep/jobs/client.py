@@ -1,15 +1,15 @@
 """The jobs of a Ray cluster, over HTTP: with a token, with time limits, and with errors that name the remedy."""
 
 import contextlib
-import ipaddress
 import logging
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from raysweep.errors import ClusterError
+from raysweep.proxies import is_loopback, proxy_of, spare_loopback
+from raysweep.sweep.ray_home import has_token
 
 if TYPE_CHECKING:
     import requests
@@ -42,6 +42,7 @@ def connect(address: str, *, allow_open: bool = False) -> "JobSubmissionClient":
         raise ClusterError(f"--address {address}: give the address of the dashboard, such as http://127.0.0.1:8265")
     url = f"{parts.scheme}://{parts.netloc}"
     use_token()
+    spare_loopback()
     if not allow_open and not is_loopback(parts.hostname) and asks_no_token(url):
         raise ClusterError(
             f"{url} runs jobs of anyone who reaches it, since it asks for no token. Start the cluster with "
@@ -84,20 +85,8 @@ def in_clear(address: str) -> bool:
 
 def use_token() -> None:
     """Let Ray send a token wherever there is one; it does so only where it is told to, since 2.52."""
-    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    places = [Path(named)] if named else [Path.home() / ".ray" / "auth_token"]
-    if os.environ.get("RAY_AUTH_TOKEN") or any(place.is_file() for place in places):
+    if has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine alone (a tunnel ends here, too)."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def asks_no_token(url: str) -> bool:
@@ -137,10 +126,17 @@ def errors_named(url: str) -> Iterator[None]:
         reason = str(error) if isinstance(error, ConnectionError) else type(error).__name__
         raise Unreachable(
             f"{url} is not reached ({reason}). Is the head node up, is this the address of its dashboard, and is the "
-            "tunnel or port-forward to it open?"
+            f"tunnel or port-forward to it open?{_proxied(url)}"
         ) from error
     except RuntimeError as error:
-        raise ClusterError(f"{url}: {_shortened(' '.join(str(error).split()))}") from error
+        raise ClusterError(f"{url}: {_shortened(' '.join(str(error).split()))}{_proxied(url)}") from error
+
+
+def _proxied(url: str) -> str:
+    proxy = proxy_of(url)
+    if proxy is None:
+        return ""
+    return f" It was asked for through {proxy}: where that is in the way, export NO_PROXY={urlsplit(url).hostname}"
 
 
 def _shortened(text: str) -> str:

@@ -6,7 +6,8 @@ import re
 from raysweep.errors import StorageError
 
 _MEMORY = re.compile(r"low on memory|memory pressure|OutOfMemoryError|MemoryError", re.IGNORECASE)
-_NODE = re.compile(r"its node has died|node was (terminated|preempted)", re.IGNORECASE)
+_NODE = re.compile(r"its node has died|node was (terminated|preempted)|node has crashed", re.IGNORECASE)
+_HOST = re.compile(r"^\s*ip: (\S+)", re.MULTILINE)
 _STORAGE = re.compile(rf"{StorageError.__name__}: (.+)")
 _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 
@@ -27,6 +28,12 @@ def cause_of_death(error: str) -> Death:
     if _NODE.search(error):
         return Death.NODE
     return Death.MEMORY if _MEMORY.search(error) else Death.FAULT
+
+
+def host_of(error: str) -> str | None:
+    """Return the address of the host that a worker died on, from the text of Ray's error; None where it tells none."""
+    found = _HOST.search(error)
+    return found and found.group(1)
 
 
 def full_storage(error: str) -> str | None:

@@ -1,4 +1,8 @@
-"""SIGINT and SIGTERM: the first ends a sweep so that it resumes, a second one ends it at once."""
+"""SIGINT and SIGTERM: the first ends a sweep so that it resumes, a second one ends it at once.
+
+Exit statuses of a sweep that the same command goes on with: 128 and the signal's number; 130 where a cap is reached; 75
+(EX_TEMPFAIL of sysexits.h) where its Ray cluster was lost, or another driver has taken it over.
+"""
 
 import contextlib
 import os
@@ -7,16 +11,9 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-from raysweep.masking import masked
+from raysweep.errors import Stopped
 from raysweep.patience import lose_patience
-
-
-class Stopped(KeyboardInterrupt):
-    """A sweep that ended before it was complete; nothing is lost, the same command goes on with it."""
-
-    def __init__(self, reason: str, exit_code: int) -> None:
-        self.exit_code = exit_code
-        super().__init__(masked(reason))
+from raysweep.sweep.last_words import leave_word
 
 
 class Interrupted(Stopped):
@@ -28,8 +25,12 @@ class Interrupted(Stopped):
         super().__init__(reason, 128 + signum)
 
 
+__all__ = ["Interrupted", "Stopped", "interrupt", "interruptible"]
+
 _told: list[int] = []
 """Signals that this process was sent since it entered the outermost `interruptible` block."""
+_reasons: list[Stopped] = []
+"""Why a thread of this process ended that block (see `interrupt`)."""
 _inside = [False]
 
 
@@ -46,24 +47,44 @@ def interruptible() -> Iterator[None]:
         return
     outermost, _inside[0] = not _inside[0], True
 
-    def handle(signum: int, frame: FrameType | None) -> None:
-        if _told:
-            os._exit(128 + signum)
-        _told.append(signum)
-        lose_patience()
-        raise Interrupted(signum)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, _handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except KeyboardInterrupt:
         if _told:  # Ray's core turns what a handler raises into a plain KeyboardInterrupt
-            raise Interrupted(_told[0]) from None
+            raise _reason() from None
         raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         if outermost:
             _told.clear()
+            _reasons.clear()
             lose_patience(False)
             _inside[0] = False
+
+
+def interrupt(reason: Stopped) -> None:
+    """Raise a reason in the main thread's `interruptible` block, from another thread, as a first signal does.
+
+    Does nothing where there is no such block, or a signal has ended it already.
+    """
+    if _told or signal.getsignal(signal.SIGTERM) is not _handle:
+        return
+    _reasons.append(reason)
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGTERM)  # which wakes it from a system call, too
+
+
+def _handle(signum: int, frame: FrameType | None) -> None:
+    if _told:
+        os._exit(128 + signum)
+    _told.append(signum)
+    lose_patience()
+    leave_word(str(_reason()))
+    raise _reason()
+
+
+def _reason() -> Stopped:
+    return _reasons[0] if _reasons else Interrupted(_told[0])

@@ -9,10 +9,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from raysweep.errors import RaysweepError
+from raysweep.errors import ClusterError
 from raysweep.files import absolute
+from raysweep.sweep.cluster_watch import CORE_SECONDS, ClusterWatch, watching
 from raysweep.sweep.environment import wanted_of_nodes
+from raysweep.sweep.interrupts import interruptible
 from raysweep.sweep.nodes import alive_nodes, all_here, require_nodes
+from raysweep.sweep.ray_home import NOWHERE, has_home, private_token, ray_root, require_room
+from raysweep.sweep.ray_services import kill_services
 from raysweep.sweep.space import Space
 
 REACH_SECONDS = 5.0
@@ -34,33 +38,44 @@ def set_environment() -> None:
     """Set what Ray reads from the environment; a value that is set already stays."""
     for name, value in _TUNE_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if not has_home():
+        os.environ["HOME"] = NOWHERE  # Ray Tune cannot be imported by a user without a home
 
 
 @contextlib.contextmanager
-def cluster(space: Space) -> Iterator[None]:
+def cluster(space: Space) -> Iterator[ClusterWatch]:
     """Hold a Ray cluster: one that is joined already, that of RAY_ADDRESS, or a local one that ends with the block.
+
+    Yields:
+        What tells whether the cluster, or a host of it, is lost.
 
     Raises:
         SpaceError: no node of the cluster can hold a trial.
         ClusterError: a node has another environment, or does not reach the storage or the data.
+        ClusterLostError: what no driver outlives died: the head, Ray on this host, or the last host for a trial.
     """
-    with joined(os.environ.get("RAY_ADDRESS") or "local"):
+    with joined(os.environ.get("RAY_ADDRESS") or "local") as watch:
         nodes = alive_nodes()
         check_fits(space, [node.resources for node in nodes])
         if not all_here(nodes):
             manifest = [f"{absolute(space.data.store)}/manifest.json"] if space.data else []
             require_nodes(absolute(space.storage), manifest, wanted_of_nodes())
-        yield
+        watch.need(lambda hosts: fits(space, hosts))
+        yield watch
 
 
 def check_before_data(space: Space) -> None:
     """Check that the nodes of RAY_ADDRESS, which are to make the data, reach where it is to lie, and the storage.
 
+    Where there is none, that Ray will be able to start here: minutes later is late.
+
     Raises:
         ClusterError: a node does not, or has another environment.
     """
     address = os.environ.get("RAY_ADDRESS")
-    if address is None or space.data is None:
+    if not address:
+        require_room()
+    if not address or space.data is None:
         return
     with joined(address):
         if not all_here(alive_nodes()):
@@ -69,47 +84,61 @@ def check_before_data(space: Space) -> None:
 
 
 @contextlib.contextmanager
-def joined(address: str) -> Iterator[None]:
+def joined(address: str) -> Iterator[ClusterWatch]:
     """Hold the Ray cluster at an address (`local`: one that ends with the block), or the one that is joined already.
 
     Raises:
-        RaysweepError: there is no cluster at the address.
+        ClusterError: there is no cluster at the address, or Ray cannot start on this machine.
+        ClusterLostError: its head, or Ray on this host, died meanwhile.
     """
     set_environment()
     import ray  # a finished sweep needs no Ray
 
-    if ray.is_initialized():
-        yield
-        return
+    with interruptible(), watching(address) as watch:
+        if ray.is_initialized():
+            watch.joined(ray.get_runtime_context().get_node_id())
+            yield watch
+            return
+        _join(address)
+        try:
+            watch.joined(ray.get_runtime_context().get_node_id())
+            with interruptible():  # again, since Ray has put a handler of its own for SIGTERM
+                yield watch
+        finally:
+            watch.left()
+            if watch.lost:
+                kill_services()  # `ray.shutdown` would ask them, and wait
+            ray.shutdown()
+
+
+def _join(address: str) -> None:
+    import ray
+
+    local = address == "local"
+    if local:
+        require_room()
+    else:
+        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(CORE_SECONDS))
     try:
         _reach(address)  # Ray itself tries for minutes
-        with _private_token():
+        with private_token() if local else contextlib.nullcontext():
             ray.init(
                 address=address,
-                include_dashboard=False if address == "local" else None,
+                include_dashboard=False if local else None,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 configure_logging=True,
             )
-    except (OSError, ValueError) as error:
-        raise RaysweepError(
-            f"no Ray cluster at {address!r} ({str(error).splitlines()[0]}). Start one (`ray start --head`), or name "
-            "another address (RAY_ADDRESS)"
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if local:
+            raise ClusterError(
+                f"Ray cannot start here: {reason}. `raysweep doctor` may know more; Ray's logs are in {ray_root()}"
+            ) from error
+        raise ClusterError(
+            f"no Ray cluster at {address!r} ({reason}). Start one (`ray start --head`), or name another address "
+            "(RAY_ADDRESS)"
         ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-@contextlib.contextmanager
-def _private_token() -> Iterator[None]:
-    """Leave a token that Ray makes in the block to its owner: Ray lets others on the machine read it, and use it."""
-    token = Path.home() / ".ray" / "auth_token"
-    there = token.exists()
-    yield
-    if not there and token.exists():
-        token.chmod(0o600)
 
 
 def _reach(address: str) -> None:
@@ -148,13 +177,17 @@ def check_fits(space: Space, nodes: Sequence[Mapping[str, float]]) -> None:
                 f"a trial asks for {wanted:g} {name} and no node has more than {most:g}; ask for less, or add a node "
                 "that has it",
             )
-    if not any(
-        n.get("CPU", 0) >= space.resources.cpu and n.get("GPU", 0) >= space.resources.most["GPU"] for n in nodes
-    ):
+    if not fits(space, nodes):
         raise space.error(
             ("resources",),
             f"no node has {space.resources.cpu:g} CPU and {space.resources.most['GPU']:g} GPU at once; ask for less",
         )
+
+
+def fits(space: Space, nodes: Sequence[Mapping[str, float]]) -> bool:
+    """Return whether some node can hold a trial."""
+    wanted = space.resources.most
+    return any(all(node.get(name, 0.0) >= count for name, count in wanted.items()) for node in nodes)
 
 
 def whole_node(space: Space) -> dict[str, float]:

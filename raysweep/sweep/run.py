@@ -1,6 +1,7 @@
 """Runs a sweep: makes its data, tunes its learning rates, runs its grid. Running it again goes on where it stopped."""
 
 import contextlib
+import os
 import tempfile
 import threading
 import time
@@ -15,6 +16,7 @@ from rich.console import Console
 from raysweep.errors import RaysweepError
 from raysweep.files import open_location
 from raysweep.sweep.caps import CapReachedError
+from raysweep.sweep.cluster_watch import ClusterLostError, ClusterWatch
 from raysweep.sweep.costs import REFUSED, load_entrypoint, measure_apart
 from raysweep.sweep.earlier import EarlierTrials
 from raysweep.sweep.facts import DataFacts, data_facts, with_structures
@@ -22,6 +24,7 @@ from raysweep.sweep.grid import GridStage, cost
 from raysweep.sweep.identity import refuse_other_sweep, write_identity
 from raysweep.sweep.interrupts import Interrupted, interruptible
 from raysweep.sweep.ladder import with_sizes
+from raysweep.sweep.last_words import last_words
 from raysweep.sweep.lock import DriverLock, driver_lock
 from raysweep.sweep.pipeline import Pipeline
 from raysweep.sweep.plan import Plan, PlannedTrial, make_plan, size_text
@@ -84,6 +87,7 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
     Raises:
         RaysweepError: what the search space asks for cannot be had, or another driver runs this sweep.
         Interrupted: on SIGINT or SIGTERM; the same call goes on from there.
+        ClusterLostError: the Ray cluster died; likewise.
         CapReachedError: the sweep has spent what `caps` allows; with a higher cap the same call goes on.
         LockLostError: another driver has taken the sweep over, since this one was not heard of for too long.
     """
@@ -91,6 +95,8 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
     progress = Progress(console)
     with (
         telling(progress.say, "raysweep.storage"),
+        telling(progress.say, "raysweep.cluster"),
+        last_words(_log_of(space)),
         driver_lock(space.storage, progress.say) as lock,
         interruptible(),
     ):
@@ -196,8 +202,7 @@ class _Sweep:
             stack.enter_context(_closing(listener))
             stack.enter_context(quiet(log))
             measured = stack.enter_context(self._measuring())
-            stack.enter_context(cluster(self.space))
-            stack.enter_context(interruptible())  # again, since Ray has put a handler of its own for SIGTERM
+            watch = stack.enter_context(cluster(self.space))
             self.plan, self.whole = measured()
             tuning = TuningStage(self.space, self.facts, self.store, listener, self.earlier)
             self._rates_found(tuning)
@@ -205,7 +210,7 @@ class _Sweep:
             pipeline = Pipeline(tuning, grid, lambda: self._rates_found(tuning))
             if not pipeline.finished:
                 self._begin_progress(tuning)
-                _run_pipeline(pipeline, self.space, self.store, scratch, self.progress.say)
+                _run_pipeline(pipeline, self.space, self.store, scratch, self.progress.say, watch)
             self._rates_found(tuning)
 
     @contextlib.contextmanager
@@ -295,7 +300,7 @@ def _closing(listener: Listener) -> Iterator[None]:
     """Close a listener after the block; one that is slow is not waited for when the sweep was told to end."""
     try:
         yield
-    except Interrupted:
+    except (Interrupted, ClusterLostError):
         closing = threading.Thread(target=listener.close, daemon=True)
         closing.start()
         closing.join(CLOSING_SECONDS)
@@ -307,11 +312,16 @@ def _closing(listener: Listener) -> Iterator[None]:
 
 
 def _run_pipeline(
-    pipeline: Pipeline, space: Space, store: TrialStore, scratch: Path, say: Callable[[str], object]
+    pipeline: Pipeline,
+    space: Space,
+    store: TrialStore,
+    scratch: Path,
+    say: Callable[[str], object],
+    watch: ClusterWatch,
 ) -> None:
     from raysweep.sweep.tune_stage import run_stage  # imports Ray, which a finished sweep does not need
 
-    run_stage(pipeline, space, store, scratch, say)
+    run_stage(pipeline, space, store, scratch, say, watch)
 
 
 def _ensure_data(space: Space, progress: Progress) -> DataFacts:
@@ -346,4 +356,11 @@ def _scratch(space: Space, stack: contextlib.ExitStack) -> tuple[Path, Path | No
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raysweep-", ignore_cleanup_errors=True)))
     if "://" in space.storage:
         return folder / "tune", folder / "ray.log"
-    return folder / "tune", Path(open_location(space.storage)[1]) / "logs" / "ray.log"
+    return folder / "tune", Path(_log_of(space))
+
+
+def _log_of(space: Space) -> str:
+    """Return where to look for the reason of an end without a word."""
+    if "://" in space.storage:
+        return f"under {os.environ.get('RAY_TMPDIR', '/tmp')}/ray/session_latest/logs"
+    return str(Path(open_location(space.storage)[1]) / "logs" / "ray.log")

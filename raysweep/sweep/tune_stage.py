@@ -22,8 +22,9 @@ from raysweep.errors import StorageError
 from raysweep.files import absolute
 from raysweep.measurements import Point, from_table
 from raysweep.sweep.caps import CapReachedError, Spending
+from raysweep.sweep.cluster_watch import ClusterWatch
 from raysweep.sweep.costs import CostBook
-from raysweep.sweep.deaths import Death, cause_of_death, full_storage
+from raysweep.sweep.deaths import Death, cause_of_death, full_storage, host_of
 from raysweep.sweep.resources import whole_node
 from raysweep.sweep.space import Space
 from raysweep.sweep.stage import Stage
@@ -55,8 +56,10 @@ class _Run:
 class _Driver:
     """Joins a stage to Tune: which trials run, what they told, and the first error of our own."""
 
-    def __init__(self, stage: Stage, space: Space, store: TrialStore, say: Callable[[str], object]) -> None:
-        self.stage, self.space, self.store, self._say = stage, space, store, say
+    def __init__(
+        self, stage: Stage, space: Space, store: TrialStore, say: Callable[[str], object], watch: ClusterWatch | None
+    ) -> None:
+        self.stage, self.space, self.store, self._say, self.watch = stage, space, store, say, watch
         self.limits = Limits(space.resources.timeout_seconds, space.resources.stall_seconds)
         self.running: dict[str, _Run] = {}
         self.points: dict[str, list[Point]] = {}
@@ -158,7 +161,7 @@ class _Driver:
         run, record = self.running[trial_id], self.store.record(trial_id)
         open_ended = record.state.is_open
         state, reason = TrialState.FAILED, error
-        cause = cause_of_death(error) if open_ended else None
+        cause = self._cause(error) if open_ended else None
         overrun = run.overrun(self.limits) if open_ended else None
         if overrun is not None:
             state, reason = TrialState.TIMED_OUT, f"{overrun}; Python itself did not answer any more"
@@ -179,6 +182,14 @@ class _Driver:
             self._say_again(run.spec, cause)
         else:
             self.ended(trial_id, state, reason)
+
+    def _cause(self, error: str) -> Death:
+        """Return why a worker died; Ray may not know yet that its host did, and calls it a fault of the worker."""
+        cause = cause_of_death(error)
+        if self.watch is not None and cause in (Death.FAULT, Death.NODE):
+            lost = self.watch.host_lost(host_of(error))
+            return Death.NODE if lost else cause
+        return cause
 
     def _say_again(self, spec: TrialSpec, cause: Death | None) -> None:
         size = " ".join(f"{knob}={value}" for knob, value in sorted(spec.size.items()))
@@ -284,6 +295,8 @@ class _Watcher(Callback):
     def on_step_end(self, iteration: int, trials: list[Trial], **info: object) -> None:
         if self._driver.store.held is not None:
             self._driver.store.held.check_beats()
+        if self._driver.watch is not None:
+            self._driver.watch.check()
         reason = self._driver.guard(self._driver.spending.reached)
         if reason is not None:
             raise CapReachedError(reason)
@@ -310,7 +323,12 @@ def _name(trial: Trial) -> str:
 
 
 def run_stage(
-    stage: Stage, space: Space, store: TrialStore, scratch: Path, say: Callable[[str], object] = lambda _: None
+    stage: Stage,
+    space: Space,
+    store: TrialStore,
+    scratch: Path,
+    say: Callable[[str], object] = lambda _: None,
+    watch: ClusterWatch | None = None,
 ) -> None:
     """Run all trials of a stage; returns when each of them has ended.
 
@@ -320,12 +338,13 @@ def run_stage(
         store: where trials are written.
         scratch: a local folder for what Tune insists on writing, thrown away afterwards.
         say: is told, in a line, of each trial that lost its worker and goes on.
+        watch: of the cluster; None: nobody looks whether it, or a host of it, is lost.
 
     Raises:
         CapReachedError: the sweep has spent what its search space allows.
-        KeyboardInterrupt: it was told to end.
+        KeyboardInterrupt: it was told to end, or its cluster is lost.
     """
-    driver = _Driver(stage, space, store, say)
+    driver = _Driver(stage, space, store, say, watch)
     reached = driver.spending.reached()
     if reached is not None:
         raise CapReachedError(reached)
@@ -359,7 +378,8 @@ def run_stage(
         try:
             tuner.fit()
         except KeyboardInterrupt:
-            scheduler.kill_workers()
+            if watch is None or not watch.lost:  # else nobody is there to kill them
+                scheduler.kill_workers()
             driver.cancel()
             raise
         except Exception as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from raysweep.errors import TrackingError
 from raysweep.files import open_location
+from raysweep.proxies import spare_loopback
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -62,6 +63,7 @@ def quiet(log: Path | None) -> None:
     """Keep MLflow's and its parts' messages off the terminal: into the log file, or away where there is none."""
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    spare_loopback()
     # MLflow 3.17 uses a strategy that SQLAlchemy 2.1 deprecates: nothing that our users can act on.
     warnings.filterwarnings("ignore", message="The ``noload`` loader strategy", category=DeprecationWarning)
     if log is None and "mlflow" in sys.modules:

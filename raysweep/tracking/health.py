@@ -1,10 +1,10 @@
 """Whether MLflow can be reached, and is of the schema and version that this one writes."""
 
-import urllib.error
-import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
-from raysweep.tracking.connection import quiet
+from raysweep.proxies import LOOPBACK, is_loopback, proxy_of
+from raysweep.tracking.connection import quiet, reason
 
 TIMEOUT_SECONDS = 10.0
 _SQLITE = "sqlite:///"
@@ -23,30 +23,68 @@ def trouble(uri: str) -> tuple[str, str] | None:
     return _of_database(uri)
 
 
+def spared(uri: str) -> tuple[str, str] | None:
+    """Return that a proxy of the environment would take what is meant for this machine; asked before `trouble`."""
+    proxy = proxy_of(uri) if uri.startswith(("http://", "https://")) else None
+    if proxy is None or not is_loopback(urlsplit(uri).hostname or ""):
+        return None
+    text = f"{proxy} takes what is meant for MLflow at {_shown(uri)}; raysweep passes it by, other programs do not"
+    return text, f"export NO_PROXY={','.join(LOOPBACK)}"
+
+
 def _of_server(uri: str) -> tuple[str, str] | None:
-    try:
-        _get(f"{uri}/health")
-        version = _get(f"{uri}/version").strip()
-    except urllib.error.HTTPError as error:
-        if error.code in (401, 403):
-            remedy = "give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-            return f"MLflow at {uri} refuses us ({error.code})", remedy
-        return f"{uri} answers {error.code}: it is no MLflow server", "correct tracking.uri"
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        remedy = "start the server, open its port to this machine, or correct tracking.uri"
-        return f"MLflow at {uri} is not reached ({reason})", remedy
+    found, proxy = _asked(uri), proxy_of(uri)
+    if found is None or proxy is None:
+        return found
+    remedy = f"export NO_PROXY={urlsplit(uri).hostname}"
+    if _asked(uri, proxies={"http": "", "https": "", "all": ""}) is None:
+        return f"{proxy} is in the way of MLflow at {_shown(uri)}, which answers without it", remedy
+    return f"{found[0]}, asked for through {proxy}", f"{found[1]}; where the proxy is in the way, {remedy}"
+
+
+def _asked(uri: str, **how: object) -> tuple[str, str] | None:
+    """Ask a server as MLflow's client does, with its user and password, certificates and proxies."""
+    from mlflow.exceptions import MlflowException
     from mlflow.version import VERSION
 
+    shown = _shown(uri)
+    try:
+        status, version = _get(uri, "/health", **how)
+        if status == 200:
+            status, version = _get(uri, "/version", **how)
+    except (MlflowException, OSError, ValueError) as error:
+        remedy = "start the server, open its port to this machine, or correct tracking.uri"
+        why = reason(error).replace(uri, shown)
+        if "certificate" in why.lower():
+            remedy = "give its authority's certificate in REQUESTS_CA_BUNDLE, or MLFLOW_TRACKING_SERVER_CERT_PATH"
+        return f"MLflow at {shown} is not reached ({why})", remedy
+    if status in (401, 403):
+        remedy = "give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        return f"MLflow at {shown} refuses us ({status})", remedy
+    if status != 200:
+        return f"{shown} answers {status}: it is no MLflow server", "correct tracking.uri"
+    version = version.strip()
     if version.split(".")[:2] != VERSION.split(".")[:2]:
-        text = f"MLflow at {uri} is version {version}, and this environment has {VERSION}"
+        text = f"MLflow at {shown} is version {version[:40]}, and this environment has {VERSION}"
         return text, f"pip install mlflow=={VERSION} there, then mlflow db upgrade on its database"
     return None
 
 
-def _get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # http and https alone, see `trouble`
-        return str(answer.read(4096).decode(errors="replace"))
+def _get(uri: str, path: str, **how: object) -> tuple[int, str]:
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    creds = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
+    answer = http_request(  # type: ignore[no-untyped-call]
+        creds, path, "GET", timeout=TIMEOUT_SECONDS, max_retries=0, raise_on_status=False, **how
+    )
+    return int(answer.status_code), str(answer.text[:4096])
+
+
+def _shown(uri: str) -> str:
+    """Return a URI without user and password."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _of_database(uri: str) -> tuple[str, str] | None:

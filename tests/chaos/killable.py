@@ -85,6 +85,19 @@ class Sweep:
             time.sleep(0.05)
 
 
+def child(parent: int, name: str) -> int:
+    """Return a process that another one started, by the name of its program; 0 where there is none."""
+    for place in Path("/proc").iterdir():
+        try:
+            program = (place / "cmdline").read_bytes().split(b"\0")[0].decode()
+            started_by = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):  # it has ended, or is no process
+            continue
+        if started_by == parent and program.rpartition("/")[2] == name:
+            return int(place.name)
+    return 0
+
+
 def kill(driver: "subprocess.Popen[str]") -> None:
     """Kill a driver as the system does when memory runs out, and close its pipe."""
     driver.kill()

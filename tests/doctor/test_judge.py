@@ -11,6 +11,7 @@ from raysweep.doctor.facts import Facts, Gpu, gather, unmet_requirements
 SOUND = Facts(
     host="a", time=1000.0, environment={"torch": "2.13.0"}, unmet=(), torch_build="cu130",
     gpus=(Gpu("H100", "570.1", 81559),), gpu_trouble=None, ray_root="/tmp/ray", disk_total=10**12, disk_free=10**11 * 6,
+    free_inodes=(("/tmp/ray", 10**6),), temp_root="/tmp", temp_free=10**11,
     shm_total=2**33, open_files=65536, stale_sessions=(("/tmp/ray/session_x", 10**6),), orphans=(),
 )  # fmt: skip
 
@@ -28,6 +29,13 @@ def test_a_sound_machine_has_no_findings() -> None:
         ({"torch_build": "cpu"}, "gpu", "1 GPUs, and torch is a build for CPUs", "CUDA build"),
         ({"disk_free": 10**10}, "disk", "99% full, 9.3 GiB are free", "--temp-dir"),
         ({"disk_total": 10**9, "disk_free": 10**9}, "disk", "0% full, 0.9 GiB", "make room"),
+        (
+            {"free_inodes": (("/tmp/ray", 10**6), ("/var/tmp", 12))},
+            "disk",
+            "/var/tmp has room for 12 more files",
+            "df -i",
+        ),
+        ({"temp_free": 2**20}, "disk", "/tmp has 1 MiB left", "TMPDIR"),
         ({"shm_total": 64 * 2**20}, "shm", "/dev/shm has 64 MiB", "--shm-size"),
         ({"open_files": 256}, "limits", "256 files", "ulimit -n"),
         ({"stale_sessions": (("/r/s1", 2**30), ("/r/s2", 2**31))}, "sessions", "hold 3.0 GiB", "rm -r /r/s2 /r/s1"),
@@ -57,17 +65,18 @@ def test_drivers_of_gpus_that_differ_are_a_warning() -> None:
 
 
 def test_a_token_that_others_may_read_or_that_is_not_there_is_named(tmp_path: Path) -> None:
-    assert list(judge.of_token(tmp_path, None)) == []
     token = tmp_path / ".ray" / "auth_token"
+    assert list(judge.of_token(token, named=False)) == []
     token.parent.mkdir()
     token.write_text("secret")
     token.chmod(0o600)
-    assert list(judge.of_token(tmp_path, None)) == []
+    assert list(judge.of_token(token, named=False)) == []
     token.chmod(0o640)
-    (found,) = judge.of_token(tmp_path, None)
+    (found,) = judge.of_token(token, named=False)
     assert found.remedy == f"chmod 600 {token}"
-    (found,) = judge.of_token(tmp_path, str(tmp_path / "none"))
+    (found,) = judge.of_token(tmp_path / "none", named=True)
     assert "is not there" in found.text
+    assert list(judge.of_token(None, named=False)) == []
 
 
 def test_this_machine_tells_its_facts_and_meets_its_requirements(tmp_path: Path) -> None:

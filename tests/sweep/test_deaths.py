@@ -10,7 +10,7 @@ import pytest
 from ray.core.generated import common_pb2
 from ray.exceptions import ActorDiedError, OutOfMemoryError
 
-from raysweep.sweep.deaths import Death, cause_of_death, is_out_of_memory
+from raysweep.sweep.deaths import Death, cause_of_death, host_of, is_out_of_memory
 from raysweep.sweep.watchdog import EXIT_CODE, Limits, Watchdog
 
 CRASH = (
@@ -29,6 +29,10 @@ def actor_died(message: str) -> str:
     [
         (actor_died(CRASH), Death.FAULT),
         (actor_died("The actor died because its node has died. Node Id: 7f"), Death.NODE),
+        (
+            actor_died("The actor is dead because its owner has died. Worker exit detail: Owner's node has crashed."),
+            Death.NODE,
+        ),
         (actor_died("the actor's node was preempted: spot instance taken back"), Death.NODE),
         (str(OutOfMemoryError("Task was killed due to the node running low on memory.")), Death.MEMORY),
         ("ray::ImplicitFunc.train() MemoryError: 42 GiB", Death.MEMORY),
@@ -36,6 +40,12 @@ def actor_died(message: str) -> str:
 )
 def test_cause_of_death_is_read_from_what_ray_says(error: str, death: Death) -> None:
     assert cause_of_death(error) is death
+
+
+def test_host_of_a_worker_is_read_from_what_ray_says() -> None:
+    context = common_pb2.ActorDiedErrorContext(error_message=CRASH, actor_id=bytes(16), node_ip_address="10.0.0.9")
+    assert host_of(str(ActorDiedError(context))) == "10.0.0.9"
+    assert host_of("ValueError: no such ip: 10.0.0.9") is None
 
 
 def test_failed_allocations_of_torch_are_out_of_memory() -> None:

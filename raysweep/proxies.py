@@ -1,0 +1,42 @@
+"""Proxies of the environment (HTTP_PROXY and its like): which one takes a URL, and none for this machine itself."""
+
+import ipaddress
+import os
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_EXCEPT = ("no_proxy", "NO_PROXY")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine alone (a tunnel ends here, too)."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def proxy_of(url: str) -> str | None:
+    """Return, as `variable=proxy`, the proxy of the environment that a request to a URL takes, if any."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    found = getproxies()
+    name = next((name for name in (parts.scheme, "all") if found.get(name)), None)
+    if name is None or proxy_bypass(f"{host}:{parts.port}" if parts.port else host) or proxy_bypass(host):
+        return None
+    proxy = urlsplit(found[name])
+    return f"{name.upper()}_PROXY={proxy.scheme}://{proxy.netloc.rpartition('@')[2]}"
+
+
+def spare_loopback() -> None:
+    """Keep requests to this machine from proxies, which reach another one under its name."""
+    if not getproxies():
+        return
+    given = next((os.environ[name] for name in _EXCEPT if os.environ.get(name)), "")
+    if given.strip() != "*":
+        missing = [host for host in LOOPBACK if host not in given.split(",")]
+        for name in _EXCEPT:
+            os.environ[name] = ",".join([*([given] if given else []), *missing])

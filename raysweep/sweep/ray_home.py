@@ -1,0 +1,121 @@
+"""Where Ray keeps its sessions and its token on this machine, and what keeps it from starting there."""
+
+import contextlib
+import os
+import pwd
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from raysweep.errors import ClusterError
+
+SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
+"""Longest path of a Unix socket (`sun_path` of unix(7), less its closing zero)."""
+_VARIABLES = ("RAY_TMPDIR", "TMPDIR")
+"""What names the folder of Ray's sessions, the first that is set; `get_default_system_temp_dir` of Ray."""
+
+
+NOWHERE = "/nonexistent"
+"""A home that nobody can write, as Debian gives it to users who need none."""
+
+
+def has_home() -> bool:
+    """Return whether this user has a home: containers may run as a user id that is in no table, without HOME."""
+    try:
+        Path.home()
+    except RuntimeError:
+        return False
+    return True
+
+
+def ray_root(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder that holds Ray's sessions."""
+    return Path(next((environment[name] for name in _VARIABLES if name in environment), "/tmp"), "ray")
+
+
+def token_file(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Return where this user's token is, or would be made; None for a user without a home."""
+    if environment.get("RAY_AUTH_TOKEN_PATH"):
+        return Path(environment["RAY_AUTH_TOKEN_PATH"])
+    return Path.home() / ".ray" / "auth_token" if has_home() else None
+
+
+def has_token(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether Ray finds a token, in the environment or in a file."""
+    path = token_file(environment)
+    return bool(environment.get("RAY_AUTH_TOKEN")) or (path is not None and os.access(path, os.R_OK))
+
+
+def can_keep_token() -> bool:
+    """Return whether Ray can write a token that it makes."""
+    path = token_file()
+    return path is not None and _writable(path.parent)
+
+
+def troubles(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str, str]]:
+    """Yield what keeps Ray from starting on this machine, each with its remedy."""
+    root = ray_root(environment)
+    name = next((name for name in _VARIABLES if name in environment), None)
+    socket = f"{root}/session_2000-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store"
+    over = len(os.fsencode(socket)) - SOCKET_BYTES
+    if over > 0:
+        most = len(os.fsencode(root.parent)) - over
+        text = f"{name}={root.parent} is {over} bytes too long: the path of Ray's sockets there passes {SOCKET_BYTES}"
+        yield text, f"export RAY_TMPDIR=/tmp, or another folder of at most {most} bytes"
+    place = nearest(root)
+    remedy = "give a folder of your own: mkdir -p /tmp/ray-mine && export RAY_TMPDIR=/tmp/ray-mine"
+    if not place.is_dir():
+        yield f"{place}, where Ray keeps its sessions, is no folder", f"move it away, or {remedy}"
+    elif not _writable(place):
+        told = place.stat()
+        text = f"{place}, where Ray keeps its sessions, cannot be written: it belongs to {user(told.st_uid)}"
+        yield f"{text} (mode {told.st_mode & 0o7777:o})", remedy
+
+
+def require_room() -> None:
+    """Check that Ray can start on this machine.
+
+    Raises:
+        ClusterError: it cannot; says why, and the remedy.
+    """
+    found = [f"{text}; {remedy}" for text, remedy in troubles()]
+    if found:
+        raise ClusterError(f"Ray cannot start here: {'; '.join(found)}")
+
+
+@contextlib.contextmanager
+def private_token() -> Iterator[None]:
+    """Leave a token that Ray makes in the block to its owner: Ray lets others on the machine read it, and use it.
+
+    One that it could not keep (no home, or one that cannot be written) lives in this process and its Ray alone.
+    """
+    path = token_file()
+    disabled = os.environ.get("RAY_AUTH_MODE", "token").lower() != "token"
+    if disabled or has_token():
+        yield
+        return
+    if path is None or not can_keep_token():
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        yield
+        return
+    yield
+    if path.exists():
+        path.chmod(0o600)
+
+
+def nearest(path: Path) -> Path:
+    """Return a path, or the nearest above it that exists."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def user(number: int) -> str:
+    """Return a user's name, or the number where it has none."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
+
+
+def _writable(path: Path) -> bool:
+    return os.access(nearest(path), os.W_OK | os.X_OK)
