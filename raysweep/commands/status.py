@@ -16,7 +16,7 @@ from raysweep.sweep.identity import FILE, refuse_other_sweep
 from raysweep.sweep.ladder import with_sizes
 from raysweep.sweep.lock import running_driver
 from raysweep.sweep.plan import Plan, make_plan
-from raysweep.sweep.rates import known_rates
+from raysweep.sweep.rates import given_rates, known_rates
 from raysweep.sweep.rounds import Rounds
 from raysweep.sweep.space import Space
 from raysweep.sweep.space_parts import Adaptive
@@ -78,10 +78,10 @@ def sweep_status(space: Space) -> Status:
     space = with_sizes(_as_last_run(space, store), store)
     facts = data_facts(space)
     space = with_structures(space, facts)
-    rates = known_rates(space, facts, store) if facts else {}
+    rates = known_rates(space, facts, store) if facts else given_rates(space)
     plan = make_plan(space, facts, rates, measure=False)
     rounds = Rounds(space, store, lambda _: None) if space.adaptive.enabled else None
-    over = rounds is None or (plan.tuned and rounds.over(plan))
+    over = rounds is None or (plan.identified and rounds.over(plan))
     plan = rounds.chosen(plan) if rounds else plan
     driver = running_driver(space.storage)
     # Without a driver nothing runs: what says so was cut short, and the next run goes on with it.
@@ -160,7 +160,7 @@ def _family_status(label: str, plan: Plan, store: TrialStore) -> FamilyStatus:
         assert trial.spec is not None
         losses += store.points(trial.spec.trial_id)["loss"].to_pylist()
     finite = [loss for loss in losses if loss is not None and math.isfinite(loss)]
-    rates = dict.fromkeys(trial.spec.learning_rate for trial in trials if trial.spec)
+    rates = dict.fromkeys(trial.learning_rate for trial in trials if trial.learning_rate is not None)
     return FamilyStatus(
         family=label,
         trajectories=len(trials),

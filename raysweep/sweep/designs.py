@@ -1,11 +1,12 @@
 """The designs of a grid: over which structures a trajectory goes, how far, and at which budgets it is evaluated."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from raysweep.errors import SpaceError
 from raysweep.sweep.costs import Cost
 from raysweep.sweep.facts import DataFacts
 from raysweep.sweep.space import Space
@@ -127,9 +128,86 @@ def thin_budgets(space: Space, members: Mapping[tuple[str, float], int]) -> tupl
     """
     if space.grid.design == "full":
         return ()
-    thin = [(f, c, members[f, c]) for f in space.families for c in space.grid.flops if members[f, c] < MEMBERS]
+    thin = [(f, c, members[f, c]) for f in space.families for c in space.grid.flops if 0 < members[f, c] < MEMBERS]
     return tuple(
         f"{family}: {count} of its sizes reach {flops:g} FLOPs within grid.atoms_per_param and the data, and a minimum "
         f"needs {MEMBERS}; widen atoms_per_param, add sizes, or raise the largest of grid.structures"
         for family, flops, count in thin
+    )
+
+
+def refuse_unreached(
+    space: Space,
+    facts: DataFacts,
+    designed: Sequence[Course],
+    costs: Mapping[str, Sequence[Cost | None]],
+    members: Mapping[tuple[str, float], int],
+) -> None:
+    """Refuse compute budgets of an isoFLOP design that no size reaches, before rates are tuned for them.
+
+    Args:
+        space: the search space.
+        facts: about its structures.
+        designed: the trajectories of each size.
+        costs: by family, of each trajectory; where one is not known nothing is refused.
+        members: by family and budget, how many sizes reach it.
+
+    Raises:
+        SpaceError: no size reaches a budget, or none of a family reaches any.
+    """
+    bounds = space.grid.atoms_per_param
+    if bounds is None or space.grid.device_hours:
+        return
+    for label in space.families:
+        known = [cost for cost in costs[label] if cost is not None]
+        if len(known) < len(costs[label]):
+            return
+        if not any(members[label, flops] for flops in space.grid.flops):
+            raise _unreached(space, facts, designed, known, bounds, space.grid.flops, f"no size of {label} reaches")
+    never = [flops for flops in space.grid.flops if not any(members[label, flops] for label in space.families)]
+    if never:
+        known = [cost for each in costs.values() for cost in each if cost is not None]
+        raise _unreached(space, facts, designed, known, bounds, never, "no size reaches")
+
+
+def _unreached(
+    space: Space,
+    facts: DataFacts,
+    designed: Sequence[Course],
+    costs: Sequence[Cost],
+    bounds: tuple[float, float],
+    budgets: Sequence[float],
+    who: str,
+) -> SpaceError:
+    most = max(course.most(facts) for course in designed)
+    ends = [(bounds[0] * c.params, min(bounds[1] * c.params, most), c.flops_per_atom) for c in costs]
+    reach = [(low * per_atom, high * per_atom) for low, high, per_atom in ends if low <= high]
+    within = f"with {bounds[0]:g} to {bounds[1]:g} atoms per parameter and {most:g} atoms at most"
+    if not reach:
+        return space.error(
+            ("grid", "atoms_per_param"),
+            f"{who} any compute budget {within}; lower atoms_per_param, add smaller sizes, or raise grid.structures",
+        )
+    return space.error(
+        ("grid", "flops"),
+        f"{who} {', '.join(f'{flops:g}' for flops in budgets)} FLOPs: {within}, sizes reach from "
+        f"{min(low for low, _ in reach):.3g} to {max(high for _, high in reach):.3g}; give budgets between, widen "
+        "atoms_per_param, change sizes, or raise grid.structures",
+    )
+
+
+def unreached_notes(
+    space: Space, facts: DataFacts, designed: Sequence[Course], costs: Mapping[str, Sequence[Cost | None]]
+) -> tuple[str, ...]:
+    """Return a sentence about the compute budgets of a full design that no size reaches, and so are left out."""
+    known = [cost for each in costs.values() for cost in each if cost is not None]
+    if space.grid.design != "full" or not known:
+        return ()
+    largest = max(cost.flops_per_atom for cost in known) * max(course.most(facts) for course in designed)
+    never = [f"{flops:g}" for flops in space.grid.flops if flops > largest]
+    if not never:
+        return ()
+    return (
+        f"grid.flops: no size reaches {', '.join(never)} FLOPs, so there is no point at them; the largest spends "
+        f"{largest:.3g} on all its data",
     )

@@ -123,7 +123,24 @@ def data_facts(space: Space) -> DataFacts | None:
         )
     count = available if space.grid.atoms else min(available, _needed(space))
     cumulative = np.cumsum(store.read(store.subset(count)).n_atoms.astype(np.int64))
-    return DataFacts(store.manifest.fingerprint, available, cumulative)
+    facts = DataFacts(store.manifest.fingerprint, available, cumulative)
+    _check_batch(space, facts)
+    return facts
+
+
+def _check_batch(space: Space, facts: DataFacts) -> None:
+    """Raise an error where the first step of a trial passes its smallest data budget."""
+    grid, batch = space.grid, space.training.batch_atoms
+    if space.entrypoint is not None or facts.cumulative is None:
+        return  # what a batch is lies with the entrypoint
+    first = grid.structures[0] if grid.structures else 0
+    smallest = grid.atoms[0] if grid.atoms else facts.atoms(first, max(first, _needed(space)))
+    if batch > smallest:
+        raise space.error(
+            ("training", "batch_atoms"),
+            f"a batch of {batch} atoms is more than the smallest data budget of the grid ({smallest:g} atoms); ask for "
+            "a smaller batch, or a larger smallest budget",
+        )
 
 
 def _needed(space: Space) -> int:
@@ -148,12 +165,22 @@ def _refuse_other_recipe(space: Space, recipe: Mapping[str, JsonValue]) -> None:
 
 
 def _check_recipe(space: Space, structures: int) -> None:
-    """Raise an error before minutes of labelling, not after, where the recipe cannot make enough."""
-    if _needed(space) > 0.9 * structures:  # a tenth of the molecules is held out for validation
+    """Raise an error before minutes of labelling, not after, where the recipe cannot make enough.
+
+    A tenth of the molecules is held out.
+    """
+    if _needed(space) > 0.9 * structures:
         raise space.error(
             ("data", "make", "structures"),
             f"{structures} leave about {0.9 * structures:.0f} to train on, and the largest subset needs "
             f"{_needed(space)}; make more, or ask for smaller grid.structures or learning_rate.structures",
+        )
+    validation = space.data.validation_structures if space.data else 0
+    if validation > 0.12 * structures + 1:
+        raise space.error(
+            ("data", "validation_structures"),
+            f"{validation} were asked for, and data.make.structures: {structures} hold out about "
+            f"{0.1 * structures:.0f}; ask for fewer, or make more",
         )
 
 

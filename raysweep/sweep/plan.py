@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from raysweep.sweep.costs import Cost, CostBook
-from raysweep.sweep.designs import Course, courses, thin_budgets
+from raysweep.sweep.designs import Course, courses, refuse_unreached, thin_budgets, unreached_notes
 from raysweep.sweep.earlier import EarlierTrials
 from raysweep.sweep.facts import DataFacts, data_facts, with_structures
 from raysweep.sweep.space import Space, check_sizes
@@ -44,8 +44,10 @@ class PlannedTrial:
     """Budgets at which it is evaluated, at most."""
     atoms: tuple[float, ...] = ()
     """Seen at each of these points, ascending; empty where what sizes cost is not known."""
+    learning_rate: float | None = None
+    """Given, or tuned."""
     spec: TrialSpec | None
-    """None until the learning rate is tuned."""
+    """None until the learning rate, the data and, where trials are chosen by cost, the cost are known."""
     state: TrialState = TrialState.PLANNED
     params: int | None = None
     data: float | None = None
@@ -74,13 +76,21 @@ class Plan:
     """Trials of the learning-rate stage, without widening; ASHA stops most of them early."""
     waits_for_data: bool = False
     """Whether the structure store is still to be made, so that neither atoms nor costs are known."""
-    tuned: bool
-    """Whether all learning rates are known, and with them the trial ids."""
     slots: int | None = None
     """Trials that run at once on this cluster, None where that is not known."""
     price_per_device_hour: float | None = None
     notes: tuple[str, ...] = ()
     """What else a person should know, a sentence each."""
+
+    @property
+    def tuned(self) -> bool:
+        """Whether all learning rates are known."""
+        return all(trial.learning_rate is not None for trial in self.trials)
+
+    @property
+    def identified(self) -> bool:
+        """Whether all trial ids are known."""
+        return all(trial.spec is not None for trial in self.trials)
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan as plain values, for `--json`."""
@@ -88,9 +98,7 @@ class Plan:
         for trial in self.trials:
             row = dataclasses.asdict(dataclasses.replace(trial, spec=None))
             del row["spec"]
-            rate = trial.spec.learning_rate if trial.spec else None
-            trial_id = trial.spec.trial_id if trial.spec else None
-            rows.append({**row, "trial_id": trial_id, "learning_rate": rate})
+            rows.append({**row, "trial_id": trial.spec.trial_id if trial.spec else None})
         grid: dict[str, object] = {
             "trajectories": len(self.trials),
             "done": sum(trial.state.is_final for trial in self.trials),
@@ -138,7 +146,7 @@ class Plan:
                     _number(max((t.data for t in group if t.data is not None), default=None)),
                     _number(_total([t.flops for t in group])),
                     _number(_total([t.device_seconds for t in group])),
-                    f"{first.spec.learning_rate:g}" if first.spec else "to be tuned",
+                    "to be tuned" if first.learning_rate is None else f"{first.learning_rate:g}",
                 )
             )
         return "\n".join([_columns(rows), "", _columns(family_rows(self.totals())), self._summary(), *self.notes])
@@ -169,7 +177,7 @@ def plan(space: Space) -> Plan:
     """
     from raysweep.sweep.identity import refuse_other_sweep
     from raysweep.sweep.ladder import with_sizes
-    from raysweep.sweep.rates import known_rates  # rates reads plans too
+    from raysweep.sweep.rates import given_rates, known_rates  # rates reads plans too
 
     check_sizes(space)
     store = TrialStore(space.storage)
@@ -177,7 +185,7 @@ def plan(space: Space) -> Plan:
     space = with_sizes(space, store)
     facts = data_facts(space)
     space = with_structures(space, facts)
-    rates = known_rates(space, facts, store) if facts is not None else {}
+    rates = known_rates(space, facts, store) if facts is not None else given_rates(space)
     found = make_plan(space, facts, rates, earlier=EarlierTrials(space))
     if space.adaptive.enabled:
         from raysweep.sweep.rounds import Rounds
@@ -222,6 +230,7 @@ def make_plan(
     book = CostBook(space, store, measure=measure)
     trials = []
     members: Counter[tuple[str, float]] = Counter()
+    costs: dict[str, list[Cost | None]] = {label: [] for label in space.families}
     designed = courses(space)
     by_cost = space.grid.design == "isoflop" or space.adaptive.enabled or bool(space.grid.device_hours)
     for label, family in space.families.items():
@@ -230,6 +239,7 @@ def make_plan(
             for seed, course in product(space.seeds(), designed):
                 probe = grid_spec(space, facts, label, size, seed, rate or 1.0, course) if facts else None
                 cost = book.cost(probe) if probe else None
+                costs[label].append(cost)
                 ends = [course]
                 if facts and cost:
                     ends = [course.timed(cost)]
@@ -248,8 +258,11 @@ def make_plan(
                         state = earlier.state(spec.trial_id)
                     if state == TrialState.STOPPED:  # by ASHA, as a tuning trial: as a grid trial it is not done
                         state = TrialState.PLANNED
-                    trials.append(_planned(space, facts, label, size, seed, end, spec, state, cost))
+                    planned = _planned(space, facts, label, size, seed, end, spec, state, cost)
+                    trials.append(dataclasses.replace(planned, learning_rate=rate))
     book.save()
+    if facts:
+        refuse_unreached(space, facts, designed, costs, members)
     searched = [label for label in space.families if label not in space.learning_rate.rates]
     cells = sum(len(space.families[label].tuned_sizes(space.learning_rate)) for label in searched)
     return Plan(
@@ -258,10 +271,9 @@ def make_plan(
         trials=tuple(trials),
         waits_for_data=facts is None,
         tuning_trials=cells * space.learning_rate.trials,
-        tuned=all(trial.spec is not None for trial in trials),
         slots=slots(space),
         price_per_device_hour=space.resources.price_per_device_hour,
-        notes=thin_budgets(space, members) if any(trial.params for trial in trials) else (),
+        notes=(*thin_budgets(space, members), *unreached_notes(space, facts, designed, costs)) if facts else (),
     )
 
 

@@ -73,12 +73,18 @@ def make_search(space: Space, facts: DataFacts, cell: Cell) -> RateSearch:
     )
 
 
-def known_rates(space: Space, facts: DataFacts, store: TrialStore) -> dict[tuple[str, str], float]:
-    """Return the rates that the space gives and those that an earlier run found, by (family, size as JSON)."""
+def given_rates(space: Space) -> dict[tuple[str, str], float]:
+    """Return the rates that the space gives, by (family, size as JSON)."""
     rates = {}
     for label, rate in space.learning_rate.rates.items():
         family = space.families[label]
         rates.update({(label, size_text(size)): rate for size in (*family.members(), family.base_size())})
+    return rates
+
+
+def known_rates(space: Space, facts: DataFacts, store: TrialStore) -> dict[tuple[str, str], float]:
+    """Return the rates that the space gives and those that an earlier run found, by (family, size as JSON)."""
+    rates = given_rates(space)
     found = read_report(store)
     for cell in cells(space, facts):
         row = found.get(cell.key)

@@ -166,7 +166,7 @@ class _Sweep:
         return (self.rounds.chosen(whole) if self.rounds else whole), whole
 
     def _left(self) -> bool:
-        if not self.plan.tuned or any(not trial.state.is_final for trial in self.plan.trials):
+        if not self.plan.identified or any(not trial.state.is_final for trial in self.plan.trials):
             return True
         return self.rounds is not None and not self.rounds.over(self.whole)
 
@@ -288,7 +288,7 @@ class _Sweep:
     def _write_table(self) -> None:
         stage = TuningStage(self.space, self.facts, self.store, Listeners([]))
         rows: list[Assignment] = [*self.plan.assignments(), *stage.assignments()]
-        if self.plan.tuned:
+        if self.plan.identified:
             self.store.write_assignments(rows)
         sink = pa.BufferOutputStream()
         pq.write_table(self.store.table(), sink)

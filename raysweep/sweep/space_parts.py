@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic.json_schema import SkipJsonSchema
 
 from raysweep.data.presets import DEFAULT_PRESET, PresetName
+from raysweep.sweep.asha import rung_structures
 from raysweep.trial import Seed, SizeValue, SymmetrySpec
 
 Size = dict[str, SizeValue]
@@ -277,4 +278,11 @@ class LearningRate(Part):
             raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
         if self.spread is not None and self.spread > self.trials:
             raise ValueError(f"spread ({self.spread}) must not exceed trials ({self.trials})")
+        if self.structures is not None:
+            different = len(rung_structures(self.structures, self.rungs, self.reduction_factor))
+            if different < self.rungs:
+                raise ValueError(
+                    f"rungs: {self.rungs} of {self.structures} structures, each 1/{self.reduction_factor:g} of the "
+                    f"next, are no more than {different} different ones; raise structures, or ask for fewer rungs"
+                )
         return self

@@ -12,6 +12,7 @@ from raysweep.errors import SpaceError
 from raysweep.sweep import totals
 from raysweep.sweep.plan import plan
 from raysweep.sweep.run import run
+from raysweep.sweep.trial_store import TrialStore
 
 RATES = {"rates": {"a": 0.02}}
 WIDTHS = [1, 2, 4, 8, 16, 32]
@@ -52,8 +53,44 @@ def test_each_budget_is_reached_by_the_sizes_within_atoms_per_param_alone(make_s
 
 
 def test_budget_with_too_few_sizes_for_a_minimum_is_said(make_space: SpaceMaker) -> None:
-    text = plan(make_space(families=family(), grid=isoflop(atoms_per_param=[1, 4]), learning_rate=RATES)).table()
-    assert "a: 0 of its sizes reach 1e+08 FLOPs within grid.atoms_per_param and the data, and a minimum needs 3" in text
+    text = plan(make_space(families=family(), grid=isoflop(), learning_rate=RATES)).table()
+    assert "a: 1 of its sizes reach 1e+08 FLOPs within grid.atoms_per_param and the data, and a minimum needs 3" in text
+
+
+UNTUNED = {"low": 2e-3, "high": 2e-1, "structures": 90, "trials": 6}
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        # N is 100 to 102,400, an atom costs 6 N FLOPs: D/N = 1 at N = 100 are 6e4, and 1e7 atoms of the largest 6.1e12.
+        (
+            {"flops": [1e3, 1e9, 1e15]},
+            r"grid\.flops: no size reaches 1000, 1e\+15 FLOPs: with 1 to 100 atoms per parameter and 1e\+07 atoms at "
+            r"most, sizes reach from 6e\+04 to 6\.14e\+12; give budgets between",
+        ),
+        ({"flops": [1e20]}, r"grid\.flops: no size of a reaches 1e\+20 FLOPs"),
+        ({"structures": [10]}, r"grid\.atoms_per_param: no size of a reaches any compute budget with 1 to 100 atoms"),
+    ],
+)
+def test_budgets_that_nothing_reaches_are_refused_before_rates_are_tuned(
+    make_space: SpaceMaker, console: Console, grid: dict[str, object], message: str
+) -> None:
+    space = make_space(families=family(), grid=isoflop(**grid), learning_rate=UNTUNED)
+    with pytest.raises(SpaceError, match=rf"toy\.yaml:\d+: {message}"):
+        plan(space)
+    with pytest.raises(SpaceError, match=message):
+        run(space, console=console)
+    assert TrialStore(space.storage).ids() == []
+
+
+def test_budgets_of_a_full_grid_that_nothing_reaches_are_said(make_space: SpaceMaker) -> None:
+    grid = {"structures": [1000], "flops": [1e8, 1e12]}
+    found = plan(make_space(families=family(), grid=grid, learning_rate=RATES))
+    (note,) = found.notes
+    assert note.startswith(
+        "grid.flops: no size reaches 1e+12 FLOPs, so there is no point at them; the largest spends 6.14e+08"
+    )
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,10 @@ def test_atoms_of_budgets_are_those_of_the_stores_subsets(make_space: SpaceMaker
     with pytest.raises(SpaceError, match=r"grid.atoms: 1e\+09 atoms in 1 epochs need 1e\+09 different ones"):
         with_structures(too_many, data_facts(too_many))
 
+    small = make_space(entrypoint=None, data=data, grid={"structures": [1, 20]}, learning_rate=rate)
+    with pytest.raises(SpaceError, match=r"training\.batch_atoms: a batch of 128 atoms is more than the smallest data"):
+        data_facts(small)
+
     for key, wanted, found in [("preset", "reactive", "small-organics"), ("structures", 60, 40), ("seed", 0, 3)]:
         other = make_space(data={**data, "make": {**make, key: wanted}}, learning_rate=rate)
         with pytest.raises(SpaceError, match=rf"toy.yaml:\d+: data.make.{key}: {wanted} is asked .* with {found};"):
@@ -59,3 +63,9 @@ def test_absent_store_without_a_recipe_is_an_error_with_its_line(make_space: Spa
     space = make_space(data={"store": str(tmp_path / "nowhere")})
     with pytest.raises(SpaceError, match=r"toy.yaml:\d+: data.store: .*add data.make"):
         data_facts(space)
+
+
+def test_a_recipe_that_holds_out_too_few_is_refused_before_it_is_made(make_space: SpaceMaker, tmp_path: Path) -> None:
+    data = {"store": str(tmp_path / "absent"), "make": {"structures": 2000}, "validation_structures": 600}
+    with pytest.raises(SpaceError, match=r"data\.validation_structures: 600 were asked for, .* hold out about 200"):
+        data_facts(make_space(data=data))

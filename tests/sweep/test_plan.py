@@ -12,6 +12,7 @@ from toy_sweep import SpaceMaker
 from raysweep.errors import SpaceError
 from raysweep.sweep.facts import DataFacts, data_facts
 from raysweep.sweep.plan import make_plan, plan
+from raysweep.sweep.space_parts import LearningRate
 from raysweep.sweep.trial_store import TrialStore
 from raysweep.trial import TrialState
 
@@ -70,6 +71,25 @@ def test_plan_before_tuning_has_no_ids_and_says_so(make_space: SpaceMaker) -> No
         "device_seconds": pytest.approx(1e-6 * 400 * 100 * 528), "disk_bytes": pytest.approx(24 * 100 * 528),
     }  # fmt: skip
     assert content["trials"][0]["trial_id"] is None
+
+
+def test_rates_that_are_given_are_said_before_the_data_is_made(make_space: SpaceMaker, tmp_path: Path) -> None:
+    space = make_space(
+        entrypoint=None, data={"store": str(tmp_path / "absent"), "make": {"structures": 4000}},
+        families={"a": {"architecture": "mpnn", "sizes": {"width": [8, 16]}},
+                  "b": {"architecture": "egnn", "sizes": {"width": [8]}}},
+        learning_rate={"rates": {"a": 0.0123}, "low": 1e-3, "high": 1e-1, "structures": 90},
+    )  # fmt: skip
+    found = plan(space)
+    assert [trial.learning_rate for trial in found.trials] == [0.0123, 0.0123, None]
+    assert [trial.spec for trial in found.trials] == [None] * 3
+    assert not found.tuned
+    rows = [line.split() for line in found.table().splitlines()[1:4]]
+    assert [row[-1] for row in rows] == ["0.0123", "0.0123", "tuned"]
+    given = plan(space.model_copy(update={"learning_rate": LearningRate(rates={"a": 0.0123, "b": 0.04})})).to_dict()
+    assert given["tuned"] is True
+    assert [row["learning_rate"] for row in given["trials"]] == [0.0123, 0.0123, 0.04]  # type: ignore[attr-defined]
+    assert [row["trial_id"] for row in given["trials"]] == [None] * 3  # type: ignore[attr-defined]
 
 
 def test_families_that_are_the_same_work_share_their_trials(make_space: SpaceMaker) -> None:

@@ -233,6 +233,7 @@ def test_symmetry_is_for_families_that_have_none() -> None:
         ("learning_rate.high=1e999", "learning_rate.high: Input should be a finite number"),
         ("learning_rate.high=1e300", "learning_rate.high: Input should be 0, or between 1e-30 and 1e+30 in size"),
         ("learning_rate={low: 1e-2, high: 1e-2}", "learning_rate: low (0.01) must be below high (0.01)"),
+        ("learning_rate.rungs=7", "learning_rate.rungs: 7 of 100 structures, each 1/3 of the next, are no more than 5"),
         ("learning_rate.low=0", "learning_rate.low: Input should be greater than 0, not 0"),
         ("grid.flops=[1e9, .nan]", "grid.flops.1: Input should be a finite number"),
         ("resources.timeout_seconds=.inf", "leave the key out where there is no limit, not .inf"),
