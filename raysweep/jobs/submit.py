@@ -24,8 +24,14 @@ RECONNECT_SECONDS = 300.0
 """How long a cluster that is followed may be out of reach, such as while its head node is replaced."""
 RETRY_SECONDS = 5.0
 TURN_SECONDS = 0.5
+SILENT_SECONDS = 60.0
+"""Without a word of a job, after which it is asked whether it still runs: a connection that was cut says nothing."""
+WAITING_SECONDS = 90.0
+"""How long the head node may take to start a job that answers a question; where Ray on it is dead, it never does."""
 _STOPPED = (130, 143)
 """Exit statuses of a sweep that was told to end, or reached a cap."""
+_LOST = 75
+"""Exit status of a sweep whose Ray died (`cluster_watch.EXIT_CODE`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +59,7 @@ class Job:
         if self.state != "FAILED":
             return False
         code = self.exit_code
-        return code is None or code < 0 or (code > 128 and code not in _STOPPED)
+        return code is None or code < 0 or code == _LOST or (code > 128 and code not in _STOPPED)
 
     @property
     def exit_status(self) -> int:
@@ -114,11 +120,13 @@ def follow(connect: Connect, job: Job, write: Say, say: Say, *, patience: float 
     """
     log = _Log(write)
     lost: float | None = None
+    waits = _Waits(say)
     while True:
         try:
             client = connect()
             log.tail(client, job.job_id)
             now = find(client, job)
+            waits.look(now)
             if lost is not None:
                 say("the cluster is reached again")
             lost = None
@@ -175,12 +183,18 @@ def ask(client: "JobSubmissionClient", command: str, environment: dict[str, obje
     job_id = f"raysweep-ask-{uuid.uuid4().hex[:12]}"
     job = Job(job_id=job_id, attempt=1, state="PENDING", exit_code=None, message="", started=None)
     _send(client, job_id, command, environment)
+    began = time.monotonic()
     while True:
         now = find(client, job)
         if now is None:
             raise ClusterError(f"{_url(client)} has lost the job that was to answer; ask again")
         if now.ended:
             break
+        if now.state == "PENDING" and time.monotonic() - began > WAITING_SECONDS:
+            raise ClusterError(
+                f"{_url(client)} has not started the job that was to answer for {WAITING_SECONDS:.0f} s "
+                f"({' '.join(now.message.split())[-300:]}): is Ray on the head node (its raylet) alive?"
+            )
         time.sleep(TURN_SECONDS)
     with errors_named(_url(client)):
         logs = client.get_job_logs(job_id)
@@ -202,6 +216,21 @@ def packed(request: Request, say: Say, *, checked: bool = True) -> Iterator[dict
 def _send(client: "JobSubmissionClient", job_id: str, command: str, environment: dict[str, object]) -> None:
     with errors_named(_url(client)):
         client.submit_job(entrypoint=command, submission_id=job_id, runtime_env=environment)
+
+
+class _Waits:
+    """Says once that a job has not been started for long."""
+
+    def __init__(self, say: Say) -> None:
+        self._say, self._since, self._said = say, time.monotonic(), False
+
+    def look(self, job: Job | None) -> None:
+        """Look at a job as it stands now."""
+        waits = job is not None and job.state == "PENDING"
+        if waits and not self._said and time.monotonic() - self._since > SILENT_SECONDS:
+            assert job is not None
+            self._said = True
+            self._say(f"job {job.job_id} has not been started for {SILENT_SECONDS:.0f} s: {job.message}")
 
 
 class _Log:
@@ -229,8 +258,12 @@ class _Log:
             self._written = len(text)
 
     async def _tail(self, client: "JobSubmissionClient", job_id: str) -> None:
-        end = 0
-        async for text in client.tail_job_logs(job_id):
+        end, texts = 0, client.tail_job_logs(job_id)
+        while True:
+            try:
+                text = await asyncio.wait_for(anext(texts), SILENT_SECONDS)
+            except (StopAsyncIteration, TimeoutError):
+                return
             begin, end = end, end + len(text)
             if end > self._written:
                 self._write(text[max(0, self._written - begin) :])

@@ -1,0 +1,89 @@
+"""A job is followed to its end over connections that fall silent; nobody waits for ever for one that is not started."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from raysweep.errors import ClusterError
+from raysweep.jobs import submit
+from raysweep.jobs.submit import Job, ask, follow
+
+
+def job(state: str = "RUNNING", exit_code: int | None = None) -> Job:
+    return Job(job_id="raysweep-toy-1", attempt=1, state=state, exit_code=exit_code, message="", started=None)
+
+
+class Silent:
+    """A client whose connection to the log says a part of it and then nothing, as where a cable was pulled."""
+
+    _address = "http://head:8265"
+
+    def __init__(self, states: Iterator[tuple[str, int | None]]) -> None:
+        self.states, self.tails = states, 0
+
+    async def tail_job_logs(self, job_id: str) -> AsyncIterator[str]:
+        self.tails += 1
+        for line in ("one\n", "two\n", "three\n")[: self.tails]:
+            yield line
+        await asyncio.sleep(3600)
+
+    def get_job_info(self, job_id: str) -> SimpleNamespace:
+        state, code = next(self.states)
+        return SimpleNamespace(
+            submission_id=job_id, status=state, driver_exit_code=code, message="waits for the raylet", start_time=None
+        )
+
+    def get_job_logs(self, job_id: str) -> str:
+        return "one\ntwo\nthree\n"
+
+    def submit_job(self, **_: object) -> None:
+        pass
+
+
+def test_a_log_that_falls_silent_is_read_anew_and_nothing_is_written_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(submit, "TURN_SECONDS", 0.0)
+    client, written = Silent(iter([("RUNNING", None), ("SUCCEEDED", 0)])), []
+    ended = follow(lambda: client, job(), written.append, lambda _: None)  # type: ignore[arg-type, return-value]
+    assert ended is not None
+    assert ended.exit_status == 0
+    assert client.tails == 2
+    assert "".join(written) == "one\ntwo\nthree\n"
+
+
+def test_a_job_that_is_not_started_for_long_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(submit, "TURN_SECONDS", 0.0)
+    states = itertools.chain([("PENDING", None)] * 4, [("SUCCEEDED", 0)])
+    said: list[str] = []
+    follow(lambda: Silent(states), job(), lambda _: None, said.append)  # type: ignore[arg-type, return-value]
+    assert said == ["job raysweep-toy-1 has not been started for 0 s: waits for the raylet"]
+
+
+def test_a_question_that_no_job_is_started_for_ends_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "WAITING_SECONDS", 0.1)
+    monkeypatch.setattr(submit, "TURN_SECONDS", 0.02)
+    client = Silent(itertools.repeat(("PENDING", None)))
+    with pytest.raises(ClusterError, match=r"has not started the job .*\(waits for the raylet\): is Ray on the head"):
+        ask(client, "raysweep status", {})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "died"),
+    [
+        ("FAILED", 75, True),  # its Ray died
+        ("FAILED", -9, True),
+        ("FAILED", 137, True),
+        ("FAILED", None, True),
+        ("FAILED", 1, False),
+        ("FAILED", 130, False),
+        ("FAILED", 143, False),
+        ("STOPPED", 143, False),
+        ("SUCCEEDED", 0, False),
+    ],
+)
+def test_a_job_whose_driver_or_ray_died_is_followed_by_another(state: str, code: int | None, died: bool) -> None:
+    assert job(state, code).died == died
