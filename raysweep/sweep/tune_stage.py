@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import ray
 from ray import tune
 from ray.tune import Callback
 from ray.tune.execution.tune_controller import TuneController
@@ -36,6 +37,8 @@ from raysweep.trial import TrialSpec, TrialState
 T = TypeVar("T")
 CANCELLING_SECONDS = 3.0
 """How long the ends of running trials may take to write, where the sweep was told to end."""
+LATE_SECONDS = 15.0
+"""How long after a limit of a trial its worker may still end it itself; one that stands still (SIGSTOP) does not."""
 
 
 @dataclass
@@ -46,11 +49,13 @@ class _Run:
     alone: bool
     started: float | None = None
     heard: float | None = None
+    killed: bool = False
 
-    def overrun(self, limits: Limits) -> str | None:
+    def overrun(self, limits: Limits, grace: float = 0.0) -> str | None:
         if self.started is None or self.heard is None:
             return None
-        return limits.overrun(time.monotonic() - self.started, time.monotonic() - self.heard)
+        now = time.monotonic() - grace
+        return limits.overrun(now - self.started, now - self.heard)
 
 
 class _Driver:
@@ -297,9 +302,20 @@ class _Watcher(Callback):
             self._driver.store.held.check_beats()
         if self._driver.watch is not None:
             self._driver.watch.check()
+        self._kill_overdue(trials)
         reason = self._driver.guard(self._driver.spending.reached)
         if reason is not None:
             raise CapReachedError(reason)
+
+    def _kill_overdue(self, trials: list[Trial]) -> None:
+        """Kill workers that should have ended their trials themselves; `_Driver.died` then hears of it."""
+        for trial in trials:
+            run, actor = self._driver.running.get(str(trial.config["trial_id"])), trial.temporary_state.ray_actor
+            if actor is None or run is None or run.killed:
+                continue
+            if run.overrun(self._driver.limits, LATE_SECONDS) is not None:
+                run.killed = True
+                ray.kill(actor)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         self._driver.guard(lambda: self._driver.started(str(trial.config["trial_id"])))

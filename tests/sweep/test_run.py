@@ -177,3 +177,21 @@ def test_planning_imports_neither_ray_nor_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.usefixtures("one_ray")
+def test_worker_that_stands_still_is_ended_by_the_driver(
+    make_space: SpaceMaker, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from raysweep.sweep import tune_stage
+
+    monkeypatch.setattr(tune_stage, "LATE_SECONDS", 2.0)
+    space = make_space(
+        families={"a": {"architecture": "toy", "sizes": [{"width": 8, "how": "stop"}]}},
+        learning_rate={"rates": {"a": 0.02}},
+        resources={"max_failures": 0, "stall_seconds": 5},
+    )
+    result = run(space, console=console)
+    assert list(result.states.values()) == [TrialState.TIMED_OUT]
+    (record,) = [TrialStore(space.storage).record(trial_id) for trial_id in result.states]
+    assert "no point came for 5 s (resources.stall_seconds); Python itself did not answer any more" in record.message

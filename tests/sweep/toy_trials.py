@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -95,6 +96,8 @@ def _misbehave(spec: TrialSpec, index: int, checkpoints: str | None) -> None:
         raise MemoryError("42 GiB")
     if index == 1 and how == "hang":
         time.sleep(3600)
+    if index == 1 and how == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
     if index == 1 and how == "exit":
         os._exit(7)
     if index == 1 and how == "exit-once" and not Path(str(checkpoints), "died").exists():
