@@ -2,7 +2,8 @@
 
 It keeps the contract of an entrypoint on any file system. Each step is noted, with the host that made it, in the folder
 `CHAIN_NOTES`, which the tests read, and takes `CHAIN_SLOWER` times as long on a host that has it. A trial saves a
-checkpoint after each step and gives a point after every `EVERY`.
+checkpoint after each step and gives a point after every `EVERY`. Where that folder has a file `hosts`, the first step
+of a trial waits until as many hosts have made one: a second host may take its time to start.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from raysweep.measurements import Point
 from raysweep.sweep.costs import Cost
 from raysweep.trial import TrialSpec
 
+MEETING_SECONDS = 150.0
 EVERY = 4
 """Steps from one point to the next, where the size has no `every`."""
 
@@ -30,6 +32,7 @@ def train(spec: TrialSpec, store: object, *, checkpoints: str | None, device: st
                 time.sleep(float(spec.size.get("nap", 0)) * float(os.environ.get("CHAIN_SLOWER", "1")))
                 link = _next(spec, link, step)
                 _note(spec, step)
+                _meet(step)
                 _save(checkpoints, step + 1, link)
         yield _point(spec, index, budget, _link_at(spec, _every(spec) * (index + 1)))
     # What a checkpoint carried over is what a run without a break has come to, or it is no checkpoint of this trial.
@@ -105,6 +108,15 @@ def _save(checkpoints: str | None, done: int, link: str) -> None:
     if checkpoints is not None:
         filesystem, folder = open_location(checkpoints)
         write_whole(filesystem, f"{folder}/chain.json", json.dumps({"done": done, "link": link}).encode())
+
+
+def _meet(step: int) -> None:
+    wanted = Path(os.environ.get("CHAIN_NOTES", "."), "hosts")
+    until = time.monotonic() + MEETING_SECONDS
+    while step == 0 and wanted.exists() and time.monotonic() < until:
+        if len({row["host"] for row in notes(wanted.parent)}) >= int(wanted.read_text()):
+            return
+        time.sleep(0.1)
 
 
 def _note(spec: TrialSpec, step: int) -> None:

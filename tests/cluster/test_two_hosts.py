@@ -12,9 +12,10 @@ from raysweep.sweep.trial_store import TrialStore
 
 
 def test_sweep_runs_on_both_hosts_and_gives_every_point_once(cluster: Cluster, tmp_path: Path, notes: Path) -> None:
-    space, log = chain_space(tmp_path, nap=0.3), tmp_path / "driver.log"
+    space, log = chain_space(tmp_path, nap=0.1), tmp_path / "driver.log"
+    (notes / "hosts").write_text("2")
     driver = cluster.drive(["run", str(space)], log)
-    assert driver.wait(120) == 0, log.read_text()
+    assert driver.wait(250) == 0, log.read_text()
     store = TrialStore(str(tmp_path / "sweep"))
     assert_whole(store, points_of(tmp_path / "sweep"), trials=4)
     made = chain_trials.notes(notes)

@@ -76,18 +76,17 @@ def test_points_are_seen_while_the_sweep_runs(uri: str) -> None:
 def test_driver_killed_twice_leaves_no_run_doubled_or_running(uri: str, tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", str(Path(__file__).parent / "killed.py"), uri, str(tmp_path / "log")]
     views = [view(i, count=8) for i in range(6)]
-    for seconds in (1.2, 2.6):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+    for steps in (25, 45):  # in the middle of the third trial, and of the fifth
+        with subprocess.Popen([*command, str(steps)], stdout=subprocess.PIPE, text=True) as driver:
             assert driver.stdout is not None
-            assert driver.stdout.readline() == "begun\n"
-            until = time.monotonic() + 60  # till MLflow is imported there and has the first news
+            assert [driver.stdout.readline() for _ in range(2)] == ["begun\n", "standing\n"]
+            until = time.monotonic() + 120  # till MLflow is imported there and has the first news
             while not (begun := _run_ids(uri)) and time.monotonic() < until:
-                time.sleep(0.1)
-            time.sleep(seconds)
+                time.sleep(0.02)
             driver.kill()
     assert len(begun) >= 1
     assert {run.info.status for run in runs(uri, "some")} >= {"RUNNING"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([*command, "0"], capture_output=True, text=True, timeout=250, check=True)
     assert done.stdout == "begun\nclosed\n"
     assert done.stderr == ""
     assert len(runs(uri, "some")) == 1 + 1 + len(views)
