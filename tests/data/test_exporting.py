@@ -89,7 +89,9 @@ def test_other_columns_can_be_named_and_flat_lists_are_read(tmp_path: Path) -> N
     found = store.read(np.arange(12))
     assert sorted(found.energy.tolist()) == sorted(atoms.get_potential_energy() for atoms in frames)
     assert set(found.group) == {"m0", "m1", "m2", "m3"}
-    with pytest.raises(DataError, match=r"p.parquet: no column energy, forces; the file has numbers, positions, E_ref"):
+    with pytest.raises(
+        DataError, match=r"p.parquet: no key of energy, forces is known; .* It has E_ref, F_ref, mol, numbers, pos"
+    ):
         import_store(tmp_path / "t", [tmp_path / "p.parquet"])
 
 

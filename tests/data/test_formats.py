@@ -180,17 +180,23 @@ def test_mptrj_frames_come_in_with_the_uncorrected_energy(tmp_path: Path, monkey
     np.testing.assert_allclose(corrected.energy, expected, rtol=1e-12)
 
 
-def test_mptrj_without_totals_takes_the_energy_per_atom(tmp_path: Path) -> None:
+def test_mptrj_reads_corrected_energies_only_where_they_are_named(tmp_path: Path) -> None:
     frames = [atoms for atoms in labelled(9) if atoms.pbc.all()]
     path = tmp_path / "MPtrj.json"
     write_mptrj(path, frames)
     content = json.loads(path.read_text())
-    for material in content.values():
-        for frame in material.values():
-            del frame["uncorrected_total_energy"]
+    first = next(iter(content["mp-0"].values()))
+    del first["uncorrected_total_energy"]
     path.write_text(json.dumps(content, indent=2))
-    found = read_all(mptrj, path)
-    np.testing.assert_allclose(found.energy, [atoms.get_potential_energy() - 3.0 for atoms in frames], rtol=1e-12)
+    with pytest.raises(DataError, match=r"mp-0, frame mp-0-0-0: .*there is no 'uncorrected_total_energy'"):
+        import_store(tmp_path / "s", [path])
+    store = import_store(tmp_path / "s", [path], skip_bad=True, group_by="structure")
+    assert len(store) == len(frames) - 1
+    assert sum(store.manifest.rejected.values()) == 1
+    raw = sorted(atoms.get_potential_energy() for atoms in frames)
+    np.testing.assert_allclose(sorted(store.read(np.arange(len(store))).energy), sorted(raw)[1:], rtol=1e-12)
+    found = read_all(mptrj, path, Names(energy="energy_per_atom"))
+    np.testing.assert_allclose(sorted(found.energy), np.array(raw) - 3.0, rtol=1e-12)
 
 
 def test_a_cut_mptrj_is_named_and_its_whole_materials_can_be_kept(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raysweep.data.formats.blocks import Bad, Chunk, Flat, Names, Span, Torn, checked
-from raysweep.data.formats.units import energy_ev, length_angstrom
+from raysweep.data.formats.keyed import absent
+from raysweep.data.formats.units import energy_ev, force_length_angstrom, length_angstrom
 from raysweep.data.formats.xyz.headers import any_header
 from raysweep.errors import DataError
 
@@ -24,7 +25,7 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
     Raises:
         DataError: a unit is unknown, or ASE is not installed.
     """
-    energy_ev(names.energy_unit), length_angstrom(names.length_unit)
+    force_length_angstrom(names.energy_unit, names.length_unit, names.forces_unit)
     try:
         from ase.io import iread
     except ImportError as error:
@@ -106,6 +107,10 @@ def _frame(atoms: "Atoms", names: Names, path: Path, at: int) -> Iterator[Chunk]
             yield Bad(where=where, reason=f"no {label}: {asked}; the frame has {', '.join(here)}")
             return
     info = atoms.info
+    for name in ("charge", "spin", "group", "source"):
+        if (reason := absent(names, name, info)) is not None:
+            yield Bad(where=where, reason=reason)
+            return
     state = {}
     try:
         for name, key in (("charge", names.charge), ("spin", names.spin)):
@@ -126,6 +131,7 @@ def _frame(atoms: "Atoms", names: Names, path: Path, at: int) -> Iterator[Chunk]
             source=[str(info[names.source])] if names.source in info else None,
             energy_ev=energy_ev(names.energy_unit),
             length_angstrom=length_angstrom(names.length_unit),
+            force_length_angstrom=force_length_angstrom(names.energy_unit, names.length_unit, names.forces_unit),
             charge=state.get("charge"),
             spin=state.get("spin"),
         )

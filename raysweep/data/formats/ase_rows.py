@@ -127,7 +127,8 @@ def row_of(at: int, content: Any, names: Names) -> Row:  # noqa: ANN401 (JSON of
         if (reason := absent(names, name, info)) is not None:
             raise ValueError(reason)
     forces, energies = _flat(forces), _flat(energy)
-    cell, pbc = _flat(content.get("cell") or _NO_CELL), content.get("pbc")
+    cell, pbc = content.get("cell"), content.get("pbc")
+    cell = [0.0] * 9 if cell is None else _flat(cell) or [0.0] * 9
     if pbc is None:  # a cell without flags is periodic along its vectors
         pbc = np.any(np.reshape(cell, (-1, 3)), axis=1)
     flags = _flat(pbc)
@@ -167,9 +168,6 @@ def _label(name: str, asked: str | None, content: Mapping[str, Any], info: Mappi
     if asked not in labels:
         raise ValueError(no_such(name, asked, labels))
     return labels[asked]
-
-
-_NO_CELL = [0.0] * 9
 
 
 def _flat(values: object) -> list[float]:

@@ -75,7 +75,8 @@ def _rows(path: Path) -> tuple[Iterator[tuple[int, dict[str, object]]], object]:
     except ImportError as error:
         raise DataError(f"{path}: ASE's databases need ASE: pip install 'raysweep[formats]'") from error
     try:
-        is_sqlite = path.open("rb").read(16).startswith(b"SQLite")
+        with path.open("rb") as file:
+            is_sqlite = file.read(16).startswith(b"SQLite")
         if is_sqlite and not _has_systems(path):  # ASE would add its tables to it
             raise DataError(f"{path}: a database of SQLite, but none of ASE's: it has no table 'systems'")
         database: Any = connect(str(path), type="db" if is_sqlite else "json", use_lock_file=False)  # type: ignore[no-untyped-call]

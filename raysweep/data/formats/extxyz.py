@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from raysweep.data.formats.blocks import Bad, Chunk, Flat, Names, Span, checked
 from raysweep.data.formats.compressed import FAULTS, decompressed, is_compressed
-from raysweep.data.formats.units import energy_ev, length_angstrom
+from raysweep.data.formats.units import energy_ev, force_length_angstrom, length_angstrom
 from raysweep.data.formats.xyz.atoms import Columns, columns_of, is_vector, table
 from raysweep.data.formats.xyz.frames import NEWLINE, Run, Scanner
 from raysweep.data.formats.xyz.headers import HeaderError, Headers
@@ -46,7 +46,7 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
     Raises:
         DataError: a unit is unknown.
     """
-    energy_ev(names.energy_unit), length_angstrom(names.length_unit)
+    force_length_angstrom(names.energy_unit, names.length_unit, names.forces_unit)
     place = number = held = read_so_far = 0
     scanner, carried, ended = Scanner(), is_compressed(path), False
     text = bytearray(SPAN_BYTES)  # used again and again: memory that is new to the process takes longer than a look
@@ -212,6 +212,7 @@ def _parsed(
             **{**arrays, **_per_frame([meaning for _, meaning in frames])},
             energy_ev=energy_ev(names.energy_unit),
             length_angstrom=length_angstrom(names.length_unit),
+            force_length_angstrom=force_length_angstrom(names.energy_unit, names.length_unit, names.forces_unit),
         )
     )
 

@@ -102,11 +102,14 @@ def _frames(
         reason = str(error).removeprefix(where).lstrip(":, ")
         yield Bad(where=where, reason=reason, count=stop - start)
         return
-    if found.frames != size or found.atoms == 0:
+    if not found.frames or found.atoms == 0:
         yield Bad(where=where, reason="no atoms" if found.atoms == 0 else "no conformations", count=stop - start)
         return
+    if found.frames != size:  # which is that of another array of energies, if one of several is to be read
+        start, stop = (0, found.frames) if start == 0 else (0, 0)
     table = replace(table, group=_molecule(path, group, table, found))
-    yield from read_frames(table, found, names, start, stop)
+    if start < stop:
+        yield from read_frames(table, found, names, start, stop)
 
 
 def _molecule(path: Path, group: str, table: Table, found: Layout) -> str | None:
@@ -142,7 +145,9 @@ def _counted(path: Path, size: int, changed: int, names: Names, kind: Kind) -> t
                 group and {key.lower() for key in keys["numbers"]} & set(lower) and not tree.above(group)
             ):
                 energy = next((lower[key.lower()] for key in keys["energy"] if key.lower() in lower), None)
-                sizes[group] = max(1, prod(tree.shape(file, group, energy))) if energy else 1
+                shape = tree.shape(file, group, energy) if energy else ()
+                one_each = sum(length != 1 for length in shape) < 2  # otherwise it is refused, as so many
+                sizes[group] = max(1, prod(shape) if one_each else shape[0])
     return tree, sizes
 
 

@@ -1,26 +1,29 @@
 """MPtrj (Deng et al. 2023, 10.1038/s42256-023-00716-3): one JSON {material: {frame: {structure, energies, force}}}.
 
-eV and Å. The energy is `uncorrected_total_energy`, that of the calculation, which belongs to the forces; files without
-it give `energy_per_atom` times the atoms. (`corrected_total_energy` is another thing.) All is periodic.
+eV and Å. The energy is `uncorrected_total_energy`, that of the calculation, which belongs to the forces; frames without
+it are at fault, since `corrected_total_energy` and `energy_per_atom`, which is corrected too, are another thing. Either
+is read where it is named, and then for all frames. All is periodic, unless a lattice says otherwise.
 The file is far larger than memory, so materials are found by their braces and parsed some at a time.
 """
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from raysweep.data.elements import numbers_of
 from raysweep.data.formats.blocks import Bad, Chunk, Flat, Names, Span, checked
-from raysweep.data.formats.units import energy_ev, length_angstrom
+from raysweep.data.formats.cells import pbc_rows
+from raysweep.data.formats.keyed import absent, no_such
+from raysweep.data.formats.stated import Labels, Scale, scale_of
 from raysweep.errors import DataError
 
 SPAN_BYTES = 8 * 2**20
 _QUOTE, _ESCAPE, _OPEN, _CLOSE = b'"\\{}'
-_ENERGY, _PER_ATOM = "uncorrected_total_energy", "energy_per_atom"
+_ENERGY, _FORCES = "uncorrected_total_energy", "force"
 
 
 def looks_like_it(path: Path) -> bool:
@@ -36,7 +39,7 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
     Raises:
         DataError: a unit is unknown.
     """
-    energy_ev(names.energy_unit), length_angstrom(names.length_unit)
+    _scale(path, names)
     depth = place = 0
     start, count, first = 0, 0, 0
     in_text = False
@@ -92,64 +95,132 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
         except ValueError as error:
             yield Bad(where=f"{path}, materials from {span.first} on", reason=f"no JSON ({error})")
             return
-    rows = []
+    kinds: dict[tuple[bool, bool], list[_Row]] = {}
     for material, frames in materials.items():
         for name, frame in frames.items() if isinstance(frames, dict) else []:
             try:
-                rows.append(_row(material, frame, names))
+                row = _row(material, frame, names)
             except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
                 text_of = f"no {error}" if isinstance(error, KeyError) else str(error)
                 yield Bad(where=f"{path}, {material}, frame {name}", reason=f"cannot be read ({text_of})")
-    if rows:
+                continue
+            kinds.setdefault((row.charge is None, row.spin is None), []).append(row)
+    for rows in kinds.values():
         yield from _checked(path, span, rows, names)
 
 
-_Row = tuple[
-    str, npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64], float, npt.NDArray[np.float64]
-]
+class _Row(NamedTuple):
+    """A frame: numbers [n], positions and forces [n, 3], cell [3, 3], pbc [3]."""
+
+    numbers: npt.NDArray[np.int64]
+    positions: npt.NDArray[np.float64]
+    forces: npt.NDArray[np.float64]
+    energy: float
+    cell: npt.NDArray[np.float64]
+    pbc: npt.NDArray[np.bool_]
+    charge: float | None
+    spin: float | None
+    group: str
+    source: str | None
 
 
-def _row(material: str, frame: object, names: Names) -> _Row:
-    """Return group, numbers [n], positions [n, 3], forces [n, 3], energy and cell [3, 3] of a frame."""
+def _row(material: str, frame: Any, names: Names) -> _Row:  # noqa: ANN401 (JSON of any kind)
+    """Return what a frame holds.
+
+    Raises:
+        ValueError, TypeError, KeyError: something is missing, or has another shape, or a site is disordered.
+    """
     if not isinstance(frame, dict):
         raise TypeError("not a frame")
     structure = frame["structure"]
-    cell = np.array(structure["lattice"]["matrix"], dtype=np.float64).reshape(3, 3)
-    sites = structure["sites"]
-    numbers = numbers_of([site["species"][0]["element"] for site in sites])
+    lattice, sites = structure["lattice"], structure["sites"]
+    cell = np.array(lattice["matrix"], dtype=np.float64).reshape(3, 3)
+    numbers = numbers_of([_element(site) for site in sites])
     if sites and "xyz" in sites[0]:
         positions = np.array([site["xyz"] for site in sites], dtype=np.float64).reshape(-1, 3)
     else:
         positions = np.array([site["abc"] for site in sites], dtype=np.float64).reshape(-1, 3) @ cell
-    forces = np.array(frame[names.forces or "force"], dtype=np.float64).reshape(-1, 3)
-    if len(forces) != len(numbers):
-        raise ValueError(f"{len(numbers)} sites, but {len(forces)} forces")
-    if names.energy:
-        energy = float(frame[names.energy])
-    elif frame.get(_ENERGY) is not None:
-        energy = float(frame[_ENERGY])
-    else:
-        energy = float(frame[_PER_ATOM]) * len(numbers)
-    return material, numbers, positions, forces, energy, cell
+    forces = np.array(_label("forces", names.forces or _FORCES, frame), dtype=np.float64).reshape(-1, 3)
+    if len(forces) != len(numbers) or len(positions) != len(numbers):
+        raise ValueError(f"{len(numbers)} sites, but {len(forces)} forces and {len(positions)} positions")
+    energy = float(_label("energy", names.energy or _ENERGY, frame))
+    for name in ("charge", "spin", "group", "source"):
+        if (reason := absent(names, name, frame)) is not None:
+            raise ValueError(reason)
+    charge = frame.get(names.charge)
+    if charge is None and names.charge:
+        charge = structure.get("charge") or None  # pymatgen writes 0 as well as null where none was given
+    spin, group, source = (frame.get(key) for key in (names.spin, names.group, names.source))
+    periodic = lattice.get("pbc")
+    return _Row(
+        numbers=numbers,
+        positions=positions,
+        forces=forces,
+        energy=energy,
+        cell=cell,
+        pbc=pbc_rows(np.array(True if periodic is None else periodic), 1)[0],
+        charge=None if charge is None else float(charge),
+        spin=None if spin is None else float(spin),
+        group=material if group is None else str(group),
+        source=None if source is None else str(source),
+    )
+
+
+def _element(site: Any) -> str:  # noqa: ANN401 (JSON of any kind)
+    """Return the symbol of a site's only element.
+
+    Raises:
+        ValueError: it is disordered.
+    """
+    species = site["species"]
+    if len(species) != 1 or abs(species[0].get("occu", 1) - 1) > 1e-6:
+        occupied = ", ".join(f"{one.get('element')} {one.get('occu')}" for one in species)
+        raise ValueError(f"a disordered site ({occupied or 'no element'})")
+    return str(species[0]["element"])
+
+
+def _label(name: str, key: str, frame: dict[str, Any]) -> Any:  # noqa: ANN401 (JSON of any kind)
+    if frame.get(key) is None:
+        raise ValueError(no_such(name, key, [key for key, value in frame.items() if value is not None]))
+    return frame[key]
+
+
+def _scale(path: Path, names: Names) -> Scale:
+    labels = Labels(
+        where=str(path),
+        energy=names.energy or _ENERGY,
+        positions="xyz",
+        forces=names.forces or _FORCES,
+        units={},
+        texts={},
+        default=("eV", "Å"),
+    )
+    return scale_of(labels, names)
 
 
 def _checked(path: Path, span: Span, rows: list[_Row], names: Names) -> Iterator[Chunk]:
-    groups, numbers, positions, forces, energies, cells = zip(*rows, strict=True)
+    scale = _scale(path, names)
+    n_atoms = np.array([len(row.numbers) for row in rows])
+    energy = np.array([row.energy for row in rows])
     yield from checked(
         Flat(
             path=path,
             record=f"materials from {span.first} on, frame",
             at=np.arange(len(rows)),
-            numbers=np.concatenate(numbers),
-            n_atoms=np.array([len(each) for each in numbers]),
-            positions=np.concatenate(positions),
-            forces=np.concatenate(forces),
-            energy=np.array(energies, dtype=np.float64),
-            cell=np.stack(cells),
-            pbc=np.ones((len(rows), 3), dtype=bool),
-            group=list(groups),
-            energy_ev=energy_ev(names.energy_unit),
-            length_angstrom=length_angstrom(names.length_unit),
+            numbers=np.concatenate([row.numbers for row in rows]),
+            n_atoms=n_atoms,
+            positions=np.concatenate([row.positions for row in rows]),
+            forces=np.concatenate([row.forces for row in rows]),
+            energy=energy * n_atoms if scale.per_atom else energy,
+            cell=np.stack([row.cell for row in rows]),
+            pbc=np.stack([row.pbc for row in rows]),
+            charge=None if rows[0].charge is None else np.array([row.charge for row in rows], dtype=np.float64),
+            spin=None if rows[0].spin is None else np.array([row.spin for row in rows], dtype=np.float64),
+            group=[row.group for row in rows],
+            source=[row.source for row in rows] if any(row.source is not None for row in rows) else None,
+            energy_ev=scale.energy_ev,
+            length_angstrom=scale.length_angstrom,
+            force_length_angstrom=scale.force_length_angstrom,
         )
     )
 

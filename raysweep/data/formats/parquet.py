@@ -1,5 +1,6 @@
-"""Parquet: the columns that `raysweep data export` writes, or others that are named; eV and Å unless told otherwise."""
+"""Parquet: the columns that `raysweep data export` writes, or others; eV and Å unless other units are stated."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,13 +8,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyarrow import compute
 from pyarrow import parquet as pq
 
+from raysweep.data.formats.arrow_lists import Lists, lists_of
 from raysweep.data.formats.blocks import Bad, Chunk, Flat, Names, Span, Torn, checked
-from raysweep.data.formats.units import energy_ev, length_angstrom
-from raysweep.data.keys import CELL, ENERGY, FORCES, NUMBERS, PBC, POSITIONS
-from raysweep.errors import DataError
+from raysweep.data.formats.cells import vectors
+from raysweep.data.formats.frames import atomic_numbers
+from raysweep.data.formats.keyed import Keys, keys_of
+from raysweep.data.formats.stated import Labels, Scale, scale_of
+from raysweep.data.formats.tables import numeric
+
+_Floats = npt.NDArray[np.float64]
+_Flags = npt.NDArray[np.bool_]
 
 
 def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
@@ -22,12 +28,8 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
     Raises:
         DataError: the file is torn, lacks a column, or a unit is unknown.
     """
-    energy_ev(names.energy_unit), length_angstrom(names.length_unit)
     with _open(path) as file:
-        there = file.schema_arrow.names
-        lacking = [name for name in (NUMBERS, POSITIONS, *_labels(names)) if name not in there]
-        if lacking:
-            raise DataError(f"{path}: no column {', '.join(lacking)}; the file has {', '.join(there)}")
+        _scale(path, file.schema_arrow, _keys(path, file.schema_arrow, names), names)
         first = 0
         for group in range(file.num_row_groups):
             meta = file.metadata.row_group(group)
@@ -45,99 +47,166 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
         DataError: the file is torn.
     """
     with _open(path) as file:
-        there = file.schema_arrow.names
-        optional = [name for name in (CELL, PBC, names.charge, names.spin, names.group, names.source) if name in there]
-        energy, forces = _labels(names)
-        columns = [NUMBERS, POSITIONS, energy, forces, *optional]
-        table = file.read_row_group(span.start, columns=columns).combine_chunks()
-    whole = f"{path}, rows {span.first} to {span.first + len(table) - 1}"
-    rows = _complete(table, [NUMBERS, POSITIONS, forces, *({CELL, PBC} & set(optional))])
-    if not rows.all():
-        at = span.first + int(np.flatnonzero(~rows)[0])
-        reason = f"a list is null, or shapes do not match ({NUMBERS}, {POSITIONS}, {forces})"
-        yield Bad(where=f"{path}, row {at}", reason=reason, count=int((~rows).sum()))
-        table = table.filter(pa.array(rows))
-    if not len(table):
+        keys = _keys(path, file.schema_arrow, names)
+        scale = _scale(path, file.schema_arrow, keys, names)
+        wanted = {field: key for field, key in vars(keys).items() if isinstance(key, str) and field != "n_atoms"}
+        table = file.read_row_group(span.start, columns=sorted(set(wanted.values())))
+    try:
+        lists = {field: lists_of(key, table.column(key)) for field, key in wanted.items()}
+    except ValueError as error:
+        whole = f"{path}, rows {span.first} to {span.first + len(table) - 1}"
+        yield Bad(where=whole, reason=str(error), count=len(table))
+        return
+    good = np.ones(len(table), dtype=bool)
+    for reason, wrong in _faults(keys, lists):
+        found = np.flatnonzero(wrong & good)
+        if len(found):
+            good[found] = False
+            yield Bad(where=f"{path}, row {span.first + found[0]}", reason=reason, count=len(found))
+    if not good.any():
         return
     try:
-        flat = _flat(path, span, table, np.flatnonzero(rows), names, set(optional))
-    except (pa.ArrowInvalid, ValueError, TypeError) as error:
-        yield Bad(where=whole, reason=f"not numbers ({error})", count=len(table))
+        flat = _flat(
+            path, span, np.flatnonzero(good), {name: one.take(good) for name, one in lists.items()}, keys, scale
+        )
+    except ValueError as error:
+        yield Bad(where=f"{path}, rows from {span.first} on", reason=str(error), count=int(good.sum()))
         return
     yield from checked(flat)
 
 
+def _faults(keys: Keys, lists: dict[str, Lists]) -> Iterator[tuple[str, _Flags]]:
+    """Yield reasons, and [S] which rows they are true of."""
+    n_atoms = lists["numbers"].counts
+    wrong = n_atoms < 0
+    for name in ("positions", "forces"):
+        wrong |= (lists[name].counts != 3 * n_atoms) | ~lists[name].inner_of(3)
+    yield (
+        f"a list is null, or shapes do not match ({keys.numbers}, {keys.positions}, {keys.forces}: lists of as many "
+        "atoms, of three numbers or flat)",
+        wrong,
+    )
+    yield f"{keys.energy} is null, or no single number", lists["energy"].counts != 1
+    if "cell" in lists:
+        cell = lists["cell"]
+        broken = ~np.isin(cell.counts, (-1, 0, 3, 6, 9)) | ~cell.inner_of(3)
+        yield f"{keys.cell} is neither 3 x 3, 9, 3 lengths, nor 3 lengths and 3 angles", broken
+    if "pbc" in lists:
+        yield f"{keys.pbc} is neither one flag nor three", ~np.isin(lists["pbc"].counts, (-1, 0, 1, 3))
+
+
 def _flat(
-    path: Path, span: Span, table: pa.Table, rows: npt.NDArray[np.int64], names: Names, optional: set[str]
+    path: Path, span: Span, rows: npt.NDArray[np.int64], lists: dict[str, Lists], keys: Keys, scale: Scale
 ) -> Flat:
-    energy, forces = _labels(names)
+    """Return the rows as they are.
 
-    def numbers(name: str) -> npt.NDArray[np.float64]:
-        return np.asarray(_leaves(table.column(name)).to_numpy(zero_copy_only=False), dtype=np.float64)
-
-    def texts(name: str) -> list[str | None] | None:
-        return [None if v is None else str(v) for v in table.column(name).to_pylist()] if name in optional else None
-
-    periodic = CELL in optional and PBC in optional
+    Raises:
+        ValueError: a column is not of numbers.
+    """
+    number = {name: numeric(str(getattr(keys, name)), lists[name].leaves) for name in ("positions", "forces", "energy")}
+    n_atoms = lists["numbers"].counts
+    cell, pbc = _periodicity(lists, len(rows))
+    state = {name: _each(str(getattr(keys, name)), lists[name]) for name in ("charge", "spin") if name in lists}
+    texts = {name: lists[name].texts() for name in ("group", "source") if name in lists}
+    forces = number["forces"].reshape(-1, 3)
     return Flat(
         path=path,
         record="row",
         at=rows + span.first,
-        numbers=np.nan_to_num(numbers(NUMBERS)).astype(np.int64),
-        n_atoms=np.asarray(_lengths(table.column(NUMBERS)), dtype=np.int64),
-        positions=numbers(POSITIONS).reshape(-1, 3),
-        forces=numbers(forces).reshape(-1, 3),
-        energy=numbers(energy),
-        cell=numbers(CELL).reshape(-1, 3, 3) if periodic else None,
-        pbc=numbers(PBC).reshape(-1, 3).astype(bool) if periodic else None,
-        charge=numbers(names.charge) if names.charge in optional else None,
-        spin=numbers(names.spin) if names.spin in optional else None,
-        group=texts(names.group),
-        source=texts(names.source),
-        energy_ev=energy_ev(names.energy_unit),
-        length_angstrom=length_angstrom(names.length_unit),
+        numbers=atomic_numbers(lists["numbers"].leaves),
+        n_atoms=n_atoms,
+        positions=number["positions"].reshape(-1, 3),
+        forces=-forces if keys.gradient else forces,
+        energy=number["energy"] * (n_atoms if scale.per_atom else 1),
+        cell=None if cell is None else cell * (scale.cell_angstrom / scale.length_angstrom),
+        pbc=pbc,
+        charge=state.get("charge"),
+        spin=state.get("spin"),
+        group=texts.get("group"),
+        source=texts.get("source"),
+        energy_ev=scale.energy_ev,
+        length_angstrom=scale.length_angstrom,
+        force_length_angstrom=scale.force_length_angstrom,
     )
 
 
-def _labels(names: Names) -> tuple[str, str]:
-    return names.energy or ENERGY, names.forces or FORCES
+def _periodicity(lists: dict[str, Lists], rows: int) -> tuple[_Floats | None, _Flags | None]:
+    """Return [S, 3, 3] cells and [S, 3] flags: where flags are null or absent, a cell is periodic along its vectors.
+
+    Raises:
+        ValueError: they are of another type.
+    """
+    if not {"cell", "pbc"} & set(lists):
+        return None, None
+    cell = np.zeros((rows, 3, 3))
+    if "cell" in lists:
+        numbers = numeric("cell", lists["cell"].leaves)
+        counts = lists["cell"].counts
+        owner = np.repeat(counts, np.maximum(counts, 0))
+        for width in (3, 6, 9):
+            cell[counts == width] = vectors(numbers[owner == width].reshape(-1, width))
+    pbc = (cell != 0).any(axis=2)
+    if "pbc" in lists:
+        flags = numeric("pbc", lists["pbc"].leaves)
+        if not np.isin(flags, (0, 1)).all():
+            raise ValueError("pbc is not made of true and false, or 1 and 0")
+        counts = lists["pbc"].counts
+        owner = np.repeat(counts, np.maximum(counts, 0))
+        for width in (1, 3):
+            pbc[counts == width] = flags[owner == width].reshape(-1, width) == 1
+    return cell, pbc
 
 
-def _complete(table: pa.Table, lists: list[str]) -> npt.NDArray[np.bool_]:
-    """Return [S] whether all of a row's lists are there and as long as its atoms, or its cell, need."""
-    n_atoms = _lengths(table.column(NUMBERS))
-    good: npt.NDArray[np.bool_] = n_atoms >= 0
-    for name in lists:
-        wanted = {NUMBERS: n_atoms, CELL: np.full(len(table), 9), PBC: np.full(len(table), 3)}.get(name, 3 * n_atoms)
-        good &= _sizes(table.column(name)) == wanted
-    return good
+def _each(name: str, lists: Lists) -> _Floats | None:
+    """Return [S] numbers, NaN where there is none; None where there are none at all.
+
+    Raises:
+        ValueError: they are not numbers, or not one each.
+    """
+    if (lists.counts > 1).any():
+        raise ValueError(f"{name} has several numbers for a structure; leave it out with an empty key")
+    values = np.full(len(lists.counts), np.nan)
+    values[lists.counts == 1] = numeric(name, lists.leaves)
+    return values if (lists.counts == 1).any() else None
 
 
-def _lengths(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """Return [S] the lengths of a column's lists, -1 where they are null."""
-    lengths = compute.fill_null(compute.list_value_length(column), -1)
-    return np.asarray(lengths.to_numpy(), dtype=np.int64)
+def _keys(path: Path, schema: pa.Schema, names: Names) -> Keys:
+    return keys_of(str(path), schema.names, names)
 
 
-def _sizes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """Return [S] how many numbers a column's lists, or lists of lists, hold; -1 where any is null."""
-    lengths = _lengths(column)
-    inner = compute.list_flatten(column)
-    if not (
-        pa.types.is_list(inner.type) or pa.types.is_fixed_size_list(inner.type) or pa.types.is_large_list(inner.type)
-    ):
-        return lengths
-    counts = _lengths(inner)
-    owner = np.repeat(np.arange(len(lengths)), np.maximum(lengths, 0))
-    total = np.bincount(owner, weights=counts, minlength=len(lengths)).astype(np.int64)
-    broken = np.bincount(owner[counts != 3], minlength=len(lengths)) > 0
-    return np.where((lengths < 0) | broken, -1, total)
+def _scale(path: Path, schema: pa.Schema, keys: Keys, names: Names) -> Scale:
+    units = {}
+    for key in schema.names:
+        for name, value in (schema.field(key).metadata or {}).items():
+            if name.decode(errors="replace").lower() in ("unit", "units"):
+                units[key] = value.decode(errors="replace")
+    return scale_of(
+        Labels(
+            where=str(path),
+            energy=keys.energy,
+            positions=keys.positions,
+            forces=keys.forces,
+            cell=keys.cell,
+            units=units,
+            texts=_texts(schema),
+            default=("eV", "Å"),
+        ),
+        names,
+    )
 
 
-def _leaves(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    while hasattr(column.type, "value_type"):
-        column = compute.list_flatten(column)
-    return column
+def _texts(schema: pa.Schema) -> dict[str, str]:
+    """Return what the file says of units: in its metadata, or in the attributes that pandas keeps there."""
+    said = {name.decode(errors="replace"): v.decode(errors="replace") for name, v in (schema.metadata or {}).items()}
+    for name, inner in (("pandas", "attributes"), ("PANDAS_ATTRS", None)):
+        try:
+            attributes = json.loads(said.pop(name, "{}"))
+            attributes = attributes.get(inner) if inner else attributes
+        except (ValueError, AttributeError):
+            continue
+        if isinstance(attributes, dict):
+            said |= {key: value if isinstance(value, str) else json.dumps(value) for key, value in attributes.items()}
+    return said
 
 
 @contextmanager

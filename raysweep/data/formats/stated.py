@@ -134,7 +134,10 @@ def _stated(
         found = (factor[0], factor[1] or (found is not None and found[1]))
     if asked is None:
         return found
-    wanted = factor_of(asked, quantity)
+    try:
+        wanted = factor_of(asked, quantity)
+    except DataError as error:
+        raise DataError(f"{labels.where}: {error}") from error
     if found is not None and (abs(wanted[0] / found[0] - 1) > 1e-6 or (found[1] and not wanted[1])):
         raise DataError(
             f"{labels.where}: {quantity}_unit is {asked!r}, but the file states {statements[0].unit!r} "

@@ -70,9 +70,10 @@ def force_length_angstrom(energy_unit: str | None, length_unit: str | None, forc
     Raises:
         DataError: a unit is unknown.
     """
+    energy, length = energy_ev(energy_unit), length_angstrom(length_unit)
     if forces_unit is None:
-        return length_angstrom(length_unit)
-    return energy_ev(energy_unit) / factor_of(forces_unit, "forces")[0]
+        return length
+    return energy / factor_of(forces_unit, "forces")[0]
 
 
 def factor_of(unit: str, quantity: Quantity) -> tuple[float, bool]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raysweep.data.formats.blocks import Names
+from raysweep.data.formats.keyed import absent
 from raysweep.data.formats.units import energy_ev, length_angstrom
 from raysweep.data.formats.xyz.headers import shown
 from raysweep.errors import DataError
@@ -46,6 +47,7 @@ def said(header: Mapping[bytes, bytes], energy: bytes, names: Names) -> Said:
             stated that is not the one asked for.
     """
     other = _other_keys(tuple(header))
+    _refuse_absent(tuple(header), names)
     for key, length in other.units:
         _refuse_unit(key, header[key], length, names)
     cell, pbc = _cell(header, other)
@@ -178,9 +180,18 @@ def _other_keys(keys: tuple[bytes, ...]) -> _Other:
     )
 
 
+@lru_cache(1024)
+def _refuse_absent(keys: tuple[bytes, ...], names: Names) -> None:
+    """Raise where a key was named that a header has not."""
+    there = [key.decode(errors="replace") for key in keys]
+    for name in ("charge", "spin", "group", "source"):
+        if (reason := absent(names, name, there)) is not None:
+            raise ValueError(reason)
+
+
 def _refuse_unit(key: bytes, value: bytes, length: bool, names: Names) -> None:
     """Raise where a header states another unit than the one that the file is read in."""
-    unit, factor = (names.length_unit, length_angstrom) if length else (names.energy_unit, energy_ev)
+    unit, factor = (names.length_unit or "Å", length_angstrom) if length else (names.energy_unit or "eV", energy_ev)
     text = value.decode(errors="replace")
     try:
         same = abs(factor(text) / factor(unit) - 1) < 1e-6
