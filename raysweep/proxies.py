@@ -3,7 +3,7 @@
 import ipaddress
 import os
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.request import getproxies
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _EXCEPT = ("no_proxy", "NO_PROXY")
@@ -21,13 +21,15 @@ def is_loopback(host: str) -> bool:
 
 def proxy_of(url: str) -> str | None:
     """Return, as `variable=proxy`, the proxy of the environment that a request to a URL takes, if any."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    found = getproxies()
-    name = next((name for name in (parts.scheme, "all") if found.get(name)), None)
-    if name is None or proxy_bypass(f"{host}:{parts.port}" if parts.port else host) or proxy_bypass(host):
+    from requests.utils import get_environ_proxies, select_proxy  # as MLflow's and Ray's clients choose it
+
+    proxies = get_environ_proxies(url)
+    found = select_proxy(url, proxies)
+    if not found:
         return None
-    proxy = urlsplit(found[name])
+    scheme = urlsplit(url).scheme
+    name = scheme if proxies.get(scheme) == found else "all"
+    proxy = urlsplit(found if "://" in found else f"http://{found}")
     return f"{name.upper()}_PROXY={proxy.scheme}://{proxy.netloc.rpartition('@')[2]}"
 
 
