@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,9 +17,21 @@ from raysweep.files import PIECE, no_room_is_ours
 def cache_folder() -> Path:
     """Return where shards are kept: the environment variable RAYSWEEP_CACHE, or ~/.cache/raysweep.
 
+    A user without a home, or whose home cannot be written (containers), has them in the folder of temporary files.
     Files there are named by their SHA-256 and never change: they may be deleted at any time no trial starts.
     """
-    return Path(os.environ.get("RAYSWEEP_CACHE") or "~/.cache/raysweep").expanduser()
+    named = os.environ.get("RAYSWEEP_CACHE")
+    if named:
+        return Path(named).expanduser()
+    try:
+        folder = Path.home() / ".cache" / "raysweep"
+    except RuntimeError:  # neither HOME, nor an entry in the table of users
+        folder = None
+    if folder is not None:
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+        if os.access(there, os.W_OK | os.X_OK):
+            return folder
+    return Path(tempfile.gettempdir()) / f"raysweep-cache-{os.getuid()}"
 
 
 def cached(shard: Shard, filesystem: fs.FileSystem, path: str) -> pa.Buffer:
@@ -30,7 +43,12 @@ def cached(shard: Shard, filesystem: fs.FileSystem, path: str) -> pa.Buffer:
         StorageError: the machine's disk has no room for it.
     """
     folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except PermissionError as error:
+        raise DataError(
+            f"{folder}, for remote shards, cannot be made ({error.strerror}): set RAYSWEEP_CACHE"
+        ) from error
     file = folder / f"{shard.sha256}.arrow"
     with (folder / f"{shard.sha256}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
