@@ -88,6 +88,14 @@ class Driver:
         """All that it printed."""
         return "\n".join(line for _, line in self.lines)
 
+    def wait_for_work(self, seconds: float) -> None:
+        """Return once it has a point, and a trial that runs."""
+        until = time.monotonic() + seconds
+        while not (self.sweep.worked() >= 1 and self.sweep.workers()):
+            assert self.process.poll() is None, f"ended of itself with {self.process.poll()}:\n{self.text}"
+            assert time.monotonic() < until, f"no point after {seconds:.0f} s:\n{self.text}"
+            time.sleep(0.05)
+
     def end(self, seconds: float) -> int | None:
         """Return its exit status, None where it has none within these seconds; then it is killed."""
         try:
@@ -178,7 +186,7 @@ def run_one(kill: Kill, folder: Path, expected: object) -> None:
             head.start()
         driver = Driver(sweep, environment_of(head))
         try:
-            sweep.wait(lambda: sweep.worked() >= 1 and sweep.workers(), driver.process, 300)
+            driver.wait_for_work(300)
             time.sleep(kill.moment)
             began = time.monotonic()
             kill_one(kill, driver, head)

@@ -146,3 +146,22 @@ def test_without_a_home_there_is_no_token_file(nobody: list[str]) -> None:
     )  # fmt: skip
     assert done.stdout == "None False False\n"
     assert token_file({"RAY_AUTH_TOKEN_PATH": "/run/token"}) == Path("/run/token")
+
+
+def test_a_run_that_cannot_start_ray_says_so_in_one_line_and_exits_with_1(tmp_path: Path) -> None:
+    space = tmp_path / "toy.yaml"
+    space.write_text(
+        "{name: toy, storage: sweep, entrypoint: 'toy_trials:train', grid: {structures: [100]}, "
+        "families: {a: {architecture: toy, sizes: {width: [8]}}}, learning_rate: {rates: {a: 0.02}}}"
+    )
+    kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    path = os.pathsep.join([str(Path(__file__).parent), *(path for path in sys.path if path)])
+    done = subprocess.run(
+        [sys.executable, "-c", "from raysweep.cli import main; main()", "run", str(space)], capture_output=True,
+        text=True, timeout=120, check=False, cwd=tmp_path,
+        env={**kept, "PYTHONPATH": path, "RAY_TMPDIR": str(tmp_path / ("x" * 60))},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"raysweep: Ray cannot start here: RAY_TMPDIR={tmp_path}/xxx")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "sweep" / "driver.json").exists()
