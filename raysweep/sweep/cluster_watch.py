@@ -32,7 +32,7 @@ PROBE_SECONDS = 2.0
 """Between two looks."""
 ANSWER_SECONDS = 5.0
 """For one answer of the head."""
-HEAD_SECONDS = 30.0
+HEAD_SECONDS = 40.0
 """How long the head of a cluster may be silent: one that has a memory of its own (Redis) is started again meanwhile."""
 HOSTS_SECONDS = 45.0
 """How long there may be no host that can hold a trial, where no autoscaler brings one."""

@@ -83,6 +83,18 @@ class Cluster:
         command = [*wrap, str(BIN / "ray"), "start", *arguments, *common]
         host.start(command, self.log(host), {**self.environment, "RAY_TMPDIR": str(folder)}, cwd=self.shared)
 
+    def services(self, host: Host, name: str) -> list[int]:
+        """Return the processes of Ray's `raylet` or `gcs_server` on a host."""
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (place / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            except OSError:  # it has ended
+                continue
+            if words[0].rpartition("/")[2] == name and any(f"{self.disk / host.label}/" in word for word in words):
+                found.append(int(place.name))
+        return found
+
     def log(self, host: Host) -> Path:
         return self.disk / f"{host.label}.log"
 

@@ -1,5 +1,7 @@
 """Hosts, drivers and links that fail in the middle of a sweep on two hosts: a step for each trial hit, and no point."""
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +22,11 @@ def at_work(notes: Path, host: str, steps: int = 2) -> Callable[[], bool]:
     return lambda: sum(row["host"] == host for row in chain_trials.notes(notes)) >= steps
 
 
-def run_while(cluster: Cluster, tmp_path: Path, notes: Path, nap: float, meanwhile: Callable[[], object]) -> str:
+def run_while(
+    cluster: Cluster, tmp_path: Path, notes: Path, nap: float, meanwhile: Callable[[], object], **changes: object
+) -> str:
     """Run a sweep to its end, do something once both hosts are at work, and hold that nothing is lost."""
-    space, log = chain_space(tmp_path, nap=nap, points=3), tmp_path / "driver.log"
+    space, log = chain_space(tmp_path, nap=nap, points=3, **changes), tmp_path / "driver.log"
     driver = cluster.drive(["run", str(space)], log)
     ended = lambda: driver.poll() is not None and f"the driver ended: {log.read_text()}"  # noqa: E731
     for host in (cluster.head, cluster.worker):
@@ -42,6 +46,53 @@ def test_worker_host_that_loses_power_costs_its_trial_a_step(cluster: Cluster, t
     told = run_while(cluster, tmp_path, notes, 0.4, power_cut)
     assert told.count("its host is lost; it goes on elsewhere from its last checkpoint") == 1
     assert sum(steps_made_twice(chain_trials.notes(notes)).values()) <= 1
+
+
+def test_worker_host_whose_ray_is_killed_goes_uncounted_where_no_failure_is_allowed(
+    cluster: Cluster, tmp_path: Path, notes: Path
+) -> None:
+    def kill_raylet() -> None:
+        (raylet,) = cluster.services(cluster.worker, "raylet")
+        os.kill(raylet, signal.SIGKILL)
+
+    told = run_while(cluster, tmp_path, notes, 0.8, kill_raylet, resources={"cpu": 1, "max_failures": 0})
+    assert told.count("its host is lost; it goes on elsewhere from its last checkpoint") == 1
+    assert "its worker died" not in told
+
+
+def test_last_host_that_can_hold_a_trial_ends_the_sweep_with_a_line(
+    hosts: Cluster, tmp_path: Path, notes: Path
+) -> None:
+    hosts.start_head(cpus=0)
+    hosts.start_worker()
+    hosts.wait_for_nodes(2)
+    space, log = chain_space(tmp_path, nap=0.4, points=3), tmp_path / "driver.log"
+    driver = hosts.drive(["run", str(space)], log)
+    wait_until(at_work(notes, hosts.worker.address), "work on the worker", 150)
+    hosts.worker.kill()
+    began = time.monotonic()
+    assert driver.wait(150) == 75, log.read_text()
+    assert time.monotonic() - began < 120
+    told = log.read_text()
+    assert "is left that can hold a trial; one is waited for up to 45 s" in told
+    assert "is left that can hold a trial: start Ray on one again. What was saved is kept" in told
+    hosts.start_worker()
+    hosts.wait_for_nodes(2)
+    again = hosts.drive(["run", str(space)], log)
+    assert again.wait(300) == 0, log.read_text()
+    assert_whole(TrialStore(str(tmp_path / "sweep")), points_of(tmp_path / "sweep"), TRIALS)
+
+
+def test_head_that_is_killed_ends_the_sweep_with_a_line(cluster: Cluster, tmp_path: Path, notes: Path) -> None:
+    space, log = chain_space(tmp_path, nap=0.4, points=3), tmp_path / "driver.log"
+    driver = cluster.drive(["run", str(space)], log)
+    wait_until(at_work(notes, cluster.worker.address), "work on the worker", 150)
+    (head,) = cluster.services(cluster.head, "gcs_server")
+    os.kill(head, signal.SIGKILL)
+    began = time.monotonic()
+    assert driver.wait(150) == 75, log.read_text()
+    assert time.monotonic() - began < 90
+    assert "run the same command again to go on where it stopped" in log.read_text()
 
 
 @pytest.mark.parametrize("seconds", [30, 300])
