@@ -47,7 +47,7 @@ def test_every_file_of_a_folder_is_read_or_named(tmp_path: Path) -> None:
     store = import_store(tmp_path / "s", [folder], group_by="structure")
     assert len(store) == 12
     assert len(set(store.read(np.arange(12)).energy)) == 12
-    known = "its name ends in none of .aselmdb, .extxyz, .xyz, .npz, .h5, .hdf5, .parquet, .json"
+    known = "its name ends in none of .aselmdb, .extxyz, .xyz, .npz, .h5, .hdf5, .parquet, .json, .db"
     assert store.manifest.rejected == {
         "not read: .git (a hidden folder)": 1,
         "not read: .hidden.extxyz (a hidden file)": 1,

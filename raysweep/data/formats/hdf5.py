@@ -15,7 +15,7 @@ from raysweep.data.formats.blocks import Bad, Chunk, Names, Span, Torn
 from raysweep.data.formats.frames import Layout, layout_of, read_frames
 from raysweep.data.formats.hdf5_tree import Tree, table_of, tree_of
 from raysweep.data.formats.keyed import KNOWN
-from raysweep.data.formats.tables import Table
+from raysweep.data.formats.tables import Column, Table
 from raysweep.errors import DataError
 
 if TYPE_CHECKING:
@@ -72,25 +72,32 @@ def read_of(kind: Kind) -> Callable[[Path, Span, Names], Iterator[Chunk]]:
 
     def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
         tree, sizes = _groups(path, names, kind)
-        before = 0
+        before, known = 0, dict[str, dict[str, Column]]()
         with _open(path) as file:
             for group, size in sizes.items():
                 start, stop = max(span.start - before, 0), min(span.stop - before, size)
                 before += size
                 if start < stop:
-                    yield from _frames(path, file, tree, group, names, kind, (start, stop, size))
+                    yield from _frames(path, file, tree, group, names, kind, (start, stop, size), known)
 
     return read
 
 
 def _frames(
-    path: Path, file: "h5py.File", tree: Tree, group: str, names: Names, kind: Kind, part: tuple[int, int, int]
+    path: Path,
+    file: "h5py.File",
+    tree: Tree,
+    group: str,
+    names: Names,
+    kind: Kind,
+    part: tuple[int, int, int],
+    known: dict[str, dict[str, Column]],
 ) -> Iterator[Chunk]:
     start, stop, size = part
     where = f"{path}, group {group}" if group else str(path)
     try:
         table = replace(
-            table_of(path, file, tree, group, where),
+            table_of(path, file, tree, group, where, known),
             default=_DEFAULT.get(kind),
             first=_FIRST.get(kind),
             missing=kind == "ani1x",

@@ -72,15 +72,27 @@ def tree_of(file: "h5py.File") -> Tree:
     return Tree(children, frozenset(soft), tuple(faults))
 
 
-def table_of(path: Path, file: "h5py.File", tree: Tree, group: str, where: str) -> Table:
-    """Return the arrays of a group, and what its attributes and the groups that it stands in say."""
+def table_of(
+    path: Path, file: "h5py.File", tree: Tree, group: str, where: str, known: dict[str, dict[str, Column]]
+) -> Table:
+    """Return the arrays of a group, and what its attributes and the groups that it stands in say.
+
+    Args:
+        path: of the file, for messages.
+        file: the file.
+        tree: what is in it.
+        group: path of the group.
+        where: for messages.
+        known: what the groups above others say, which is kept here from one group to the next.
+    """
     outer: dict[str, Column] = {}
     parts = group.split("/") if group else []
-    for depth in range(len(parts) + 1):
+    for depth in range(len(parts)):
         above = "/".join(parts[:depth])
-        if depth < len(parts):
-            outer |= dict(_Arrays(file, tree, above, only_arrays=True))
-        outer |= _attributes(file[above or "/"])
+        if above not in known:
+            known[above] = dict(_Arrays(file, tree, above, only_arrays=True)) | _attributes(file[above or "/"])
+        outer |= known[above]
+    outer |= _attributes(file[group or "/"])
     return Table(
         path=path,
         where=where,
@@ -95,16 +107,22 @@ class _Arrays(Mapping[str, Column]):
 
     def __init__(self, file: "h5py.File", tree: Tree, group: str, *, only_arrays: bool = False) -> None:
         self._file, self._tree, self._group = file, tree, group
-        self._names = [name for name in tree.children.get(group, []) if self._path(name) not in tree.children]
+        self._opened: dict[str, Column] = {}
+        self._names = {name: None for name in tree.children.get(group, []) if self._path(name) not in tree.children}
         if only_arrays:  # of the groups above, what may hold for all that is in them
             wanted = {key.lower() for name in ("numbers", "cell", "pbc") for key in KNOWN[name]}
             wanted |= {"charge", "spin", "group"}
-            self._names = [name for name in self._names if name.lower() in wanted or "unit" in name.lower()]
+            self._names = {name: None for name in self._names if name.lower() in wanted or "unit" in name.lower()}
 
     def __getitem__(self, key: str) -> Column:
-        if key not in self._names:
-            raise KeyError(key)
-        return _column(self._file, self._tree, self._path(key))
+        if key not in self._opened:
+            if key not in self._names:
+                raise KeyError(key)
+            self._opened[key] = _column(self._file, self._tree, self._path(key))
+        return self._opened[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._names
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

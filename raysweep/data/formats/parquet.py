@@ -106,7 +106,7 @@ def _flat(
     number = {name: numeric(str(getattr(keys, name)), lists[name].leaves) for name in ("positions", "forces", "energy")}
     n_atoms = lists["numbers"].counts
     cell, pbc = _periodicity(lists, len(rows))
-    state = {name: _each(str(getattr(keys, name)), lists[name]) for name in ("charge", "spin") if name in lists}
+    state = {name: _each(name, str(getattr(keys, name)), lists[name]) for name in ("charge", "spin") if name in lists}
     texts = {name: lists[name].texts() for name in ("group", "source") if name in lists}
     forces = number["forces"].reshape(-1, 3)
     return Flat(
@@ -157,17 +157,18 @@ def _periodicity(lists: dict[str, Lists], rows: int) -> tuple[_Floats | None, _F
     return cell, pbc
 
 
-def _each(name: str, lists: Lists) -> _Floats | None:
-    """Return [S] numbers, NaN where there is none; None where there are none at all.
+def _each(field: str, name: str, lists: Lists) -> _Floats | None:
+    """Return [S] numbers, None where there are none at all.
 
     Raises:
-        ValueError: they are not numbers, or not one each.
+        ValueError: they are not numbers, or not one each, or some rows have none.
     """
     if (lists.counts > 1).any():
-        raise ValueError(f"{name} has several numbers for a structure; leave it out with an empty key")
-    values = np.full(len(lists.counts), np.nan)
-    values[lists.counts == 1] = numeric(name, lists.leaves)
-    return values if (lists.counts == 1).any() else None
+        raise ValueError(f"{name} has several numbers for a structure; leave it out with --{field}-key ''")
+    given = lists.counts == 1
+    if given.any() and not given.all():
+        raise ValueError(f"{name} is null in {(~given).sum()} of {len(given)} rows; leave it out with --{field}-key ''")
+    return numeric(name, lists.leaves) if given.any() else None
 
 
 def _keys(path: Path, schema: pa.Schema, names: Names) -> Keys:
