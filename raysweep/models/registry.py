@@ -11,43 +11,17 @@ import difflib
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 
 import torch
 from pydantic import ValidationError
 
 from raysweep.errors import SpaceError
 from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
+from raysweep.models.plug_ins import BUILT_IN as _BUILT_IN
+from raysweep.models.plug_ins import GROUP as GROUP
+from raysweep.models.plug_ins import plug_ins as _plug_ins
 from raysweep.models.randomness import kept_draws, reseed, seed_torch
 from raysweep.trial import SizeValue
-
-GROUP = "raysweep.models"
-
-_BUILT_IN = {
-    "mpnn": "raysweep.models.mpnn:ARCHITECTURE",
-    "egnn": "raysweep.models.egnn:ARCHITECTURE",
-    "gemnet": "raysweep.models.gemnet:ARCHITECTURE",
-    "hybrid": "raysweep.models.hybrid:ARCHITECTURE",
-    "schnet": "raysweep.models.geometric:SCHNET",
-    "dimenetpp": "raysweep.models.geometric:DIMENETPP",
-    "visnet": "raysweep.models.geometric:VISNET",
-    "tensor": "raysweep.models.tensor:ARCHITECTURE",
-}
-"""Where each of raysweep's own architectures is; imported when it is first asked for."""
-
-
-@cache
-def _plug_ins() -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
-    for entry in entry_points(group=GROUP):
-        if entry.name in _BUILT_IN or entry.name in found:
-            owner = "raysweep itself" if entry.name in _BUILT_IN else f"{found[entry.name].value}"
-            raise SpaceError(
-                f"two architectures are named {entry.name!r}: {entry.value} and that of {owner}. Rename the entry "
-                f"point (group {GROUP}) in the package that adds it, or uninstall one."
-            )
-        found[entry.name] = entry
-    return found
 
 
 def names() -> list[str]:

@@ -1,0 +1,40 @@
+"""Where architectures are: raysweep's own, and the entry points of other packages. Needs no torch."""
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from raysweep.errors import SpaceError
+
+GROUP = "raysweep.models"
+"""Of the entry points by which packages add architectures."""
+
+BUILT_IN = {
+    "mpnn": "raysweep.models.mpnn:ARCHITECTURE",
+    "egnn": "raysweep.models.egnn:ARCHITECTURE",
+    "gemnet": "raysweep.models.gemnet:ARCHITECTURE",
+    "hybrid": "raysweep.models.hybrid:ARCHITECTURE",
+    "schnet": "raysweep.models.geometric:SCHNET",
+    "dimenetpp": "raysweep.models.geometric:DIMENETPP",
+    "visnet": "raysweep.models.geometric:VISNET",
+    "tensor": "raysweep.models.tensor:ARCHITECTURE",
+}
+"""Where each of raysweep's own architectures is; imported when it is first asked for."""
+
+
+@cache
+def plug_ins() -> dict[str, EntryPoint]:
+    """Return the entry points of other packages by the name of their architecture.
+
+    Raises:
+        SpaceError: two architectures have the same name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=GROUP):
+        if entry.name in BUILT_IN or entry.name in found:
+            owner = "raysweep itself" if entry.name in BUILT_IN else f"{found[entry.name].value}"
+            raise SpaceError(
+                f"two architectures are named {entry.name!r}: {entry.value} and that of {owner}. Rename the entry "
+                f"point (group {GROUP}) in the package that adds it, or uninstall one."
+            )
+        found[entry.name] = entry
+    return found
