@@ -15,6 +15,9 @@ SizeValue = int | float | bool | str
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """What every random generator takes: torch's up to 64 bits, NumPy's old one, which Optuna seeds, 32."""
 
+NO_DATA = "none"
+"""Fingerprint in the specification of a trial without a structure store: then a structure is one atom."""
+
 
 class TrialState(enum.StrEnum):
     """Where a trial stands. Only `DONE` trials count as complete; `DIVERGED` ones keep the points before the end."""

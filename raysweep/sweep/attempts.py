@@ -47,6 +47,12 @@ def take_over(filesystem: fs.FileSystem, folder: str, attempt: int, writer: str)
     return mine
 
 
+def remove_all(filesystem: fs.FileSystem, folder: str) -> None:
+    """Remove the checkpoints of all attempts of a trial."""
+    for info in list_folder(filesystem, folder):
+        _remove(filesystem, info.path)
+
+
 def _files(filesystem: fs.FileSystem, folder: str, mine: str) -> list[tuple[str, str]]:
     """Return the files of earlier attempts, the oldest attempt first, and their names within an attempt's folder."""
     found = []

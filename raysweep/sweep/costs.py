@@ -1,18 +1,19 @@
 """What a trajectory costs, measured once for each architecture and size and kept with the sweep."""
 
 import hashlib
-import importlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Protocol
 
-from raysweep.errors import RaysweepError
+from raysweep.sweep.code import code_of
+from raysweep.sweep.entrypoint import entrypoint_cost
 from raysweep.sweep.space import Space
 from raysweep.sweep.trial_store import TrialStore
+from raysweep.sweep.yielded import checked_cost
 from raysweep.trial import TrialSpec
 
 if TYPE_CHECKING:
@@ -65,14 +66,18 @@ class CostBook:
     def __init__(self, space: Space, store: TrialStore, *, measure: bool) -> None:
         self._space, self._store, self._measure = space, store, measure
         content = store.read_json(FILE)
+        self._codes: dict[tuple[str | None, str], str | None] = {}
         self._known: dict[str, Cost | None] = {}
         self._new = False
         for key, value in content.items() if isinstance(content, dict) else ():
-            self._known[key] = Cost(**value)
+            try:
+                self._known[key] = Cost(**asdict(checked_cost(SimpleNamespace(**value))))
+            except (TypeError, ValueError) as error:
+                store.notes.append(f"{FILE}: {key} is unusable ({error}) and is measured again")
 
     def cost(self, spec: TrialSpec) -> Cost | None:
         """Return the cost of a trajectory's size, None where it is not known and cannot be measured."""
-        key = _key(spec) + ("-gpu" if self._space.resources.gpu else "")
+        key = self._key(spec) + ("-gpu" if self._space.resources.gpu else "")
         if key not in self._known and self._measure:
             self._known[key] = self._measured(spec)
             self._new = self._known[key] is not None or self._new
@@ -83,6 +88,17 @@ class CostBook:
         if self._new:
             self._store.write_json(FILE, {k: asdict(v) for k, v in self._known.items() if v is not None})
             self._new = False
+
+    def _key(self, spec: TrialSpec) -> str:
+        """Return the hash of what a cost depends on: not of rate, seed or budgets."""
+        who = spec.entrypoint, spec.architecture
+        if who not in self._codes:
+            self._codes[who] = code_of(spec)
+        code = self._codes[who]
+        fields = ("architecture", "size", "forces", "fingerprint", "batch_atoms", "precision", "symmetry", "entrypoint")
+        values = spec.model_dump(mode="json", include=set(fields))
+        content = json.dumps(values if code is None else {**values, "code": code}, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def _measured(self, spec: TrialSpec) -> Cost | None:
         store = None
@@ -107,25 +123,7 @@ def _measure(spec: TrialSpec, store: "Store | None", gpu: bool) -> _Measured | N
 
         assert store is not None
         return loop.measure(spec, store, gpu=gpu)
-    measure: Callable[[TrialSpec, Store | None], _Measured] | None
-    measure = getattr(load_entrypoint(spec.entrypoint), "cost", None)
-    return None if measure is None else measure(spec, store)
-
-
-def load_entrypoint(entrypoint: str) -> object:
-    """Return the function that `package.module:function` names.
-
-    Raises:
-        RaysweepError: there is no such module or function.
-    """
-    module_name, _, name = entrypoint.partition(":")
-    try:
-        return getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
-        raise RaysweepError(
-            f"entrypoint {entrypoint!r}: {error}; the module must be installed where the sweep runs, on "
-            "PYTHONPATH, or in the current folder"
-        ) from error
+    return entrypoint_cost(spec, store)
 
 
 def measure_apart(space: Space) -> "subprocess.Popen[str]":
@@ -153,10 +151,3 @@ def set_threads(count: int) -> None:
     torch = sys.modules.get("torch")
     if torch is not None:  # it reads the environment once, when it is loaded
         torch.set_num_threads(max(1, count))
-
-
-def _key(spec: TrialSpec) -> str:
-    """Return the hash of what a cost depends on: not of rate, seed or budgets."""
-    fields = ("architecture", "size", "forces", "fingerprint", "batch_atoms", "precision", "symmetry", "entrypoint")
-    content = json.dumps(spec.model_dump(mode="json", include=set(fields)), sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -4,6 +4,7 @@ import enum
 import re
 
 from raysweep.errors import StorageError
+from raysweep.sweep.guests import shown_error
 
 _MEMORY = re.compile(r"low on memory|memory pressure|OutOfMemoryError|MemoryError", re.IGNORECASE)
 _NODE = re.compile(r"its node has died|node was (terminated|preempted)|node has crashed", re.IGNORECASE)
@@ -46,4 +47,4 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an exception says that an allocation failed, on the host or on a device (torch's included)."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
+    return isinstance(error, RuntimeError) and _NO_MEMORY.search(shown_error(error)) is not None

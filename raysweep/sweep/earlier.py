@@ -1,8 +1,9 @@
 """Trials of earlier sweeps, in storages of their own: equal work is taken over instead of done again."""
 
+from raysweep.sweep.changed_code import codes
 from raysweep.sweep.space import Space
 from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import TrialState
+from raysweep.trial import TrialSpec, TrialState
 
 TAKEN = (TrialState.DONE, TrialState.DIVERGED)
 """Not what ASHA stopped: whether it goes on is for the search of this sweep to say."""
@@ -18,23 +19,43 @@ class EarlierTrials:
             SpaceError: there are none in one of the storages.
         """
         self._stores = [(store, frozenset(store.ids())) for store in map(TrialStore, space.earlier)]
+        self._codes = codes(space, TrialStore(space.storage))
+        self._keep = space.changed_code == "keep"
+        self.other_code: set[str] = set()
+        """Trials that are equal but for their code, and so are not taken."""
         for index, (store, ids) in enumerate(self._stores):
             if not ids:
                 raise space.error(
                     ("earlier", index), f"no trials are in {store.location}; give the storage of a sweep that has run"
                 )
 
-    def state(self, trial_id: str) -> TrialState:
+    def state(self, spec: TrialSpec) -> TrialState:
         """Return how a trial ended in the first of the storages that has its points whole; PLANNED where none has."""
-        store = self._holder(trial_id)
-        return TrialState.PLANNED if store is None else store.state(trial_id)
+        store = self._holder(spec)
+        return TrialState.PLANNED if store is None else store.state(spec.trial_id)
 
-    def take(self, trial_id: str, into: TrialStore) -> bool:
+    def take(self, spec: TrialSpec, into: TrialStore) -> bool:
         """Copy an ended trial's specification, points and end; return whether there was one to copy."""
-        store = self._holder(trial_id)
+        store = self._holder(spec)
         if store is not None:
-            into.adopt(store, trial_id)
+            into.adopt(store, spec.trial_id, self._codes.now(spec))
         return store is not None
 
-    def _holder(self, trial_id: str) -> TrialStore | None:
-        return next((store for store, ids in self._stores if trial_id in ids and store.state(trial_id) in TAKEN), None)
+    def _holder(self, spec: TrialSpec) -> TrialStore | None:
+        for store, ids in self._stores:
+            record = store.standing(spec) if spec.trial_id in ids else None
+            if record is None or record.state not in TAKEN:
+                continue
+            if self._keep or not self._codes.differs(record.code):
+                return store
+            self.other_code.add(spec.trial_id)
+        return None
+
+    def note(self) -> str | None:
+        """Return in words how many trials were not taken since their code differs, None where all were."""
+        if not self.other_code:
+            return None
+        return (
+            f"{len(self.other_code)} trials of `earlier` were made by other code of the entrypoint or plug-in and run "
+            "anew; append changed_code=keep to take them"
+        )

@@ -13,9 +13,7 @@ from raysweep.data.presets import DEFAULT_PRESET, RECIPE_NAME
 from raysweep.errors import DataError, RaysweepError
 from raysweep.files import open_location
 from raysweep.sweep.space import Space
-
-NO_DATA = "none"
-"""Fingerprint of a sweep without a store: then a structure is one atom."""
+from raysweep.trial import NO_DATA
 
 
 @dataclass(frozen=True)

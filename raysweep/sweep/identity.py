@@ -11,9 +11,10 @@ from collections.abc import Mapping
 import raysweep
 from raysweep.files import absolute
 from raysweep.masking import masked, masked_values
-from raysweep.sweep.facts import NO_DATA, DataFacts, data_fingerprint
+from raysweep.sweep.facts import DataFacts, data_fingerprint
 from raysweep.sweep.space import Space
 from raysweep.sweep.trial_store import TrialStore
+from raysweep.trial import NO_DATA
 
 FILE = "sweep.json"
 _COMPARED = ("forces", "training", "data.validation_structures", "learning_rate.transfer")

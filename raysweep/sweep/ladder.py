@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable
 
 from raysweep.errors import SpaceError
-from raysweep.sweep.costs import load_entrypoint
-from raysweep.sweep.facts import NO_DATA
+from raysweep.sweep.code import code_named
+from raysweep.sweep.entrypoint import entrypoint_cost
 from raysweep.sweep.space import Space
 from raysweep.sweep.space_parts import Ladder, Size
 from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import TrialSpec
+from raysweep.trial import NO_DATA, TrialSpec
 
 FILE = "sizes.json"
 WIDEST = 2**16
@@ -36,7 +36,13 @@ def with_sizes(space: Space, store: TrialStore) -> Space:
         if family.ladder is None:
             continue
         elements, scale = _elements(space, label)
-        content = [family.architecture, family.fixed, space.forces, space.entrypoint, elements]
+        content = [
+            family.architecture,
+            family.fixed,
+            space.forces,
+            code_named(space.entrypoint, family.architecture),
+            elements,
+        ]
         key = _digest([*content, family.ladder.model_dump(mode="json")])
         if key not in known:
             known[key] = _solve(space, label, family.ladder, _counter(space, label, elements, scale))
@@ -112,18 +118,18 @@ def _counter(space: Space, label: str, elements: tuple[int, ...], scale: float) 
         return {**family.fixed, "width": width}
 
     if space.entrypoint is not None:
-        cost = getattr(load_entrypoint(space.entrypoint), "cost", None)
-        if cost is None:
-            raise space.error(path, f"needs parameters by width: give {space.entrypoint} a `cost` (docs/sweep.md)")
-        return lambda width: int(
-            cost(
-                TrialSpec(
-                    architecture=family.architecture, size=size(width), entrypoint=space.entrypoint,
-                    fingerprint=NO_DATA, structures=1, learning_rate=1.0,
-                ),
-                None,
-            ).params
-        )  # fmt: skip
+
+        def params(width: int) -> int:
+            spec = TrialSpec(
+                architecture=family.architecture, size=size(width), entrypoint=space.entrypoint,
+                fingerprint=NO_DATA, structures=1, learning_rate=1.0,
+            )  # fmt: skip
+            cost = entrypoint_cost(spec, None)
+            if cost is None:
+                raise space.error(path, f"needs parameters by width: give {space.entrypoint} a `cost` (docs/sweep.md)")
+            return cost.params
+
+        return params
     from raysweep.models.base import Surroundings
     from raysweep.models.registry import create
 

@@ -21,6 +21,7 @@ from raysweep.measurements import Point
 from raysweep.sweep.asha import Curve, Verdict, judge
 from raysweep.sweep.rate_choice import Choice, choose
 from raysweep.sweep.space_parts import LearningRate, Size
+from raysweep.sweep.yielded import at_budgets
 from raysweep.trial import TrialSpec, TrialState
 
 WIDEST_STEP = 3.0
@@ -36,12 +37,17 @@ class Candidate:
     index: int
     spec: TrialSpec
     points: list[Point] = field(default_factory=list)
+    """One for each rung from the first on, as far as it has come."""
     state: TrialState = TrialState.PLANNED
 
     @property
     def ended(self) -> bool:
         """Whether no more points will come."""
         return not self.state.is_open
+
+    def hear(self, points: Sequence[Point]) -> None:
+        """Take points of its training; those that are at no rung, which is known by its budget, do not count."""
+        self.points = at_budgets([*self.points, *points], self.spec.data_budgets)
 
     def curve(self) -> Curve:
         """Return its losses at the rungs; a trial that diverged or failed shows an infinite loss at its next rung."""

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from raysweep.sweep.changed_code import codes
+from raysweep.sweep.changed_code import note as code_note
 from raysweep.sweep.costs import Cost, CostBook
 from raysweep.sweep.designs import Course, courses, refuse_unreached, thin_budgets, unreached_notes
 from raysweep.sweep.earlier import EarlierTrials
@@ -195,7 +197,7 @@ def plan(space: Space) -> Plan:
         from raysweep.sweep.resources import cluster_slots  # imports Ray
 
         found = dataclasses.replace(found, slots=cluster_slots(space))
-    told = [note for note in (_to_be_made(space, facts), missing(space)) if note]
+    told = [note for note in (_to_be_made(space, facts), missing(space), code_note(store, codes(space, store))) if note]
     return dataclasses.replace(found, notes=(*store.notes, *found.notes, *told))
 
 
@@ -253,9 +255,9 @@ def make_plan(
                     spec = None
                     if facts and rate is not None and (cost or not by_cost):
                         spec = probe if end == course else grid_spec(space, facts, label, size, seed, rate, end)
-                    state = store.state(spec.trial_id) if spec and spec.trial_id in begun else TrialState.PLANNED
+                    state = store.standing(spec).state if spec and spec.trial_id in begun else TrialState.PLANNED
                     if earlier and spec and not state.is_final:
-                        state = earlier.state(spec.trial_id)
+                        state = earlier.state(spec)
                     if state == TrialState.STOPPED:  # by ASHA, as a tuning trial: as a grid trial it is not done
                         state = TrialState.PLANNED
                     planned = _planned(space, facts, label, size, seed, end, spec, state, cost)

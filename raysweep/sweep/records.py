@@ -20,6 +20,8 @@ class TrialRecord:
     started: float | None = None
     """Seconds since 1970 at which this attempt began."""
     ended: float | None = None
+    code: str | None = None
+    """Name and digest of the code that trained it, where that is not raysweep's own (see `code.code_of`)."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Claim:
     attempt: int
     writer: str
     started: float
+    code: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,9 @@ from raysweep.errors import RaysweepError
 from raysweep.files import open_location
 from raysweep.sweep.caps import CapReachedError
 from raysweep.sweep.cluster_watch import ClusterLostError, ClusterWatch
-from raysweep.sweep.costs import REFUSED, load_entrypoint, measure_apart
+from raysweep.sweep.costs import REFUSED, measure_apart
 from raysweep.sweep.earlier import EarlierTrials
+from raysweep.sweep.entrypoint import load_entrypoint
 from raysweep.sweep.facts import DataFacts, data_facts, with_structures
 from raysweep.sweep.grid import GridStage, cost
 from raysweep.sweep.identity import refuse_other_sweep, write_identity
@@ -32,6 +33,7 @@ from raysweep.sweep.progress import Progress, telling
 from raysweep.sweep.rates import FILE as RATES_FILE
 from raysweep.sweep.rates import known_rates, write_report
 from raysweep.sweep.resources import check_before_data, cluster, quiet
+from raysweep.sweep.settle_code import settle
 from raysweep.sweep.space import Space, check_sizes
 from raysweep.sweep.stage import Listener, Listeners
 from raysweep.sweep.trial_store import Assignment, TrialStore
@@ -114,6 +116,9 @@ class _Sweep:
     def __init__(self, space: Space, facts: DataFacts, progress: Progress, lock: DriverLock) -> None:
         self.store = TrialStore(space.storage, lock)
         refuse_other_sweep(space, self.store, facts.fingerprint)
+        settled = settle(space, self.store)
+        if settled is not None:
+            progress.say(settled)
         space = with_structures(with_sizes(space, self.store), facts)
         self.space, self.facts, self.progress = space, facts, progress
         write_identity(self.store, space, facts)
@@ -142,6 +147,8 @@ class _Sweep:
     def result(self, ran: int, seconds: float) -> SweepResult:
         """Return how the sweep stands."""
         states = {row.trial_id: self.store.record(row.trial_id).state for row in self.store.assignments()}
+        if self.earlier is not None and (left := self.earlier.note()) is not None:
+            self.store.notes.append(left)
         for note in dict.fromkeys(self.store.notes):
             self.progress.say(note)
         return SweepResult(
@@ -162,7 +169,7 @@ class _Sweep:
         if self.earlier is not None:
             for trial in whole.trials:
                 if trial.spec is not None and trial.ended and not self.store.state(trial.spec.trial_id).is_final:
-                    self.earlier.take(trial.spec.trial_id, self.store)
+                    self.earlier.take(trial.spec, self.store)
         return (self.rounds.chosen(whole) if self.rounds else whole), whole
 
     def _left(self) -> bool:

@@ -32,6 +32,11 @@ class Space(Part):
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
         description="package.module:function, a generator of points that replaces raysweep's own training",
     )
+    changed_code: Literal["ask", "keep", "redo"] = Field(
+        default="ask",
+        description="trials made by other code of the entrypoint or of a plug-in's architecture: ask: refuse to go on; "
+        "keep: they count as equal; redo: they run anew",
+    )
     families: dict[Annotated[str, Field(pattern=LABEL)], Family] = Field(
         min_length=1, description="the curves to compare"
     )

@@ -3,22 +3,25 @@
 Workers import this module, so it stays light: torch comes with the training of the first trial.
 """
 
+import contextlib
 import functools
 import json
 import math
 import os
 import socket
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from raysweep.errors import DivergedError, StorageError, TrialError
+from raysweep.errors import DivergedError, RaysweepError, StorageError, TrialError
 from raysweep.measurements import Point
-from raysweep.messages import sound
-from raysweep.sweep.costs import load_entrypoint, set_threads
+from raysweep.messages import LONGEST, sound
+from raysweep.sweep.code import code_named
+from raysweep.sweep.costs import set_threads
 from raysweep.sweep.deaths import is_out_of_memory
+from raysweep.sweep.entrypoint import entrypoint_points
+from raysweep.sweep.guests import described, empty_command_line, kept_surroundings, own_streams, shown_error
 from raysweep.sweep.identity import FILE as SWEEP_FILE
 from raysweep.sweep.trial_store import Claim, TrialStore
 from raysweep.sweep.watchdog import Limits, Watchdog
@@ -35,7 +38,8 @@ def run_trial(config: Config) -> None:
     """Run one trial as Ray Tune calls it, telling Tune of each point.
 
     Args:
-        config: `storage` and `data`, locations; `spec`, a TrialSpec as JSON; `cpu` and `gpu`, what the trial holds;
+        config: `storage` and `data`, locations; `spec`, a TrialSpec as JSON; `code`, that of the training, as the
+            driver knows it (see `code.code_of`); `cpu` and `gpu`, what the trial holds;
             `path`, where the driver finds an entrypoint's module; `timeout` and `stall`, limits in seconds.
 
     Raises:
@@ -49,18 +53,30 @@ def run_trial(config: Config) -> None:
     store = TrialStore(str(config["storage"]))
     _check_shared(store)
     data = None if config["data"] is None else str(config["data"])
-    claim = store.begin(spec)
-    state = execute(
-        spec,
-        store,
-        claim,
-        lambda: points_of(spec, data, store.take_checkpoints(claim), "cuda" if config["gpu"] else "cpu"),
-        # As text: Tune flattens mappings, and copies them several times.
-        lambda index, point: tune.report({"index": index, "point": json.dumps(asdict(point), default=_plain)}),
-        Limits(_seconds(config["timeout"]), _seconds(config["stall"])),
-    )
+    code = None if config["code"] is None else str(config["code"])
+    claim = store.begin(spec, code)
+    with _surroundings(spec):
+        state = execute(
+            spec,
+            store,
+            claim,
+            lambda: points_of(spec, data, store.take_checkpoints(claim), "cuda" if config["gpu"] else "cpu", code),
+            # As text: Tune flattens mappings, and copies them several times.
+            lambda index, point: tune.report({"index": index, "point": json.dumps(asdict(point))}),
+            Limits(_seconds(config["timeout"]), _seconds(config["stall"])),
+        )
     if state == TrialState.OUT_OF_MEMORY:
         raise MemoryError(store.record(spec.trial_id).message)
+
+
+@contextlib.contextmanager
+def _surroundings(spec: TrialSpec) -> Iterator[None]:
+    """Keep what a user's own training may change of a process that trains others after it."""
+    if spec.entrypoint is None:
+        yield
+        return
+    with kept_surroundings(), own_streams(), empty_command_line(spec.entrypoint.partition(":")[0]):
+        yield
 
 
 def _check_shared(store: TrialStore) -> None:
@@ -104,14 +120,17 @@ def execute(
                 break
             point = _checked(spec, point)
         except DivergedError as error:
-            state, message = TrialState.DIVERGED, str(error)
+            state, message = TrialState.DIVERGED, shown_error(error, LONGEST).partition(": ")[2]
             break
         except StorageError:
             watchdog.stop()
             raise
+        except RaysweepError as error:  # says what to mend, and where
+            state, message = TrialState.FAILED, shown_error(error, LONGEST)
+            break
         except Exception as error:  # noqa: BLE001 - whatever a training raises ends this trial and no other
             state = TrialState.OUT_OF_MEMORY if is_out_of_memory(error) else TrialState.FAILED
-            message = traceback.format_exc()
+            message = described(error)
             break
         watchdog.pause()
         if not store.holds(claim):
@@ -125,36 +144,45 @@ def execute(
             raise
         watchdog.go_on()
     watchdog.stop()
+    getattr(source_or_none, "close", lambda: None)()
     if not points and state == TrialState.DONE:
         state, message = TrialState.FAILED, "the training yielded no point; check budgets and entrypoint"
     return state if store.end(claim, state, points, message) else None
 
 
-def points_of(spec: TrialSpec, data: str | None, checkpoints: str, device: str) -> Iterator[Point]:
+def points_of(
+    spec: TrialSpec, data: str | None, checkpoints: str, device: str, code: str | None = None
+) -> Iterator[Point]:
     """Return the points of a trajectory as its training yields them: raysweep's own, or the entrypoint's."""
+    _check_code(spec, code)
     structures = None if data is None else _open_once(data)
     if spec.entrypoint is not None:
-        train = load_entrypoint(spec.entrypoint)
-        assert callable(train), spec.entrypoint
-        points: Iterator[Point] = iter(train(spec, structures, checkpoints=checkpoints, device=device))
-        return points
+        return entrypoint_points(spec, structures, checkpoints, device)
     from raysweep.training import loop  # imports torch, which reads the number of threads from the environment
 
     assert structures is not None
     return loop.train(spec, structures, checkpoints=checkpoints, device=device)
 
 
-def _plain(value: object) -> object:
-    """Return a NumPy scalar, which an entrypoint may put into a point, as Python's own number."""
-    item = getattr(value, "item", None)
-    if item is None:
-        raise TrialError(f"a point holds {value!r}, which is neither a number nor a text")
-    return item()
-
-
 def _extend_path(path: str) -> None:
     """Look for modules where the driver looks too: an entrypoint's module need not be installed."""
     sys.path.extend(place for place in path.split(os.pathsep) if place and place not in sys.path)
+
+
+def _check_code(spec: TrialSpec, wanted: str | None) -> None:
+    """Refuse to train by other code than the driver's: it was changed meanwhile, or is another on this node."""
+    found = _code_here(spec.entrypoint, spec.architecture) if wanted is not None else None
+    if found != wanted:
+        raise TrialError(
+            f"the code of {spec.entrypoint or spec.architecture} on {socket.gethostname()} is {found}, and the sweep "
+            f"began with {wanted}: it was changed since, or this node has another; run the sweep again"
+        )
+
+
+@functools.cache
+def _code_here(entrypoint: str | None, architecture: str) -> str | None:
+    """Return the code that this process trains by, which stays as it was first imported."""
+    return code_named(entrypoint, architecture)
 
 
 @functools.lru_cache(maxsize=2)

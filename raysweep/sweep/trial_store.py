@@ -21,10 +21,11 @@ from pydantic import ValidationError
 
 from raysweep.errors import TrialError
 from raysweep.files import absolute, digest, list_folder, open_location, read_whole, write_whole
-from raysweep.measurements import POINT_SCHEMA, TABLE_SCHEMA, Point, from_table, to_table
+from raysweep.measurements import POINT_SCHEMA, TABLE_SCHEMA, Point, from_table
 from raysweep.messages import kept
-from raysweep.sweep import attempts
+from raysweep.sweep import attempts, point_file
 from raysweep.sweep.records import Assignment, Claim, TrialRecord
+from raysweep.sweep.yielded import at_budgets
 from raysweep.trial import TrialSpec, TrialState
 
 __all__ = ["Assignment", "Claim", "TrialRecord", "TrialStore"]
@@ -117,6 +118,27 @@ class TrialStore:
             data = self._read(trial_id, "points.arrow")
             if data is None or digest(data) != record.points_sha256:
                 return self._torn(trial_id, "points.arrow is torn or absent")
+            try:
+                point_file.from_bytes(data, trial_id)
+            except ValueError as error:
+                return self._torn(trial_id, f"points.arrow {error}")
+        return record
+
+    def standing(self, spec: TrialSpec) -> TrialRecord:
+        """Return the sound record of a trial, PLANNED where its training missed budgets and nobody checked that.
+
+        Of an entrypoint's trials such may be left by a version of raysweep that did not check points.
+        """
+        trial_id = spec.trial_id
+        record = self.sound_record(trial_id)
+        if spec.entrypoint is None or record.code is not None or not record.state.is_final:
+            return record
+        points = from_table(self.points(trial_id))
+        budgets = {"data": spec.data_budgets, "flops": spec.flops_budgets}
+        beside = any(point.budget not in budgets.get(point.budget_kind, ()) for point in points)
+        reached = len(at_budgets(points, spec.data_budgets)) == len(spec.data_budgets)
+        if beside or (record.state == TrialState.DONE and not reached):
+            return self._torn(trial_id, "its points are not at its budgets")
         return record
 
     def state(self, trial_id: str) -> TrialState:
@@ -135,10 +157,12 @@ class TrialStore:
         data = self._read(trial_id, "points.arrow")
         if data is None or digest(data) != record.points_sha256:
             raise TrialError(f"trial {trial_id}: points.arrow is torn or absent; run the sweep again to redo the trial")
-        table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
-        if not table.schema.equals(POINT_SCHEMA) or set(table["trial_id"].to_pylist()) - {trial_id}:
-            raise TrialError(f"trial {trial_id}: points.arrow holds another trial's points or another schema")
-        return table
+        try:
+            return point_file.from_bytes(data, trial_id)
+        except ValueError as error:
+            raise TrialError(
+                f"trial {trial_id}: points.arrow {error}; run the sweep again to redo the trial"
+            ) from error
 
     def points_or_none(self, trial_id: str) -> pa.Table:
         """Return the points of a trial, no rows where the file is torn or another trial's (see `notes`)."""
@@ -148,14 +172,22 @@ class TrialStore:
             self.notes.append(str(error))
             return POINT_SCHEMA.empty_table()
 
-    def begin(self, spec: TrialSpec) -> Claim:
-        """Take a trial over: write its specification where it is not whole, and mark it RUNNING in a new attempt."""
+    def begin(self, spec: TrialSpec, code: str | None = None) -> Claim:
+        """Take a trial over: write its specification where it is not whole, and mark it RUNNING in a new attempt.
+
+        Args:
+            spec: the trial.
+            code: of the training, where it is not raysweep's (see `code.code_of`).
+        """
         trial_id = spec.trial_id
         self.keep_spec(spec)
-        claim = Claim(trial_id, self.record(trial_id).attempt + 1, uuid.uuid4().hex, time.time())
+        claim = Claim(trial_id, self.record(trial_id).attempt + 1, uuid.uuid4().hex, time.time(), code)
+        state = TrialState.RUNNING
         self._write_record(
             trial_id,
-            TrialRecord(state=TrialState.RUNNING, attempt=claim.attempt, writer=claim.writer, started=claim.started),
+            TrialRecord(
+                state=state, attempt=claim.attempt, writer=claim.writer, started=claim.started, code=claim.code
+            ),
         )
         return claim
 
@@ -173,7 +205,9 @@ class TrialStore:
     def end(self, claim: Claim, state: TrialState, points: Sequence[Point], message: str | None = None) -> bool:
         """Write a trial's points and end; return False, and write nothing, where the claim no longer holds."""
         try:
-            self._end(claim.trial_id, claim.attempt, claim.writer, claim.started, state, points, message, claim)
+            self._end(
+                claim.trial_id, claim.attempt, claim.writer, claim.started, state, points, message, claim.code, claim
+            )
         except _FencedError:
             return False
         return True
@@ -182,13 +216,20 @@ class TrialStore:
         """End a trial in place of its worker, which is dead or was told to stop: its own claim no longer holds."""
         self._check_held()
         record = self.record(trial_id)
-        self._end(trial_id, record.attempt, uuid.uuid4().hex, record.started, state, points, message)
+        self._end(trial_id, record.attempt, uuid.uuid4().hex, record.started, state, points, message, record.code)
 
-    def adopt(self, other: "TrialStore", trial_id: str) -> None:
+    def forget(self, trial_id: str) -> None:
+        """Let a trial begin anew: without its end, its points and its checkpoints."""
+        self._check_held()
+        record = self.record(trial_id)
+        self._write_record(trial_id, TrialRecord(attempt=record.attempt, writer=uuid.uuid4().hex))
+        attempts.remove_all(self._filesystem, f"{self._path(trial_id)}/checkpoints")
+
+    def adopt(self, other: "TrialStore", trial_id: str, code: str | None = None) -> None:
         """Take a trial over from another storage, with its points and its end; it counts as begun no time here."""
         self._write_spec(other.spec(trial_id))
         record, points = other.record(trial_id), from_table(other.points(trial_id))
-        self._end(trial_id, 0, uuid.uuid4().hex, record.started, record.state, points, record.message)
+        self._end(trial_id, 0, uuid.uuid4().hex, record.started, record.state, points, record.message, code)
 
     def table(self, assignments: Iterable[Assignment] | None = None) -> pa.Table:
         """Return all points of the sweep with `TABLE_SCHEMA`, in the order of the assignments and budgets.
@@ -259,6 +300,7 @@ class TrialStore:
         state: TrialState,
         points: Sequence[Point],
         message: str | None,
+        code: str | None,
         claim: Claim | None = None,
     ) -> None:
         def fence() -> None:
@@ -266,10 +308,7 @@ class TrialStore:
             if claim is not None and not self.holds(claim):
                 raise _FencedError
 
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, POINT_SCHEMA) as stream:
-            stream.write_table(to_table(points))
-        data = sink.getvalue().to_pybytes()
+        data = point_file.to_bytes(points)
         # Points first: a state that names points which are not there yet would be a torn trial.
         write_whole(self._filesystem, f"{self._path(trial_id)}/points.arrow", data, before=fence)
         self._write_record(
@@ -282,6 +321,7 @@ class TrialStore:
                 points_sha256=digest(data),
                 started=started,
                 ended=time.time(),
+                code=code,
             ),
             fence,
         )

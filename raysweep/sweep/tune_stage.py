@@ -23,6 +23,7 @@ from raysweep.errors import StorageError
 from raysweep.files import absolute
 from raysweep.measurements import Point, from_table
 from raysweep.sweep.caps import CapReachedError, Spending
+from raysweep.sweep.changed_code import codes
 from raysweep.sweep.cluster_watch import ClusterWatch
 from raysweep.sweep.costs import CostBook
 from raysweep.sweep.deaths import Death, cause_of_death, full_storage, host_of
@@ -70,6 +71,7 @@ class _Driver:
         self.points: dict[str, list[Point]] = {}
         self.begun: set[str] = set()
         self.error: Exception | None = None
+        self._codes = codes(space, store)  # as it is now: a worker that finds other code says so
         self.spending = Spending(space, store)
         self._costs = CostBook(space, store, measure=False)
         self.full: str | None = None
@@ -126,9 +128,10 @@ class _Driver:
             "trial_id": spec.trial_id,
             "name": f"{spec.trial_id}-{self._gos[spec.trial_id]}",
             "spec": spec.model_dump_json(),
+            "code": self._codes.now(spec),
             "storage": self.store.location,
             "data": data,
-            "path": os.pathsep.join(sys.path) if self.space.entrypoint else "",
+            "path": os.pathsep.join(map(os.path.abspath, sys.path)) if self.space.entrypoint else "",
             "cpu": self.space.resources.cpu,
             "gpu": self.gpu(spec),
             "timeout": self.limits.timeout,
@@ -179,7 +182,8 @@ class _Driver:
                 self._alone.append(run.spec)
         elif cause is Death.FAULT:
             self._deaths[trial_id] += 1
-            reason = f"its worker died {self._deaths[trial_id]} times, the last time so:\n{reason}"
+            own = f" in entrypoint {run.spec.entrypoint} (os._exit, a crash or a kill)" if run.spec.entrypoint else ""
+            reason = f"its worker died {self._deaths[trial_id]} times{own}, the last time so:\n{reason}"
             if self._deaths[trial_id] <= self.space.resources.max_failures:
                 self._again.insert(0, run.spec)
         if run.spec in self._again or run.spec in self._alone:

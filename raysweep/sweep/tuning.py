@@ -107,7 +107,7 @@ class TuningStage:
         """Note a point and return whether ASHA stops the trial."""
         search, candidate = self._home[trial_id]
         if not candidate.ended:
-            candidate.points.append(point)
+            candidate.hear([point])
             self._settle(search)
         return candidate.ended
 
@@ -148,12 +148,12 @@ class TuningStage:
             trial_id = candidate.spec.trial_id
             self._home[trial_id] = (search, candidate)
             self._told[trial_id] = _Told()
-            record = self._store.sound_record(trial_id)
+            record = self._store.standing(candidate.spec)
             if not record.state.is_final:
-                if self._earlier is None or not self._earlier.take(trial_id, self._store):
+                if self._earlier is None or not self._earlier.take(candidate.spec, self._store):
                     return candidate
                 record = self._store.sound_record(trial_id)
-            candidate.points = from_table(self._store.points(trial_id))
+            candidate.hear(from_table(self._store.points(trial_id)))
             candidate.state = record.state
             self._settle(search)
         return None

@@ -4,9 +4,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import toy_trials
-
 from raysweep.measurements import Point
+from raysweep.sweep.entrypoint import entrypoint_points
 from raysweep.sweep.stage import Stage
 from raysweep.sweep.trial_store import Claim, TrialStore
 from raysweep.trial import TrialSpec, TrialState
@@ -38,7 +37,7 @@ def run_serially(stage: Stage, store: TrialStore, *, workers: int, draw: random.
             if spec is None:
                 break
             claim = store.begin(spec)
-            source = toy_trials.train(spec, None, checkpoints=store.take_checkpoints(claim), device="cpu")
+            source = entrypoint_points(spec, None, store.take_checkpoints(claim), "cpu")
             busy.append(_Worker(spec, claim, source))
             stage.started(spec.trial_id)
         if not busy:

@@ -3,9 +3,12 @@
 import json
 import math
 import random
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+import rude_trials
 import toy_trials
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +16,8 @@ from serial import KilledError, run_serially
 from toy_sweep import Recorder, SpaceMaker, toy_space
 
 from raysweep.errors import SpaceError
+from raysweep.files import digest
+from raysweep.measurements import POINT_SCHEMA, Point
 from raysweep.sweep.facts import data_facts
 from raysweep.sweep.plan import plan
 from raysweep.sweep.rates import write_report
@@ -20,7 +25,7 @@ from raysweep.sweep.space import Space
 from raysweep.sweep.stage import Listeners
 from raysweep.sweep.trial_store import TrialStore
 from raysweep.sweep.tuning import TuningStage
-from raysweep.trial import TrialState
+from raysweep.trial import TrialSpec, TrialState
 
 
 def tune(space: Space, workers: int, draw: random.Random, events: int = 10**9) -> tuple[TuningStage, Recorder]:
@@ -174,3 +179,91 @@ def test_families_that_share_their_base_are_searched_once(make_space: SpaceMaker
     rows = stage.assignments()
     assert [row.trial_id for row in rows if row.family == "a"] == [row.trial_id for row in rows if row.family == "b"]
     assert len(TrialStore(space.storage).ids()) == len(rows) / 2
+
+
+def test_points_between_budgets_change_neither_rates_nor_points(
+    reference: tuple[object, object], tmp_path: Path
+) -> None:
+    """Rungs are budgets: counted by index, a training that yields four points for each would end at its first rung."""
+    space = toy_space(tmp_path / "chatty", entrypoint="rude_trials:chatty")
+    _, recorder = tune(space, 2, random.Random(1))
+    rows, table = outcome(space)
+    expected = json.loads(str(reference[0]))["cells"]
+    for row, plain in zip(json.loads(str(rows))["cells"], expected, strict=True):
+        for key in ("rate", "method", "edge", "widened"):
+            assert row[key] == plain[key]
+        for key in ("data", "losses", "state", "learning_rate"):
+            assert [trial[key] for trial in row["trials"]] == [trial[key] for trial in plain["trials"]]
+    assert [row["loss"] for row in table] == [row["loss"] for row in reference[1]]  # type: ignore[attr-defined]
+    assert sum(map(len, recorder.points.values())) == len(table)  # type: ignore[arg-type]
+
+
+def old_points(spec: TrialSpec, how: str) -> list[Point]:
+    """Return what a version of raysweep that checked no points may have left of a trial that is done."""
+    points = list(rude_trials.chatty(spec, None, checkpoints=None, device=None))
+    if how == "short":
+        return [point for point in points if point.budget in spec.data_budgets[:2]]
+    return points
+
+
+@pytest.mark.parametrize("how", ["between", "short"])
+def test_trials_whose_points_nobody_checked_are_run_again(
+    how: str, make_space: SpaceMaker, reference: tuple[object, object]
+) -> None:
+    space = make_space()
+    tune(space, 1, random.Random(0))
+    store = TrialStore(space.storage)
+    before = outcome(space)
+    assert before == reference
+    Path(space.storage, "learning_rates.json").unlink()
+    for trial_id in store.ids():
+        spec = store.spec(trial_id)
+        store.end(store.begin(spec), TrialState.DONE, old_points(spec, how))
+    tune(space, 1, random.Random(0))
+    assert outcome(space) == before
+    fresh = TrialStore(space.storage)
+    assert all(fresh.standing(fresh.spec(i)).state.is_final for i in fresh.ids())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.drop_columns(["peak_memory"]), "has another schema"),
+        (lambda t: t.set_column(0, t.schema.field(0), [["f" * 16] * t.num_rows]), "holds another trial's points"),
+        (lambda t: t.set_column(16, t.schema.field(16), pa.nulls(t.num_rows, pa.float64())), "point without loss"),
+        (
+            lambda t: t.set_column(16, t.schema.field(16), pa.array([math.nan] * t.num_rows)),
+            "point without a finite loss",
+        ),
+        (None, "is no Arrow file"),
+    ],
+)
+def test_bad_points_on_disk_are_named_and_run_again(
+    change: Callable[[pa.Table], pa.Table] | None, words: str, make_space: SpaceMaker
+) -> None:
+    space = make_space()
+    tune(space, 1, random.Random(0))
+    before = outcome(space)
+    Path(space.storage, "learning_rates.json").unlink()
+    store = TrialStore(space.storage)
+    assert POINT_SCHEMA.names[16] == "loss"
+    trial_id = next(i for i in store.ids() if store.state(i) == TrialState.DONE)
+    folder = Path(space.storage, "trials", trial_id)
+    sink = pa.BufferOutputStream()
+    table = store.points(trial_id) if change is None else change(store.points(trial_id))
+    with pa.ipc.new_file(sink, table.schema) as stream:
+        stream.write_table(table)
+    data = b"no table" if change is None else sink.getvalue().to_pybytes()
+    (folder / "points.arrow").write_bytes(data)
+    record = json.loads((folder / "state.json").read_text())
+    del record["sha256"]
+    record["points_sha256"] = digest(data)  # it was written so, and is not torn
+    checksum = digest(json.dumps(record, sort_keys=True, separators=(",", ":")).encode())
+    (folder / "state.json").write_text(json.dumps({**record, "sha256": checksum}))
+    reader = TrialStore(space.storage)
+    assert reader.table().num_rows < len(before[1])  # type: ignore[arg-type]
+    assert [note for note in reader.notes if f"trial {trial_id}: points.arrow" in note and words in note]
+    tune(space, 1, random.Random(0))
+    assert outcome(space) == before
+    assert store.state(trial_id) == TrialState.DONE
+    assert store.record(trial_id).attempt == 2

@@ -1,0 +1,117 @@
+"""What other people's code may do to a process beside its work: change it, end it, and fail in ways hard to tell."""
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+
+from raysweep.messages import sound
+
+_OWN_FILES = os.path.dirname(os.path.abspath(__file__))
+_LIBRARIES = os.path.dirname(os.__file__)
+
+
+@contextlib.contextmanager
+def kept_surroundings() -> Iterator[None]:
+    """Put back what belongs to the whole process and its next trial finds: folder, environment, streams."""
+    environment, folder = dict(os.environ), "/"
+    with contextlib.suppress(OSError):  # it may have been removed
+        folder = os.getcwd()
+    streams = sys.stdin, sys.stdout, sys.stderr
+    kept = {}
+    for descriptor in (0, 1, 2):
+        with contextlib.suppress(OSError):  # a daemon may have been started without them
+            kept[descriptor] = os.dup(descriptor)
+    try:
+        yield
+    finally:
+        for descriptor, copy in kept.items():
+            os.dup2(copy, descriptor)
+            os.close(copy)
+        sys.stdin, sys.stdout, sys.stderr = streams
+        if dict(os.environ) != environment:
+            os.environ.clear()
+            os.environ.update(environment)
+        with contextlib.suppress(OSError):  # it may have removed the folder
+            os.chdir(folder)
+
+
+@contextlib.contextmanager
+def own_streams() -> Iterator[None]:
+    """Print through streams that may be closed, and that take any text."""
+    with contextlib.ExitStack() as stack:
+        for redirect, descriptor in ((contextlib.redirect_stdout, 1), (contextlib.redirect_stderr, 2)):
+            with contextlib.suppress(OSError):
+                stream = os.fdopen(os.dup(descriptor), "w", buffering=1, errors="backslashreplace")
+                stack.callback(_close, stream)
+                stack.enter_context(redirect(stream))
+        yield
+
+
+def _close(stream: object) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        getattr(stream, "close")()  # noqa: B009 - the training may have closed it
+
+
+@contextlib.contextmanager
+def empty_command_line(module: str) -> Iterator[None]:
+    """Hide the command line, which is raysweep's or a worker's, from a module whose argparse would read it."""
+    arguments, sys.argv = sys.argv, [module]
+    try:
+        yield
+    finally:
+        sys.argv = arguments
+
+
+def shown(value: object) -> str:
+    """Return a value in a line of at most eighty characters, even one whose own text fails."""
+    try:
+        text = repr(value)
+    except BaseException:  # noqa: BLE001 - other people's code
+        text = f"a {type(value).__name__}"
+    text = _line(text)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def shown_error(error: BaseException, longest: int = 500) -> str:
+    """Return type and text of an exception in a line, even where its text fails or has no end."""
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 - other people's code
+        text = "(its text cannot be had)"
+    text = _line(text[: 4 * longest])
+    return f"{type(error).__name__}: {text if len(text) <= longest else text[: longest - 3] + '...'}"
+
+
+def told(error: BaseException) -> str:
+    """Return in words how other people's code ended, with the place and the remedy, to follow its name."""
+    if isinstance(error, SystemExit):
+        return (
+            f"called sys.exit({shown(error.code)}) at {place_of(error)}: it has no process to end and no command line "
+            "to read; return at the end, raise an exception where it fails, and keep argparse under "
+            "`if __name__ == '__main__':`"
+        )
+    return f"raised {shown_error(error)} at {place_of(error)}"
+
+
+def place_of(error: BaseException) -> str:
+    """Return file and line of the innermost frame of other people's own code."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{os.path.basename(error.filename)}:{error.lineno}"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((_OWN_FILES, "<froz"))]
+    theirs = [f for f in frames if not f.filename.startswith(_LIBRARIES) and "site-packages" not in f.filename]
+    frames = theirs or frames
+    return f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "an unknown place"
+
+
+def described(error: BaseException) -> str:
+    """Return an exception with its traceback; the last lines tell the place and the reason."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 - of other people's exceptions
+        return f"{''.join(traceback.format_tb(error.__traceback__))}{shown_error(error)}\n"
+
+
+def _line(text: str) -> str:
+    return " ".join(sound(text).split())

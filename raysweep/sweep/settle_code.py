@@ -1,0 +1,76 @@
+"""What becomes of trials that were made by other code: kept, made anew, or asked about (`changed_code`)."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from raysweep.sweep.changed_code import FILE, Codes, changed, codes
+from raysweep.sweep.code import code_files
+from raysweep.sweep.rates import read_report, reported_trials, write_report
+from raysweep.sweep.space import Space
+from raysweep.sweep.trial_store import TrialStore
+from raysweep.trial import TrialState
+
+
+def settle(space: Space, store: TrialStore) -> str | None:
+    """Decide on trials made by other code as `changed_code` says; return what was done, in words, if anything was.
+
+    Raises:
+        SpaceError: it is for the user to say (`changed_code: ask`); names the code, the trials and the remedies.
+    """
+    known = codes(space, store)
+    old = changed(store, known)
+    if not old:
+        return None
+    if space.changed_code == "keep":
+        merged = {**known.equal, **_merged(known, old.values())}
+        store.write_json(FILE, {name: list(digests) for name, digests in sorted(merged.items())})
+        return f"{len(old)} trials of other code are kept (changed_code: keep)"
+    lost = [trial_id for trial_id in old if _has_something(store, trial_id)]
+    if lost and space.changed_code == "ask":
+        raise space.error(("changed_code",), _question(store, known, {i: old[i] for i in lost}))
+    rows = read_report(store)
+    sound = {k: row for k, row in rows.items() if not {t["trial_id"] for t in reported_trials(row)} & set(old)}
+    if len(sound) < len(rows):
+        write_report(store, sound)
+    for trial_id in old:
+        store.forget(trial_id)
+    return f"{len(old)} trials of other code begin anew" if lost else None
+
+
+def _has_something(store: TrialStore, trial_id: str) -> bool:
+    """Return whether a trial holds work worth asking about; one that failed before its first point does not."""
+    state = store.state(trial_id)
+    if state == TrialState.FAILED:
+        return bool(store.points(trial_id).num_rows)
+    return state != TrialState.PLANNED
+
+
+def _merged(known: Codes, old: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    merged: dict[str, set[str]] = {}
+    for code in old:
+        name, _, digest = code.partition("@")
+        now = known.present[name]
+        before = known.equal.get(name, ())
+        merged.setdefault(name, {now, *(before if now in before else ())}).add(digest)
+    return {name: tuple(sorted(digests)) for name, digests in merged.items()}
+
+
+def _question(store: TrialStore, known: Codes, lost: dict[str, str]) -> str:
+    states = Counter(str(store.record(trial_id).state).replace("_", " ") for trial_id in lost)
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    lines = []
+    for name in dict.fromkeys(code.partition("@")[0] for code in lost.values()):
+        then = sorted({code.partition("@")[2] for code in lost.values() if code.startswith(f"{name}@")})
+        lines.append(f"{name} was {' and '.join(then)}, is {known.present[name]}{_files(name)}")
+    return (
+        f"{len(lost)} trials in {store.location} ({counts}) were made by other code than there is now: "
+        f"{'; '.join(lines)}. Points of both do not mix. Append changed_code=keep where the change alters no result: "
+        "the trials stay; or changed_code=redo: they run anew; or storage=... for a sweep beside it"
+    )
+
+
+def _files(name: str) -> str:
+    if ":" not in name:
+        return ""
+    files = sorted(path.name for path in code_files(name.partition(":")[0]).values())
+    return f" ({', '.join(files[:5])}{', ...' if len(files) > 5 else ''})"
