@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -27,6 +26,7 @@ from raysweep.data.shards import shard_bytes
 from raysweep.data.structures import concatenate
 from raysweep.errors import DataError, RaysweepError
 from raysweep.files import digest, open_location, read_whole, write_whole
+from raysweep.temporary import temporary_folder
 
 PART_STRUCTURES = 4_096
 PART_SECONDS = 20.0
@@ -148,7 +148,7 @@ class Parts:
             DataError: a part is not what was written.
         """
         with contextlib.ExitStack() as stack:
-            folder = Path(self.path if self._local else stack.enter_context(tempfile.TemporaryDirectory()))
+            folder = Path(self.path if self._local else stack.enter_context(temporary_folder("parts")).path)
             files, counts = [], []
             for number, record in self._records_now():
                 data = read_whole(self._filesystem, self._file(number, "arrow"))

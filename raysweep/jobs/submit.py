@@ -3,17 +3,16 @@
 import asyncio
 import contextlib
 import re
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raysweep.errors import ClusterError
 from raysweep.jobs.client import Unreachable, errors_named
 from raysweep.jobs.request import STOP_SECONDS, Request
+from raysweep.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
@@ -207,8 +206,8 @@ def ask(client: "JobSubmissionClient", command: str, environment: dict[str, obje
 @contextlib.contextmanager
 def packed(request: Request, say: Say, *, checked: bool = True) -> Iterator[dict[str, object]]:
     """Give what Ray is to prepare for a job of a sweep; its package is there while the block runs."""
-    with tempfile.TemporaryDirectory(prefix="raysweep-package-") as folder:
-        package = request.pack(Path(folder) / "package.zip")
+    with temporary_folder("package") as own:
+        package = request.pack(own.path / "package.zip")
         say(f"package of {request.folder}: {package.text}")
         yield request.runtime_env(package, checked=checked)
 

@@ -1,7 +1,6 @@
 """One sweep's runs in MLflow, made equal to what is known of its trials; each change is made once, found by tags."""
 
 import getpass
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from raysweep.temporary import temporary_folder
 from raysweep.tracking import rows as texts
 from raysweep.tracking.calls import Measured, calls_to
 from raysweep.tracking.connection import connect, ensure_experiment, logger
@@ -192,10 +192,10 @@ class Book:
                 place,
             )
             return
-        with tempfile.TemporaryDirectory(prefix="raysweep-") as folder:
+        with temporary_folder("report") as own:
             for name, data in report.files.items():
-                Path(folder, Path(name).name).write_bytes(data)
-            self._client.log_artifacts(entry.run_id, folder, artifact_path="report")
+                (own.path / Path(name).name).write_bytes(data)
+            self._client.log_artifacts(entry.run_id, str(own.path), artifact_path="report")
         self._write_tags(entry, {REPORT: report.digest})
 
     def _take(self, entry: Entry) -> None:
