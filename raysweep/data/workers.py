@@ -98,10 +98,11 @@ def _main_left_alone() -> Iterator[None]:
 
 
 def _begin() -> None:
-    """Prepare a worker: one thread each, an interrupt is the parent's to handle, and no life after the parent's."""
+    """Prepare a worker: one thread, no life after its parent; ctrl-c and a closed terminal are for that to handle."""
     for name in ONE_THREAD:
         os.environ[name] = "1"  # read by the numerical libraries, which are imported after this
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -1,4 +1,7 @@
-"""SIGINT and SIGTERM: the first ends a sweep so that it resumes, a second one ends it at once.
+"""SIGINT, SIGTERM and SIGHUP: the first ends a sweep so that it resumes, a second one ends it at once.
+
+SIGHUP comes when the terminal is closed or its connection is cut. Where it is ignored (`nohup`), it stays so, and the
+sweep goes on.
 
 Exit statuses of a sweep that the same command goes on with: 128 and the signal's number; 130 where a cap is reached; 75
 (EX_TEMPFAIL of sysexits.h) where its Ray cluster was lost, or another driver has taken it over.
@@ -27,6 +30,7 @@ class Interrupted(Stopped):
 
 __all__ = ["Interrupted", "Stopped", "interrupt", "interruptible"]
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _told: list[int] = []
 """Signals that this process was sent since it entered the outermost `interruptible` block."""
 _reasons: list[Stopped] = []
@@ -36,7 +40,7 @@ _inside = [False]
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise `Interrupted` in the block on the first SIGINT or SIGTERM; a second one ends the process.
+    """Raise `Interrupted` in the block on the first SIGINT, SIGTERM or SIGHUP; a second one ends the process.
 
     Blocks may be nested, an inner one where something has put handlers of its own in between; a second signal ends the
     process wherever the first one was. Ray Tune has no handler for SIGTERM, which Kubernetes and Slurm send: its driver
@@ -47,7 +51,8 @@ def interruptible() -> Iterator[None]:
         return
     outermost, _inside[0] = not _inside[0], True
 
-    before = {number: signal.signal(number, _handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    told_by = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _handle) for number in told_by}
     try:
         yield
     except KeyboardInterrupt:
