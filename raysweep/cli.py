@@ -1,13 +1,13 @@
 """The command line: parses, calls, prints. Nothing heavy is imported before a command asks for it."""
 
-import sys
 from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from raysweep import __version__
-from raysweep.errors import RaysweepError, Stopped
+from raysweep.errors import OutputError, RaysweepError, Stopped
+from raysweep.streams import BROKEN_PIPE_STATUS, command_streams, tell
 
 
 class _Commands(TyperGroup):
@@ -17,7 +17,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except Stopped as stopped:
-            sys.stderr.write(f"raysweep: {stopped}\n")
+            tell(str(stopped))
             raise typer.Exit(stopped.exit_code) from None
 
 
@@ -59,12 +59,18 @@ AdaptiveRounds = Annotated[
 
 def main() -> None:
     """Run the command line; what the user can mend is one line on standard error and exit status 1."""
-    try:
-        app(prog_name="raysweep")
-    except RaysweepError as error:
-        lines = (line.strip() for line in str(error).splitlines())
-        sys.stderr.write(f"raysweep: {'; '.join(line for line in lines if line)}\n")
-        raise SystemExit(1) from None
+    with command_streams():
+        try:
+            app(prog_name="raysweep")
+        except OutputError as error:
+            if error.broken_pipe:
+                raise SystemExit(BROKEN_PIPE_STATUS) from None
+            tell(str(error))
+            raise SystemExit(1) from None
+        except RaysweepError as error:
+            lines = (line.strip() for line in str(error).splitlines())
+            tell("; ".join(line for line in lines if line))
+            raise SystemExit(1) from None
 
 
 def _version(asked: bool) -> None:

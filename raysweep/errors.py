@@ -51,3 +51,12 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, reason: str, exit_code: int) -> None:
         self.exit_code = exit_code
         super().__init__(masked(reason))
+
+
+class OutputError(RaysweepError):
+    """Standard output that takes no more: its reader has gone, its disk is full, or it was closed."""
+
+    def __init__(self, message: str, *, broken_pipe: bool) -> None:
+        super().__init__(message)
+        self.broken_pipe = broken_pipe
+        """Whether the reader has gone, which is nothing to complain of."""

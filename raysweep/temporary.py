@@ -28,6 +28,10 @@ class TemporaryFolder:
         with (self.path / _BELONGINGS).open("a") as stream:
             stream.write(f"{folder}\n")
 
+    def release(self) -> None:
+        """Let what was adopted stay where it is."""
+        (self.path / _BELONGINGS).unlink(missing_ok=True)
+
 
 @contextlib.contextmanager
 def temporary_folder(purpose: str) -> Iterator[TemporaryFolder]:

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -345,18 +344,6 @@ def test_data_make_info_and_check(call: Call, tmp_path: Path):
     torn = call("data", "check", "store", folder=tmp_path, ok=False)
     assert torn.returncode == 1
     assert "torn" in torn.stderr
-
-
-def test_progress_that_no_terminal_shows_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]):
-    from raysweep.commands.show import ProgressBar
-
-    with ProgressBar(line_seconds=0.0) as bar:
-        bar.update(400, 1000)  # what an earlier run made
-        time.sleep(0.8)
-        bar.update(500, 1000)
-    shown = re.fullmatch(r"500/1000 structures, about (\d+) s left\n", capsys.readouterr().err)
-    assert shown
-    assert 4 <= int(shown[1]) <= 12  # 0.8 s for each hundred; not 0.8 s for all 500
 
 
 def test_data_import_reads_what_ase_writes_with_foreign_names_and_units(call: Call, tmp_path: Path):

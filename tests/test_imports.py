@@ -12,17 +12,24 @@ import pytest
 import raysweep
 
 PACKAGE = Path(raysweep.__file__).parent
-BASE = {"masking", "messages", "errors", "patience", "proxies", "files", "trial", "measurements"}
+BASE = {
+    "masking", "messages", "errors", "streams", "live", "temporary", "text", "patience", "proxies", "files", "trial",
+    "measurements",
+}  # fmt: skip
 MAY_IMPORT = {
     "masking": set(),
     "messages": {"masking"},
     "errors": {"masking"},
+    "streams": {"errors"},
+    "live": {"streams"},
+    "temporary": set(),
+    "text": set(),
     "patience": {"errors"},
     "proxies": set(),
     "files": {"errors", "patience"},
     "trial": {"errors"},
     "measurements": {"errors"},
-    "data": {"errors", "files"},
+    "data": {"errors", "files", "temporary"},
     "models": {"errors", "files", "trial", "data"},
     "training": {*BASE, "data", "models"},
     "tracking": BASE,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from raysweep.commands.show import ProgressBar, columns, print_json
+from raysweep.commands.show import print_json, show
 from raysweep.commands.sweeps import read_space
 from raysweep.data.converting import GroupBy
 from raysweep.data.formats.blocks import Names
@@ -15,7 +15,10 @@ from raysweep.data.formats.readers import Format
 from raysweep.data.imports import InOrder, import_store
 from raysweep.data.presets import DEFAULT_PRESET
 from raysweep.errors import RaysweepError
+from raysweep.live import counting, working
+from raysweep.sweep.interrupts import interruptible
 from raysweep.sweep.space_parts import Data
+from raysweep.text import columns
 
 __all__ = ["Names", "check_data", "export_data", "import_data", "make_data", "show_data", "summarise_data"]
 
@@ -41,18 +44,16 @@ def make_data(
         seed = recipe.make.seed if seed is None else seed
         preset = preset or recipe.make.preset
     place = location if recipe is None else recipe.store
-    count = STRUCTURES if structures is None else structures
-    bar = ProgressBar()
-    with bar:
+    with interruptible(), counting("structures") as count:
         store = xtb.make_store(
             place,
-            structures=count,
+            structures=STRUCTURES if structures is None else structures,
             preset=preset or DEFAULT_PRESET,
             seed=seed or 0,
             pool=data_workers(address, workers),
-            progress=bar.update,
+            progress=count.update,
         )
-    typer.echo(columns(_lines(store.info())))
+    show(columns(_lines(store.info())))
 
 
 def import_data(
@@ -73,8 +74,7 @@ def import_data(
     ray: str | None,
 ) -> None:
     """Import files into a store and say what it holds."""
-    bar = ProgressBar("import")
-    with bar, _runner(ray) as in_order:
+    with interruptible(), counting("import") as count, _runner(ray) as in_order:
         store = import_store(
             location,
             files,
@@ -90,9 +90,9 @@ def import_data(
             held_out=None if held_out is None else _lines_of(held_out),
             workers=workers,
             in_order=in_order,
-            progress=bar.update_of,
+            progress=count.update_of,
         )
-    typer.echo(columns(_lines(store.info())))
+    show(columns(_lines(store.info())))
     summarise_data(location, None)
 
 
@@ -104,7 +104,8 @@ def summarise_data(location: str, figure: str | None) -> None:
     from raysweep.report.data_summary import data_picture
 
     store = open_store(_place(location))
-    found = summarise(store)
+    with working("reading the store"):
+        found = summarise(store)
     picture = data_picture(
         f"{store.location}: {len(store)} structures, {store.manifest.atoms} atoms",
         found.elements,
@@ -116,10 +117,10 @@ def summarise_data(location: str, figure: str | None) -> None:
     write_whole(*open_location(target), picture)
     for one in found.outliers:
         which = f"; the worst {one.worst:.3g}, rows {', '.join(map(str, one.rows))}" if one.worst is not None else ""
-        typer.echo(f"outliers: {one.count} of {one.of}: {one.rule}{which}")
+        show(f"outliers: {one.count} of {one.of}: {one.rule}{which}")
     for warning in found.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"picture: {target}")
+    show(f"picture: {target}")
 
 
 @contextmanager
@@ -159,7 +160,7 @@ def show_data(location: str, *, cutoff: float | None, as_json: bool) -> None:
     if as_json:
         print_json(info)
     else:
-        typer.echo(columns(_lines(info)))
+        show(columns(_lines(info)))
 
 
 def export_data(location: str, target: str) -> None:
@@ -168,10 +169,9 @@ def export_data(location: str, target: str) -> None:
     from raysweep.data.store import open_store
 
     store = open_store(_place(location))
-    bar = ProgressBar()
-    with bar:
-        export_store(store, target, progress=bar.update)
-    typer.echo(f"{target}: {len(store)} structures, a row each")
+    with counting("structures") as count:
+        export_store(store, target, progress=count.update)
+    show(f"{target}: {len(store)} structures, a row each")
 
 
 def check_data(location: str) -> None:
@@ -179,8 +179,9 @@ def check_data(location: str) -> None:
     from raysweep.data.store import open_store
 
     store = open_store(_place(location))
-    store.check()
-    typer.echo(f"{store.location}: whole, fingerprint {store.manifest.fingerprint}")
+    with working("reading the store"):
+        store.check()
+    show(f"{store.location}: whole, fingerprint {store.manifest.fingerprint}")
 
 
 def _data_of(location: str) -> Data | None:

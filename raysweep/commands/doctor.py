@@ -7,10 +7,8 @@ import os
 import time
 from collections.abc import Sequence
 
-import typer
-
 from raysweep.commands.jobs import request_of, told_by
-from raysweep.commands.show import print_json
+from raysweep.commands.show import print_json, show
 from raysweep.commands.sweeps import read_space
 from raysweep.doctor import judge
 from raysweep.doctor.findings import Finding, Report
@@ -36,11 +34,11 @@ def show_findings(
         print_json({"healthy": report.healthy, **dataclasses.asdict(report)})
     else:
         for line in report.looked_at:
-            typer.echo(f"looked at {line}")
+            show(f"looked at {line}")
         for finding in report.findings:
-            typer.echo(f"{finding.severity} {finding.check}: {finding.where}: {finding.text}")
-            typer.echo(f"    remedy: {finding.remedy}")
-        typer.echo(_verdict(report))
+            show(f"{finding.severity} {finding.check}: {finding.where}: {finding.text}")
+            show(f"    remedy: {finding.remedy}")
+        show(_verdict(report))
     return 0 if report.healthy else 1
 
 

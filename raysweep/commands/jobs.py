@@ -7,9 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
-from raysweep.commands.show import print_json
+from raysweep.commands.show import print_json, show
 from raysweep.commands.sweeps import read_space
 from raysweep.errors import ClusterError
 from raysweep.jobs import submit as jobs
@@ -17,6 +15,7 @@ from raysweep.jobs.client import connect, in_clear
 from raysweep.jobs.entry import OUTPUT_MARK, REFUSED
 from raysweep.jobs.package import LIMIT_MIB
 from raysweep.jobs.request import Environment, Request, check_reachable
+from raysweep.streams import tell
 
 _NOT_FOUND = 127
 """What a shell says of a command that is not there."""
@@ -62,36 +61,36 @@ def submit_sweep(
     for turn in range(RESUBMISSIONS + 1):
         client = connect(address, allow_open=allow_open)
         if turn == 0 and in_clear(address):
-            _say(f"what goes to {address}, a token too, is not encrypted: a tunnel (ssh -L) or https:// keeps it close")
-        job = jobs.submit(client, request, _say)
+            tell(f"what goes to {address}, a token too, is not encrypted: a tunnel (ssh -L) or https:// keeps it close")
+        job = jobs.submit(client, request, tell)
         if not follow:
             _tell_how_to_look(again)
             return 0
         try:
-            ended = jobs.follow(lambda: connect(address, allow_open=allow_open), job, _write, _say)
+            ended = jobs.follow(lambda: connect(address, allow_open=allow_open), job, _write, tell)
         except KeyboardInterrupt:
-            _say(f"job {job.job_id} goes on without you")
+            tell(f"job {job.job_id} goes on without you")
             _tell_how_to_look(again)
             return 130
         if ended is not None and not ended.died:
             return _verdict(ended)
         lost = "the cluster has forgotten it" if ended is None else _last(ended.message)
-        _say(f"job {job.job_id} died ({lost}); another one does what is left")
+        tell(f"job {job.job_id} died ({lost}); another one does what is left")
     raise ClusterError(f"{RESUBMISSIONS + 1} jobs died one after the other; see the log above, then submit again")
 
 
 def _verdict(job: jobs.Job) -> int:
     if job.state == "STOPPED":
-        _say("the job was stopped; the same command goes on with what is left")
+        tell("the job was stopped; the same command goes on with what is left")
     elif job.exit_code == REFUSED:
-        _say("nothing was run")
+        tell("nothing was run")
     elif job.state == "FAILED":
         if job.exit_code == _NOT_FOUND or ("No module named" in job.message and "raysweep" in job.message):
-            _say(
+            tell(
                 "the head node's `python` is not there, or has no raysweep: start Ray with the environment activated "
                 "that has it (. .venv/bin/activate), or use --environment pip"
             )
-        _say(f"the job ended with exit status {job.exit_code}")
+        tell(f"the job ended with exit status {job.exit_code}")
     return job.exit_status
 
 
@@ -101,11 +100,11 @@ def stop_sweep(path: str, overrides: Sequence[str], address: str, *, allow_open:
     client = connect(address, allow_open=allow_open)
     running = [job for job in jobs.jobs_of(client, request) if not job.ended]
     if not running:
-        _say(f"no job of {request.space.name} runs at {address}")
+        tell(f"no job of {request.space.name} runs at {address}")
         return 1
     for job in running:
         seconds = jobs.stop(client, job)
-        _say(f"job {job.job_id} ended after {seconds:.1f} s; `raysweep submit` goes on with what is left")
+        tell(f"job {job.job_id} ended after {seconds:.1f} s; `raysweep submit` goes on with what is left")
     return 0
 
 
@@ -123,8 +122,8 @@ def show_remote_status(path: str, overrides: Sequence[str], address: str, *, as_
     if as_json:
         print_json({"jobs": [{**vars(job), "ended": job.ended} for job in found], "sweep": json.loads(output)})
     else:
-        typer.echo(output.rstrip())
-        typer.echo(_of_job(found[-1]) if found else "no job: the cluster remembers none of this sweep")
+        show(output.rstrip())
+        show(_of_job(found[-1]) if found else "no job: the cluster remembers none of this sweep")
     return 0
 
 
@@ -145,14 +144,9 @@ def _last(text: str) -> str:
 
 
 def _tell_how_to_look(arguments: str) -> None:
-    _say(f"how it stands:   raysweep status {arguments}")
-    _say(f"follow it again: raysweep submit {arguments}")
-    _say(f"end it:          raysweep stop {arguments}")
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"raysweep: {text}\n")
-    sys.stderr.flush()
+    tell(f"how it stands:   raysweep status {arguments}")
+    tell(f"follow it again: raysweep submit {arguments}")
+    tell(f"end it:          raysweep stop {arguments}")
 
 
 def _write(text: str) -> None:

@@ -10,9 +10,10 @@ import pyarrow as pa
 import typer
 
 from raysweep import frontier
-from raysweep.commands.show import print_json
+from raysweep.commands.show import print_json, show
 from raysweep.errors import FrontierError, RaysweepError
 from raysweep.files import open_location
+from raysweep.live import working
 from raysweep.report.assemble import Method, answer
 from raysweep.report.sources import Material, from_points, from_storage
 from raysweep.report.table import text
@@ -50,13 +51,14 @@ def show_frontier(
         if not 0 < flops < float("inf"):
             raise FrontierError(f"--optimal {flops:g}: give a compute above 0, in FLOP")
     material = from_points(read_points(source, columns, tracking_uri), Path(source).stem)
-    answers = answer(material, method=method, computes=optimal)
+    with working("fitting the frontier"):
+        answers = answer(material, method=method, computes=optimal)
     if as_json:
         print_json(dataclasses.asdict(answers))
     else:
-        typer.echo(text(answers))
+        show(text(answers))
     if out is not None:
-        tell(write(material, out), err=as_json)
+        tell_report(_written(material, out), err=as_json)
 
 
 def read_points(source: str, columns: Columns, tracking_uri: str | None) -> pa.Table:
@@ -88,9 +90,14 @@ def write_report(source: str, overrides: Sequence[str], out: str | None) -> None
         raise RaysweepError(f"{' '.join(overrides)}: only a search space takes overrides, and {source} is none")
     if source.endswith((".csv", ".parquet", ".pq")):
         material = from_points(read_points(source, Columns(), None), Path(source).stem)
-        tell(write(material, out or f"{Path(source).with_suffix('')}-report"))
+        tell_report(_written(material, out or f"{Path(source).with_suffix('')}-report"))
     else:
-        tell(write(material_of(source), out or report_folder(source)))
+        tell_report(_written(material_of(source), out or report_folder(source)))
+
+
+def _written(material: Material, folder: str) -> Written:
+    with working("fitting the frontier"):
+        return write(material, folder)
 
 
 def material_of(storage: str) -> Material:
@@ -116,12 +123,13 @@ def report_folder(storage: str) -> str:
     return f"{storage.rstrip('/')}/report"
 
 
-def tell(written: Written, *, err: bool = False) -> None:
+def tell_report(written: Written, *, err: bool = False) -> None:
     """Say where the report is."""
     folder = written.folder if "://" in written.folder else open_location(written.folder)[1]
     pictures = len(written.files) - 1
     state = "written" if written.fresh else "unchanged"
-    typer.echo(f"report: {folder}/{written.files[0]} ({pictures} figures beside it; {state})", err=err)
+    line = f"report: {folder}/{written.files[0]} ({pictures} figures beside it; {state})"
+    typer.echo(line, err=True) if err else show(line)
 
 
 def _of_space(path: str, tracking_uri: str | None) -> pa.Table:

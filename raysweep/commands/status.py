@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import typer
-
-from raysweep.commands.show import columns, print_json
+from raysweep.commands.show import print_json, show
 from raysweep.commands.sweeps import read_space
 from raysweep.messages import last_line
 from raysweep.sweep.facts import data_facts, with_structures
@@ -21,6 +19,7 @@ from raysweep.sweep.rounds import Rounds
 from raysweep.sweep.space import Space
 from raysweep.sweep.space_parts import Adaptive
 from raysweep.sweep.trial_store import TrialStore
+from raysweep.text import columns
 from raysweep.trial import TrialState
 
 INTERRUPTED = "interrupted"
@@ -127,17 +126,17 @@ def show_status(path: str, overrides: Sequence[str], *, as_json: bool) -> None:
         return
     seen = [state for state in SHOWN if any(family.states[state] for family in status.families)]
     head = ("family", "ended", "of", *(state.replace("_", " ") for state in seen), "points", "rate", "best loss")
-    typer.echo(columns([head, *(_row(family, seen) for family in status.families)]))
+    show(columns([head, *(_row(family, seen) for family in status.families)]))
     begun = ", ".join(f"{count} {state}" for state, count in status.trials.items()) or "none yet"
-    typer.echo(f"{status.name}: {'complete' if status.complete else 'not complete'}; trials of both stages: {begun}")
+    show(f"{status.name}: {'complete' if status.complete else 'not complete'}; trials of both stages: {begun}")
     for trouble in status.troubles[:TROUBLES_SHOWN]:
-        typer.echo(f"{trouble.trial_id} {trouble.state}: {trouble.reason[:160]}")
+        show(f"{trouble.trial_id} {trouble.state}: {trouble.reason[:160]}")
     if len(status.troubles) > TROUBLES_SHOWN:
-        typer.echo(f"and {len(status.troubles) - TROUBLES_SHOWN} more; --json prints all")
+        show(f"and {len(status.troubles) - TROUBLES_SHOWN} more; --json prints all")
     if status.driver:
-        typer.echo(f"running now: {status.driver}")
+        show(f"running now: {status.driver}")
     for note in status.notes:
-        typer.echo(note)
+        show(note)
 
 
 def _row(family: FamilyStatus, seen: Sequence[str]) -> tuple[str, ...]:

@@ -2,17 +2,19 @@
 
 import json
 import shlex
-import sys
 from collections.abc import Sequence
 
 import typer
 
-from raysweep.commands.points import material_of, report_folder, tell
-from raysweep.commands.show import print_json
-from raysweep.errors import TrackingError
+from raysweep.commands.points import material_of, report_folder, tell_report
+from raysweep.commands.show import print_json, show
+from raysweep.errors import OutputError, TrackingError
 from raysweep.files import open_location
-from raysweep.report.write import write
+from raysweep.live import working
+from raysweep.report.write import Written, write
+from raysweep.streams import tell
 from raysweep.sweep.identity import differences, refuse_other_sweep
+from raysweep.sweep.interrupts import interruptible
 from raysweep.sweep.run import POINTS_FILE, SweepResult, run
 from raysweep.sweep.space import Space, load_space
 from raysweep.sweep.stage import Listener
@@ -50,16 +52,28 @@ def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, 
         from raysweep.tracking.connection import default_uri
 
         space.tracking.uri or default_uri(space.storage)  # an error before hours of work, not after
-    result = run(space, mirror=_mirror if space.tracking.enabled else None)
+    with interruptible():
+        result = run(space, mirror=_mirror if space.tracking.enabled else None)
+        written = _report(space)
     try:
-        written = write(material_of(space.storage), report_folder(space.storage))
-    finally:  # with the report, where there is one
-        if space.tracking.enabled:
-            _make_mlflow_equal(space)
-    typer.echo(f"\n{written.text}\n")
-    tell(written)
-    _tell_places(space, ui_command(path, overrides, tracking_uri))
+        show(f"\n{written.text}\n")
+        tell_report(written)
+        _tell_places(space, ui_command(path, overrides, tracking_uri))
+    except OutputError as lost:  # nothing of the sweep is, so its own exit status stays
+        if not lost.broken_pipe:
+            tell(f"{lost}; the frontier is in {report_folder(space.storage)}")
     return _verdict(result)
+
+
+def _report(space: Space) -> Written:
+    """Write the report, and make MLflow equal to the trial store, with the report where there is one."""
+    try:
+        with working("fitting the frontier"):
+            return write(material_of(space.storage), report_folder(space.storage))
+    finally:
+        if space.tracking.enabled:
+            with working("looking through MLflow"):
+                _make_mlflow_equal(space)
 
 
 def _mirror(space: Space) -> Listener:
@@ -81,9 +95,9 @@ def _make_mlflow_equal(space: Space) -> None:
 
 def _tell_places(space: Space, pages: str) -> None:
     root = space.storage if "://" in space.storage else open_location(space.storage)[1]
-    typer.echo(f"points: {root}/{POINTS_FILE}")
+    show(f"points: {root}/{POINTS_FILE}")
     if space.tracking.enabled:
-        typer.echo(f"MLflow: {pages}")
+        show(f"MLflow: {pages}")
 
 
 def ui_command(path: str, overrides: Sequence[str], tracking_uri: str | None) -> str:
@@ -99,9 +113,9 @@ def _verdict(result: SweepResult) -> int:
     again = [state for state in TrialState if state.ended_badly and not state.is_final]
     counts = ", ".join(f"{result.count(s)} {s.replace('_', ' ')}" for s in again if result.count(s)) or "0 failed"
     rates = f"; no learning rate was found for {', '.join(result.without_rate)}" if result.without_rate else ""
-    sys.stderr.write(
-        f"raysweep: the sweep is not complete: trials {counts}{rates}. `raysweep status` shows which and why; "
-        "the same command tries them again\n"
+    tell(
+        f"the sweep is not complete: trials {counts}{rates}. `raysweep status` shows which and why; "
+        "the same command tries them again"
     )
     return 1
 
@@ -110,11 +124,13 @@ def show_plan(path: str, overrides: Sequence[str], *, adaptive: bool, as_json: b
     """Print what a sweep would run."""
     from raysweep.sweep.plan import plan
 
-    found = plan(read_space(path, overrides, adaptive=adaptive))
+    space = read_space(path, overrides, adaptive=adaptive)
+    with working("measuring costs"):
+        found = plan(space)
     if as_json:
         print_json(found.to_dict())
     else:
-        typer.echo(found.table())
+        show(found.table())
 
 
 def show_schema() -> None:

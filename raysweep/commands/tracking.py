@@ -12,9 +12,11 @@ from pathlib import Path
 
 import typer
 
+from raysweep.commands.show import show
 from raysweep.commands.sweeps import read_run_space
 from raysweep.errors import RaysweepError, TrialError
 from raysweep.files import digest, open_location
+from raysweep.live import working
 from raysweep.measurements import from_table
 from raysweep.report.write import RECORD
 from raysweep.sweep.lock import driver_lock
@@ -82,11 +84,12 @@ def sync_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None) ->
         except RaysweepError as error:  # a sweep that runs is no obstacle: its open trials are left to it
             typer.echo(str(error), err=True)
             live = True
-        result = make_equal(space, live=live)
+        with working("looking through MLflow"):
+            result = make_equal(space, live=live)
     if result.equal:
-        typer.echo(f"{space.name}: MLflow has all {result.trials} trials that have ended; {place.uri}")
+        show(f"{space.name}: MLflow has all {result.trials} trials that have ended; {place.uri}")
     else:
-        typer.echo(
+        show(
             f"{space.name}: MLflow now has all {result.trials} trials that have ended ({result.created} runs made, "
             f"{result.changed} changes, {result.removed} runs removed); {place.uri}"
         )
@@ -180,7 +183,7 @@ def serve_ui(path: str, overrides: Sequence[str], tracking_uri: str | None, port
     root = place.uri.rstrip("/") if served else f"http://127.0.0.1:{port}"
     # MLflow opens in its view for language models; this address is that of the runs.
     page = f"{root}/#/experiments/{number}/runs?workflowType=MACHINE_LEARNING"
-    typer.echo(f"{page}\ntrials, the lowest loss first: {page}&{_BY_LOSS}")
+    show(f"{page}\ntrials, the lowest loss first: {page}&{_BY_LOSS}")
     if served:
         return
     sys.stdout.flush()

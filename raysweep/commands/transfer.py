@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
-from raysweep.commands.show import ProgressBar, columns, print_json
+from raysweep.commands.show import print_json, show
 from raysweep.data.store import open_store
 from raysweep.errors import SpaceError
+from raysweep.live import counting
 from raysweep.models.registry import check_size
 from raysweep.report.transfer import transfer_figure
 from raysweep.sweep import yaml_lines
 from raysweep.sweep.transfer import TransferCheck, check_transfer, mean_loss
+from raysweep.text import columns
 from raysweep.trial import SizeValue, TrialSpec
 
 DRIFT = 2.0
@@ -49,8 +49,7 @@ def show_transfer(
         data_budgets=(atoms,),
         learning_rate=rates[0],
     )
-    bar = ProgressBar("trainings")
-    with bar:
+    with counting("trainings") as count:
         check = check_transfer(
             spec,
             opened,
@@ -59,7 +58,7 @@ def show_transfer(
             coordinate_widths=coordinate_widths,
             seeds=range(seeds),
             coordinate_seeds=range(coordinate_seeds),
-            progress=bar.update,
+            progress=count.update,
         )
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,8 +67,8 @@ def show_transfer(
     if as_json:
         print_json({**check.to_dict(), "figure": str(figure)})
     else:
-        typer.echo(_text(check))
-        typer.echo(f"figure: {figure}")
+        show(_text(check))
+        show(f"figure: {figure}")
     return 0 if check.shift is not None and check.shift <= DRIFT and check.drift[0] < DRIFT else 1
 
 

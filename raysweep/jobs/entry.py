@@ -8,6 +8,7 @@ import platform
 import sys
 
 from raysweep.errors import ClusterError
+from raysweep.streams import tell
 from raysweep.sweep.environment import check, environment
 
 REFUSED = 78
@@ -23,7 +24,7 @@ def main() -> None:
         if sys.argv[1:2] != ["doctor"]:  # it tells of differences itself
             check()
     except ClusterError as error:
-        sys.stderr.write(f"raysweep: {error}\n")
+        tell(str(error))
         raise SystemExit(REFUSED) from None
     found = environment()
     versions = ", ".join(f"{name} {found[name]}" for name in ("raysweep", "python", "ray", "torch"))

@@ -1,8 +1,7 @@
 """The answers as text for a terminal."""
 
-from collections.abc import Sequence
-
 from raysweep.report.values import Answers, estimate, grouped, number
+from raysweep.text import columns
 
 DIGITS = 4
 
@@ -32,7 +31,7 @@ def _exponents(answers: Answers) -> str:
         )
         for fit in answers.families
     ]
-    return _columns([head, *rows])
+    return columns([head, *rows])
 
 
 def _optima(answers: Answers) -> str:
@@ -49,7 +48,7 @@ def _optima(answers: Answers) -> str:
         for fit in answers.families
         for optimum in fit.optima
     ]
-    return _columns([head, *rows]) if rows else ""
+    return columns([head, *rows]) if rows else ""
 
 
 def _remarks(answers: Answers) -> list[str]:
@@ -61,10 +60,3 @@ def _remarks(answers: Answers) -> list[str]:
         for group in grouped(answers.excluded)
     ]
     return list(dict.fromkeys(lines))
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )

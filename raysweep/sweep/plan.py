@@ -18,6 +18,7 @@ from raysweep.sweep.space import Space, check_sizes
 from raysweep.sweep.space_parts import Size
 from raysweep.sweep.totals import Totals, family_rows, missing, slots, totals
 from raysweep.sweep.trial_store import Assignment, TrialStore
+from raysweep.text import columns
 from raysweep.trial import TrialSpec, TrialState
 
 GRID = "grid"
@@ -151,7 +152,7 @@ class Plan:
                     "to be tuned" if first.learning_rate is None else f"{first.learning_rate:g}",
                 )
             )
-        return "\n".join([_columns(rows), "", _columns(family_rows(self.totals())), self._summary(), *self.notes])
+        return "\n".join([columns(rows), "", columns(family_rows(self.totals())), self._summary(), *self.notes])
 
     def _summary(self) -> str:
         done = sum(trial.state.is_final for trial in self.trials)
@@ -387,11 +388,6 @@ def _groups(trials: Sequence[PlannedTrial]) -> list[list[PlannedTrial]]:
     for trial in trials:
         groups.setdefault((trial.family, size_text(trial.size)), []).append(trial)
     return list(groups.values())
-
-
-def _columns(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 def _total(values: Sequence[float | None]) -> float | None:

@@ -1,18 +1,20 @@
-"""What a person sees of a running sweep: one live line, and a line for each trial that ended."""
+"""What a person sees of a running sweep: a line for each trial that ended, and one that tells how far the sweep is."""
 
 import contextlib
 import logging
+import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
+from raysweep.live import LiveLine, console_on, counting, duration, working
 from raysweep.masking import masked
 from raysweep.measurements import Point
 from raysweep.messages import last_line, sound
+from raysweep.streams import Output, lossy_output
 from raysweep.trial import TrialState
 
 _COLOURS = {
@@ -57,17 +59,18 @@ class _Run:
 
 
 class Progress:
-    """Follows the trials as a listener; on anything but a terminal it prints plain lines and no live one."""
+    """Follows the trials as a listener, and prints a line for each that ended; nothing that it prints ends a sweep."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console()
         # The stream of now, not the one of later: what Ray prints meanwhile is turned into the log (see `quiet`).
-        self.console.file = self.console.file
-        self._live: Live | None = None
+        self.console = console or console_on(lossy_output())
+        self.console.file = Output(self.console.file, "standard output", lossy=True)  # type: ignore[arg-type, assignment]
+        self._live: LiveLine | None = None
         self._runs: dict[str, _Run] = {}
         self.costs: dict[str, float] = {}
         """By trial id a number that grows with how long the trial takes, for the time left; tuning trials have none."""
-        self._total, self._done = 0, 0
+        self._total, self._done, self._points = 0, 0, 0
+        self._widest = 0
         self._began = time.monotonic()
         self._cost_left, self._spent = 0.0, 0.0
         self._best: tuple[float, str] | None = None
@@ -75,39 +78,44 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print a line above the live one."""
-        self.console.print(Text(sound(masked(text))), soft_wrap=True)
+        self._print(Text(sound(masked(text))))
+
+    def _print(self, text: Text) -> None:
+        if self.console.is_terminal:  # words that are longer than a line, such as paths, are left for it to break
+            self.console.print(text, overflow="ignore", crop=False)
+        else:
+            self.console.print(text, soft_wrap=True)
 
     @contextlib.contextmanager
     def counting(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """Give a function to call with (done, total), shown as one live line; nothing of it on no terminal."""
-        began, shown = time.monotonic(), Text()
-        before: list[int] = []  # what an earlier run did says nothing about the pace of this one
+        """Count something other than trials while the block runs, and say at its end what that took.
 
-        def count(done: int, total: int) -> None:
-            if not before:
-                before.append(done)
-            elapsed, now = time.monotonic() - began, done - before[0]
-            left = f" · about {_minutes(elapsed * (total - done) / now)} left" if now and done < total else ""
-            shown.plain = f"{done}/{total} {what}{left}"
+        The block gets `count(done, total)`.
+        """
+        with counting(what, self.console) as count:
+            yield count.update
+        self.say(count.end())
 
-        with self._live_line(lambda: shown, transient=True) if self.console.is_terminal else contextlib.nullcontext():
-            yield count
-        self.say(f"{shown.plain or what}, {_minutes(time.monotonic() - began)}")
+    def working(self, what: str) -> contextlib.AbstractContextManager[None]:
+        """Show what the block is at."""
+        return working(what, self.console)
 
-    def begins(self, total: int, done: int, cost_left: float) -> None:
+    def begins(self, total: int, done: int, cost_left: float, labels: Sequence[str] = ()) -> None:
         """Begin to count trials.
 
         Args:
             total: trials of both stages, as far as they are known.
             done: trials that an earlier run ended.
             cost_left: of all trials that are left, in the unit of `costs`.
+            labels: of trials to come, so that their lines align.
         """
-        self._total, self._done = total, done
+        self._total, self._done, self._points = total, done, 0
         self._cost_left, self._spent, self._best = cost_left, 0.0, None
+        self._widest = max(map(len, labels), default=0)
         self._began = time.monotonic()
         self.say(f"{total} trials" + (f", {done} of them done before" if done else ""))
-        if self.console.is_terminal and self._live is None:
-            self._live = self._live_line(self._line)
+        if self._live is None:
+            self._live = LiveLine(self.console, self._line, keep=True)
             self._live.start()
 
     def more(self, costs: Mapping[str, float]) -> None:
@@ -121,11 +129,12 @@ class Progress:
     ) -> None:
         """Note that a trial runs."""
         size = " ".join(f"{k[5:]}={v}" for k, v in params.items() if k.startswith("size."))
-        label = f"{family} {size} seed={params.get('seed', '?')}"
+        label = grid_label(family, size, params.get("seed", "?"))
         if stage == "learning_rate":
             label = f"{family} rate={float(params['learning_rate']):.4g}"
         elif self._grid_began is None:
             self._grid_began = time.monotonic()
+        self._widest = max(self._widest, len(label))
         self._runs[trial_id] = _Run(family, label, time.monotonic())
 
     def point(self, trial_id: str, point: Point) -> None:
@@ -133,6 +142,7 @@ class Progress:
         run = self._runs.get(trial_id)
         if run is not None:
             run.last = point
+            self._points += 1
             if self._best is None or point.loss < self._best[0]:
                 self._best = (point.loss, run.family)
 
@@ -145,13 +155,19 @@ class Progress:
         self._total = max(self._total, self._done)
         self._spent += self.costs.get(trial_id, 0.0)
         loss = f"loss {run.last.loss:.4g}" if run.last else "no point"
+        why = f"  {last_line(message)[:200]}" if message else ""
         width = len(str(self._total))
-        line = Text(f"[{self._done:>{width}}/{self._total}] ")
-        line.append(f"{state:<8}", style=_COLOURS.get(state, ""))
-        line.append(f" {run.label:<44} {loss:<14} {time.monotonic() - run.began:6.1f} s")
-        if message:
-            line.append(f"  {last_line(message)[:200]}")
-        self.console.print(line, soft_wrap=True)
+        head = Text.assemble(f"[{self._done:>{width}}/{self._total}] ", (f"{state:<8}", _COLOURS.get(state, "")))
+        rest = f"{run.label:<{self._widest}} {loss:<14} {time.monotonic() - run.began:6.1f} s{why}"
+        if not self.console.is_terminal:
+            self._print(Text.assemble(head, " ", rest))
+            return
+        indent = head.cell_len + 1
+        if indent + len(rest) > self.console.width:  # no room to align it: it goes on below its beginning
+            room = max(20, self.console.width - indent)
+            lines = textwrap.wrap(" ".join(rest.split()), room, break_long_words=False, break_on_hyphens=False)
+            rest = ("\n" + " " * indent).join(lines)
+        self._print(Text.assemble(head, " ", rest))
 
     def close(self) -> None:
         """Take the live line away."""
@@ -159,30 +175,22 @@ class Progress:
             self._live.stop()
             self._live = None
 
-    def _live_line(self, line: Callable[[], Text], *, transient: bool = False) -> Live:
-        # The streams stay as they are: `quiet` turns them, within which rich would put back what is closed by then.
-        return Live(
-            get_renderable=line, console=self.console, refresh_per_second=4, transient=transient,
-            redirect_stdout=False, redirect_stderr=False,
-        )  # fmt: skip
-
-    def _line(self) -> Text:
+    def _line(self) -> str:
         parts = [f"trials {self._done}/{self._total}", f"{len(self._runs)} running"]
-        if self._best is not None:
-            parts.append(f"best loss {self._best[0]:.4g} ({self._best[1]})")
         parts.append(self._left())
-        return Text(" · ".join(part for part in parts if part), style="bold")
+        if self._best is not None:
+            parts += [f"best loss {self._best[0]:.4g} ({self._best[1]})", f"{self._points} points"]
+        return " · ".join(parts)
 
     def _left(self) -> str:
         """Return the time left: of the grid, the cost that is left at the pace since its first trial began."""
         now = time.monotonic()
         if self._spent <= 0 or self._grid_began is None or self._done >= self._total:
-            return f"{_minutes(now - self._began)} so far"
+            return f"{duration(now - self._began)} so far"
         pace = self._spent / (now - self._grid_began)
-        return f"about {_minutes(max(0.0, (self._cost_left - self._spent) / pace))} left"
+        return f"about {duration(max(0.0, (self._cost_left - self._spent) / pace))} left"
 
 
-def _minutes(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+def grid_label(family: str, size: str, seed: object) -> str:
+    """Return how a trial of the grid is named in its line."""
+    return f"{family} {size} seed={seed}"

@@ -10,6 +10,7 @@ import ray
 
 from raysweep.data.workers import AHEAD_PER_WORKER
 from raysweep.errors import RaysweepError
+from raysweep.sweep.resources import joined
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
@@ -25,32 +26,23 @@ def ray_tasks(address: str) -> Iterator[Callable[[Callable[[_Task], _Result], It
     Raises:
         RaysweepError: there is no cluster at the address.
     """
-    began = not ray.is_initialized()
-    if began:
-        try:
-            ray.init(address=address, log_to_driver=False, include_dashboard=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise RaysweepError(f"no Ray cluster at {address!r}: {error}") from error
+    with joined(address):
+        yield _in_order
+
+
+def _in_order(step: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
     cores = max(int(ray.cluster_resources().get("CPU", 1)), 1)  # type: ignore[no-untyped-call]
-
-    def in_order(step: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
-        remote = ray.remote(num_cpus=1, max_retries=3)(step)
-        stream = iter(tasks)
-        running: deque[ray.ObjectRef[_Result]] = deque()
-        while True:
-            running.extend(remote.remote(task) for task in islice(stream, AHEAD_PER_WORKER * cores - len(running)))
-            if not running:
-                return
-            try:
-                yield ray.get(running.popleft())
-            except ray.exceptions.RayTaskError as error:
-                cause = error.cause
-                if isinstance(cause, RaysweepError):
-                    raise cause from None
-                raise
-
-    try:
-        yield in_order
-    finally:
-        if began:
-            ray.shutdown()
+    remote = ray.remote(num_cpus=1, max_retries=3)(step)
+    stream = iter(tasks)
+    running: deque[ray.ObjectRef[_Result]] = deque()
+    while True:
+        running.extend(remote.remote(task) for task in islice(stream, AHEAD_PER_WORKER * cores - len(running)))
+        if not running:
+            return
+        try:
+            yield ray.get(running.popleft())
+        except ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            if isinstance(cause, RaysweepError):
+                raise cause from None
+            raise

@@ -15,31 +15,13 @@ from raysweep.sweep.cluster_watch import CORE_SECONDS, ClusterWatch, watching
 from raysweep.sweep.environment import wanted_of_nodes
 from raysweep.sweep.interrupts import interruptible
 from raysweep.sweep.nodes import alive_nodes, all_here, require_nodes
-from raysweep.sweep.ray_home import NOWHERE, has_home, private_token, ray_root, require_room
+from raysweep.sweep.ray_environment import ray_environment
+from raysweep.sweep.ray_home import private_token, ray_root, require_room
 from raysweep.sweep.ray_services import kill_services
 from raysweep.sweep.space import Space
+from raysweep.temporary import temporary_folder
 
 REACH_SECONDS = 5.0
-
-# Read by Ray Tune when it is imported: no result files and no console tables of its own, the trial store has it all;
-# and no experiment snapshots during the run, since nothing is ever resumed from them.
-_TUNE_ENVIRONMENT = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # an entrypoint finds its files where the command was run
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that failed before its first point reports nothing
-}
-
-
-def set_environment() -> None:
-    """Set what Ray reads from the environment; a value that is set already stays."""
-    for name, value in _TUNE_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    if not has_home():
-        os.environ["HOME"] = NOWHERE  # Ray Tune cannot be imported by a user without a home
 
 
 @contextlib.contextmanager
@@ -91,19 +73,29 @@ def joined(address: str) -> Iterator[ClusterWatch]:
         ClusterError: there is no cluster at the address, or Ray cannot start on this machine.
         ClusterLostError: its head, or Ray on this host, died meanwhile.
     """
-    set_environment()
-    import ray  # a finished sweep needs no Ray
+    with ray_environment(), contextlib.ExitStack() as stack:
+        import ray  # a finished sweep needs no Ray
 
-    with interruptible(), watching(address) as watch:
+    with ray_environment(), interruptible(), contextlib.ExitStack() as stack:
+        watch = stack.enter_context(watching(address))
+        import ray  # a finished sweep needs no Ray
+
         if ray.is_initialized():
             watch.joined(ray.get_runtime_context().get_node_id())
             yield watch
             return
+        own = stack.enter_context(temporary_folder("ray")) if address == "local" else None
         _join(address)
         try:
+            if own is not None:  # Ray itself leaves its session's folder behind, however it ends
+                own.adopt(Path(ray._private.worker._global_node.get_session_dir_path()))  # type: ignore[attr-defined]
             watch.joined(ray.get_runtime_context().get_node_id())
             with interruptible():  # again, since Ray has put a handler of its own for SIGTERM
                 yield watch
+        except Exception:
+            if own is not None:
+                own.release()  # its logs may say why
+            raise
         finally:
             watch.left()
             if watch.lost:
@@ -129,7 +121,7 @@ def _join(address: str) -> None:
                 logging_level=logging.ERROR,
                 configure_logging=True,
             )
-    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+    except Exception as error:  # Ray raises even a plain Exception
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         if local:
             raise ClusterError(
@@ -211,7 +203,7 @@ class _Lossy(io.TextIOBase):
         self._stream = stream
 
     def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # full, or closed since
             self._stream.write(text.encode())
         return len(text)
 
@@ -226,15 +218,28 @@ def quiet(log: Path | None) -> Iterator[None]:
         yield
         return
     log.parent.mkdir(parents=True, exist_ok=True)
-    sys.stderr.flush()
-    kept = os.dup(2)
+    _flush_errors()
+    kept = _kept_errors()
     target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.dup2(target, 2)
         with os.fdopen(os.dup(target), "ab", buffering=0) as stream, contextlib.redirect_stdout(_Lossy(stream)):
             yield
     finally:
-        sys.stderr.flush()
+        _flush_errors()
         os.dup2(kept, 2)
         os.close(kept)
         os.close(target)
+
+
+def _flush_errors() -> None:
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # it may be missing, full or closed
+        sys.stderr.flush()
+
+
+def _kept_errors() -> int:
+    """Return another descriptor of standard error; of /dev/null where that is closed, lest the log becomes it."""
+    try:
+        return os.dup(2)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,20 +28,24 @@ from raysweep.sweep.last_words import last_words
 from raysweep.sweep.lock import DriverLock, driver_lock
 from raysweep.sweep.pipeline import Pipeline
 from raysweep.sweep.plan import Plan, PlannedTrial, make_plan, size_text
-from raysweep.sweep.progress import Progress, telling
+from raysweep.sweep.progress import Progress, grid_label, telling
 from raysweep.sweep.rates import FILE as RATES_FILE
 from raysweep.sweep.rates import known_rates, write_report
+from raysweep.sweep.ray_environment import foreign_variables
 from raysweep.sweep.resources import check_before_data, cluster, quiet
 from raysweep.sweep.settle_code import settle
 from raysweep.sweep.space import Space, check_sizes
 from raysweep.sweep.stage import Listener, Listeners
 from raysweep.sweep.trial_store import Assignment, TrialStore
 from raysweep.sweep.tuning import TuningStage
+from raysweep.temporary import temporary_folder
 from raysweep.trial import TrialState
 
 POINTS_FILE = "points.parquet"
 CLOSING_SECONDS = 3.0
 """How long a mirror may take to write what is left once the sweep was told to end; a later run makes up for it."""
+
+_running = threading.Lock()
 
 Mirror = Callable[[Space], Listener]
 """Makes the listener that mirrors a sweep elsewhere, such as MLflow; called only where there are trials to run."""
@@ -87,8 +90,9 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
         console: where progress is printed; standard output by default.
 
     Raises:
-        RaysweepError: what the search space asks for cannot be had, or another driver runs this sweep.
-        Interrupted: on SIGINT or SIGTERM; the same call goes on from there.
+        RaysweepError: what the search space asks for cannot be had, another driver runs this sweep, or another thread
+            of this process runs one.
+        Interrupted: on SIGINT, SIGTERM or SIGHUP; the same call goes on from there.
         ClusterLostError: the Ray cluster died; likewise.
         CapReachedError: the sweep has spent what `caps` allows; with a higher cap the same call goes on.
         LockLostError: another driver has taken the sweep over, since this one was not heard of for too long.
@@ -96,6 +100,7 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
     began = time.monotonic()
     progress = Progress(console)
     with (
+        _alone(),
         telling(progress.say, "raysweep.storage"),
         telling(progress.say, "raysweep.cluster"),
         last_words(_log_of(space)),
@@ -108,6 +113,24 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
         sweep = _Sweep(space, _ensure_data(space, progress), progress, lock)
         ran = sweep.go(mirror)
         return sweep.result(ran, time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Keep other threads from running a sweep meanwhile: a process has one Ray, and one standard error for its log.
+
+    Raises:
+        RaysweepError: one runs.
+    """
+    if not _running.acquire(blocking=False):
+        raise RaysweepError(
+            "this process runs a sweep already, in another thread; run one after the other, or each in a process of "
+            "its own (`raysweep run`)"
+        )
+    try:
+        yield
+    finally:
+        _running.release()
 
 
 class _Sweep:
@@ -206,11 +229,16 @@ class _Sweep:
             scratch, log = _scratch(self.space, stack)
             listener = Listeners([self.progress, mirror(self.space)] if mirror else [self.progress])
             stack.enter_context(telling(self.progress.say, "raysweep.tracking"))
+            for name in foreign_variables():
+                self.progress.say(f"{name} is ignored: a sweep has its own settings of Ray Tune")
             stack.enter_context(_closing(listener))
             stack.enter_context(quiet(log))
             measured = stack.enter_context(self._measuring())
-            watch = stack.enter_context(cluster(self.space))
-            self.plan, self.whole = measured()
+            with self.progress.working("starting Ray"):
+                watch = stack.enter_context(cluster(self.space))
+            stack.callback(self.progress.close)  # before Ray ends, which takes seconds
+            with self.progress.working("measuring costs"):
+                self.plan, self.whole = measured()
             tuning = TuningStage(self.space, self.facts, self.store, listener, self.earlier)
             self._rates_found(tuning)
             grid = self._grid(listener, tuning)
@@ -252,10 +280,12 @@ class _Sweep:
         trials = {(t.family, size_text(t.size), t.seed): t for t in self.plan.trials}
         tuning_total, tuning_done = tuning.count()
         left = [trial for trial in trials.values() if not trial.state.is_final]
+        labels = {grid_label(t.family, " ".join(f"{k}={v}" for k, v in t.size.items()), t.seed) for t in left}
         self.progress.begins(
             total=tuning_total + len(trials),
             done=tuning_done + len(trials) - len(left),
             cost_left=sum(cost(trial) for trial in left),
+            labels=sorted(labels),
         )
 
     def _rates_found(self, tuning: TuningStage) -> Plan:
@@ -360,7 +390,7 @@ def _ensure_data(space: Space, progress: Progress) -> DataFacts:
 def _scratch(space: Space, stack: contextlib.ExitStack) -> tuple[Path, Path | None]:
     """Return a local folder for what Ray Tune writes and is thrown away, and the log file for Ray's noise."""
     # Not in the storage: what Tune does on a disk that is full hides why the sweep ends.
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raysweep-", ignore_cleanup_errors=True)))
+    folder = stack.enter_context(temporary_folder("sweep")).path
     if "://" in space.storage:
         return folder / "tune", folder / "ray.log"
     return folder / "tune", Path(_log_of(space))

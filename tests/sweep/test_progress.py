@@ -1,6 +1,7 @@
 """What a person reads: a line for each trial that ended, one live line on a terminal, plain lines elsewhere."""
 
 import io
+import re
 
 import pytest
 import toy_trials
@@ -45,13 +46,11 @@ def test_one_live_line_on_a_terminal_tells_done_running_best_and_time_left() -> 
     progress.costs.update({SPEC.trial_id: 2.0, "other": 1.0})
     announce(progress, SPEC, "a", "grid")
     progress.point(SPEC.trial_id, next(toy_trials.train(SPEC, None, checkpoints=None, device=None)))
-    line = progress._line().plain
-    assert line.startswith("trials 1/3 · 1 running · best loss 8.1")
-    assert "(a)" in line
+    assert re.fullmatch(r"trials 1/3 · 1 running · \ds so far · best loss 8\.1\d+ \(a\) · 1 points", progress._line())
     assert progress._grid_began is not None
     progress._grid_began -= 20  # two of the three parts of the work took 20 s
     progress.trial_ended(SPEC.trial_id, TrialState.DONE, None)
-    assert progress._line().plain.endswith("about 10s left")
+    assert "· about 10s left ·" in progress._line()
     progress.close()
     assert "\x1b[" in out.getvalue()
 
