@@ -2,9 +2,9 @@
 
 import ast
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -156,12 +156,17 @@ def test_rooms_load_no_heavy_package_that_they_do_not_need(module: str, light: s
     assert not loaded & (set(AT_HOME) | light)
 
 
-def test_help_takes_half_a_second_at_most():
+def processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_help_takes_half_a_second_of_a_processor_at_most():
     command = [str(Path(sys.executable).parent / "raysweep"), "--help"]
     times = []
     for _ in range(5):
-        began = time.perf_counter()
+        before = processor_seconds()  # not the time on the wall, which other processes take as well
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        times.append(time.perf_counter() - began)
+        times.append(processor_seconds() - before)
     assert "frontier" in done.stdout
     assert min(times) <= 0.5, f"raysweep --help took {min(times):.2f} s at best"
