@@ -8,15 +8,14 @@ from collections import Counter
 import numpy as np
 import numpy.typing as npt
 
+from raysweep.data.closeness import nearest_images
 from raysweep.data.formats.blocks import Part
 from raysweep.data.reasons import ISOLATED_ATOM, ISOLATED_ION
-from raysweep.data.structures import Structures
 from raysweep.errors import DataError
 
 APART_ANGSTROM = 8.0
 """An atom by itself in a periodic cell is isolated where its own images are further away: cells that are meant to hold
 one isolated atom have 10 to 20 Å, crystals of one atom a cell at most 6."""
-_IMAGES = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 class References:
@@ -56,20 +55,9 @@ def isolated(part: Part) -> npt.NDArray[np.bool_]:
     if part.structures.pbc is None:
         return alone
     periodic = np.flatnonzero(alone & part.structures.pbc.any(axis=1))
-    apart = _nearest_image(part.structures, periodic) > APART_ANGSTROM
+    apart = nearest_images(part.structures.take(periodic)) > APART_ANGSTROM
     alone[periodic] = apart if part.isolated is None else apart | part.isolated[periodic]
     return alone
-
-
-def _nearest_image(structures: Structures, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return the distance of each structure's first atom to its own nearest periodic image, Å."""
-    assert structures.cell is not None
-    assert structures.pbc is not None
-    vectors = np.where(structures.pbc[rows][:, :, None], structures.cell[rows], 0).astype(np.float64)
-    lengths = np.linalg.norm(np.einsum("mk,skx->smx", _IMAGES, vectors), axis=2)
-    along = ((_IMAGES[None] != 0) & structures.pbc[rows][:, None, :]).any(axis=2)
-    nearest: npt.NDArray[np.float64] = np.where(along, lengths, np.inf).min(axis=1, initial=np.inf)
-    return nearest
 
 
 def refuse_only_isolated(sources: str, rejected: Counter[str]) -> None:

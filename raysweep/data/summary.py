@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import JsonValue
 
+from raysweep.data.closeness import shortest_distances
 from raysweep.data.elements import NUMBER, SYMBOLS
 from raysweep.data.graphs import DENSE_ATOMS, build_graphs
 from raysweep.data.splitting import BY_STRUCTURE
@@ -84,7 +85,7 @@ def summarise(store: Store) -> Summary:
     elements = np.zeros(256, dtype=np.int64)
     far = _Rule(f"energy per atom further than {FAR:g} median absolute deviations ({spread:.3g} eV) from the median")
     large = _Rule(f"a force above {LARGE_FORCE:g} eV/Å")
-    close = _Rule(f"two atoms nearer than {CLOSE:g} Å")
+    close = _Rule(f"two atoms, or an atom and a periodic image, nearer than {CLOSE:g} Å")
     nearest: list[npt.NDArray[np.float64]] = []
     for start, structures in _pieces(store):
         elements += np.bincount(structures.numbers, minlength=256)
@@ -96,9 +97,8 @@ def summarise(store: Store) -> Summary:
         forces.add(norms)
         large.look(start, np.maximum.reduceat(norms, structures.offsets[:-1]), LARGE_FORCE)
         if start < LOOKED_AT:
-            shortest, to_hydrogen = _distances(structures)
-            close.look(start, -shortest, -CLOSE)
-            nearest.append(to_hydrogen)
+            close.look(start, -shortest_distances(structures, CLOSE), -CLOSE)
+            nearest.append(_nearest_to_hydrogen(structures))
     return Summary(
         elements={SYMBOLS[z]: int(count) for z, count in enumerate(elements) if count},
         n_atoms=sizes.histogram(),
@@ -122,27 +122,22 @@ def _energies(store: Store) -> tuple[float, float]:
     return centre, max(float(np.median(np.abs(per_atom - centre))), 1e-9)
 
 
-def _distances(structures: Structures) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return [S] the shortest distance in each structure, and that of each hydrogen atom to what is nearest to it.
-
-    Infinite where nothing is within 3 Å; large and periodic structures are not looked at.
-    """
-    shortest = np.full(len(structures), np.inf)
+def _nearest_to_hydrogen(structures: Structures) -> npt.NDArray[np.float64]:
+    """Return the distance of hydrogen atoms to what is nearest to each within 3 Å, in small isolated structures."""
     plain = structures.n_atoms <= DENSE_ATOMS
     if structures.pbc is not None:
         plain &= ~structures.pbc.any(axis=1)
-    rows = np.flatnonzero(plain)
-    if not len(rows):
-        return shortest, np.zeros(0)
-    chosen = structures.take(rows)
+    chosen = structures.take(np.flatnonzero(plain))
+    if not len(chosen):
+        return np.zeros(0)
     graphs = build_graphs(chosen, 3.0)
     back = np.repeat(chosen.offsets[:-1], graphs.n_edges)
     x = chosen.positions.astype(np.float64)
     lengths = np.linalg.norm(x[graphs.senders + back] - x[graphs.receivers + back], axis=1)
     of_atom = np.full(len(x), np.inf)
     np.minimum.at(of_atom, graphs.receivers + back, lengths)
-    shortest[rows] = np.minimum.reduceat(of_atom, chosen.offsets[:-1])
-    return shortest, of_atom[(chosen.numbers == NUMBER["H"]) & np.isfinite(of_atom)]
+    found: npt.NDArray[np.float64] = of_atom[(chosen.numbers == NUMBER["H"]) & np.isfinite(of_atom)]
+    return found
 
 
 def _warnings(nearest: npt.NDArray[np.float64], elements: npt.NDArray[np.int64], store: Store) -> tuple[str, ...]:

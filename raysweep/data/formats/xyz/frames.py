@@ -94,13 +94,18 @@ class _Lines:
         ends = np.flatnonzero(data == NEWLINE)
         starts = np.concatenate([[0], ends + 1])
         self._starts: list[int] = starts.tolist()
+        self._counts: dict[int, int] = {}
+        self._numbers: list[int] = []
         if not len(ends):
-            self._numbers: list[int] = []
             return
         short = np.flatnonzero(ends - starts[:-1] <= _LONGEST_NUMBER)
         leading = data[starts[:-1][short]]
         short = short[(leading <= 32) | ((leading >= 48) & (leading <= 57))]
-        self._numbers = [line for line in short.tolist() if self._words(line).isdigit()]
+        for line in short.tolist():
+            words = self._words(line)
+            if words.isdigit():
+                self._counts[line] = int(words)
+        self._numbers = list(self._counts)
 
     def __len__(self) -> int:
         return len(self._starts) - 1
@@ -110,23 +115,22 @@ class _Lines:
         return self._starts[line]
 
     def blank(self, line: int) -> bool:
-        return not self._words(line)
+        return line not in self._counts and not self._words(line)
 
     def frame(self, line: int, *, ended: bool) -> tuple[int | None, str | None]:
         """Return the line after a frame, None where it is not all there yet, and what is wrong with the frame."""
-        words = self._words(line)
-        if not words.isdigit():
-            return line + 1, f"{words[:40]!r} is not a number of atoms"
-        atoms = int(words)
+        atoms = self._atoms(line)
+        if atoms is None:
+            return line + 1, f"{self._words(line)[:40]!r} is not a number of atoms"
         stop = line + 2 + atoms
-        inner = self.next_start(line + 1)
-        if inner is not None and inner < stop:
+        inner = self.next_start(line + 1, stop)
+        if inner is not None:
             return inner, f"it states {atoms} atoms, but the next frame begins after {max(inner - line - 2, 0)} lines"
         if stop >= len(self) and not ended:
             return None, None
         if stop > len(self):
             return len(self), "the file ends within this frame: cut off, or not extxyz"
-        if stop < len(self) and not self._words(stop).isdigit():
+        if stop < len(self) and self._atoms(stop) is None:
             after = self._words(stop)
             if after.startswith(_VECTORS):
                 return stop, 'its cell stands in VEC lines after its atoms: write it as Lattice="..." in the header'
@@ -134,10 +138,18 @@ class _Lines:
                 return stop, f"it states {atoms} atoms, but more lines of atoms follow"
         return stop, None
 
-    def next_start(self, line: int) -> int | None:
+    def _atoms(self, line: int) -> int | None:
+        if (count := self._counts.get(line)) is not None:
+            return count
+        words = self._words(line)
+        return int(words) if words.isdigit() else None
+
+    def next_start(self, line: int, before: int | None = None) -> int | None:
         """Return the first line from `line` on that is a number of atoms with a header after it."""
         for i in range(bisect_left(self._numbers, line), len(self._numbers)):
             number = self._numbers[i]
+            if before is not None and number >= before:
+                break
             if number + 1 < len(self) and b"=" in self._words(number + 1):
                 return number
         return None

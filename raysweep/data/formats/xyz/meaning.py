@@ -96,9 +96,12 @@ def _text(header: Mapping[bytes, bytes], name: str) -> str | None:
 
 def _numbers(value: bytes) -> list[float] | None:
     """Return the numbers of a text, in brackets or not, divided by spaces or commas, also in Fortran's notation."""
-    words = _words(value)
     try:
-        return [float(_FORTRAN.sub("e", word)) for word in words]
+        return [float(word) for word in value.split()]
+    except ValueError:
+        pass
+    try:
+        return [float(_FORTRAN.sub("e", word)) for word in _words(value)]
     except ValueError:
         return None
 
@@ -143,7 +146,11 @@ def _lattice(value: bytes) -> npt.NDArray[np.float64]:
     if numbers is None or len(numbers) != 9:
         raise ValueError(f"Lattice is {shown(value)}, not nine numbers")
     cell = np.array(numbers).reshape(3, 3)
-    if _NESTED.search(value.decode(errors="replace")) and not np.array_equal(cell, cell.T):
+    if (
+        value.translate(None, b"[({") != value
+        and _NESTED.search(value.decode(errors="replace"))
+        and not np.array_equal(cell, cell.T)
+    ):
         raise ValueError(
             f"Lattice is {shown(value)}, in nested brackets, whose rows some programs take for vectors and others for "
             'components: give it as "ax ay az bx by bz cx cy cz"'
