@@ -55,6 +55,8 @@ def isolated(part: Part) -> npt.NDArray[np.bool_]:
     if part.structures.pbc is None:
         return alone
     periodic = np.flatnonzero(alone & part.structures.pbc.any(axis=1))
+    if not len(periodic):
+        return alone
     apart = nearest_images(part.structures.take(periodic)) > APART_ANGSTROM
     alone[periodic] = apart if part.isolated is None else apart | part.isolated[periodic]
     return alone
