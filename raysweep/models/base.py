@@ -1,8 +1,9 @@
 """The one interface of all force fields: a batch goes in, energies and forces come out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -89,6 +90,17 @@ class ForceField(nn.Module, ABC):
             batch: the structures; their `positions` must not be used.
             vectors: [E, 3] in Å, from receiver to sender.
         """
+
+    def rate_multipliers(self, base: Self) -> Mapping[str, float]:
+        """Return multipliers of the learning rate for parameters whose shapes do not tell their fan-in, by name.
+
+        Under muP a parameter's rate is multiplied by the base's fan-in over its own, read off their shapes. Those named
+        here take the multiplier that is given. A network whose weights are stored as flat vectors has to name them.
+
+        Args:
+            base: the member of the family at which the rate was tuned.
+        """
+        return {}
 
     def forward(self, batch: Batch) -> Prediction:
         """Return energies [S] (eV, less reference energies) and forces [A, 3] (eV/Å) of a batch."""

@@ -14,6 +14,7 @@ from importlib import import_module
 
 import torch
 from pydantic import ValidationError
+from torch.nn.parameter import is_lazy
 
 from raysweep.errors import SpaceError
 from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
@@ -59,6 +60,11 @@ def architecture(name: str) -> Architecture:
     return loaded
 
 
+def is_built_in(name: str) -> bool:
+    """Return whether an architecture is raysweep's own."""
+    return name in _BUILT_IN
+
+
 def check_size(name: str, size: Mapping[str, SizeValue]) -> Size:
     """Return the size of an architecture as its checked, complete knobs.
 
@@ -92,7 +98,8 @@ def create(
     """Return a force field with weights drawn from the seed alone, on the CPU, in `dtype`.
 
     Raises:
-        SpaceError: the architecture or a knob of its size is unknown or out of range.
+        SpaceError: the architecture or a knob of its size is unknown or out of range, or the network has nothing to
+            train, lazy or complex parameters, or a state that is no tensor.
     """
     knobs = check_size(name, size)
     if forces == "direct" and getattr(knobs, "l_max", 1) < 1:
@@ -103,6 +110,31 @@ def create(
         seed_torch(seed)
         torch.set_default_dtype(dtype)
         try:
-            return architecture(name).network(knobs, forces, surroundings)
+            network = architecture(name).network(knobs, forces, surroundings)
         finally:
             torch.set_default_dtype(default)
+    _check_state(name, network)
+    return network
+
+
+def _check_state(name: str, network: ForceField) -> None:
+    """Raise a SpaceError where a network has parameters that cannot be trained, or a state that cannot be kept."""
+    for key, value in [*network.named_parameters(), *network.named_buffers()]:
+        if is_lazy(value):
+            raise SpaceError(
+                f"architecture {name!r}: {key!r} gets its shape at the first forward pass (a lazy module), so the "
+                "network has no size before. Give the layer its input width."
+            )
+        if value.requires_grad and value.is_complex():
+            raise SpaceError(
+                f"architecture {name!r}: parameter {key!r} is complex, and optimizers here move real numbers. Keep its "
+                "real and imaginary part (torch.view_as_real) as the parameter."
+            )
+    if not any(weight.requires_grad for weight in network.parameters()):
+        raise SpaceError(f"architecture {name!r} has no trainable parameter: nothing would be trained.")
+    for key, kept in network.state_dict().items():
+        if not isinstance(kept, torch.Tensor):
+            raise SpaceError(
+                f"architecture {name!r}: the state {key!r} is a {type(kept).__name__}, and checkpoints hold tensors "
+                "alone. Make it a buffer."
+            )

@@ -14,6 +14,7 @@ from raysweep.sweep.costs import Cost, CostBook
 from raysweep.sweep.designs import Course, courses, refuse_unreached, thin_budgets, unreached_notes
 from raysweep.sweep.earlier import EarlierTrials
 from raysweep.sweep.facts import DataFacts, data_facts, with_structures
+from raysweep.sweep.mup import check_mup
 from raysweep.sweep.space import Space, check_sizes
 from raysweep.sweep.space_parts import Size
 from raysweep.sweep.totals import Totals, family_rows, missing, slots, totals
@@ -187,6 +188,7 @@ def plan(space: Space) -> Plan:
     refuse_other_sweep(space, store)
     space = with_sizes(space, store)
     facts = data_facts(space)
+    check_mup(space, facts)
     space = with_structures(space, facts)
     rates = known_rates(space, facts, store) if facts is not None else given_rates(space)
     found = make_plan(space, facts, rates, earlier=EarlierTrials(space))

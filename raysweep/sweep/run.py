@@ -26,6 +26,7 @@ from raysweep.sweep.interrupts import Interrupted, interruptible
 from raysweep.sweep.ladder import with_sizes
 from raysweep.sweep.last_words import last_words
 from raysweep.sweep.lock import DriverLock, driver_lock
+from raysweep.sweep.mup import check_mup
 from raysweep.sweep.pipeline import Pipeline
 from raysweep.sweep.plan import Plan, PlannedTrial, make_plan, size_text
 from raysweep.sweep.progress import Progress, grid_label, telling
@@ -218,6 +219,7 @@ class _Sweep:
 
     def _run_stages(self, mirror: Mirror | None) -> None:
         check_sizes(self.space)
+        check_mup(self.space, self.facts)
         if self.space.entrypoint is not None:
             # One error here, not one for each trial from the workers.
             train = load_entrypoint(self.space.entrypoint)

@@ -22,7 +22,9 @@ from torch import nn
 from raysweep.data.store import Store, open_store
 from raysweep.errors import DivergedError, SpaceError
 from raysweep.models.randomness import Apart
+from raysweep.models.width_scaling import rate_groups
 from raysweep.sweep.costs import set_threads
+from raysweep.training.build import build_base, build_model
 from raysweep.training.cost import Stopwatch
 from raysweep.training.loop import train
 from raysweep.training.trajectory import Trajectory
@@ -122,7 +124,7 @@ def check_transfer(
         progress: called with the trainings done, those whose activations are followed among them, and their number.
 
     Raises:
-        SpaceError: fewer than three rates, or a size without `width`.
+        SpaceError: fewer than three rates, a size without `width`, or weights that muP knows no multiplier for.
     """
     if len(rates) < 3:
         raise SpaceError(f"{len(rates)} learning rates cannot show where the best one is; give at least 3.")
@@ -137,6 +139,8 @@ def check_transfer(
         for seed in seeds
     ]
     n_jobs = len(jobs) + len({base, *coordinate_widths}) * len(coordinate_seeds)
+    widest = _member(spec, max(trained), seeds[0])
+    rate_groups(build_model(widest, store), build_base(widest, store), f"architecture {spec.architecture!r}")
     location = str(store.location)
     final = _in_processes(_final_loss, jobs, location, workers, lambda done: progress and progress(done, n_jobs))
     losses = {

@@ -70,10 +70,12 @@ def cost_of(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpe
 
 
 def _measured(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpec) -> Cost:
-    like = next(model.parameters())
-    whole = step_objective(loss, spec.symmetry, model, spec.seed, 0, like.detach())
+    dtype = weight_dtype(spec.precision)
+    like = torch.empty(0, device=next(model.parameters()).device, dtype=dtype)
+    whole = step_objective(loss, spec.symmetry, model, spec.seed, 0, like)
     reseed(spec.seed, 0, COST, own=generators_of(model))
-    return measure_cost(model, graphs, whole, spec.batch_atoms, f"architecture {spec.architecture!r}")
+    name = f"architecture {spec.architecture!r}"
+    return measure_cost(model, graphs, whole, spec.batch_atoms, dtype=dtype, name=name)
 
 
 @lru_cache(maxsize=4)

@@ -169,7 +169,11 @@ class CompiledStep:
 
     def _fixed(self, objective: Objective) -> list[torch.Tensor]:
         """Return the inputs whose shapes never change."""
-        return [*self._weights, *self._model.buffers(), *_tensors(objective).values()]
+        return [*self._weights, *self._still(), *_tensors(objective).values()]
+
+    def _still(self) -> list[torch.Tensor]:
+        """Return the tensors of the network that no step moves."""
+        return [*(weight for weight in self._model.parameters() if not weight.requires_grad), *self._model.buffers()]
 
     def _compile(self, objective: Objective, batch: Batch) -> _Program:
         from torch._guards import TracingContext, tracing
@@ -221,7 +225,7 @@ class CompiledStep:
         from torch._dispatch.python import enable_python_dispatcher
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        slots = [*self._weights, *self._model.buffers()]
+        slots = [*self._weights, *self._still()]
         of_objective, of_batch = list(_tensors(objective)), list(_tensors(batch))
         trained: list[nn.Parameter] = []
 

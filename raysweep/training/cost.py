@@ -105,7 +105,13 @@ class Stopwatch:
 
 
 def measure_cost(
-    model: ForceField, graphs: GraphSet, objective: Objective, batch_atoms: int, name: str | None = None
+    model: ForceField,
+    graphs: GraphSet,
+    objective: Objective,
+    batch_atoms: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    name: str | None = None,
 ) -> Cost:
     """Count a training step's operations on real batches and time it on the model's device.
 
@@ -118,6 +124,7 @@ def measure_cost(
         graphs: a sample of the training data, at least 16 structures of several sizes.
         objective: the loss.
         batch_atoms: atoms per batch, as in training.
+        dtype: type of the numbers of a batch.
         name: what errors call the network.
 
     Raises:
@@ -133,7 +140,7 @@ def measure_cost(
     of = name or type(model).__name__
 
     def step(rows: Rows) -> None:
-        batch = graphs.batch(rows).to(weight.device, weight.dtype)
+        batch = graphs.batch(rows).to(weight.device, dtype)
         differentiate(objective.loss(model(batch), batch), weights)
         for trained in weights:
             trained.grad = None

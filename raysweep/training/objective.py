@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from raysweep.data.batches import Batch
+from raysweep.errors import SpaceError
 from raysweep.models.base import Prediction
 
 Predictor = Callable[[Batch], Prediction]
@@ -48,7 +49,12 @@ def differentiate(loss: torch.Tensor, weights: Sequence[nn.Parameter]) -> None:
     A plain `backward` goes on to the positions, which conservative forces were derived by: second derivatives of all
     that is computed of positions alone, up to a quarter of a step, that nothing reads. The weights' gradients are the
     same to the bit.
+
+    Raises:
+        SpaceError: the loss depends on none of the weights.
     """
+    if not loss.requires_grad:
+        raise SpaceError("the loss depends on no trainable parameter of the network, so it cannot learn.")
     loss.backward(inputs=weights)  # type: ignore[no-untyped-call]
 
 

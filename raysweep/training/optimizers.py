@@ -68,7 +68,10 @@ class Optimizer(ABC):
         for key, value in state["tensors"].items():
             g, i, name = key.split(".")
             weight = self._inner.param_groups[int(g)]["params"][int(i)]
-            self._inner.state[weight][name] = value.to(weight.device)
+            value = value.to(weight.device)
+            if value.shape == weight.shape:  # in the memory format of the weight, which fused optimizers go by
+                value = torch.empty_like(weight, dtype=value.dtype, requires_grad=False).copy_(value)
+            self._inner.state[weight][name] = value
         self._load_numbers(state["groups"], state["train_mode"])
 
     @abstractmethod

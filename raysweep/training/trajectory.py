@@ -112,7 +112,7 @@ class Trajectory:
         self.objective = objective(spec, store)
         self.model = build_model(spec, store).to(device)
         self._generators = generators_of(self.model)
-        groups = rate_groups(self.model, build_base(spec, store))
+        groups = rate_groups(self.model, build_base(spec, store), f"architecture {spec.architecture!r}")
         self.optimizer = make_optimizer(groups, spec.learning_rate, spec.optimizer)
         self.cost = cost_of(self.model, self.graphs, self.objective, spec)
         self.compiled = CompiledStep(self.model, self._loss, self.optimizer.parameters) if spec.compile else None

@@ -200,9 +200,124 @@ class Quadratic(Pairs):
         return pair + 0.0 * squares.sum()
 
 
+class Frozen(Pairs):
+    """Has a part that is not trained, as a pretrained one is, and a buffer."""
+
+    def __init__(self, size, forces, surroundings):
+        super().__init__(size, forces, surroundings)
+        self.embedding.weight.requires_grad_(False)
+        self.energy.hidden.bias.requires_grad_(False)
+        self.register_buffer("steps", torch.zeros(1))
+
+    def altered(self, pair):
+        if self.training:
+            self.steps += 1
+        return pair
+
+
+class Unused(Pairs):
+    """Has parameters that get no gradient."""
+
+    def __init__(self, size, forces, surroundings):
+        super().__init__(size, forces, surroundings)
+        self.spare = nn.Linear(size.width, size.width)
+
+
+class Tied(Pairs):
+    """Uses one matrix in two places."""
+
+    def __init__(self, size, forces, surroundings):
+        super().__init__(size, forces, surroundings)
+        self.mix = nn.Linear(size.width, size.width, bias=False)
+        self.energy.hidden.weight = self.mix.weight
+
+    def altered(self, pair):
+        return pair + self.mix(pair)
+
+
+class Strided(Pairs):
+    """Stores a weight transposed in memory."""
+
+    def __init__(self, size, forces, surroundings):
+        super().__init__(size, forces, surroundings)
+        self.from_edge.weight = nn.Parameter(self.from_edge.weight.detach().t().contiguous().t())
+
+
+class Double(Pairs):
+    """Has one parameter in double precision."""
+
+    def __init__(self, size, forces, surroundings):
+        super().__init__(size, forces, surroundings)
+        self.scale = nn.Parameter(torch.ones(size.width, dtype=torch.float64))
+
+    def altered(self, pair):
+        return pair * self.scale.to(pair)
+
+
+class AllFrozen(Pairs):
+    """Has nothing to train."""
+
+    def __init__(self, size, forces, surroundings):
+        super().__init__(size, forces, surroundings)
+        self.requires_grad_(False)
+
+
+class Lazy(Pairs):
+    """Has a layer that learns its width from its first batch."""
+
+    def __init__(self, size, forces, surroundings):
+        super().__init__(size, forces, surroundings)
+        self.late = nn.LazyLinear(size.width)
+
+
+class Complex(Pairs):
+    """Has a complex parameter."""
+
+    def __init__(self, size, forces, surroundings):
+        super().__init__(size, forces, surroundings)
+        self.phase = nn.Parameter(torch.ones(size.width, dtype=torch.complex64))
+
+
+class Stateful(Pairs):
+    """Keeps a state that is no tensor."""
+
+    def get_extra_state(self):
+        return {"calls": 3}
+
+
+class Constant(Pairs):
+    """Its outputs depend on no parameter."""
+
+    def atoms(self, batch, vectors):
+        energies, forces = super().atoms(batch, vectors)
+        return energies.detach(), forces.detach()
+
+
+class Flat(Pairs):
+    """Stores a matrix as one flat vector, as e3nn does; norm scales and biases stay what they are."""
+
+    def __init__(self, size, forces, surroundings):
+        super().__init__(size, forces, surroundings)
+        self.width = size.width
+        self.flat = nn.Parameter(torch.randn(size.width**2) * size.width**-0.5)
+        self.gain = nn.Parameter(torch.ones(size.width))
+        self.norm = nn.LayerNorm(size.width)
+
+    def altered(self, pair):
+        return self.norm(pair @ self.flat.view(self.width, self.width)) * self.gain
+
+
+class FlatDeclared(Flat):
+    """Says how the rate of its flat matrix falls."""
+
+    def rate_multipliers(self, base):
+        return {"flat": base.width / self.width}
+
+
 NETWORKS = {
     kind.__name__.lower(): Architecture(kind, Size, equivariant=True)
     for kind in (
-        Pairs, Noisy, Meddler, Counting, Custom, Formula, Outside, Kernel, Declared, Spectral, Quadratic,
+        Pairs, Noisy, Meddler, Counting, Custom, Formula, Outside, Kernel, Declared, Spectral, Quadratic, Frozen,
+        Unused, Tied, Strided, Double, AllFrozen, Lazy, Complex, Stateful, Constant, Flat, FlatDeclared,
     )
 }  # fmt: skip
