@@ -39,6 +39,7 @@ Space = Annotated[str, typer.Argument(metavar="SPACE", help="search space, a YAM
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="override a value, such as grid.seeds=[0,1]")
 ]
+Workers = Annotated[int | None, typer.Option(min=1, max=10_000, help="processes; default: one for each core")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 TrackingUri = Annotated[
     str | None, typer.Option(metavar="URI", help="MLflow tracking URI; default: the search space's own")
@@ -70,6 +71,10 @@ def main() -> None:
         except RaysweepError as error:
             lines = (line.strip() for line in str(error).splitlines())
             tell("; ".join(line for line in lines if line))
+            raise SystemExit(1) from None
+        except OSError as error:  # a place that the user named and that cannot be read or written
+            place = "" if error.filename is None else f"{str(error.filename)!r}: "
+            tell(f"{place}{' '.join(str(error.strerror or error).split())}")
             raise SystemExit(1) from None
 
 
@@ -293,9 +298,9 @@ def check_transfer(
         str, typer.Option(metavar="LIST", help="to follow activations at")
     ] = "16,32,64,128,256",
     rates: Annotated[str, typer.Option(metavar="LIST", help="learning rates")] = "0.0025,0.005,0.01,0.02,0.04,0.08",
-    structures: Annotated[int, typer.Option(min=1, help="of a training")] = 2000,
-    seeds: Annotated[int, typer.Option(min=1, help="trainings at each width and rate")] = 1,
-    coordinate_seeds: Annotated[int, typer.Option(min=1, help="networks to follow at each width")] = 16,
+    structures: Annotated[int, typer.Option(min=1, max=10**9, help="of a training")] = 2000,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="trainings at each width and rate")] = 1,
+    coordinate_seeds: Annotated[int, typer.Option(min=1, max=1000, help="networks to follow at each width")] = 16,
     direct: Annotated[bool, typer.Option("--direct", help="direct forces; default: conservative")] = False,
     out: Annotated[str, typer.Option(metavar="FOLDER", help="where the figure is written")] = ".",
     json: Json = False,
@@ -305,11 +310,11 @@ def check_transfer(
     Trains each width at each rate and follows the activations over the first steps (the coordinate check of muP).
     Exit status 1 where the best rate moves, or activations drift, by more than a factor 2.
     """
-    from raysweep.commands.transfer import numbers, show_transfer
+    from raysweep.commands.transfer import numbers, show_transfer, wholes
 
     status = show_transfer(
-        architecture, store, knobs=knobs or [], widths=[round(w) for w in numbers("--widths", widths)],
-        coordinate_widths=[round(w) for w in numbers("--coordinate-widths", coordinate_widths)],
+        architecture, store, knobs=knobs or [], widths=wholes("--widths", widths),
+        coordinate_widths=wholes("--coordinate-widths", coordinate_widths),
         rates=numbers("--rates", rates), structures=structures, seeds=seeds, coordinate_seeds=coordinate_seeds,
         conservative=not direct, out=out, as_json=json,
     )  # fmt: skip
@@ -328,14 +333,16 @@ def schema() -> None:
 def data_make(
     location: Annotated[str, typer.Argument(metavar="STORE|SPACE", help="a new folder, or a search space (YAML)")],
     structures: Annotated[
-        int | None, typer.Option(min=1, help="structures to label; default: the search space's")
+        int | None, typer.Option(min=1, max=10**9, help="structures to label; default: the search space's")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="of molecules and displacements")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="of molecules and displacements")] = None,
     preset: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="small-organics, organics, diverse, reactive or large-organics"),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="processes; default: one for each core")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="processes; default: one for each core")
+    ] = None,
     address: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Ray cluster to make it on; default: RAY_ADDRESS, else none")
     ] = None,
@@ -386,7 +393,9 @@ def data_import(
     held_out: Annotated[
         str | None, typer.Option(metavar="FILE", help="groups to hold out instead of a share, one a line")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="processes; default: one for each core")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="processes; default: one for each core")
+    ] = None,
     ray: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="read on a Ray cluster; default: RAY_ADDRESS, if set")
     ] = None,
@@ -397,7 +406,7 @@ def data_import(
         bool, typer.Option("--skip-bad", help="leave out and count what cannot be used, instead of stopping")
     ] = False,
     licence: Annotated[str, typer.Option(metavar="TEXT", help="of the data, for the manifest")] = "not stated",
-    seed: Annotated[int, typer.Option(min=0, help="of the split and the order")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="of the split and the order")] = 0,
 ) -> None:
     """Import published data into a store.
 

@@ -6,6 +6,7 @@ A location is a local path, or a URI such as `s3://bucket/sweep` or `gs://bucket
 import errno
 import hashlib
 import os
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,10 @@ def open_location(location: str | Path) -> tuple[fs.FileSystem, str]:
         raise RaysweepError(
             f"cannot open {text!r}: {error}. Use a local path, or a URI that pyarrow.fs knows (s3://, gs://, file://)."
         ) from error
+    if not path.strip("/") or (path.startswith("/") and not isinstance(filesystem, fs.LocalFileSystem)):
+        raise RaysweepError(
+            f"cannot open {text!r}: it names no bucket or folder; write one, such as s3://bucket/folder"
+        )
     return filesystem, path
 
 
@@ -124,7 +129,13 @@ def _write(filesystem: fs.FileSystem, path: str, data: bytes | memoryview) -> No
 
 
 def read_whole(filesystem: fs.FileSystem, path: str) -> bytes | None:
-    """Return a file's bytes, or None where there is no such file; a storage that is away is waited for."""
+    """Return a file's bytes, or None where there is no such file; a storage that is away is waited for.
+
+    Raises:
+        RaysweepError: it is a pipe, a device or a folder; a pipe that nobody writes to would be waited for.
+    """
+    if isinstance(filesystem, fs.LocalFileSystem):
+        _refuse_pipe(path)
 
     def read() -> bytes:
         with filesystem.open_input_stream(path) as stream:
@@ -134,6 +145,15 @@ def read_whole(filesystem: fs.FileSystem, path: str) -> bytes | None:
         return patiently(filesystem, path, read)
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def _refuse_pipe(path: str) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode):
+        raise RaysweepError(f"{path}: not a file; give the path of one")
 
 
 def list_folder(filesystem: fs.FileSystem, folder: str, *, recursive: bool = False) -> list[fs.FileInfo]:

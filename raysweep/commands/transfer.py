@@ -1,5 +1,6 @@
 """`check-transfer`."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -99,11 +100,23 @@ def numbers(option: str, text: str) -> list[float]:
         values = [float(part) for part in text.split(",")]
     except ValueError:
         values = []
-    if not values or any(value <= 0 for value in values):
+    if not values or not all(0 < value < math.inf for value in values):
         raise SpaceError(
             f"{option} {text!r}: a list of numbers above 0 with commas between is wanted, such as 16,32,64."
         )
     return values
+
+
+def wholes(option: str, text: str) -> list[int]:
+    """Return the whole numbers of a list such as `16,32,64`.
+
+    Raises:
+        SpaceError: one is no whole number above 0.
+    """
+    values = numbers(option, text)
+    if not all(value.is_integer() for value in values):
+        raise SpaceError(f"{option} {text!r}: a list of whole numbers is wanted, such as 16,32,64.")
+    return [int(value) for value in values]
 
 
 def _knobs(pairs: Sequence[str]) -> dict[str, SizeValue]:

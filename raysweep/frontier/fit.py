@@ -167,14 +167,19 @@ def make_options(
     for name, value, known in (("method", method, _APPROACHES), ("law", law, LAWS), ("purpose", purpose, PURPOSES)):
         if value not in known:
             raise FrontierError(f"{name} = {value!r}: give {', '.join(known)}")
-    if bootstraps < 0:
-        raise FrontierError(f"bootstraps = {bootstraps}: give 0 or more")
+    for name, whole, most in (
+        ("bootstraps", bootstraps, 10**6),
+        ("iterations", iterations, 10**6),
+        ("seed", seed, 2**64),
+    ):
+        if isinstance(whole, bool) or not isinstance(whole, int | np.integer) or not 0 <= whole < most:
+            raise FrontierError(f"{name} = {whole}: give 0 or more, a whole number below {most:g}")
     delta = None if loss_delta == "adaptive" else _number("loss_delta", loss_delta, "adaptive")
-    if delta is not None and not delta > 0:
+    if delta is not None and not 0 < delta < np.inf:
         raise FrontierError(f"loss_delta = {delta}: give a positive number, or 'adaptive'")
     held = None if asymptote == "free" else _number("asymptote", asymptote, "free")
-    if held is not None and held < 0:
-        raise FrontierError(f"asymptote = {held}: a loss cannot be negative; give 0 or more, or 'free'")
+    if held is not None and not 0 <= held < np.inf:
+        raise FrontierError(f"asymptote = {held}: a loss is a number, and not negative; give 0 or more, or 'free'")
     return Options(
         method=method,
         form=Form(law=law, asymptote=held, over=PURPOSES[purpose]),
@@ -189,7 +194,7 @@ def make_options(
 def _number(name: str, value: str | float, word: str) -> float:
     try:
         return float(value)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise FrontierError(f"{name} = {value!r}: give a number, or {word!r}") from error
 
 

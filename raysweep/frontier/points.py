@@ -89,6 +89,8 @@ def read_csv(path: str | Path, columns: Mapping[str, str] | None = None) -> pa.T
         table = pyarrow.csv.read_csv(pa.BufferReader(whole), convert_options=options)
     except pa.ArrowInvalid as error:
         raise FrontierError(f"{path}: not a CSV file with a header: {error}") from error
+    if table.num_columns == 1 and (found := [sign for sign in ";\t|" if sign in table.column_names[0]]):
+        raise FrontierError(f"{path}: columns are separated by {found[0]!r}: write them with commas, and 0.5, not 0,5")
     return _as_points(table, str(path), columns)
 
 
@@ -128,6 +130,10 @@ def _as_points(
     table: pa.Table, source: str, columns: Mapping[str, str] | None = None, required: Sequence[str] = REQUIRED
 ) -> pa.Table:
     """Rename to the estimator's words, keep the grid stage, and check that every column asked for is there."""
+    asked = {name: name for name in (*REQUIRED, *OPTIONAL)} | dict(columns or {})
+    for name in dict.fromkeys((*asked.values(), "stage", "family", "trial_id")):
+        if table.column_names.count(name) > 1:
+            raise FrontierError(f"{source}: two columns are named {name!r}; rename or remove one")
     for wanted, given in (columns or {}).items():
         if wanted not in (*REQUIRED, *OPTIONAL):
             known = ", ".join((*REQUIRED, *OPTIONAL))
@@ -147,7 +153,37 @@ def _as_points(
         table = _put(table, "architecture", table["family"])
     if (columns or {}).get("flops") == "6ND" and "6ND" not in table.column_names:
         table = _put(table, "flops", _six_n_d(table, source))
-    return _checked(table, source, required)
+    return _numeric(_checked(table, source, required), source, asked)
+
+
+NUMERIC = (*REQUIRED, "seconds", "weight", "unique_data", "trivial_loss")
+
+
+def _numeric(table: pa.Table, source: str, asked: Mapping[str, str]) -> pa.Table:
+    """Check that columns of numbers hold such.
+
+    Raises:
+        FrontierError: one holds a text such as 8.7B; names the column as the source does, the value and its row.
+    """
+    for name in (name for name in NUMERIC if name in table.column_names):
+        column = table[name]
+        try:
+            column.cast(pa.float64(), safe=False)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            row, value = next(((i, v) for i, v in enumerate(column.to_pylist()) if not _is_number(v)), (0, None))
+            raise FrontierError(
+                f"{source}: column {asked[name]!r} holds {value!r:.60} in row {row + 1}, which is no number; write "
+                "numbers such as 8.7e9, without units or thousands separators"
+            ) from error
+    return table
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return value is None
+    return True
 
 
 def _each_once(table: pa.Table) -> pa.Table:

@@ -158,8 +158,8 @@ class Fit:
             level: of the intervals.
             unique_data: distinct data there are, where the law knows repeats; None: as much as is wanted.
         """
-        if not flops > 0:
-            raise FrontierError(f"optimal(flops={flops}): the cost must be positive")
+        if not 0 < flops < np.inf:
+            raise FrontierError(f"optimal(flops={flops}): the cost must be positive and finite")
         self._two_sided("optimal")
         names = ("optimal_params", "optimal_data", "optimal_loss")
         params, data, loss = (self._answer(quantity(self.known, name, flops, unique_data), level) for name in names)
@@ -284,6 +284,8 @@ class Fit:
         return Answer(value=float(wanted.value(self.known)), interval=self._interval(wanted, level, "default"))
 
     def _interval(self, wanted: Quantity, level: float, method: str) -> Interval | None:
+        if not 0 < level < 1:
+            raise FrontierError(f"level = {level}: give a share between 0 and 1, such as 0.95")
         if self.draws is None or np.size(self.draws.E) < LEAST_DRAWS:
             return None
         change = np.log if wanted.positive else (lambda values: values)

@@ -1,6 +1,7 @@
 """The readers: every source gives the same table, with the grid stage's points alone."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -112,7 +113,7 @@ def test_a_column_that_is_not_there_is_named_with_the_remedy(tmp_path, columns, 
 
 def test_words_in_a_number_column_are_refused(tmp_path):
     (tmp_path / "points.csv").write_text("params,data,flops,loss\n1,2,12,low\n1,2,12,lower\n")
-    with pytest.raises(FrontierError, match="'loss' holds something that is not a number"):
+    with pytest.raises(FrontierError, match="column 'loss' holds 'low' in row"):
         fit(read_csv(tmp_path / "points.csv"))
 
 
@@ -147,3 +148,45 @@ def test_two_budgets_on_one_step_are_one_point():
     found = fit(pa.concat_tables([rows, flops]), bootstraps=0)
     assert found.samples.count == rows.num_rows
     assert not found.excluded
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("N,tokens,flops,loss\n8.7B,1e9,1e20,2.1\n1e9,1e9,1e20,2.0\n", "column 'N' holds '8.7B' in row 1"),
+        ('N,tokens,flops,loss\n1e9,"1,234",1e20,2.1\n', "column 'tokens' holds '1,234' in row 1"),
+        ("N,tokens,flops,loss\n1e9,1e9,1e20,2.0\n1e9,1e9,1e20,low\n", "column 'loss' holds 'low' in row 2"),
+        ("N,tokens,flops,loss,seconds\n1e9,1e9,1e20,2.0,3 h\n", "column 'seconds' holds '3 h' in row 1"),
+        ("N,tokens,flops,loss\n2020-01-01,1e9,1e20,2.1\n", "column 'N' holds "),
+        ("N;tokens;flops;loss\n1e9;1e9;1e20;2.1\n", "columns are separated by ';'"),
+        ("N,tokens,flops,loss,loss\n1e9,1e9,1e20,2.1,2.2\n", "two columns are named 'loss'"),
+        ("N,tokens,flops,loss\n1e9,1e9\n", "not a CSV file with a header: CSV parse error: Expected 4 columns, got 2"),
+        ("N,tokens,flops,loss\n", "the table has no points"),
+        ("", "not a CSV file with a header"),
+    ],
+)
+def test_file_that_holds_no_numbers_is_refused_by_its_own_columns(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "points.csv"
+    path.write_text(text)
+    with pytest.raises(FrontierError) as error:
+        read_csv(path, {"params": "N", "data": "tokens"})
+    assert str(error.value).startswith(f"{path}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"asymptote": np.nan}, "asymptote = nan"),
+        ({"asymptote": np.inf}, "asymptote = inf"),
+        ({"asymptote": None}, "asymptote = None"),
+        ({"loss_delta": np.inf}, "loss_delta = inf"),
+        ({"seed": -1}, "seed = -1: give 0 or more"),
+        ({"seed": 1.5}, "seed = 1.5: give 0 or more, a whole number"),
+        ({"seed": True}, "seed = True"),
+        ({"bootstraps": np.nan}, "bootstraps = nan"),
+        ({"iterations": -1}, "iterations = -1"),
+    ],
+)
+def test_argument_that_cannot_be_meant_is_refused(arguments: dict[str, float], message: str) -> None:
+    with pytest.raises(FrontierError, match=message):
+        fit({"params": [1e6], "data": [1e7], "flops": [6e13], "loss": [3.0]}, **arguments)
