@@ -77,7 +77,7 @@ class ManyBody(nn.Module):
         self, m: torch.Tensor, basis: torch.Tensor, y: torch.Tensor, reverse: torch.Tensor, batch: Batch
     ) -> torch.Tensor:
         """Return [E, n_out], given basis [E, n_basis], harmonics [E, (angular + 1)²] and each edge's reverse [E]."""
-        radial = self.from_edge(basis).view(m.shape[0], -1, self.n_channels)
+        radial = self.from_edge(basis).unflatten(1, (-1, self.n_channels))
         f = radial * (torch.tanh(self.project(m)) * self.scale).unsqueeze(1)
         term = f.index_select(1, self.degree) * y.unsqueeze(2)
         density = sum_to(term, batch.receivers, batch.numbers.shape[0])

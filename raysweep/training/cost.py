@@ -117,18 +117,19 @@ def measure_cost(
 
     Every operation's count is linear in the structures, atoms and edges of a batch (and in its triplets, for the
     architectures that enumerate them), with whole coefficients: those are solved for on small batches of different
-    composition, rounded, and checked on a full batch.
+    composition, rounded, and checked on a full batch. Where all structures are alike (molecules of one size), atoms and
+    edges cannot be told apart; the solution of least norm then foretells every batch of such structures exactly.
 
     Args:
         model: the network, on the device where it will train; its gradients are cleared, its buffers stay.
-        graphs: a sample of the training data, at least 16 structures of several sizes.
+        graphs: a sample of the training data, at least 16 structures.
         objective: the loss.
         batch_atoms: atoms per batch, as in training.
         dtype: type of the numbers of a batch.
         name: what errors call the network.
 
     Raises:
-        DataError: the sample is too small or too uniform to tell atoms from edges.
+        DataError: the sample is too small.
         SpaceError: the network does something whose operations nobody has a formula for.
     """
     weight = next(model.parameters())
@@ -184,12 +185,15 @@ def _coefficients(
     if len(graphs) < 16:
         raise DataError(f"{len(graphs)} structures are too few to measure the cost of a step on; give at least 16.")
     small = [np.arange(start, start + n) for start, n in ((0, 1), (1, 1), (2, 2), (4, 3), (7, 1), (8, 4), (12, 4))]
-    counts, extents = _counted(step, graphs, small, of)
     unknown = 5 if triplets else 4
-    if np.linalg.matrix_rank(extents[:, :unknown]) < unknown:
-        raise DataError("the first 16 structures are too alike to tell atoms from edges; give a more varied subset.")
+    if _rank(graphs, small, unknown) < unknown:  # what tells them apart may stand further down
+        small += [np.arange(start, min(start + n, len(graphs))) for n in (1, 3) for start in range(16, len(graphs), 4)]
+    counts, extents = _counted(step, graphs, small, of)
     coefficients = np.zeros(5)
-    coefficients[:unknown] = np.round(np.linalg.lstsq(extents[:, :unknown], counts, rcond=None)[0])
+    coefficients[:unknown] = np.linalg.lstsq(extents[:, :unknown], counts, rcond=None)[0]
+    if _rank(graphs, small, unknown) == unknown:
+        coefficients = np.round(coefficients)
+    # Else all structures are alike, of one size, say: all solutions agree on such batches, and the least is taken.
     full = next(cut_batches(graphs.n_atoms, np.arange(len(graphs)), batch_atoms))
     (counted,), (extent,) = _counted(step, graphs, [full], of)
     if abs(coefficients @ extent / counted - 1) >= 1e-3:
@@ -199,6 +203,11 @@ def _coefficients(
             "depend on these numbers alone (docs/models.md, 'Add one')."
         )
     return coefficients
+
+
+def _rank(graphs: GraphSet, batches: list[Rows], unknown: int) -> int:
+    extents = np.array([_extent(graphs, rows)[:unknown] for rows in batches])
+    return int(np.linalg.matrix_rank(extents))
 
 
 def _counted(
