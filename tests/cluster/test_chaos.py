@@ -30,7 +30,7 @@ def run_while(
     driver = cluster.drive(["run", str(space)], log)
     ended = lambda: driver.poll() is not None and f"the driver ended: {log.read_text()}"  # noqa: E731
     for host in (cluster.head, cluster.worker):
-        wait_until(at_work(notes, host.address), f"work on {host.label}", 90, ended)
+        wait_until(at_work(notes, host.address), f"work on {host.label}", 240, ended)
     meanwhile()
     assert driver.wait(600) == 0, log.read_text()
     assert_whole(TrialStore(str(tmp_path / "sweep")), points_of(tmp_path / "sweep"), TRIALS)
@@ -68,7 +68,7 @@ def test_last_host_that_can_hold_a_trial_ends_the_sweep_with_a_line(
     hosts.wait_for_nodes(2)
     space, log = chain_space(tmp_path, nap=0.4, points=3), tmp_path / "driver.log"
     driver = hosts.drive(["run", str(space)], log)
-    wait_until(at_work(notes, hosts.worker.address), "work on the worker", 150)
+    wait_until(at_work(notes, hosts.worker.address), "work on the worker", 240)
     hosts.worker.kill()
     began = time.monotonic()
     assert driver.wait(150) == 75, log.read_text()
@@ -86,7 +86,7 @@ def test_last_host_that_can_hold_a_trial_ends_the_sweep_with_a_line(
 def test_head_that_is_killed_ends_the_sweep_with_a_line(cluster: Cluster, tmp_path: Path, notes: Path) -> None:
     space, log = chain_space(tmp_path, nap=0.4, points=3), tmp_path / "driver.log"
     driver = cluster.drive(["run", str(space)], log)
-    wait_until(at_work(notes, cluster.worker.address), "work on the worker", 150)
+    wait_until(at_work(notes, cluster.worker.address), "work on the worker", 240)
     (head,) = cluster.services(cluster.head, "gcs_server")
     os.kill(head, signal.SIGKILL)
     began = time.monotonic()
@@ -121,7 +121,7 @@ def test_driver_that_is_killed_costs_a_step_for_each_trial_that_ran(
     space, log = chain_space(tmp_path, nap=0.4, points=3), tmp_path / "driver.log"
     driver = cluster.drive(["run", str(space)], log)
     for host in (cluster.head, cluster.worker):
-        wait_until(at_work(notes, host.address), f"work on {host.label}", 90)
+        wait_until(at_work(notes, host.address), f"work on {host.label}", 240)
     driver.kill()
     driver.wait()
     again = cluster.drive(["run", str(space)], log)
