@@ -1,5 +1,6 @@
 """Search spaces are read with their lines, and every mistake leads to its line and its remedy."""
 
+import importlib.util
 import json
 import math
 import sys
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from raysweep.errors import SpaceError
 from raysweep.models.registry import architecture
-from raysweep.sweep.costs import load_entrypoint
+from raysweep.sweep.entrypoint import load_entrypoint
 from raysweep.sweep.space import Space, check_sizes, load_space, parse_space
 from raysweep.trial import OptimizerSpec, TrialSpec
 
@@ -149,14 +150,15 @@ def test_entrypoint_is_found_beside_the_search_space_and_in_the_current_folder(
 ) -> None:
     monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(Path.cwd())])
     (tmp_path / "spaces").mkdir()
-    (tmp_path / "spaces" / "beside_it.py").write_text("def train(): ...")
-    (tmp_path / "here_alone.py").write_text("def train(): ...")
-    (tmp_path / "spaces" / "json.py").write_text("raise AssertionError('a file there hides no library')")
+    (tmp_path / "spaces" / "beside_it.py").write_text("def train(spec, store, *, checkpoints, device): ...")
+    (tmp_path / "here_alone.py").write_text("def train(spec, store, *, checkpoints, device): ...")
+    (tmp_path / "spaces" / "json.py").write_text("dumps = None")
     (tmp_path / "spaces" / "toy.yaml").write_text(TEXT)
     monkeypatch.chdir(tmp_path)
-    for entrypoint in ("beside_it:train", "here_alone:train", "json:dumps"):
+    for entrypoint in ("beside_it:train", "here_alone:train"):
         load_space("spaces/toy.yaml", [f"entrypoint={entrypoint}"])
         assert callable(load_entrypoint(entrypoint))
+    assert importlib.util.find_spec("json").origin == json.__file__  # type: ignore[union-attr]
     assert sys.path[-2:] == [str(tmp_path / "spaces"), str(tmp_path)]  # which workers are sent
 
 
