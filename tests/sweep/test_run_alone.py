@@ -1,0 +1,19 @@
+"""A process runs one sweep at a time: it has one Ray, and one standard error."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from rich.console import Console
+from toy_sweep import SpaceMaker
+
+from raysweep.errors import RaysweepError
+from raysweep.sweep.run import _alone, run
+
+
+def test_a_second_sweep_in_another_thread_is_refused(make_space: SpaceMaker, console: Console) -> None:
+    space = make_space()
+    with _alone(), ThreadPoolExecutor(1) as other:
+        refused = other.submit(run, space, console=console).exception()
+    assert isinstance(refused, RaysweepError)
+    assert "this process runs a sweep already, in another thread" in str(refused)
+    with _alone():  # and the one that was refused holds nothing
+        pass
