@@ -1,5 +1,6 @@
 """Trials of earlier sweeps, in storages of their own: equal work is taken over instead of done again."""
 
+from raysweep.files import absolute
 from raysweep.sweep.changed_code import codes
 from raysweep.sweep.space import Space
 from raysweep.sweep.trial_store import TrialStore
@@ -18,12 +19,14 @@ class EarlierTrials:
         Raises:
             SpaceError: there are none in one of the storages.
         """
-        self._stores = [(store, frozenset(store.ids())) for store in map(TrialStore, space.earlier)]
+        places = {absolute(place).rstrip("/"): index for index, place in reversed([*enumerate(space.earlier)])}
+        stores = [(TrialStore(place), index) for place, index in sorted(places.items(), key=lambda pair: pair[1])]
+        self._stores = [(store, frozenset(store.ids())) for store, _ in stores]
         self._codes = codes(space, TrialStore(space.storage))
         self._keep = space.changed_code == "keep"
         self.other_code: set[str] = set()
         """Trials that are equal but for their code, and so are not taken."""
-        for index, (store, ids) in enumerate(self._stores):
+        for (store, ids), (_, index) in zip(self._stores, stores, strict=True):
             if not ids:
                 raise space.error(
                     ("earlier", index), f"no trials are in {store.location}; give the storage of a sweep that has run"

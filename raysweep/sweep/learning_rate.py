@@ -71,7 +71,7 @@ class RateSearch:
         self._low, self._high = settings.low, settings.high
         self._make_spec = make_spec
         self._spread = settings.spread or max(3, math.ceil(settings.trials * 5 / 8))
-        self._queue = spread_rates(self._low, self._high, self._spread)
+        self._queue = self._untried(spread_rates(self._low, self._high, self._spread))
         self._step = (self._high / self._low) ** (1 / (self._spread - 1))
         self._rest = settings.trials - self._spread
 
@@ -110,7 +110,9 @@ class RateSearch:
     def _next_round(self) -> list[float]:
         if self._rest > 0:
             count, self._rest = self._rest, 0
-            return ask_optuna(self.candidates, self.verdicts(), self.settings, count, math.log(self._step) / 4)
+            asked = ask_optuna(self.candidates, self.verdicts(), self.settings, count, math.log(self._step) / 4)
+            if new := self._untried(asked):
+                return new
         edge = self._edge()
         if edge is None or self.widened >= self.settings.widenings:
             return []
@@ -119,7 +121,12 @@ class RateSearch:
         step = min(self._step, WIDEST_STEP)
         beyond = [_short(end * step ** (direction * k)) for k in (1, 2)]
         self._low, self._high = min(self._low, *beyond), max(self._high, *beyond)
-        return beyond
+        return self._untried(beyond)
+
+    def _untried(self, rates: Sequence[float]) -> list[float]:
+        """Return each rate once that no trial has: in a range that is narrower than four digits tell, rates meet."""
+        tried = {candidate.spec.learning_rate for candidate in self.candidates}
+        return [rate for rate in dict.fromkeys(rates) if rate not in tried]
 
     @property
     def on_plateau(self) -> bool:

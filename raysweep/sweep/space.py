@@ -1,5 +1,6 @@
 """The search space: what a sweep varies and what it holds fixed, as one typed YAML file."""
 
+import json
 import os
 import re
 import sys
@@ -160,11 +161,19 @@ def check_sizes(space: Space) -> None:
 
     for label, family in space.families.items():
         solved_later = ({**family.fixed, "width": 1},)
-        for size in solved_later if family.ladder else (*family.members(), family.base_size()):
+        complete: dict[str, int] = {}
+        for index, size in enumerate(solved_later if family.ladder else (*family.members(), family.base_size())):
             try:
-                registry.check_size(family.architecture, size)
+                knobs = registry.check_size(family.architecture, size).model_dump_json()
             except RaysweepError as error:
                 raise space.error(_path_of(space, label, str(error)), str(error)) from error
+            if complete.setdefault(knobs, index) != index < len(family.sizes):
+                first = json.dumps(dict(family.members()[complete[knobs]]))
+                raise space.error(
+                    ("families", label, "sizes"),
+                    f"{json.dumps(dict(size))} is the same network as {first}, by the knobs that one of them leaves "
+                    "to the architecture: leave one of the two out",
+                )
             try:
                 check_symmetry(family.architecture, size, family.symmetry)
             except RaysweepError as error:

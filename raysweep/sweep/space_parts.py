@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from raysweep.data.presets import DEFAULT_PRESET, PresetName
@@ -114,6 +114,16 @@ class Family(Part):
         shared = {k: v for k, v in raw["sizes"].items() if not isinstance(v, list)}
         rows = [{**shared, **{k: v[i] for k, v in columns.items()}} for i in range(max(lengths, default=1))]
         return {**raw, "sizes": rows}
+
+    @field_validator("sizes")
+    @classmethod
+    def _each_size_once(cls, sizes: tuple[Size, ...], info: ValidationInfo) -> tuple[Size, ...]:
+        """Leave out sizes that are there already, in whatever spelling: 8 and 8.0, a knob that is fixed to the same."""
+        fixed, found = info.data.get("fixed", {}), dict[object, Size]()
+        for size in sizes:
+            knobs = {**fixed, **size}.items()
+            found.setdefault(frozenset((knob, isinstance(value, bool), value) for knob, value in knobs), size)
+        return tuple(found.values())
 
     @model_validator(mode="after")
     def _some_sizes(self) -> "Family":
