@@ -17,6 +17,7 @@ from raysweep.commands.sweeps import read_run_space
 from raysweep.errors import RaysweepError, TrialError
 from raysweep.files import digest, open_location
 from raysweep.live import working
+from raysweep.masking import masked
 from raysweep.measurements import from_table
 from raysweep.report.write import RECORD
 from raysweep.sweep.lock import driver_lock
@@ -24,7 +25,7 @@ from raysweep.sweep.run import POINTS_FILE
 from raysweep.sweep.space import Space
 from raysweep.sweep.stage import describe
 from raysweep.sweep.trial_store import Assignment, TrialStore
-from raysweep.tracking.connection import default_uri
+from raysweep.tracking.connection import database_of, default_uri
 from raysweep.tracking.mlflow import MlflowMirror, Report, SyncResult, TrialView, find_experiment, sync
 
 MARK = "mlflow.json"
@@ -62,7 +63,7 @@ def place_of(space: Space) -> Place:
         uri=space.tracking.uri or default_uri(space.storage),
         experiment=space.tracking.experiment or space.name,
         sweep=space.name,
-        storage="" if space.tracking.uri is None else root if local else space.storage,
+        storage="" if space.tracking.uri is None else root if local else masked(space.storage),
         log=Path(root) / "logs" / "mlflow.log" if local else None,
     )
 
@@ -86,12 +87,13 @@ def sync_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None) ->
             live = True
         with working("looking through MLflow"):
             result = make_equal(space, live=live)
+    shown = masked(place.uri)
     if result.equal:
-        show(f"{space.name}: MLflow has all {result.trials} trials that have ended; {place.uri}")
+        show(f"{space.name}: MLflow has all {result.trials} trials that have ended; {shown}")
     else:
         show(
             f"{space.name}: MLflow now has all {result.trials} trials that have ended ({result.created} runs made, "
-            f"{result.changed} changes, {result.removed} runs removed); {place.uri}"
+            f"{result.changed} changes, {result.removed} runs removed); {shown}"
         )
 
 
@@ -114,7 +116,7 @@ def make_equal(space: Space, *, live: bool = False) -> SyncResult:
         report=_report(store),
     )
     for note in dict.fromkeys(store.notes):
-        typer.echo(note, err=True)
+        typer.echo(masked(note), err=True)
     store.write_json(MARK, _mark(place, store))
     return result
 
@@ -130,8 +132,8 @@ def _report(store: TrialStore) -> Report | None:
 def is_equal(space: Space) -> bool:
     """Return whether MLflow was made equal to what the trial store has now; MLflow itself is not asked."""
     place, store = place_of(space), TrialStore(space.storage)
-    database = Path(place.uri.removeprefix("sqlite:///"))
-    there = not place.uri.startswith("sqlite:///") or database.exists()
+    database = database_of(place.uri)
+    there = database is None or database.exists()
     return there and store.read_json(MARK) == _mark(place, store)
 
 
@@ -180,18 +182,23 @@ def serve_ui(path: str, overrides: Sequence[str], tracking_uri: str | None, port
     served = place.uri.startswith("http")
     if not served:
         _refuse_taken(port)
-    root = place.uri.rstrip("/") if served else f"http://127.0.0.1:{port}"
+    root = masked(place.uri).rstrip("/") if served else f"http://127.0.0.1:{port}"
     # MLflow opens in its view for language models; this address is that of the runs.
     page = f"{root}/#/experiments/{number}/runs?workflowType=MACHINE_LEARNING"
     show(f"{page}\ntrials, the lowest loss first: {page}&{_BY_LOSS}")
     if served:
         return
     sys.stdout.flush()
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", place.uri]
+    command = [sys.executable, "-m", "mlflow", "server"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    # Not as an argument, which all users of the machine can read.
+    variables = {
+        "MLFLOW_BACKEND_STORE_URI": place.uri,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
     # The server takes this process over, so that whatever ends the command ends the server.
-    os.execve(sys.executable, command, {**os.environ, **quiet})
+    os.execve(sys.executable, command, {**os.environ, **variables})
 
 
 def _refuse_taken(port: int) -> None:
@@ -207,4 +214,4 @@ def _mark(place: Place, store: TrialStore) -> dict[str, object]:
     whole = store.read_bytes(POINTS_FILE) or b""
     listed = json.dumps([str(row) for row in store.assignments()]).encode()
     report = store.read_bytes(f"report/{RECORD}") or b""
-    return {"uri": place.uri, "experiment": place.experiment, "points_sha256": digest(whole + listed + report)}
+    return {"uri": masked(place.uri), "experiment": place.experiment, "points_sha256": digest(whole + listed + report)}

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import json
 import os
-import socket
 import threading
 import time
 import uuid
@@ -21,8 +20,9 @@ from pathlib import Path
 from pyarrow import fs
 
 from raysweep.errors import RaysweepError
-from raysweep.files import open_location, read_whole, write_whole
+from raysweep.files import open_folder, read_whole, write_whole
 from raysweep.sweep.interrupts import Stopped
+from raysweep.sweep.processes import started, this_machine
 
 FILE = "driver.json"
 BEAT_SECONDS = 10.0
@@ -31,6 +31,7 @@ LEASE_SECONDS = 60.0
 POLL_SECONDS = 1.0
 EXIT_CODE = 75
 """Of a driver that was taken over: EX_TEMPFAIL of sysexits.h."""
+_GONE = "its folder was deleted, moved or unmounted under the sweep"
 _WANTED = frozenset({"token", "pid", "pid_started", "host", "boot", "since"})
 _IO = (OSError, RaysweepError)
 
@@ -77,6 +78,8 @@ class DriverLock:
         Raises:
             LockLostError: another driver has it.
         """
+        if self._lost_to == _GONE:
+            raise Stopped(f"{self.location}: {_GONE}; bring it back, and the same command goes on", EXIT_CODE)
         if self._lost_to is not None:
             raise LockLostError(self.location, self._lost_to)
 
@@ -84,16 +87,24 @@ class DriverLock:
         """Return whether the lock is there and this one's; note who has it, or had it, otherwise."""
         data = read_whole(self._filesystem, f"{self._root}/{FILE}")
         held = _parsed(data)
-        if data is None:
+        if self._gone():
+            self._lost_to = _GONE
+        elif data is None:
             self._lost_to = "another driver, which has ended since,"
         elif held is not None and held["token"] != self._mine["token"]:
             self._lost_to = _who(held)
         return held is not None and not self.lost
 
+    def _gone(self) -> bool:
+        return isinstance(self._filesystem, fs.LocalFileSystem) and not Path(self._root).is_dir()
+
     def _beat(self) -> None:
         count = 0
         while not self._over.wait(BEAT_SECONDS) and not self.lost:
             count += 1
+            if self._gone():  # else the guard would make the folder anew
+                self._lost_to = _GONE
+                return
             with contextlib.suppress(*_IO), _guard(self._filesystem, self._root):
                 # A storage that cannot be reached now may be reached for the next beat; until then the lease runs down.
                 content = json.dumps({**self._mine, "beat": count}, indent=1)
@@ -106,6 +117,8 @@ class DriverLock:
 
     def _release(self) -> None:
         self._over.set()
+        if self._gone():
+            return
         with _guard(self._filesystem, self._root):
             if self._look():
                 self._filesystem.delete_file(f"{self._root}/{FILE}")
@@ -122,24 +135,23 @@ def driver_lock(location: str, say: Callable[[str], object] = lambda _: None) ->
     Raises:
         RaysweepError: another driver holds it and is alive.
     """
-    filesystem, root = open_location(location)
+    filesystem, root = open_folder(location)
     mine: dict[str, object] = {
         "token": uuid.uuid4().hex,
         "pid": os.getpid(),
-        "pid_started": _started(os.getpid()),
-        "host": socket.gethostname(),
-        "boot": _boot(),
-        "pid_namespace": _pid_namespace(),
+        "pid_started": started(os.getpid()),
+        **this_machine(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
     _watch(filesystem, root, mine, location, say)
     note = None
     with _guard(filesystem, root):
-        held = _parsed(read_whole(filesystem, f"{root}/{FILE}"))
+        held = _held(filesystem, root)
         if held is not None:
             if _alive_here(held, mine) or (not _same_machine(held, mine) and _fresh(filesystem, root)):
                 raise RaysweepError(f"{location}: {_who(held)} has just begun this sweep; wait for it, or end it")
             note = f"the driver before, {_who(held)}, is dead; its sweep goes on here"
+        mine |= _folder(filesystem, root)
         write_whole(filesystem, f"{root}/{FILE}", json.dumps({**mine, "beat": 0}, indent=1).encode())
     lock = DriverLock(location, note, filesystem, root, mine)
     if not lock._look():  # two began in the same instant, and the other wrote last
@@ -154,11 +166,11 @@ def driver_lock(location: str, say: Callable[[str], object] = lambda _: None) ->
 
 def running_driver(location: str) -> str | None:
     """Return in words which driver runs a sweep, None where none does, or the one that did is dead."""
-    filesystem, root = open_location(location)
-    held = _parsed(read_whole(filesystem, f"{root}/{FILE}"))
+    filesystem, root = open_folder(location)
+    held = _held(filesystem, root)
     if held is None:
         return None
-    mine = {"host": socket.gethostname(), "boot": _boot(), "pid_namespace": _pid_namespace()}
+    mine = this_machine()
     if _same_machine(held, mine):
         return _who(held) if _alive_here(held, mine) else None
     written = filesystem.get_file_info(f"{root}/{FILE}").mtime_ns
@@ -176,7 +188,7 @@ def _watch(
     path = f"{root}/{FILE}"
     with _guard(filesystem, root):
         first = read_whole(filesystem, path)
-    held = _parsed(first)
+    held = _held(filesystem, root)
     if held is None:
         return
     if _same_machine(held, mine):
@@ -244,7 +256,28 @@ def _same_machine(held: Mapping[str, object], mine: Mapping[str, object]) -> boo
 def _alive_here(held: Mapping[str, object], mine: Mapping[str, object]) -> bool:
     if not _same_machine(held, mine):
         return False
-    return held["pid_started"] is not None and _started(int(str(held["pid"]))) == held["pid_started"]
+    return held["pid_started"] is not None and started(int(str(held["pid"]))) == held["pid_started"]
+
+
+def _folder(filesystem: fs.FileSystem, root: str) -> dict[str, object]:
+    """Return what tells a local folder from a copy of it: its path, and its number, which a move does not change."""
+    if not isinstance(filesystem, fs.LocalFileSystem):
+        return {}
+    try:
+        found = os.stat(root)
+    except OSError:
+        return {"path": root, "inode": None}
+    return {"path": root, "inode": found.st_ino}
+
+
+def _held(filesystem: fs.FileSystem, root: str) -> dict[str, object] | None:
+    """Return who holds a storage; None where nobody does, or what lies there was copied from another storage's lock."""
+    held = _parsed(read_whole(filesystem, f"{root}/{FILE}"))
+    here = _folder(filesystem, root)
+    # On another machine path and number may differ for the same folder: there its beats tell.
+    if held is None or not here or not _same_machine(held, this_machine()):
+        return held
+    return held if any(held.get(name, value) == value for name, value in here.items()) else None
 
 
 def _parsed(data: bytes | None) -> dict[str, object] | None:
@@ -254,38 +287,3 @@ def _parsed(data: bytes | None) -> dict[str, object] | None:
     except ValueError:
         return None
     return content if isinstance(content, dict) and set(content) >= _WANTED else None
-
-
-def _started(pid: int) -> str | None:
-    """Return when a process of this host was started, in clock ticks since boot; None where it is not alive."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return _alive_without_proc(pid)
-    return None if fields[0] in ("Z", "X") else fields[19]
-
-
-def _alive_without_proc(pid: int) -> str | None:
-    if Path("/proc/self/stat").exists():
-        return None
-    try:
-        os.kill(pid, 0)  # signal 0 asks whether the process exists, and does nothing to it (macOS has no /proc)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        return "alive"
-    return "alive"
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return "unknown"
-
-
-def _pid_namespace() -> str:
-    try:
-        return os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return "unknown"

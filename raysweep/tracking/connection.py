@@ -1,15 +1,20 @@
 """Reaching MLflow: quietly, without telemetry, and with a SQLite database that one process alone creates."""
 
+import contextlib
 import fcntl
 import logging
 import os
+import re
+import sqlite3
 import sys
+import urllib.parse
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raysweep.errors import TrackingError
 from raysweep.files import open_location
+from raysweep.masking import masked
 from raysweep.proxies import spare_loopback
 
 if TYPE_CHECKING:
@@ -17,6 +22,9 @@ if TYPE_CHECKING:
 
 _SQLITE = "sqlite:///"
 _NOISY = ("mlflow", "alembic", "sqlalchemy", "huey")
+_OUR_ARTIFACTS = r"file:///(?:.*/)?artifacts"
+_MOVE_EXPERIMENTS = "UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?"
+_MOVE_RUNS = "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE substr(artifact_uri, 1, ?) = ?"
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_CONFIGURE_LOGGING": "0",
@@ -31,6 +39,13 @@ _OURS = (logging.FileHandler, logging.NullHandler)
 logger = logging.getLogger("raysweep.tracking")
 
 
+class _Masking(logging.Formatter):
+    """Writes records, tracebacks of others too, without the passwords in their addresses."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record))
+
+
 def default_uri(storage: str) -> str:
     """Return the tracking URI of a sweep that names none: a SQLite file in its storage.
 
@@ -42,7 +57,16 @@ def default_uri(storage: str) -> str:
             f"tracking.uri: none is given, and SQLite cannot live in {storage!r}; "
             "give a server (http://...), a database, or sqlite:////local/folder/mlflow.db"
         )
-    return f"{_SQLITE}{open_location(storage)[1]}/mlflow.db"
+    place = f"{open_location(storage)[1]}/mlflow.db"
+    # SQLAlchemy reads a database's name as a part of an address: `?` would end it, and `%41` be an A.
+    return _SQLITE + (urllib.parse.quote(place) if set(place) & set("%?#") else place)
+
+
+def database_of(tracking_uri: str) -> Path | None:
+    """Return the file of a SQLite tracking URI, None for another kind of MLflow."""
+    if not tracking_uri.startswith(_SQLITE):
+        return None
+    return Path(urllib.parse.unquote(tracking_uri.removeprefix(_SQLITE).partition("?")[0]))
 
 
 def reason(error: BaseException) -> str:
@@ -55,7 +79,7 @@ def reason(error: BaseException) -> str:
         deepest, cause = cause, cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     if deepest is not error and isinstance(deepest, OSError) and deepest.strerror:
         return deepest.strerror
-    lines = str(error).splitlines()
+    lines = masked(str(error)).splitlines()
     return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
 
 
@@ -70,9 +94,11 @@ def quiet(log: Path | None) -> None:
         return  # in somebody's notebook, who may want to hear from it
     handler: logging.Handler = logging.NullHandler()
     if log is not None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(log, delay=True)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        with contextlib.suppress(OSError):  # a storage that can be read only
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.open("a").close()
+            handler = logging.FileHandler(log, delay=True)
+            handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     for name in (*_NOISY, *([logger.name] if log is not None else [])):
         noisy = logging.getLogger(name)
         kept = [old for old in noisy.handlers if name == logger.name and not isinstance(old, _OURS)]
@@ -94,7 +120,7 @@ def connect(tracking_uri: str, log: Path | None = None, *, create: bool = True) 
             f"tracking.uri: MLflow no longer keeps runs in plain folders such as {tracking_uri!r}; "
             "use sqlite:////folder/mlflow.db, a database, or a server (http://...)"
         )
-    path = Path(tracking_uri.removeprefix(_SQLITE)) if tracking_uri.startswith(_SQLITE) else None
+    path = database_of(tracking_uri)
     if path is not None and not create and not path.exists():
         raise TrackingError(f"MLflow's database {path} does not exist; run the sweep, or `raysweep sync` it")
     quiet(log)
@@ -102,6 +128,7 @@ def connect(tracking_uri: str, log: Path | None = None, *, create: bool = True) 
 
     if path is not None:
         _create_database(path)
+        _bring_artifacts_home(path)
     return MlflowClient(tracking_uri=tracking_uri)
 
 
@@ -110,8 +137,8 @@ def ensure_experiment(client: "MlflowClient", tracking_uri: str, name: str) -> s
     found = client.get_experiment_by_name(name)
     if found is None:
         # Else artifacts would go into a folder `mlruns` wherever the command was started.
-        beside = Path(tracking_uri.removeprefix(_SQLITE)).resolve().parent / "artifacts"
-        location = beside.as_uri() if tracking_uri.startswith(_SQLITE) else None
+        database = database_of(tracking_uri)
+        location = None if database is None else _artifacts_beside(database)
         # The kind makes MLflow's pages open in their view for training, not in that for language models.
         tags = {"mlflow.experimentKind": "custom_model_development"}
         return str(client.create_experiment(name, artifact_location=location, tags=tags))
@@ -119,6 +146,28 @@ def ensure_experiment(client: "MlflowClient", tracking_uri: str, name: str) -> s
         client.restore_experiment(found.experiment_id)
         logger.warning("MLflow's experiment %r had been deleted and is restored", name)
     return str(found.experiment_id)
+
+
+def _artifacts_beside(database: Path) -> str:
+    return (database.resolve().parent / "artifacts").as_uri()
+
+
+def _bring_artifacts_home(database: Path) -> None:
+    """Let a database that was moved or copied name the artifacts beside it, and not those where it lay before.
+
+    MLflow keeps whole addresses. Only those in a folder `artifacts` are changed, which `ensure_experiment` gave.
+    """
+    here = _artifacts_beside(database)
+    try:
+        with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection:
+            rows = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
+            others = [place for (place,) in rows if place and place != here and re.fullmatch(_OUR_ARTIFACTS, place)]
+            with connection:
+                for place in others:
+                    connection.execute(_MOVE_EXPERIMENTS, (here, place))
+                    connection.execute(_MOVE_RUNS, (here, len(place) + 1, len(place) + 1, f"{place}/"))
+    except sqlite3.Error as error:  # read-only, or no database of MLflow's, which MLflow itself will say
+        logger.info("the addresses of artifacts in %s stay as they are: %s", database, error)
 
 
 def _create_database(path: Path) -> None:
@@ -136,7 +185,7 @@ def _create_database(path: Path) -> None:
         # Made under another name and moved: a process killed in the middle leaves nothing that looks like a database.
         new = path.with_name(f".{path.name}.new")
         new.unlink(missing_ok=True)
-        engine = sqlalchemy.create_engine(f"{_SQLITE}{new}")
+        engine = sqlalchemy.create_engine(sqlalchemy.URL.create("sqlite", database=str(new)))
         _initialize_tables(engine)  # type: ignore[no-untyped-call]
         engine.dispose()
         new.replace(path)

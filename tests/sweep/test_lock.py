@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import pytest
 
 from raysweep.errors import RaysweepError
 from raysweep.sweep import lock as locks
+from raysweep.sweep.interrupts import Stopped
 from raysweep.sweep.lock import FILE, LockLostError, driver_lock, running_driver
 from raysweep.sweep.trial_store import TrialStore
 from raysweep.trial import TrialSpec, TrialState
@@ -161,3 +163,16 @@ def test_torn_lock_holds_nobody_up(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text('{"pid": ')
     with driver_lock(str(tmp_path)) as lock:
         assert lock.note is None
+
+
+@pytest.mark.parametrize("how", ["delete", "move"])
+def test_folder_that_is_taken_away_under_a_driver_is_named_and_not_made_anew(tmp_path: Path, how: str) -> None:
+    storage = tmp_path / "sweep"
+    with driver_lock(str(storage)) as lock:
+        lock.check()
+        shutil.rmtree(storage) if how == "delete" else storage.rename(tmp_path / "moved")
+        with pytest.raises(Stopped, match="was deleted, moved or unmounted under the sweep; bring it back") as error:
+            lock.check()
+        assert error.value.exit_code == 75
+        lock._beat()
+    assert not storage.exists()
