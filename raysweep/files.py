@@ -19,7 +19,11 @@ from raysweep.patience import patiently
 
 PIECE = 4 * 2**20
 """Bytes that are read at once of a file that may be large."""
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NOT_OURS = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
+_LONGEST_NAME = 255
+"""Bytes of a file's or folder's name, on all file systems in use."""
+_UNREACHABLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES)
 
 
 def open_location(location: str | Path) -> tuple[fs.FileSystem, str]:
@@ -30,7 +34,7 @@ def open_location(location: str | Path) -> tuple[fs.FileSystem, str]:
     """
     text = str(location)
     if "://" not in text:
-        return fs.LocalFileSystem(), str(Path(text).expanduser().resolve())
+        return fs.LocalFileSystem(), _resolved(text)
     try:
         filesystem, path = fs.FileSystem.from_uri(text)
     except (ValueError, OSError) as error:
@@ -41,6 +45,47 @@ def open_location(location: str | Path) -> tuple[fs.FileSystem, str]:
         raise RaysweepError(
             f"cannot open {text!r}: it names no bucket or folder; write one, such as s3://bucket/folder"
         )
+    return filesystem, path
+
+
+def _resolved(text: str) -> str:
+    try:
+        path = str(Path(text).expanduser().resolve())
+        os.lstat(path)
+    except FileNotFoundError:
+        if any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.split("/")):  # below a folder not made yet
+            raise StorageError(f"{text}: {os.strerror(errno.ENAMETOOLONG)}; give another path") from None
+        return path
+    except (RuntimeError, ValueError) as error:  # a loop of links, a user that is unknown, a NUL
+        raise StorageError(f"{text!r} is no path: {error}; give another one") from error
+    except OSError as error:
+        if error.errno in _UNREACHABLE:
+            raise StorageError(f"{text}: {os.strerror(error.errno or 0)}; give another path") from error
+    return path
+
+
+def open_folder(location: str | Path, what: str = "storage") -> tuple[fs.FileSystem, str]:
+    """Do the same for a folder that is there, or could be made.
+
+    Args:
+        location: a path or a URI.
+        what: the key or the option that named it.
+
+    Raises:
+        StorageError: a file stands there, or a link that leads nowhere, which may be a disk that is not mounted.
+    """
+    filesystem, path = open_location(location)
+    if isinstance(filesystem, fs.LocalFileSystem):
+        given = Path(str(location).removeprefix("file://")).expanduser()
+        for place in (Path(path), *Path(path).parents):
+            if place.exists() and not place.is_dir():
+                raise StorageError(f"{what} {location}: {place} is a file, not a folder; give another one")
+        for place in (given, *given.parents):
+            if place.is_symlink() and not place.exists():
+                raise StorageError(
+                    f"{what} {location}: {place} is a link to {os.readlink(place)}, which is not there; mount or make "
+                    "it, or give another folder"
+                )
     return filesystem, path
 
 
@@ -96,14 +141,15 @@ def write_whole(
 
 @contextmanager
 def no_room_is_ours(path: str) -> Iterator[None]:
-    """Turn the errors of a full or read-only disk, met while `path` is written, into a StorageError."""
+    """Turn the errors of a disk that is full or not to be written, met while `path` is, into a StorageError."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in (*_NO_ROOM, *_NOT_OURS):
             raise
+        remedy = "make room" if error.errno in _NO_ROOM else "make it a folder that this user can write to"
         raise StorageError(
-            f"{path} cannot be written: {os.strerror(error.errno)}. What was written before is whole; make room, then "
+            f"{path} cannot be written: {os.strerror(error.errno)}. What was written before is whole; {remedy}, then "
             "run the same command again"
         ) from error
 
@@ -145,6 +191,10 @@ def read_whole(filesystem: fs.FileSystem, path: str) -> bytes | None:
         return patiently(filesystem, path, read)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        if error.errno not in _NOT_OURS:
+            raise
+        raise StorageError(f"{path} cannot be read: {os.strerror(error.errno)}") from error
 
 
 def _refuse_pipe(path: str) -> None:

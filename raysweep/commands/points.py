@@ -11,9 +11,10 @@ import typer
 
 from raysweep import frontier
 from raysweep.commands.show import print_json, show
-from raysweep.errors import FrontierError, RaysweepError
-from raysweep.files import open_location
+from raysweep.errors import FrontierError, RaysweepError, StorageError
+from raysweep.files import absolute
 from raysweep.live import working
+from raysweep.masking import masked
 from raysweep.report.assemble import Method, answer
 from raysweep.report.sources import Material, from_points, from_storage
 from raysweep.report.table import text
@@ -69,7 +70,7 @@ def read_points(source: str, columns: Columns, tracking_uri: str | None) -> pa.T
         return frontier.read_csv(source, columns.renamed())
     if source.endswith((".parquet", ".pq")):
         return frontier.read_parquet(source, columns.renamed())
-    if "://" in source or Path(source).expanduser().is_dir():
+    if "://" in source or os.path.isdir(os.path.expanduser(source)):
         return frontier.read_store(source)
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     if uri is None:
@@ -92,7 +93,11 @@ def write_report(source: str, overrides: Sequence[str], out: str | None) -> None
         material = from_points(read_points(source, Columns(), None), Path(source).stem)
         tell_report(_written(material, out or f"{Path(source).with_suffix('')}-report"))
     else:
-        tell_report(_written(material_of(source), out or report_folder(source)))
+        material = material_of(source)
+        try:
+            tell_report(_written(material, out or report_folder(source)))
+        except StorageError as error:
+            raise StorageError(f"{error}; or give another folder (--out)") from error
 
 
 def _written(material: Material, folder: str) -> Written:
@@ -125,7 +130,7 @@ def report_folder(storage: str) -> str:
 
 def tell_report(written: Written, *, err: bool = False) -> None:
     """Say where the report is."""
-    folder = written.folder if "://" in written.folder else open_location(written.folder)[1]
+    folder = masked(absolute(written.folder))
     pictures = len(written.files) - 1
     state = "written" if written.fresh else "unchanged"
     line = f"report: {folder}/{written.files[0]} ({pictures} figures beside it; {state})"
@@ -140,8 +145,13 @@ def _of_space(path: str, tracking_uri: str | None) -> pa.Table:
         return frontier.read_store(space.storage)
     from raysweep.commands.tracking import place_of
     from raysweep.frontier.points import as_table
+    from raysweep.tracking.connection import database_of
     from raysweep.tracking.mlflow import read_points as read_runs
 
     place = place_of(space)
+    database = database_of(place.uri)
+    if database is not None and database.exists() and not os.access(database, os.W_OK):
+        # MLflow asks no database on a disk that is read-only; the storage has the same points.
+        return frontier.read_store(space.storage)
     runs = read_runs(place.experiment, place.uri, sweep_name=place.sweep, storage=place.storage or None, log=place.log)
     return as_table(runs, f"MLflow experiment {place.experiment!r}")

@@ -16,7 +16,7 @@ import pyarrow.parquet
 from pyarrow import fs
 
 from raysweep.errors import FrontierError
-from raysweep.files import open_location, read_whole
+from raysweep.files import open_folder, open_location, read_whole
 from raysweep.frontier.solver import Floats
 
 REQUIRED = ("params", "data", "flops", "loss")
@@ -32,7 +32,7 @@ def read_store(path: str | Path) -> pa.Table:
     Raises:
         FrontierError: there is no sweep, or it has no points yet.
     """
-    filesystem, root = open_location(path)
+    filesystem, root = open_folder(path)
     whole = read_whole(filesystem, f"{root}/points.parquet")
     if whole is not None:
         table = pyarrow.parquet.read_table(pa.BufferReader(whole))

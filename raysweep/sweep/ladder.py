@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Callable
 
-from raysweep.errors import SpaceError
+from raysweep.errors import SpaceError, StorageError
 from raysweep.sweep.code import code_named
 from raysweep.sweep.entrypoint import entrypoint_cost
 from raysweep.sweep.space import Space
@@ -57,7 +57,12 @@ def with_sizes(space: Space, store: TrialStore) -> Space:
     if families == space.families:
         return space
     if known != kept:
-        store.write_json(FILE, known)
+        try:
+            store.write_json(FILE, known)
+        except StorageError as error:
+            if store.held is not None:
+                raise
+            store.notes.append(f"the widths that were worked out are not kept: {error}")
     solved = space.model_copy(update={"families": families})
     solved._source = space._source
     return solved

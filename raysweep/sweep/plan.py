@@ -278,7 +278,9 @@ def make_plan(
         tuning_trials=cells * space.learning_rate.trials,
         slots=slots(space),
         price_per_device_hour=space.resources.price_per_device_hour,
-        notes=(*thin_budgets(space, members), *unreached_notes(space, facts, designed, costs)) if facts else (),
+        notes=(*store.notes, *thin_budgets(space, members), *unreached_notes(space, facts, designed, costs))
+        if facts
+        else tuple(store.notes),
     )
 
 

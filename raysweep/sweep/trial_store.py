@@ -20,7 +20,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from raysweep.errors import TrialError
-from raysweep.files import absolute, digest, list_folder, open_location, read_whole, write_whole
+from raysweep.files import absolute, digest, list_folder, open_folder, read_whole, write_whole
 from raysweep.measurements import POINT_SCHEMA, TABLE_SCHEMA, Point, from_table
 from raysweep.messages import kept
 from raysweep.sweep import attempts, point_file
@@ -59,7 +59,7 @@ class TrialStore:
         self.notes: list[str] = []
         """What was found torn or altered on the way, in words for the user."""
         self.held = held
-        self._filesystem, self._root = open_location(location)
+        self._filesystem, self._root = open_folder(location)
 
     def ids(self) -> list[str]:
         """Return the ids of all trials that were ever begun, sorted."""
