@@ -8,16 +8,18 @@ from collections.abc import Mapping
 
 import typer
 
+from raysweep.masking import masked, masked_values
 from raysweep.text import fitted
 
 
 def print_json(content: Mapping[str, object]) -> None:
     """Print plain values as JSON with full precision; numbers that JSON has no word for become null."""
-    typer.echo(json.dumps(_finite(content), indent=1, allow_nan=False))
+    typer.echo(json.dumps(_finite(masked_values(dict(content))), indent=1, allow_nan=False))
 
 
 def show(text: str) -> None:
-    """Print text for a person, broken to the width of the terminal."""
+    """Print text for a person, broken to the width of the terminal, without the passwords in its addresses."""
+    text = masked(text)
     typer.echo(fitted(text, shutil.get_terminal_size().columns) if sys.stdout.isatty() else text)
 
 

@@ -9,7 +9,7 @@ import typer
 from raysweep.commands.points import material_of, report_folder, tell_report
 from raysweep.commands.show import print_json, show
 from raysweep.errors import OutputError, TrackingError
-from raysweep.files import open_location
+from raysweep.files import absolute
 from raysweep.live import working
 from raysweep.report.write import Written, write
 from raysweep.streams import tell
@@ -94,7 +94,7 @@ def _make_mlflow_equal(space: Space) -> None:
 
 
 def _tell_places(space: Space, pages: str) -> None:
-    root = space.storage if "://" in space.storage else open_location(space.storage)[1]
+    root = absolute(space.storage)
     show(f"points: {root}/{POINTS_FILE}")
     if space.tracking.enabled:
         show(f"MLflow: {pages}")

@@ -11,6 +11,7 @@ from typing import Literal
 import raysweep
 from raysweep.errors import ClusterError
 from raysweep.jobs.package import LIMIT_MIB, Package, pack
+from raysweep.masking import masked
 from raysweep.sweep.environment import ANY, VARIABLE, environment, pip_packages
 from raysweep.sweep.space import Space
 
@@ -56,7 +57,18 @@ class Request:
             ) from None
 
     def command(self, name: str, options: Sequence[str] = ()) -> str:
-        """Return the shell command of a job: `exec`, so that a signal reaches the sweep and no shell."""
+        """Return the shell command of a job: `exec`, so that a signal reaches the sweep and no shell.
+
+        Raises:
+            ClusterError: a word of it holds a password.
+        """
+        for word in (*self.overrides, *options):
+            if masked(word) != word:
+                raise ClusterError(
+                    f"{word}: the command of a job is shown to all who see the cluster's jobs, and this one holds a "
+                    "password; write it into the search space's file, or set MLFLOW_TRACKING_USERNAME and "
+                    "MLFLOW_TRACKING_PASSWORD (AWS_SECRET_ACCESS_KEY, ...) on the cluster"
+                )
         return shell_command(name, self.space_name, *self.overrides, *options)
 
     def pack(self, target: Path) -> Package:

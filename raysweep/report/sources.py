@@ -11,7 +11,7 @@ from pyarrow import fs
 from raysweep.files import digest, open_location, read_whole
 from raysweep.frontier import read_store
 from raysweep.frontier.points import as_table
-from raysweep.masking import masked_values
+from raysweep.masking import masked, masked_values
 from raysweep.messages import kept, last_line
 from raysweep.trial import TrialState
 
@@ -138,7 +138,7 @@ def from_storage(location: str, table: pa.Table | None = None) -> Material:
     records = _grid_records(filesystem, root)
     rates = _json(read_whole(filesystem, f"{root}/learning_rates.json"))
     return Material(
-        title=str(facts["name"]) if isinstance(facts, dict) and "name" in facts else location,
+        title=str(facts["name"]) if isinstance(facts, dict) and "name" in facts else masked(location),
         points=points,
         full=None if table is None else _grid_rows(table),
         searches=_searches(rates),

@@ -9,8 +9,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from raysweep.errors import ClusterError
-from raysweep.files import absolute
+from pyarrow import fs
+
+from raysweep.errors import ClusterError, StorageError
+from raysweep.files import absolute, write_whole
+from raysweep.masking import masked
 from raysweep.sweep.cluster_watch import CORE_SECONDS, ClusterWatch, watching
 from raysweep.sweep.environment import wanted_of_nodes
 from raysweep.sweep.interrupts import interruptible
@@ -204,7 +207,7 @@ class _Lossy(io.TextIOBase):
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError, ValueError):  # full, or closed since
-            self._stream.write(text.encode())
+            self._stream.write(masked(text).encode(errors="backslashreplace"))
         return len(text)
 
 
@@ -218,6 +221,7 @@ def quiet(log: Path | None) -> Iterator[None]:
         yield
         return
     log.parent.mkdir(parents=True, exist_ok=True)
+    _mask_file(log)  # of a driver that was killed
     _flush_errors()
     kept = _kept_errors()
     target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -230,6 +234,15 @@ def quiet(log: Path | None) -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(target)
+        _mask_file(log)
+
+
+def _mask_file(log: Path) -> None:
+    """Mask what others wrote past Python; a log that cannot be read or written is no reason to end a sweep."""
+    with contextlib.suppress(OSError, StorageError):
+        text = log.read_text(errors="surrogateescape")
+        if masked(text) != text:
+            write_whole(fs.LocalFileSystem(), str(log), masked(text).encode(errors="surrogateescape"))
 
 
 def _flush_errors() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from raysweep.masking import masked
 from raysweep.temporary import temporary_folder
 from raysweep.tracking import rows as texts
 from raysweep.tracking.calls import Measured, calls_to
@@ -188,7 +189,7 @@ class Book:
             logger.warning(
                 "the report is not attached to the sweep's run: MLflow at %s keeps artifacts in %s, a folder that only "
                 "its own host has; start it with --artifacts-destination",
-                self.place.tracking_uri,
+                masked(self.place.tracking_uri),
                 place,
             )
             return

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import raysweep
+from raysweep.masking import masked
 from raysweep.measurements import Point
 from raysweep.tracking.book import WRITING, Book, Place
 from raysweep.tracking.connection import logger, quiet, reason
@@ -158,7 +159,7 @@ class MlflowMirror:
             if not self._away:
                 logger.warning(
                     "MLflow at %s cannot be written to; trials go on, and what they tell is kept until it is back: %s",
-                    self._place.tracking_uri,
+                    masked(self._place.tracking_uri),
                     reason(error),
                 )
             self._away = self._doubtful = True
@@ -167,7 +168,7 @@ class MlflowMirror:
             return False
         if not self._dirty:
             if self._away:
-                logger.warning("MLflow at %s is back and has all news", self._place.tracking_uri)
+                logger.warning("MLflow at %s is back and has all news", masked(self._place.tracking_uri))
             self._away, self._pause = False, 0.0
         return True
 
