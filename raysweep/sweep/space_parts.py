@@ -24,10 +24,7 @@ def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _once(values: tuple[int, ...]) -> tuple[int, ...]:
-    twice = next((value for value in values if values.count(value) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{twice} is given twice, and would be the same trajectory; give each seed once")
-    return values
+    return tuple(dict.fromkeys(values))
 
 
 class Part(BaseModel):
@@ -129,10 +126,6 @@ class Family(Part):
     def _some_sizes(self) -> "Family":
         if bool(self.sizes) == (self.ladder is not None):
             raise ValueError("sizes: give at least one size, such as `sizes: {width: [8, 16]}`")
-        for index, size in enumerate(self.sizes):
-            if size in self.sizes[:index]:
-                shown = ", ".join(f"{knob}: {value}" for knob, value in size.items())
-                raise ValueError(f"sizes: {{{shown}}} is given twice; give each size once")
         return self
 
     def members(self) -> tuple[Size, ...]:

@@ -22,6 +22,8 @@ from raysweep.trial import TrialSpec
         ("grid.flops=[1e6,1e6,1000000]", 2, 6),
         ("grid.device_hours=[1e-5,0.00001]", 2, 6),
         ("grid.unique=[100,100,200]", 4, 6),
+        ("grid.seeds=[0, 0]", 2, 4),
+        ("grid.seeds=[3, 1, 1.0, 3]", 4, 8),
         ("families.a.sizes={width: [8, 8, 16, 8.0]}", 2, 4),
         ("families.a.sizes=[{width: 8}, {width: 16}, {width: 8.0}, {width: 8}]", 2, 4),
         ("families.a={architecture: toy-a, fixed: {depth: 2}, sizes: [{width: 8}, {width: 8, depth: 2}]}", 1, 2),
@@ -40,13 +42,6 @@ def test_a_value_that_stands_twice_is_planned_once(tmp_path: Path, override: str
 def test_isoflop_budgets_stand_once() -> None:
     grid = Grid(structures=(10,), flops=(2e6, 1e6, 2e6), design="isoflop", atoms_per_param=(0.1, 10.0))
     assert grid.flops == (1e6, 2e6)
-
-
-@pytest.mark.parametrize("seeds", [[0, 0], [1, 2, 1.0]])
-def test_a_seed_that_stands_twice_is_refused_at_its_line(tmp_path: Path, seeds: list[float]) -> None:
-    path = write_space(tmp_path / "toy.yaml", tmp_path / "sweep", grid={"structures": [100], "seeds": seeds})
-    with pytest.raises(SpaceError, match=r"toy\.yaml:\d+: grid\.seeds.* is given twice"):
-        load_space(path)
 
 
 def test_sizes_that_the_architecture_s_defaults_make_equal_are_named(tmp_path: Path) -> None:
