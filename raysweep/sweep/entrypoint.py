@@ -115,7 +115,10 @@ def _begin(spec: TrialSpec, store: "Store | None", checkpoints: str, device: str
         returned.close()
     if isinstance(returned, dict | str | bytes) or not hasattr(returned, "__iter__"):
         raise TrialError(f"entrypoint {spec.entrypoint!r} returned {shown(returned)}, no points; {_CONTRACT}")
-    points: Iterator[object] = iter(returned)
+    try:
+        points: Iterator[object] = iter(returned)
+    except TypeError as error:
+        raise TrialError(f"entrypoint {spec.entrypoint!r} returned {shown(returned)}: {error}; {_CONTRACT}") from error
     return points
 
 

@@ -13,6 +13,7 @@ import numbers
 import typing
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 
 from raysweep.errors import DivergedError, TrialError
@@ -51,7 +52,7 @@ def number(value: object, name: str, *, whole: bool = False) -> float | int:
     Raises:
         ValueError: it is no number, or out of range; says why.
     """
-    if value is None:
+    if value is None or np.ma.is_masked(value):
         raise ValueError("a number is missing")
     if isinstance(value, bool | str | bytes):
         raise ValueError("not a number")
@@ -147,8 +148,8 @@ class PointCheck:
                 f"yielded {shown(value)}, a {type(value).__name__}, not a raysweep.measurements.Point; "
                 "yield Point(...) at each budget"
             )
-        if value.trial_id != self._spec.trial_id:
-            self._refuse("trial_id", value.trial_id, f"not {self._spec.trial_id}", "set trial_id=spec.trial_id")
+        if (named := getattr(value, "trial_id", None)) != self._spec.trial_id:
+            self._refuse("trial_id", named, f"not {self._spec.trial_id}", "set trial_id=spec.trial_id")
         read = {
             "trial_id": self._spec.trial_id,
             "architecture": self._spec.architecture,
@@ -159,7 +160,7 @@ class PointCheck:
         # The loss before all metrics: a training that has diverged measures nothing.
         for field in sorted(POINT_SCHEMA, key=lambda field: field.name not in ("step", "loss")):
             if field.name not in _FROM_SPEC:
-                read[field.name] = self._field(field, getattr(value, field.name))
+                read[field.name] = self._field(field, getattr(value, field.name, None))
                 if field.name == "loss" and not math.isfinite(typing.cast(float, read["loss"])):
                     raise DivergedError(f"the loss is {read['loss']} after {read['step']} steps")
         return Point(**read)  # type: ignore[arg-type]

@@ -55,6 +55,19 @@ def second(**changes: object) -> Callable[[TrialSpec], Source]:
     return source
 
 
+def without(field: str) -> Callable[[TrialSpec], Source]:
+    """Return a training whose second point was never given one of its fields."""
+
+    def source(spec: TrialSpec) -> Source:
+        yield point(spec, 0)
+        bare = point(spec, 1)
+        del bare.__dict__[field]
+        yield bare
+        yield point(spec, 2)
+
+    return source
+
+
 def second_is(value: object) -> Callable[[TrialSpec], Source]:
     """Return a training whose second point is something else."""
 
@@ -96,6 +109,13 @@ class Exits:
 
     def __repr__(self) -> str:
         raise ValueError
+
+
+class Broken:
+    """No source of points, though it looks like one."""
+
+    def __iter__(self) -> int:
+        return 5
 
 
 class MutePoint(Point):
@@ -227,6 +247,10 @@ WAYS: dict[str, Callable[[TrialSpec], object]] = {
     "loss_complex": second(loss=0.3 + 0j),
     "loss_array": second(loss=np.ones(3)),
     "loss_bool": second(loss=True),
+    "loss_masked": second(loss=np.ma.masked),
+    "loss_masked_array": second(loss=np.ma.array(0.3, mask=True)),
+    "loss_absent": without("loss"),
+    "trial_id_absent": without("trial_id"),
     "loss_exits": second(loss=Exits()),
     "metric_nan": second(energy_mae=math.nan),
     "seconds_inf": second(seconds=math.inf),
@@ -263,6 +287,7 @@ WAYS: dict[str, Callable[[TrialSpec], object]] = {
     # What is no source of points.
     "returns_none": lambda spec: None,
     "returns_point": lambda spec: point(spec, 0),
+    "returns_broken": lambda spec: Broken(),
     "returns_text": lambda spec: "done",
     "coroutine": coroutine,
     "asynchronous": asynchronous,
