@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import random
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 
 from raysweep.messages import sound
@@ -14,10 +16,14 @@ _LIBRARIES = os.path.dirname(os.__file__)
 
 @contextlib.contextmanager
 def kept_surroundings() -> Iterator[None]:
-    """Put back what belongs to the whole process and its next trial finds: folder, environment, streams."""
-    environment, folder = dict(os.environ), "/"
-    with contextlib.suppress(OSError):  # it may have been removed
-        folder = os.getcwd()
+    """Put back what belongs to the whole process and its next trial finds: folder, environment, streams, settings."""
+    with kept_streams(), _kept_folder(), _kept_environment(), _kept_settings(), warnings.catch_warnings():
+        yield
+
+
+@contextlib.contextmanager
+def kept_streams() -> Iterator[None]:
+    """Put back standard input, output and error."""
     streams = sys.stdin, sys.stdout, sys.stderr
     kept = {}
     for descriptor in (0, 1, 2):
@@ -30,11 +36,78 @@ def kept_surroundings() -> Iterator[None]:
             os.dup2(copy, descriptor)
             os.close(copy)
         sys.stdin, sys.stdout, sys.stderr = streams
+
+
+@contextlib.contextmanager
+def _kept_folder() -> Iterator[None]:
+    folder, mask = "/", _file_mask()
+    with contextlib.suppress(OSError):  # it may have been removed
+        folder = os.getcwd()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # it may have removed the folder
+            os.chdir(folder)
+        if mask is not None and _file_mask() != mask:
+            os.umask(mask)
+
+
+def _file_mask() -> int | None:
+    """Return the process's umask without changing it, which other threads would see; None where it cannot be read."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as stream:
+            return next((int(line.split()[1], 8) for line in stream if line.startswith("Umask:")), None)
+    except OSError:
+        return None
+
+
+@contextlib.contextmanager
+def _kept_environment() -> Iterator[None]:
+    environment, places = dict(os.environ), list(sys.path)
+    try:
+        yield
+    finally:
         if dict(os.environ) != environment:
             os.environ.clear()
             os.environ.update(environment)
-        with contextlib.suppress(OSError):  # it may have removed the folder
-            os.chdir(folder)
+        # Places that it added stay: modules found there may import others of them later.
+        sys.path[:0] = [place for place in places if place not in sys.path]
+
+
+@contextlib.contextmanager
+def _kept_settings() -> Iterator[None]:
+    """Keep Python's and torch's settings that decide numbers; torch's are its defaults where it comes only meanwhile."""
+    limit = sys.getrecursionlimit()
+    before = _torch_settings()
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+        if (torch := sys.modules.get("torch")) is not None and _torch_settings() != before:
+            dtype, deterministic, precision = before or ("float32", False, "highest")
+            torch.set_default_dtype(getattr(torch, dtype))
+            torch.use_deterministic_algorithms(deterministic)
+            torch.set_float32_matmul_precision(precision)
+
+
+def _torch_settings() -> tuple[str, bool, str] | None:
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    dtype = str(torch.get_default_dtype()).removeprefix("torch.")
+    return dtype, torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision()
+
+
+def seed_generators(seed: int) -> None:
+    """Seed the global generators of random, NumPy and torch, as far as they are loaded.
+
+    A training that draws from them unseeded would else depend on the trials that its process had before.
+    """
+    random.seed(seed)
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed(seed % 2**32)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(seed)
 
 
 @contextlib.contextmanager

@@ -20,8 +20,16 @@ from raysweep.messages import LONGEST, sound
 from raysweep.sweep.code import code_named
 from raysweep.sweep.costs import set_threads
 from raysweep.sweep.deaths import is_out_of_memory
-from raysweep.sweep.entrypoint import entrypoint_points
-from raysweep.sweep.guests import described, empty_command_line, kept_surroundings, own_streams, shown_error
+from raysweep.sweep.entrypoint import entrypoint_points, load_entrypoint
+from raysweep.sweep.guests import (
+    described,
+    empty_command_line,
+    kept_streams,
+    kept_surroundings,
+    own_streams,
+    seed_generators,
+    shown_error,
+)
 from raysweep.sweep.identity import FILE as SWEEP_FILE
 from raysweep.sweep.trial_store import Claim, TrialStore
 from raysweep.sweep.watchdog import Limits, Watchdog
@@ -75,8 +83,13 @@ def _surroundings(spec: TrialSpec) -> Iterator[None]:
     if spec.entrypoint is None:
         yield
         return
-    with kept_surroundings(), own_streams(), empty_command_line(spec.entrypoint.partition(":")[0]):
-        yield
+    with kept_streams(), own_streams(), empty_command_line(spec.entrypoint.partition(":")[0]):
+        # What its module sets when it is imported stays, since it is imported once: all trials find the same.
+        with contextlib.suppress(RaysweepError):  # which the trial raises, too
+            load_entrypoint(spec.entrypoint)
+        with kept_surroundings():
+            seed_generators(int(spec.trial_id, 16))
+            yield
 
 
 def _check_shared(store: TrialStore) -> None:

@@ -1,0 +1,88 @@
+"""Trials of a user's own training that run one after another in one process: each finds what a first one would."""
+
+import os
+import random
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from raysweep.sweep.guests import kept_surroundings
+from raysweep.sweep.trainable import _surroundings
+from raysweep.trial import NO_DATA, TrialSpec
+
+
+def spec_of(module: str, seed: int = 0) -> TrialSpec:
+    return TrialSpec(
+        architecture="guest", size={"width": 8}, fingerprint=NO_DATA, structures=1, learning_rate=0.02, seed=seed,
+        entrypoint=f"{module}:train",
+    )  # fmt: skip
+
+
+def mask() -> int:
+    found = os.umask(0o022)
+    os.umask(found)
+    return found
+
+
+CHANGES: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+    "folder": (lambda: os.chdir("/"), os.getcwd),
+    "environment": (os.environ.clear, lambda: dict(os.environ)),
+    "path": (sys.path.clear, lambda: list(sys.path)),
+    "mask": (lambda: os.umask(0o777), mask),
+    "recursion": (lambda: sys.setrecursionlimit(777), sys.getrecursionlimit),
+    "filters": (lambda: warnings.simplefilter("always"), lambda: list(warnings.filters)),
+    "double": (lambda: torch.set_default_dtype(torch.float64), torch.get_default_dtype),
+    "deterministic": (lambda: torch.use_deterministic_algorithms(True), torch.are_deterministic_algorithms_enabled),
+    "precision": (lambda: torch.set_float32_matmul_precision("medium"), torch.get_float32_matmul_precision),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_a_trial_changes_of_its_process_the_next_does_not_find(what: str) -> None:
+    change, look = CHANGES[what]
+    before = look()
+    with kept_surroundings():
+        change()
+        assert look() != before
+    assert look() == before
+
+
+def test_places_that_a_trial_added_to_the_path_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with kept_surroundings():
+        sys.path.append(str(tmp_path))
+    assert sys.path[-1] == str(tmp_path)
+
+
+def test_what_a_module_sets_when_it_is_imported_all_its_trials_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sets_up.py").write_text(
+        "import os, torch\nos.environ['GUEST_DATA'] = 'here'\ntorch.set_default_dtype(torch.float64)\n"
+        "os.chdir(os.path.dirname(__file__))\ndef train(spec, store, *, checkpoints, device): yield\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("GUEST_DATA", "nowhere")
+    monkeypatch.chdir("/")
+    try:
+        for _ in range(2):
+            with _surroundings(spec_of("sets_up")):
+                found = os.environ["GUEST_DATA"], torch.get_default_dtype(), os.getcwd()
+                assert found == ("here", torch.float64, str(tmp_path))
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_global_generators_give_a_trial_the_same_numbers_whatever_ran_before_it() -> None:
+    def draw(seed: int) -> tuple[float, float, float]:
+        with _surroundings(spec_of("no_such_module", seed)):
+            return random.random(), float(np.random.random()), float(torch.rand(()))
+
+    first, other = draw(0), draw(1)
+    assert draw(0) == first
+    assert all(a != b for a, b in zip(first, other, strict=True))
