@@ -76,7 +76,7 @@ def _kept_environment() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _kept_settings() -> Iterator[None]:
-    """Keep Python's and torch's settings that decide numbers; torch's are its defaults where it comes only meanwhile."""
+    """Keep settings of Python and torch that decide numbers; torch loaded meanwhile gets its defaults."""
     limit = sys.getrecursionlimit()
     before = _torch_settings()
     try:

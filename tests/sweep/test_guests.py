@@ -81,7 +81,7 @@ def test_what_a_module_sets_when_it_is_imported_all_its_trials_find(
 def test_global_generators_give_a_trial_the_same_numbers_whatever_ran_before_it() -> None:
     def draw(seed: int) -> tuple[float, float, float]:
         with _surroundings(spec_of("no_such_module", seed)):
-            return random.random(), float(np.random.random()), float(torch.rand(()))
+            return random.random(), float(np.random.random()), float(torch.rand(()))  # noqa: NPY002 - as theirs do
 
     first, other = draw(0), draw(1)
     assert draw(0) == first
