@@ -240,6 +240,18 @@ def test_hdf5_of_any_layout_is_read_as_it_is_meant(
     assert_right(imported(path, names)[0], true)
 
 
+@pytest.mark.parametrize("positions", ["coordinates", "conformations"])
+def test_hdf5_is_of_a_known_data_set_by_its_labels_and_not_by_a_key_that_others_use(tmp_path: Path, positions: str):
+    arrays = plain()
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for key, values in {"z": arrays["z"], positions: arrays["R"], "E": arrays["E"], "F": arrays["F"]}.items():
+            file.create_dataset(f"m/{key}", data=values)
+    with pytest.raises(DataError, match="no unit of energy is stated for 'E'"):
+        imported(tmp_path / "x.h5")
+    found, _ = imported(tmp_path / "x.h5", Names(energy_unit="eV", length_unit="Å"))
+    assert found.energy.tolist() == sorted(arrays["E"].tolist())
+
+
 def of_quantity(quantity: str, names: Names) -> list[str]:
     known = {
         "energy": ["E", "energy", "energies", "total_energy"],

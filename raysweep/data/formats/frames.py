@@ -100,7 +100,7 @@ def _counts(column: Column, frames: int) -> npt.NDArray[np.int64] | None:
     return column.whole().reshape(-1).astype(np.int64)
 
 
-def read_frames(table: Table, layout: Layout, names: Names, start: int, stop: int) -> Iterator[Chunk]:
+def read_frames(table: Table, layout: Layout, start: int, stop: int) -> Iterator[Chunk]:
     """Yield the usable ones of some frames of a table as one part, and the others, counted by reason."""
     where = f"{table.path}, {table.record} {start}"
     try:

@@ -29,12 +29,16 @@ ANI1X = {"numbers": "atomic_numbers", "positions": "coordinates", "energy": "wb9
          "forces": "wb97x_dz.forces"}  # fmt: skip
 """Smith et al. 2020, 10.1038/s41597-020-0473-z: hartree, Å, hartree/Å; NaN where a conformation has no label."""
 _FIRST = {"spice": SPICE, "ani1x": ANI1X}
+_LEVEL = {"spice": "dft_total_", "ani1x": "wb97x_"}
+"""How a data set's keys of energies and forces begin, at any of its levels of theory."""
 _DEFAULT = {"spice": ("hartree", "bohr"), "ani1x": ("hartree", "Å")}
 CONFORMATIONS_AT_ONCE = 4096
 
 
 def layout(path: Path) -> Kind:
-    """Return "spice" or "ani1x" by what the file's first group holds, "hdf5" where it is neither.
+    """Return "spice" or "ani1x" by the keys of the file's first group, "hdf5" where it is neither.
+
+    Keys that others use too, such as "coordinates", do not make a file one of these: their units would be assumed.
 
     Raises:
         DataError: the file is torn or no HDF5, or h5py is not installed.
@@ -43,7 +47,10 @@ def layout(path: Path) -> Kind:
         tree = tree_of(file)
         first = next((set(keys) for group, keys in tree.children.items() if group), set())
     kinds: tuple[Kind, ...] = ("spice", "ani1x")
-    return next((kind for kind in kinds if set(list(_FIRST[kind].values())[1:]) & first), "hdf5")
+    for kind in kinds:
+        if _FIRST[kind]["positions"] in first and any(key.startswith(_LEVEL[kind]) for key in first):
+            return kind
+    return "hdf5"
 
 
 def spans_of(kind: Kind) -> Callable[[Path, Names], Iterator[Span | Bad]]:
@@ -116,7 +123,7 @@ def _frames(
         start, stop = (0, found.frames) if start == 0 else (0, 0)
     table = replace(table, group=_molecule(path, group, table, found))
     if start < stop:
-        yield from read_frames(table, found, names, start, stop)
+        yield from read_frames(table, found, start, stop)
 
 
 def _molecule(path: Path, group: str, table: Table, found: Layout) -> str | None:

@@ -53,7 +53,7 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
         DataError: the file is torn.
     """
     with _opened(path) as table:
-        yield from read_frames(table, layout_of(table, names), names, span.start, span.stop)
+        yield from read_frames(table, layout_of(table, names), span.start, span.stop)
 
 
 @contextmanager
