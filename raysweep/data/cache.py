@@ -1,5 +1,6 @@
 """Shards of remote stores, fetched once per machine and mapped from its disk by every trial on it."""
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -11,7 +12,7 @@ from pyarrow import fs
 
 from raysweep.data.manifest import Shard
 from raysweep.errors import DataError
-from raysweep.files import PIECE, no_room_is_ours
+from raysweep.files import PIECE, can_make, no_room_is_ours
 
 
 def cache_folder() -> Path:
@@ -23,13 +24,9 @@ def cache_folder() -> Path:
     named = os.environ.get("RAYSWEEP_CACHE")
     if named:
         return Path(named).expanduser()
-    try:
+    with contextlib.suppress(RuntimeError):  # neither HOME, nor an entry in the table of users
         folder = Path.home() / ".cache" / "raysweep"
-    except RuntimeError:  # neither HOME, nor an entry in the table of users
-        folder = None
-    if folder is not None:
-        there = next(place for place in (folder, *folder.parents) if place.exists())
-        if os.access(there, os.W_OK | os.X_OK):
+        if can_make(folder):
             return folder
     return Path(tempfile.gettempdir()) / f"raysweep-cache-{os.getuid()}"
 

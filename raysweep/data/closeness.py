@@ -1,11 +1,9 @@
 """How near the nearest atoms of a structure are to each other, periodic images included."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 
-from raysweep.data.graphs import DENSE_ATOMS, build_graphs
+from raysweep.data.graphs import DENSE_ATOMS, build_graphs, runs_of_pairs
 from raysweep.data.structures import Structures, ranges
 
 PAIRS_AT_ONCE = 100_000
@@ -77,7 +75,8 @@ def _by_nearest_images(
     offsets = structures.offsets
     wraps = np.zeros((len(cell), 3), bool) if structures.pbc is None else structures.pbc
     limits = below * np.linalg.norm(inverse, axis=1)
-    for start, stop in _pieces(structures.n_atoms):
+    n_pairs = structures.n_atoms * (structures.n_atoms - 1) // 2
+    for start, stop in runs_of_pairs(n_pairs, PAIRS_AT_ONCE):
         n_atoms = structures.n_atoms[start:stop]
         owner = np.repeat(np.arange(start, stop), n_atoms)
         x = structures.positions[offsets[start] : offsets[stop]].astype(np.float64)
@@ -111,14 +110,3 @@ def _by_graphs(
     if graphs.shifts is not None:
         vectors = vectors + graphs.shifts
     return np.repeat(np.arange(len(structures)), graphs.n_edges), np.linalg.norm(vectors, axis=1)
-
-
-def _pieces(n_atoms: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Cut structures into runs of about `PAIRS_AT_ONCE` pairs of atoms, so that memory stays bounded."""
-    total = np.cumsum(n_atoms * (n_atoms - 1) // 2)
-    start = 0
-    while start < len(n_atoms):
-        before = total[start - 1] if start else 0
-        stop = max(int(np.searchsorted(total, before + PAIRS_AT_ONCE, side="right")), start + 1)
-        yield start, stop
-        start = stop

@@ -102,7 +102,7 @@ def _by_pairs(
     """Return senders, receivers and edges per structure of isolated structures, from all their pairs of atoms."""
     senders, receivers, counts = [], [], []
     offsets = structures.offsets
-    for start, stop in _pieces(structures.n_atoms):
+    for start, stop in runs_of_pairs(structures.n_atoms * structures.n_atoms, PAIRS_AT_ONCE):
         n_atoms = structures.n_atoms[start:stop]
         atoms = slice(offsets[start], offsets[stop])
         x = structures.positions[atoms].astype(np.float64)
@@ -124,13 +124,13 @@ def _by_pairs(
     return np.concatenate(senders), np.concatenate(receivers), np.concatenate(counts).astype(np.int64)
 
 
-def _pieces(n_atoms: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Cut structures into runs of about `PAIRS_AT_ONCE` pairs of atoms, so that memory stays bounded."""
-    total = np.cumsum(n_atoms * n_atoms)
+def runs_of_pairs(n_pairs: npt.NDArray[np.int64], at_once: int) -> Iterator[tuple[int, int]]:
+    """Cut structures with [S] pairs of atoms into runs of about `at_once` pairs, so that memory stays bounded."""
+    total = np.cumsum(n_pairs)
     start = 0
-    while start < len(n_atoms):
+    while start < len(n_pairs):
         before = total[start - 1] if start else 0
-        stop = max(int(np.searchsorted(total, before + PAIRS_AT_ONCE, side="right")), start + 1)
+        stop = max(int(np.searchsorted(total, before + at_once, side="right")), start + 1)
         yield start, stop
         start = stop
 

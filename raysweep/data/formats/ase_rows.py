@@ -2,20 +2,24 @@
 
 import json
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from raysweep.data.formats.blocks import Bad, Chunk, Flat, Names, checked
+from raysweep.data.formats.blocks import Bad, Chunk, Flat, Names, checked, unreadable
 from raysweep.data.formats.frames import atomic_numbers
 from raysweep.data.formats.keyed import absent, no_such
 from raysweep.data.formats.stated import Labels, Scale, scale_of
 
 _Numbers = bytes | list[float]
 """Numbers of a record: float64, or a list where they are not all numbers."""
+
+
+Record = tuple[int, Callable[[], object]]
+"""A record's number in the file, and a function that decodes its content."""
 
 
 class Row(NamedTuple):
@@ -57,7 +61,25 @@ def row_scale(path: Path, metadata: object, names: Names) -> Scale:
     )
 
 
-def checked_rows(path: Path, rows: list[Row], scale: Scale) -> Iterator[Chunk]:
+def parts_of(path: Path, records: Iterable[Record | Bad], names: Names, scale: Scale) -> Iterator[Chunk]:
+    """Yield the usable rows of some records as parts, and the others, each with its reason."""
+    kinds: dict[tuple[bool, bool], list[Row]] = {}
+    for record in records:
+        if isinstance(record, Bad):
+            yield record
+            continue
+        at, content = record
+        try:
+            row = row_of(at, content(), names)
+        except (ValueError, TypeError, KeyError) as error:
+            yield Bad(where=f"{path}, record {at}", reason=unreadable(error))
+            continue
+        kinds.setdefault((row.charge is not None, row.spin is not None), []).append(row)
+    for rows in kinds.values():
+        yield from _checked(path, rows, scale)
+
+
+def _checked(path: Path, rows: list[Row], scale: Scale) -> Iterator[Chunk]:
     """Yield the usable ones of some rows as one part, and the others; charges and spins stand in all or in none."""
     each: Any = Row._make(zip(*rows, strict=True))  # a tuple of each field
     n_atoms = np.array(each.atoms)
@@ -87,7 +109,7 @@ def checked_rows(path: Path, rows: list[Row], scale: Scale) -> Iterator[Chunk]:
             yield Bad(where=f"{path}, record {rows[0].at}", reason=f"not numbers ({error})")
             return
         for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):  # to find the records that are at fault
-            yield from checked_rows(path, half, scale)
+            yield from _checked(path, half, scale)
         return
     yield from checked(flat)
 

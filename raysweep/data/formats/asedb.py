@@ -3,11 +3,12 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from raysweep.data.formats.ase_rows import Row, checked_rows, row_of, row_scale
+from raysweep.data.formats.ase_rows import Record, parts_of, row_scale
 from raysweep.data.formats.blocks import Bad, Chunk, Names, Span, Torn
 from raysweep.errors import DataError
 
@@ -49,19 +50,8 @@ def _batches(path: Path, names: Names) -> Iterator[tuple[int, list[Chunk]]]:
     rows, metadata = _rows(path)
     scale = row_scale(path, metadata, names)
     while batch := list(islice(rows, ROWS_AT_ONCE)):
-        chunks: list[Chunk] = []
-        kinds: dict[tuple[bool, bool], list[Row]] = {}
-        for at, content in batch:
-            try:
-                row = row_of(at, content, names)
-            except (ValueError, TypeError, KeyError) as error:
-                reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-                chunks.append(Bad(where=f"{path}, record {at}", reason=f"cannot be read ({reason})"))
-                continue
-            kinds.setdefault((row.charge is not None, row.spin is not None), []).append(row)
-        for some in kinds.values():
-            chunks += checked_rows(path, some, scale)
-        yield len(batch), chunks
+        records: list[Record] = [(at, partial(dict, content)) for at, content in batch]
+        yield len(batch), list(parts_of(path, records, names, scale))
 
 
 def _rows(path: Path) -> tuple[Iterator[tuple[int, dict[str, object]]], object]:

@@ -7,11 +7,11 @@ that of the package ase-db-backends: keys "1", "2", ... "nextid", "deleted_ids";
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysweep.data.formats.ase_rows import Row, checked_rows, row_of, row_scale
+from raysweep.data.formats.ase_rows import Record, parts_of, row_scale
 from raysweep.data.formats.blocks import Bad, Chunk, Names, Span, Torn
 from raysweep.errors import DataError
 
@@ -49,29 +49,24 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
     Raises:
         DataError: the file is torn.
     """
-    kinds: dict[tuple[bool, bool], list[Row]] = {}
     with _begun(path) as transaction:
-        decoded = _decoder()
         scale = row_scale(path, _metadata(transaction), names)
-        deleted: set[int] | None = None
-        for at in range(span.start, span.stop):
-            raw = transaction.get(b"%d" % at)
-            if raw is None:
-                if deleted is None:
-                    listed = transaction.get(b"deleted_ids")
-                    deleted = set() if listed is None else set(decoded(listed))
-                if at not in deleted:
-                    yield Bad(where=f"{path}, record {at}", reason="the record is missing")
-                continue
-            try:
-                row = row_of(at, decoded(raw), names)
-            except (ValueError, TypeError, KeyError) as error:
-                text = f"no {error}" if isinstance(error, KeyError) else str(error)
-                yield Bad(where=f"{path}, record {at}", reason=f"cannot be read ({text})")
-                continue
-            kinds.setdefault((row.charge is not None, row.spin is not None), []).append(row)
-    for rows in kinds.values():
-        yield from checked_rows(path, rows, scale)
+        yield from parts_of(path, _records(path, transaction, span), names, scale)
+
+
+def _records(path: Path, transaction: "lmdb.Transaction", span: Span) -> Iterator[Record | Bad]:
+    decoded = _decoder()
+    deleted: set[int] | None = None
+    for at in range(span.start, span.stop):
+        raw = transaction.get(b"%d" % at)
+        if raw is not None:
+            yield at, partial(decoded, raw)
+            continue
+        if deleted is None:
+            listed = transaction.get(b"deleted_ids")
+            deleted = set() if listed is None else set(decoded(listed))
+        if at not in deleted:
+            yield Bad(where=f"{path}, record {at}", reason="the record is missing")
 
 
 def _metadata(transaction: "lmdb.Transaction") -> object:

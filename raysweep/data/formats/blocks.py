@@ -87,6 +87,11 @@ class Part:
         )
 
 
+def unreadable(error: Exception) -> str:
+    """Return the reason of a record whose parsing raised an error, a missing key included."""
+    return f"cannot be read ({f'no {error}' if isinstance(error, KeyError) else error})"
+
+
 Chunk = Part | Bad
 Text = bytes
 

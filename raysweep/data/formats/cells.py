@@ -70,10 +70,7 @@ def pbc_rows(values: npt.NDArray[np.generic], frames: int) -> npt.NDArray[np.boo
     Raises:
         ValueError: they are no flags, or of another shape.
     """
-    given = np.asarray(values)
-    if given.dtype.kind not in "biuf" or not np.isin(given, (0, 1)).all():
-        raise ValueError("pbc is not made of true and false, or 1 and 0")
-    flags = given.astype(bool)
+    flags = as_flags(values)
     if flags.shape == (3,) and frames == 3 and flags.any() != flags.all():
         raise ValueError("three flags of pbc may be of the three vectors, or of the 3 frames")
     if flags.shape in ((), (1,), (1, 1), (3,), (1, 3), (frames, 3), (frames, 1)):
@@ -81,6 +78,18 @@ def pbc_rows(values: npt.NDArray[np.generic], frames: int) -> npt.NDArray[np.boo
     if flags.shape == (frames,):
         return np.repeat(flags[:, None], 3, axis=1)
     raise ValueError(f"pbc of shape {list(flags.shape)} is neither one flag nor three, for all or each frame")
+
+
+def as_flags(values: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    """Return booleans, or numbers that are 1 or 0, as booleans.
+
+    Raises:
+        ValueError: a value is neither.
+    """
+    given = np.asarray(values)
+    if given.dtype.kind not in "biuf" or not np.isin(given, (0, 1)).all():
+        raise ValueError("pbc is not made of true and false, or 1 and 0")
+    return given.astype(bool)
 
 
 def periodicity(

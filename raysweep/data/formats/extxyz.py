@@ -4,6 +4,7 @@ Everything is read as ASE reads it, or better where ASE loses something, or refu
 symbols on either side of their column, numbers in Fortran's notation, names of groups that look like numbers.
 """
 
+from codecs import BOM_UTF8
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,7 +26,6 @@ SPAN_BYTES = 8 * 2**20
 FRAMES_AT_ONCE = 256
 """Frames that are parsed at once: so many that their text stays in the processor's cache."""
 _PROPERTIES = b"Properties"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class _Frame(NamedTuple):
@@ -56,8 +56,8 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
             if held > len(text) // 2:
                 text += bytes(len(text))
             held, ended, torn = _filled(file, text, held)
-            if not place and text[:held].startswith(_BYTE_ORDER_MARK):
-                place, held = len(_BYTE_ORDER_MARK), _shifted(text, len(_BYTE_ORDER_MARK), held)
+            if not place and text[:held].startswith(BOM_UTF8):
+                place, held = len(BOM_UTF8), _shifted(text, len(BOM_UTF8), held)
             if ended and held and text[held - 1] != NEWLINE:
                 text[held] = NEWLINE
                 held += 1

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raysweep.data.elements import numbers_of
-from raysweep.data.formats.blocks import Bad, Chunk, Flat, Names, Span, checked
+from raysweep.data.formats.blocks import Bad, Chunk, Flat, Names, Span, checked, unreadable
 from raysweep.data.formats.cells import pbc_rows
 from raysweep.data.formats.keyed import absent, no_such
 from raysweep.data.formats.stated import Labels, Scale, scale_of
@@ -101,8 +101,7 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
             try:
                 row = _row(material, frame, names)
             except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-                text_of = f"no {error}" if isinstance(error, KeyError) else str(error)
-                yield Bad(where=f"{path}, {material}, frame {name}", reason=f"cannot be read ({text_of})")
+                yield Bad(where=f"{path}, {material}, frame {name}", reason=unreadable(error))
                 continue
             kinds.setdefault((row.charge is None, row.spin is None), []).append(row)
     for rows in kinds.values():

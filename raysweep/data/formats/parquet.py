@@ -12,7 +12,7 @@ from pyarrow import parquet as pq
 
 from raysweep.data.formats.arrow_lists import Lists, lists_of
 from raysweep.data.formats.blocks import Bad, Chunk, Flat, Names, Span, Torn, checked
-from raysweep.data.formats.cells import vectors
+from raysweep.data.formats.cells import as_flags, vectors
 from raysweep.data.formats.frames import atomic_numbers
 from raysweep.data.formats.keyed import Keys, keys_of
 from raysweep.data.formats.stated import Labels, Scale, scale_of
@@ -147,13 +147,11 @@ def _periodicity(lists: dict[str, Lists], rows: int) -> tuple[_Floats | None, _F
             cell[counts == width] = vectors(numbers[owner == width].reshape(-1, width))
     pbc = (cell != 0).any(axis=2)
     if "pbc" in lists:
-        flags = numeric("pbc", lists["pbc"].leaves)
-        if not np.isin(flags, (0, 1)).all():
-            raise ValueError("pbc is not made of true and false, or 1 and 0")
+        flags = as_flags(lists["pbc"].leaves)
         counts = lists["pbc"].counts
         owner = np.repeat(counts, np.maximum(counts, 0))
         for width in (1, 3):
-            pbc[counts == width] = flags[owner == width].reshape(-1, width) == 1
+            pbc[counts == width] = flags[owner == width].reshape(-1, width)
     return cell, pbc
 
 

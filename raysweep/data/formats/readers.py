@@ -1,5 +1,6 @@
 """Which reader reads a file: each format has `spans`, what parts a file has, and `read`, the records of a part."""
 
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,7 @@ def _looks_like_extxyz(path: Path) -> bool:
     """Return whether a file begins as extxyz does, whatever its name: with a number of atoms and their properties."""
     try:
         with path.open("rb") as file:
-            head = decompressed(file, path).read(16384).removeprefix(b"\xef\xbb\xbf").split(b"\n", 2)
+            head = decompressed(file, path).read(16384).removeprefix(BOM_UTF8).split(b"\n", 2)
     except FAULTS:
         return False
     return len(head) > 2 and head[0].strip().isdigit() and b"Properties" in head[1]
