@@ -45,6 +45,10 @@ class ClusterError(RaysweepError):
     """A Ray cluster that is absent, refuses the token, or is not what a sweep needs."""
 
 
+TRY_AGAIN_STATUS = 75
+"""EX_TEMPFAIL of sysexits.h: exit status of a process that was cut short by something outside it."""
+
+
 class Stopped(KeyboardInterrupt):
     """A sweep that ended before it was complete; nothing is lost, the same command goes on with it."""
 

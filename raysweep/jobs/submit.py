@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from raysweep.errors import ClusterError
+from raysweep.errors import TRY_AGAIN_STATUS, ClusterError
 from raysweep.jobs.client import Unreachable, errors_named
 from raysweep.jobs.request import STOP_SECONDS, Request
 from raysweep.temporary import temporary_folder
@@ -29,8 +29,6 @@ WAITING_SECONDS = 90.0
 """How long the head node may take to start a job that answers a question; where Ray on it is dead, it never does."""
 _STOPPED = (130, 143)
 """Exit statuses of a sweep that was told to end, or reached a cap."""
-_LOST = 75
-"""Exit status of a sweep whose Ray died (`cluster_watch.EXIT_CODE`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +56,7 @@ class Job:
         if self.state != "FAILED":
             return False
         code = self.exit_code
-        return code is None or code < 0 or code == _LOST or (code > 128 and code not in _STOPPED)
+        return code is None or code < 0 or code == TRY_AGAIN_STATUS or (code > 128 and code not in _STOPPED)
 
     @property
     def exit_status(self) -> int:

@@ -5,9 +5,9 @@ import time
 
 from pyarrow import fs
 
+from raysweep.errors import Stopped
 from raysweep.files import open_location
 from raysweep.measurements import Point
-from raysweep.sweep.interrupts import Stopped
 from raysweep.sweep.space import Space
 from raysweep.sweep.trial_store import TrialStore
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from raysweep.errors import Stopped
+from raysweep.errors import TRY_AGAIN_STATUS, Stopped
 from raysweep.sweep.interrupts import interrupt
 from raysweep.sweep.last_words import leave_word
 from raysweep.sweep.ray_services import (
@@ -42,8 +42,6 @@ NEWS_SECONDS = 120.0
 """For how long a host that the head gave up may be why a worker died."""
 CORE_SECONDS = 150
 """How long Ray's core bears to be without a head (RAY_gcs_rpc_server_reconnect_timeout_s): longer than we do."""
-EXIT_CODE = 75
-"""EX_TEMPFAIL of sysexits.h."""
 Resources = Mapping[str, float]
 logger = logging.getLogger("raysweep.cluster")
 
@@ -53,7 +51,7 @@ class ClusterLostError(Stopped):
 
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"{what}. What was saved is kept; run the same command again to go on where it stopped", EXIT_CODE
+            f"{what}. What was saved is kept; run the same command again to go on where it stopped", TRY_AGAIN_STATUS
         )
 
 
@@ -141,7 +139,7 @@ class ClusterWatch:
         # Not `self._over` alone: whoever waits in Ray's core for what is dead would wait for ever.
         if self.lost and not self._over.wait(GRACE_SECONDS):
             kill_services()
-            os._exit(EXIT_CODE)
+            os._exit(TRY_AGAIN_STATUS)
 
     def stop(self) -> None:
         """End the watch."""

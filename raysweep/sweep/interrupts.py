@@ -28,8 +28,6 @@ class Interrupted(Stopped):
         super().__init__(reason, 128 + signum)
 
 
-__all__ = ["Interrupted", "Stopped", "interrupt", "interruptible"]
-
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _told: list[int] = []
 """Signals that this process was sent since it entered the outermost `interruptible` block."""

@@ -19,9 +19,8 @@ from pathlib import Path
 
 from pyarrow import fs
 
-from raysweep.errors import RaysweepError
+from raysweep.errors import TRY_AGAIN_STATUS, RaysweepError, Stopped
 from raysweep.files import open_folder, read_whole, write_whole
-from raysweep.sweep.interrupts import Stopped
 from raysweep.sweep.processes import started, this_machine
 
 FILE = "driver.json"
@@ -29,8 +28,6 @@ BEAT_SECONDS = 10.0
 LEASE_SECONDS = 60.0
 """Without a beat; then a driver on another host counts as dead. Six beats: one that is slow is not one that is dead."""
 POLL_SECONDS = 1.0
-EXIT_CODE = 75
-"""Of a driver that was taken over: EX_TEMPFAIL of sysexits.h."""
 _GONE = "its folder was deleted, moved or unmounted under the sweep"
 _WANTED = frozenset({"token", "pid", "pid_started", "host", "boot", "since"})
 _IO = (OSError, RaysweepError)
@@ -41,7 +38,7 @@ class LockLostError(Stopped):
 
     def __init__(self, location: str, holder: str) -> None:
         reason = f"{location}: {holder} has taken this sweep over, since this driver was not heard of; it goes on there"
-        super().__init__(reason, EXIT_CODE)
+        super().__init__(reason, TRY_AGAIN_STATUS)
 
 
 @dataclass
@@ -79,7 +76,7 @@ class DriverLock:
             LockLostError: another driver has it.
         """
         if self._lost_to == _GONE:
-            raise Stopped(f"{self.location}: {_GONE}; bring it back, and the same command goes on", EXIT_CODE)
+            raise Stopped(f"{self.location}: {_GONE}; bring it back, and the same command goes on", TRY_AGAIN_STATUS)
         if self._lost_to is not None:
             raise LockLostError(self.location, self._lost_to)
 

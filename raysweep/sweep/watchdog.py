@@ -10,9 +10,10 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from raysweep.errors import TRY_AGAIN_STATUS
+
 GRACE_SECONDS = 10.0
 """After a limit, for the thread to write the end: a call that keeps Python's lock is then ended from outside Python."""
-EXIT_CODE = 75
 _STACK_LENGTH = 1500
 
 
@@ -93,7 +94,7 @@ class Watchdog:
                 reason = self._limits.overrun(now - self._began, now - self._last if self._training else 0.0)
                 if reason is not None:
                     self._expire(f"{reason}; it was here:\n{self._stack()}")
-                    self._leave(EXIT_CODE)
+                    self._leave(TRY_AGAIN_STATUS)
                     return
                 self._changed.wait(self._wait())
 

@@ -2,8 +2,7 @@
 
 import sys
 
-from raysweep.errors import RaysweepError
-from raysweep.sweep.interrupts import Stopped
+from raysweep.errors import RaysweepError, Stopped
 from raysweep.sweep.run import run
 from raysweep.sweep.space import load_space
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import pytest
 from killable import HERE, TOY, Sweep
 
-from raysweep.sweep.lock import EXIT_CODE, FILE
+from raysweep.errors import TRY_AGAIN_STATUS
+from raysweep.sweep.lock import FILE
 from raysweep.trial import TrialState
 
 _ELSEWHERE = ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$0" "$@"']
@@ -43,7 +44,7 @@ def test_driver_that_sleeps_is_taken_over_from_another_host_and_ends_when_it_wak
     points = sweep.store.table()
     os.kill(first.pid, signal.SIGCONT)
     output, _ = first.communicate(timeout=60)
-    assert first.returncode == EXIT_CODE, output
+    assert first.returncode == TRY_AGAIN_STATUS, output
     assert sweep.store.table().equals(points), "the first driver, or a worker of it, wrote after it was taken over"
     assert [sweep.store.state(i) for i in sweep.store.ids()] == [TrialState.DONE] * 8
     assert not (sweep.storage / FILE).exists()

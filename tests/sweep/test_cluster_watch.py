@@ -16,7 +16,7 @@ import pytest
 from toy_sweep import SpaceMaker
 
 from raysweep.sweep import cluster_watch
-from raysweep.sweep.cluster_watch import EXIT_CODE, ClusterLostError, ClusterWatch
+from raysweep.sweep.cluster_watch import ClusterLostError, ClusterWatch
 from raysweep.sweep.interrupts import Interrupted, interrupt, interruptible
 from raysweep.sweep.plan import plan
 from raysweep.sweep.ray_services import HeadSilentError, Told
@@ -93,7 +93,7 @@ def reason_of(watch: ClusterWatch) -> str:
     until(lambda: watch.lost)
     with pytest.raises(ClusterLostError) as raised:
         watch.check()
-    assert raised.value.exit_code == EXIT_CODE == 75
+    assert raised.value.exit_code == 75
     return str(raised.value)
 
 

@@ -10,8 +10,9 @@ import pytest
 from ray.core.generated import common_pb2
 from ray.exceptions import ActorDiedError, OutOfMemoryError
 
+from raysweep.errors import TRY_AGAIN_STATUS
 from raysweep.sweep.deaths import Death, cause_of_death, host_of, is_out_of_memory
-from raysweep.sweep.watchdog import EXIT_CODE, Limits, Watchdog
+from raysweep.sweep.watchdog import Limits, Watchdog
 
 CRASH = (
     "Worker exit type: SYSTEM_ERROR Worker exit detail: Worker unexpectedly exits with a connection error code 2. End "
@@ -100,4 +101,4 @@ def test_call_that_keeps_pythons_lock_is_ended_from_outside_python(tmp_path: Pat
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], timeout=30, cwd=tmp_path, capture_output=True, check=False)
     assert time.monotonic() - began < 20
-    assert done.returncode not in (0, EXIT_CODE)
+    assert done.returncode not in (0, TRY_AGAIN_STATUS)

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.errors import RaysweepError
+from raysweep.errors import RaysweepError, Stopped
 from raysweep.sweep import lock as locks
-from raysweep.sweep.interrupts import Stopped
 from raysweep.sweep.lock import FILE, LockLostError, driver_lock, running_driver
 from raysweep.sweep.trial_store import TrialStore
 from raysweep.trial import TrialSpec, TrialState
