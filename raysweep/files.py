@@ -95,6 +95,16 @@ def absolute(location: str | Path) -> str:
     return text if "://" in text else open_location(text)[1]
 
 
+def nearest(path: Path) -> Path:
+    """Return a path, or its nearest parent that exists."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def can_make(path: Path) -> bool:
+    """Return whether this user may write to a folder, or make it."""
+    return os.access(nearest(path), os.W_OK | os.X_OK)
+
+
 def digest(data: bytes | memoryview) -> str:
     """Return the SHA-256 of the bytes as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from raysweep.errors import ClusterError
+from raysweep.files import can_make, nearest
 
 SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 """Longest path of a Unix socket (`sun_path` of unix(7), less its closing zero)."""
@@ -50,7 +51,7 @@ def has_token(environment: Mapping[str, str] = os.environ) -> bool:
 def can_keep_token() -> bool:
     """Return whether Ray can write a token that it makes."""
     path = token_file()
-    return path is not None and _writable(path.parent)
+    return path is not None and can_make(path.parent)
 
 
 def troubles(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str, str]]:
@@ -67,7 +68,7 @@ def troubles(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str,
     remedy = "give a folder of your own: mkdir -p /tmp/ray-mine && export RAY_TMPDIR=/tmp/ray-mine"
     if not place.is_dir():
         yield f"{place}, where Ray keeps its sessions, is no folder", f"move it away, or {remedy}"
-    elif not _writable(place):
+    elif not can_make(place):
         told = place.stat()
         text = f"{place}, where Ray keeps its sessions, cannot be written: it belongs to {user(told.st_uid)}"
         yield f"{text} (mode {told.st_mode & 0o7777:o})", remedy
@@ -104,18 +105,9 @@ def private_token() -> Iterator[None]:
         path.chmod(0o600)
 
 
-def nearest(path: Path) -> Path:
-    """Return a path, or the nearest above it that exists."""
-    return next(place for place in (path, *path.parents) if place.exists())
-
-
 def user(number: int) -> str:
     """Return a user's name, or the number where it has none."""
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:
         return f"user {number}"
-
-
-def _writable(path: Path) -> bool:
-    return os.access(nearest(path), os.W_OK | os.X_OK)
