@@ -53,6 +53,10 @@ class TrialState(enum.StrEnum):
         return self.is_failed or self in (TrialState.DIVERGED, TrialState.CANCELLED)
 
 
+INTERRUPTED = "interrupted"
+"""Shown in place of `RUNNING` where no driver runs the sweep: the next run goes on with such a trial."""
+
+
 class OptimizerSpec(BaseModel):
     """The optimizer of a trajectory; the same for every architecture of a sweep."""
 

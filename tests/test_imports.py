@@ -139,7 +139,7 @@ except SystemExit as end:
     loaded = loaded_by(code)
     assert "typer" in loaded
     # Pydantic is left out: typer itself asks for it where a command has parameters (50 ms).
-    assert not loaded & {*AT_HOME.keys() - {"typer"}, "numpy", "scipy", "pandas", "pyarrow", "yaml"}
+    assert not loaded & {*AT_HOME.keys() - {"typer"}, "numpy", "scipy", "pandas", "pyarrow", "ruamel"}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from raysweep.jobs.client import connect, in_clear
 from raysweep.jobs.entry import OUTPUT_MARK, REFUSED
 from raysweep.jobs.package import LIMIT_MIB
 from raysweep.jobs.request import Environment, Request, check_reachable
+from raysweep.messages import last_line
 from raysweep.streams import tell
 
 _NOT_FOUND = 127
@@ -139,8 +140,7 @@ def _of_job(job: jobs.Job) -> str:
 
 
 def _last(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][-300:] if lines else "no reason given"
+    return last_line(text)[-300:] or "no reason given"
 
 
 def _tell_how_to_look(arguments: str) -> None:

@@ -20,9 +20,8 @@ from raysweep.sweep.space import Space
 from raysweep.sweep.space_parts import Adaptive
 from raysweep.sweep.trial_store import TrialStore
 from raysweep.text import columns
-from raysweep.trial import TrialState
+from raysweep.trial import INTERRUPTED, TrialState
 
-INTERRUPTED = "interrupted"
 SHOWN = ("running", "cancelled", "diverged", "failed", "out_of_memory", "timed_out")
 """States with a column of their own, where any trial is in them."""
 TROUBLES_SHOWN = 20

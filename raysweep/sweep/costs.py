@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Protocol
 
-from raysweep.errors import StorageError
 from raysweep.sweep.code import code_of
 from raysweep.sweep.entrypoint import entrypoint_cost
 from raysweep.sweep.space import Space
@@ -87,12 +86,8 @@ class CostBook:
     def save(self) -> None:
         """Write `costs.json`, if there is something new to keep; a disk that is read-only gets a note."""
         if self._new:
-            try:
-                self._store.write_json(FILE, {k: asdict(v) for k, v in self._known.items() if v is not None})
-            except StorageError as error:
-                if self._store.held is not None:
-                    raise
-                self._store.notes.append(f"what was measured is not kept: {error}")
+            known = {k: asdict(v) for k, v in self._known.items() if v is not None}
+            self._store.keep_json(FILE, known, "the measured costs")
             self._new = False
 
     def _key(self, spec: TrialSpec) -> str:

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Callable
 
-from raysweep.errors import SpaceError, StorageError
+from raysweep.errors import SpaceError
 from raysweep.sweep.code import code_named
 from raysweep.sweep.entrypoint import entrypoint_cost
 from raysweep.sweep.space import Space
@@ -57,12 +57,7 @@ def with_sizes(space: Space, store: TrialStore) -> Space:
     if families == space.families:
         return space
     if known != kept:
-        try:
-            store.write_json(FILE, known)
-        except StorageError as error:
-            if store.held is not None:
-                raise
-            store.notes.append(f"the widths that were worked out are not kept: {error}")
+        store.keep_json(FILE, known, "the widths of the ladders")
     solved = space.model_copy(update={"families": families})
     solved._source = space._source
     return solved

@@ -76,9 +76,6 @@ def joined(address: str) -> Iterator[ClusterWatch]:
         ClusterError: there is no cluster at the address, or Ray cannot start on this machine.
         ClusterLostError: its head, or Ray on this host, died meanwhile.
     """
-    with ray_environment(), contextlib.ExitStack() as stack:
-        import ray  # a finished sweep needs no Ray
-
     with ray_environment(), interruptible(), contextlib.ExitStack() as stack:
         watch = stack.enter_context(watching(address))
         import ray  # a finished sweep needs no Ray

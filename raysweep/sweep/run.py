@@ -1,7 +1,6 @@
 """Runs a sweep: makes its data, tunes its learning rates, runs its grid. Running it again goes on where it stopped."""
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +32,7 @@ from raysweep.sweep.progress import Progress, grid_label, telling
 from raysweep.sweep.rates import FILE as RATES_FILE
 from raysweep.sweep.rates import known_rates, write_report
 from raysweep.sweep.ray_environment import foreign_variables
+from raysweep.sweep.ray_home import ray_root
 from raysweep.sweep.resources import check_before_data, cluster, quiet
 from raysweep.sweep.settle_code import settle
 from raysweep.sweep.space import Space, check_sizes
@@ -401,5 +401,5 @@ def _scratch(space: Space, stack: contextlib.ExitStack) -> tuple[Path, Path | No
 def _log_of(space: Space) -> str:
     """Return where to look for the reason of an end without a word."""
     if "://" in space.storage:
-        return f"under {os.environ.get('RAY_TMPDIR', '/tmp')}/ray/session_latest/logs"
+        return f"under {ray_root()}/session_latest/logs"
     return str(Path(open_location(space.storage)[1]) / "logs" / "ray.log")

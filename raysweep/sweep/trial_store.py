@@ -19,7 +19,7 @@ from typing import Protocol
 import pyarrow as pa
 from pydantic import ValidationError
 
-from raysweep.errors import TrialError
+from raysweep.errors import StorageError, TrialError
 from raysweep.files import absolute, digest, list_folder, open_folder, read_whole, write_whole
 from raysweep.measurements import POINT_SCHEMA, TABLE_SCHEMA, Point, from_table
 from raysweep.messages import kept
@@ -275,6 +275,24 @@ class TrialStore:
     def write_json(self, name: str, content: Sequence[object] | Mapping[str, object]) -> None:
         """Write a file of the sweep whole, unless it holds just that already."""
         self.write_bytes(name, json.dumps(content, indent=1, sort_keys=True).encode())
+
+    def keep_json(self, name: str, content: Mapping[str, object], what: str) -> None:
+        """Write a file that only saves work; where a command that only reads cannot, it leaves a note instead.
+
+        Args:
+            name: of the file.
+            content: of the file.
+            what: the content in words, for the note.
+
+        Raises:
+            StorageError: this process runs the sweep, and the file cannot be written.
+        """
+        try:
+            self.write_json(name, content)
+        except StorageError as error:
+            if self.held is not None:
+                raise
+            self.notes.append(f"{what} cannot be saved: {error}")
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a file of the sweep whole, unless it holds just that already."""

@@ -34,7 +34,6 @@ from raysweep.tracking.entries import (
 )
 from raysweep.tracking.summary import summarise
 from raysweep.tracking.views import (
-    INTERRUPTED,
     SERVES,
     STATE,
     Report,
@@ -45,6 +44,7 @@ from raysweep.tracking.views import (
     run_name,
     status_of,
 )
+from raysweep.trial import INTERRUPTED
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

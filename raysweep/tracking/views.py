@@ -8,9 +8,6 @@ from raysweep.files import digest
 from raysweep.measurements import Point
 from raysweep.trial import TrialState
 
-INTERRUPTED = "interrupted"
-"""Tag value of a trial that began and has neither an end nor a driver: the next run of the sweep goes on with it."""
-
 STATE = "raysweep.state"
 SERVES = "raysweep.serves"
 CURVES = (
