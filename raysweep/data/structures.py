@@ -11,7 +11,6 @@ from raysweep.data.keys import CELL, CHARGE, ENERGY, FORCES, GROUP, N_ATOMS, NUM
 from raysweep.errors import DataError
 
 PER_ATOM = (NUMBERS, POSITIONS, FORCES)
-PER_STRUCTURE = (N_ATOMS, ENERGY, RESIDUAL, GROUP, CELL, PBC, CHARGE, SPIN)
 OPTIONAL = (CELL, PBC, CHARGE, SPIN)
 
 _Pick = Callable[[str, npt.NDArray[np.generic]], npt.NDArray[np.generic]]

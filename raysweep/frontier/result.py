@@ -1,6 +1,6 @@
 """`Fit`: what a fit found, why it may be trusted, and the answers that it gives."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -260,10 +260,6 @@ class Fit:
         from raysweep.frontier.checklist import checklist
 
         return checklist(self)
-
-    def with_status(self, status: Status) -> "Fit":
-        """Return the same fit with another status."""
-        return replace(self, status=status)
 
     @cached_property
     def clustered(self) -> bool:

@@ -7,7 +7,8 @@ views) and the optimizer's update are not counted.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,34 +133,25 @@ def measure_cost(
         DataError: the sample is too small.
         SpaceError: the network does something whose operations nobody has a formula for.
     """
-    weight = next(model.parameters())
+    device = next(model.parameters()).device
     weights = [trained for trained in model.parameters() if trained.requires_grad]
-    was_training = model.training
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    model.train()
-
-    of = name or type(model).__name__
 
     def step(rows: Rows) -> None:
-        batch = graphs.batch(rows).to(weight.device, dtype)
+        batch = graphs.batch(rows).to(device, dtype)
         differentiate(objective.loss(model(batch), batch), weights)
         for trained in weights:
             trained.grad = None
 
-    coefficients = _coefficients(step, graphs, batch_atoms, model.triplets, of)
-    watch = Stopwatch(weight.device)
-    on_gpu = weight.device.type == "cuda"
-    if on_gpu:
-        torch.cuda.reset_peak_memory_stats(weight.device)
+    watch, on_gpu = Stopwatch(device), device.type == "cuda"
     full = list(cut_batches(graphs.n_atoms, np.arange(len(graphs)), batch_atoms))[:3]
-    for rows in full:
-        watch.start()
-        step(rows)
-        watch.stop()
-    model.train(was_training)
-    with torch.no_grad():
-        for name, buffer in model.named_buffers():
-            buffer.copy_(buffers[name])
+    with _as_in_training(model):
+        coefficients = _coefficients(step, graphs, batch_atoms, model.triplets, name or type(model).__name__)
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats(device)
+        for rows in full:
+            watch.start()
+            step(rows)
+            watch.stop()
     sample = _extent(graphs, np.arange(len(graphs)))
     _, _, n_atoms, n_edges, _ = sample
     sample[0] = n_atoms / batch_atoms
@@ -173,9 +165,24 @@ def measure_cost(
         flops_per_atom=float(coefficients @ sample / n_atoms),
         edges_per_atom=float(n_edges / n_atoms),
         seconds_per_atom=watch.seconds / float(sum(graphs.n_atoms[rows].sum() for rows in full)),
-        peak_memory=torch.cuda.max_memory_reserved(weight.device) + CONTEXT_BYTES if on_gpu else None,
-        device_memory=torch.cuda.get_device_properties(weight.device).total_memory if on_gpu else None,
+        peak_memory=torch.cuda.max_memory_reserved(device) + CONTEXT_BYTES if on_gpu else None,
+        device_memory=torch.cuda.get_device_properties(device).total_memory if on_gpu else None,
     )
+
+
+@contextmanager
+def _as_in_training(model: ForceField) -> Iterator[None]:
+    """Put a network in training mode while the block runs; restore its mode and buffers after it."""
+    was_training = model.training
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    model.train()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(buffers[name])
 
 
 def _coefficients(
