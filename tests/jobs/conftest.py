@@ -23,7 +23,8 @@ def make_user(tmp_path: Path) -> UserMaker:
         folder = tmp_path / "laptop"
         folder.mkdir()
         (folder / "toy_trials.py").write_text(TOYS.read_text())
-        (folder / "toy.yaml").write_text(SPACE.format(storage=tmp_path / "shared" / "toy", nap=nap))
+        text = SPACE.format(storage=tmp_path / "shared" / "toy", nap=nap, hold=tmp_path / "hold")
+        (folder / "toy.yaml").write_text(text)
         return User(folder, head)
 
     return make

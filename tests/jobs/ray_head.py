@@ -24,7 +24,7 @@ entrypoint: toy_trials:train
 families:
   alpha:
     architecture: toy-a
-    fixed: {{nap: {nap}}}
+    fixed: {{nap: {nap}, while: {hold}}}
     sizes: {{width: [8, 16, 32]}}
 grid:
   structures: [100, 200, 400]
