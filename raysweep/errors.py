@@ -1,4 +1,4 @@
-"""What a user can cause, and nothing else: our own mistakes are plain `assert`s."""
+"""Errors that a user can cause; our own mistakes are plain `assert`s."""
 
 from raysweep.masking import masked
 
@@ -63,4 +63,4 @@ class OutputError(RaysweepError):
     def __init__(self, message: str, *, broken_pipe: bool) -> None:
         super().__init__(message)
         self.broken_pipe = broken_pipe
-        """Whether the reader has gone, which is nothing to complain of."""
+        """Whether the reader has closed the pipe, which needs no message."""

@@ -65,7 +65,7 @@ def _resolved(text: str) -> str:
 
 
 def open_folder(location: str | Path, what: str = "storage") -> tuple[fs.FileSystem, str]:
-    """Do the same for a folder that is there, or could be made.
+    """Open a location that must be a folder, existing or not.
 
     Args:
         location: a path or a URI.
@@ -151,7 +151,7 @@ def write_whole(
 
 @contextmanager
 def no_room_is_ours(path: str) -> Iterator[None]:
-    """Turn the errors of a disk that is full or not to be written, met while `path` is, into a StorageError."""
+    """Convert errors of a full or read-only disk, raised while `path` is written, to a StorageError."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A line that tells how far something is: kept up to date on a terminal, printed once a minute anywhere else."""
+"""A progress line: updated in place on a terminal, printed once a minute anywhere else."""
 
 import contextlib
 import os
@@ -35,15 +35,15 @@ def error_console() -> Console:
 
 
 class LiveLine:
-    """A line on a console from `start` to `stop`; a context of its own, too."""
+    """A progress line on a console between `start` and `stop`; also a context manager."""
 
     def __init__(self, console: Console, line: Callable[[], str], *, keep: bool = False) -> None:
         """Prepare the line.
 
         Args:
             console: where it is shown.
-            line: its text now; asked from a thread.
-            keep: leave its last state on the terminal.
+            line: returns the current text; called from a thread.
+            keep: whether the last text stays on the terminal.
         """
         self._console, self._line = console, line
         self._over = threading.Event()
@@ -56,14 +56,14 @@ class LiveLine:
             )  # fmt: skip
 
     def start(self) -> None:
-        """Begin to show it."""
+        """Start showing the line."""
         if self._live is not None:
             self._live.start()
         else:
             threading.Thread(target=self._print, daemon=True, name="raysweep-progress").start()
 
     def stop(self) -> None:
-        """Show it no more; again does nothing."""
+        """Stop showing the line; further calls do nothing."""
         if not self._over.is_set():
             self._over.set()
             if self._live is not None:
@@ -85,7 +85,7 @@ class LiveLine:
 
 
 class Count:
-    """How many of something are done; what an earlier run did does not count for the time left."""
+    """A count of finished items, whose estimate of the remaining time ignores items from earlier runs."""
 
     def __init__(self, what: str) -> None:
         self._what, self._done, self._total = what, 0, 0
@@ -93,24 +93,24 @@ class Count:
         self._began = self._paced = time.monotonic()
 
     def update(self, done: int, total: int) -> None:
-        """Note how many are done by now."""
+        """Set the number of finished items."""
         if self._before is None:
             self._before, self._paced = done, time.monotonic()
         self._done, self._total = done, total
 
     def update_of(self, what: str, done: int, total: int) -> None:
-        """Note how many are done of what; another thing begins anew."""
+        """Set the number of finished items; a new kind of item restarts the estimate."""
         if what != self._what:
             self._what, self._before = what, None
         self.update(done, total)
 
     @property
     def counted(self) -> str:
-        """What there is, without the time."""
+        """The count without the time."""
         return f"{self._done}/{self._total} {self._what}" if self._total else self._what
 
     def line(self) -> str:
-        """Return what there is, and the time left, or the time so far where nothing tells that."""
+        """Return the count with the estimated remaining time, or the elapsed time where there is no estimate."""
         now, made = time.monotonic(), self._done - (self._before or 0)
         if made <= 0 or self._done >= self._total:
             return f"{self.counted} · {duration(now - self._began)} so far"
@@ -118,13 +118,13 @@ class Count:
         return f"{self.counted} · about {duration(left)} left"
 
     def end(self) -> str:
-        """Return what there is and how long it took."""
+        """Return the count with the elapsed time."""
         return f"{self.counted}, {duration(time.monotonic() - self._began)}"
 
 
 @contextlib.contextmanager
 def counting(what: str, console: Console | None = None) -> Iterator[Count]:
-    """Show how far something is while the block runs, on standard error by default; the block updates the count."""
+    """Show progress on standard error (by default) while the block runs and updates the count."""
     count = Count(what)
     with LiveLine(console or error_console(), count.line):
         yield count
@@ -132,13 +132,13 @@ def counting(what: str, console: Console | None = None) -> Iterator[Count]:
 
 @contextlib.contextmanager
 def working(what: str, console: Console | None = None) -> Iterator[None]:
-    """Show what the block is at and how long by now, on standard error by default."""
+    """Show the current step and its elapsed time while the block runs, on standard error by default."""
     with counting(what, console):
         yield
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in words of a person: 1h05m, 3m20s, 7s."""
+    """Format a duration for people: 1h05m, 3m20s, 7s."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

@@ -1,4 +1,4 @@
-"""The one place where passwords, keys and tokens in addresses are made unreadable, before a text is kept or shown.
+"""Masking of passwords, keys and tokens in addresses before a text is kept or shown.
 
 What reaches a server keeps the address as it was given; all that is written, printed or sent along for people to read
 goes through `masked` (a text) or `masked_values` (plain values of JSON).

@@ -1,4 +1,4 @@
-"""Texts that others wrote (errors of trainings, names of files and devices), made fit to be kept and shown.
+"""Cleaning of text from outside (errors of trainings, names of files and devices) before it is kept or shown.
 
 A file name need not be UTF-8, and Python then holds it with lone surrogates, which neither a file, nor Arrow, nor
 MLflow takes. Control characters move a terminal's cursor, colours stay on, and a message may be as long as a tensor.

@@ -10,7 +10,7 @@ _EXCEPT = ("no_proxy", "NO_PROXY")
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine alone (a tunnel ends here, too)."""
+    """Return whether a host is this machine (also the near end of a tunnel)."""
     if host == "localhost":
         return True
     try:
@@ -20,7 +20,7 @@ def is_loopback(host: str) -> bool:
 
 
 def proxy_of(url: str) -> str | None:
-    """Return, as `variable=proxy`, the proxy of the environment that a request to a URL takes, if any."""
+    """Return the environment's proxy for requests to a URL as `variable=proxy`, or None."""
     from requests.utils import get_environ_proxies, select_proxy  # as MLflow's and Ray's clients choose it
 
     proxies = get_environ_proxies(url)
@@ -34,7 +34,7 @@ def proxy_of(url: str) -> str | None:
 
 
 def spare_loopback() -> None:
-    """Keep requests to this machine from proxies, which reach another one under its name."""
+    """Exempt requests to this machine from proxies, which would send them to another machine."""
     if not getproxies():
         return
     given = next((os.environ[name] for name in _EXCEPT if os.environ.get(name)), "")

@@ -1,4 +1,4 @@
-"""Standard output and standard error that take any text, and whose failure is told in one line or not at all.
+"""Standard output and standard error that accept any text and report a failure in one line or not at all.
 
 A reader that has gone (`| head`), a disk that is full, a terminal that was closed, an encoding without Greek letters:
 none of them may end a sweep in a traceback, or at all.
@@ -20,11 +20,11 @@ _PLAIN = {
     "α": "alpha", "β": "beta", "γ": "gamma", "η": "eta", "κ": "kappa", "λ": "lambda", "σ": "sigma", "·": "-", "×": "x",
     "±": "+-", "≈": "~", "−": "-", "–": "-", "—": "-", "≤": "<=", "≥": ">=", "→": "->", "√": "sqrt", "∞": "inf",
 }  # fmt: skip
-"""What we print beyond ASCII, in words of ASCII; letters with accents and the like lose those."""
+"""ASCII spellings of the other characters that we print; accented letters lose their accents."""
 _HANDLER = "raysweep-plain"
 _DUMB = ("", "dumb", "unknown")
 BROKEN_PIPE_STATUS = 141
-"""What a shell says of a program that SIGPIPE ended: 128 + 13."""
+"""Exit status that a shell reports for a program ended by SIGPIPE: 128 + 13."""
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
@@ -41,17 +41,17 @@ codecs.register_error(_HANDLER, _plain)
 
 
 class Output(io.TextIOBase):
-    """Text into another stream, in what letters that one has.
+    """Text stream that spells characters which the stream beneath cannot encode.
 
     Attributes:
-        failure: why something that was written was lost, the first time; None: nothing was.
+        failure: the first error that lost output, or None.
     """
 
     def __init__(self, stream: "TextIO | Output | None", name: str, *, lossy: bool) -> None:
         """Wrap a stream.
 
         Args:
-            stream: where text goes; None: a standard stream that was closed before the process began.
+            stream: the stream beneath; None for a standard stream that was closed before the process began.
             name: of the stream, for messages.
             lossy: lose what cannot be written instead of raising an `OutputError`.
         """
@@ -61,15 +61,15 @@ class Output(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """Any text may be written."""
+        """UTF-8, since any text can be written."""
         return "utf-8"
 
     def writable(self) -> bool:
-        """Text may always be written."""
+        """Always true."""
         return True
 
     def isatty(self) -> bool:
-        """Return whether a person looks on."""
+        """Return whether the stream is a terminal."""
         try:
             return self._stream is not None and self._stream.isatty()
         except (OSError, ValueError):  # closed meanwhile
@@ -81,7 +81,7 @@ class Output(io.TextIOBase):
         return self.isatty() and os.environ.get("TERM", "").lower() not in _DUMB
 
     def close(self) -> None:
-        """Leave the stream beneath open: it is somebody else's."""
+        """Leave the stream beneath open, since its owner closes it."""
 
     def fileno(self) -> int:
         """Return the file descriptor of the stream beneath."""
@@ -91,7 +91,7 @@ class Output(io.TextIOBase):
 
     @property
     def buffer(self) -> io.BufferedIOBase:
-        """The stream beneath, for bytes."""
+        """The binary buffer of the stream beneath."""
         return self._stream.buffer  # type: ignore[union-attr, return-value]
 
     def write(self, text: str) -> int:
@@ -107,7 +107,7 @@ class Output(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Pass on what the stream beneath has kept back.
+        """Flush the stream beneath.
 
         Raises:
             OutputError: it cannot be written, and the stream is not lossy.
@@ -133,12 +133,12 @@ class Output(io.TextIOBase):
 
 
 def lossy_output() -> Output:
-    """Return the standard output of now as a stream whose failure ends nothing."""
+    """Wrap the current standard output in a stream that ignores failures."""
     return Output(sys.stdout, "standard output", lossy=True)
 
 
 def tell(text: str) -> None:
-    """Write a line of ours to standard error, as far as that takes one."""
+    """Write a line with raysweep's prefix to standard error, ignoring failures."""
     stream = Output(sys.stderr, "standard error", lossy=True)
     stream.write(f"raysweep: {text}\n")
     stream.flush()
@@ -146,7 +146,7 @@ def tell(text: str) -> None:
 
 @contextlib.contextmanager
 def command_streams() -> Iterator[None]:
-    """Let a command have streams of ours: what it prints fails with an `OutputError`, what it warns of is lost."""
+    """Replace the standard streams: failed writes raise an `OutputError` on output, and are ignored on error."""
     _fill_closed()
     before = sys.stdout, sys.stderr
     sys.stdout = Output(before[0], "standard output", lossy=False)
@@ -173,7 +173,7 @@ def _fill_closed() -> None:
 
 
 def _settle(stream: TextIO | None) -> None:
-    """Write what a stream has kept back, now or never: Python would try again at its end, and complain."""
+    """Flush a stream or discard its buffer; otherwise Python retries at exit and prints an error."""
     try:
         if stream is not None:
             stream.flush()

@@ -1,4 +1,4 @@
-"""Temporary folders: gone with the block, and those of a process that was killed gone with the next one.
+"""Temporary folders that are removed after use; those of killed processes are removed by the next process.
 
 A process holds a lock in each folder for as long as it lives, so that nobody takes the folder of a live one for that of
 a dead one: the kernel gives the lock back, however the process ended.
@@ -18,24 +18,24 @@ _BELONGINGS = ".belongings"
 
 
 class TemporaryFolder:
-    """A folder of this process, and others that are to go with it."""
+    """A temporary folder of this process, and other folders to remove with it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def adopt(self, folder: Path) -> None:
-        """Let another folder go with this one, such as one that a library made for this process."""
+        """Remove another folder together with this one, such as one that a library made for this process."""
         with (self.path / _BELONGINGS).open("a") as stream:
             stream.write(f"{folder}\n")
 
     def release(self) -> None:
-        """Let what was adopted stay where it is."""
+        """Keep the adopted folders."""
         (self.path / _BELONGINGS).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def temporary_folder(purpose: str) -> Iterator[TemporaryFolder]:
-    """Hold a new folder that only this user can read while the block runs; sweep those of the dead away before."""
+    """Make a folder, readable by this user alone, for the block; first remove the folders of dead processes."""
     sweep_dead()
     path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{purpose}-"))
     # Locked before it has its name: without a lock it would be a dead one's.
@@ -50,7 +50,7 @@ def temporary_folder(purpose: str) -> Iterator[TemporaryFolder]:
 
 
 def sweep_dead() -> list[Path]:
-    """Remove the temporary folders of this user's processes that have ended without doing so; return which.
+    """Remove the temporary folders that this user's dead processes have left, and return them.
 
     A folder that is not surely one of those stays: one without a lock, another user's, a link.
     """
@@ -70,7 +70,7 @@ def _is_own_folder(path: Path) -> bool:
 
 
 def _lock_of_dead(owner: Path) -> int | None:
-    """Return the lock, now held, of a folder whose owner holds it no more; None where it does, or there is none."""
+    """Acquire and return the lock of a dead process's folder; None where its owner is alive."""
     lock = os.open(owner, os.O_RDWR | os.O_NOFOLLOW)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

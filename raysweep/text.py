@@ -1,4 +1,4 @@
-"""Text for people: aligned columns, and whatever is too wide for a terminal broken where it reads well."""
+"""Layout of text for people: aligned columns, and line breaks that fit a terminal."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ def fitted(text: str, width: int) -> str:
 
 
 def _cells(lines: Sequence[str]) -> list[list[str]]:
-    """Return the columns of aligned lines: what lies between the gaps that all lines have in common."""
+    """Split aligned lines into columns at the gaps that all lines share."""
     length = max(map(len, lines))
     padded = [line.ljust(length) for line in lines]
     blank = [all(line[i] == " " for line in padded) for i in range(length)]

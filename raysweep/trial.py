@@ -13,7 +13,7 @@ SPEC_VERSION = 6
 
 SizeValue = int | float | bool | str
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-"""What every random generator takes: torch's up to 64 bits, NumPy's old one, which Optuna seeds, 32."""
+"""Range of seeds that every generator accepts: NumPy's legacy one, which Optuna seeds, takes 32 bits."""
 
 NO_DATA = "none"
 """Fingerprint in the specification of a trial without a structure store: then a structure is one atom."""

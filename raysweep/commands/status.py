@@ -53,7 +53,7 @@ class Trouble:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """How far a sweep is."""
+    """The progress of a sweep."""
 
     name: str
     storage: str
@@ -70,7 +70,7 @@ class Status:
 
 
 def sweep_status(space: Space) -> Status:
-    """Return how far a sweep is."""
+    """Return the progress of a sweep."""
     store = TrialStore(space.storage)
     refuse_other_sweep(space, store)
     space = with_sizes(_as_last_run(space, store), store)

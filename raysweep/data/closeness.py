@@ -1,4 +1,4 @@
-"""How near the nearest atoms of a structure are to each other, periodic images included."""
+"""Shortest distances between the atoms of a structure, periodic images included."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ _IMAGES = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), axis=-1)
 
 
 def shortest_distances(structures: Structures, below: float) -> npt.NDArray[np.float64]:
-    """Return [S] Å, the shortest distance between two atoms, or between an atom and an image of its own.
+    """Return [S] Å, the shortest distance between two atoms or between an atom and its own periodic image.
 
     Infinite where none is shorter than `below` (Å); where images of one atom are, theirs.
     """

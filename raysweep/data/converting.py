@@ -70,7 +70,7 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """What became of a task: structures, counts of what was left out, and energies of isolated atoms by element."""
+    """Result of a task: structures, counts of rejected records, and energies of isolated atoms by element."""
 
     task: Task
     pieces: tuple[Piece, ...]

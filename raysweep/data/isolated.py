@@ -1,4 +1,4 @@
-"""Isolated atoms: their energies are reference energies of their elements, and they are no structures to learn from.
+"""Isolated atoms, which give the reference energies of their elements and are excluded from training.
 
 One that stood among molecules would set the scale of the loss by the energy that binds all the others.
 """
@@ -29,7 +29,7 @@ class References:
         self.energies: dict[int, float] = {}
 
     def without_isolated(self, part: Part, rejected: Counter[str]) -> Part | None:
-        """Take in the isolated atoms of a part; return the other structures, None where there are none."""
+        """Record the isolated atoms of a part and return the other structures, or None."""
         alone = isolated(part)
         if not alone.any():
             return part
@@ -44,13 +44,13 @@ class References:
         return part.take(rows) if len(rows) else None
 
     def add(self, energies: dict[int, float]) -> None:
-        """Take in what others have collected."""
+        """Merge the energies of other isolated atoms."""
         for z, energy in energies.items():
             self.energies[z] = min(energy, self.energies.get(z, energy))
 
 
 def isolated(part: Part) -> npt.NDArray[np.bool_]:
-    """Return which structures are one atom that nothing is near, or that the file calls an isolated one."""
+    """Return [S] whether a structure is a single atom without near images, or labelled as isolated by the file."""
     alone: npt.NDArray[np.bool_] = part.structures.n_atoms == 1
     if part.structures.pbc is None:
         return alone

@@ -141,7 +141,7 @@ def _nearest_to_hydrogen(structures: Structures) -> npt.NDArray[np.float64]:
 
 
 def _warnings(nearest: npt.NDArray[np.float64], elements: npt.NDArray[np.int64], store: Store) -> tuple[str, ...]:
-    """Return what looks wrong as a whole: units, by the distances of hydrogen and the size of forces; no validation."""
+    """Return warnings about the store: implausible units (by hydrogen distances and forces), no validation set."""
     found = []
     if len(nearest) >= 20:
         median = float(np.median(nearest))

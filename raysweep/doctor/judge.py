@@ -120,7 +120,7 @@ def of_drivers(gpus: Mapping[str, tuple[Gpu, ...]]) -> Iterator[Finding]:
 
 
 def of_start(troubles: Iterable[tuple[str, str]], where: str, *, keeps_token: bool) -> Iterator[Finding]:
-    """Yield what keeps Ray from starting on a machine.
+    """Yield the findings that keep Ray from starting on a machine.
 
     Args:
         troubles: of `ray_home`, each with its remedy.

@@ -216,13 +216,13 @@ def _send(client: "JobSubmissionClient", job_id: str, command: str, environment:
 
 
 class _Waits:
-    """Says once that a job has not been started for long."""
+    """Reports once that a job has been pending for long."""
 
     def __init__(self, say: Say) -> None:
         self._say, self._since, self._said = say, time.monotonic(), False
 
     def look(self, job: Job | None) -> None:
-        """Look at a job as it stands now."""
+        """Check the job's present state."""
         waits = job is not None and job.state == "PENDING"
         if waits and not self._said and time.monotonic() - self._since > SILENT_SECONDS:
             assert job is not None

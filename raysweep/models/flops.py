@@ -16,12 +16,12 @@ class Meter(Protocol):
 
 
 METERS: list[Meter] = []
-"""Those that count now."""
+"""The active meters."""
 
 
 @contextmanager
 def declare_flops(count: int) -> Iterator[None]:
-    """Count a block as so many floating-point operations, whatever runs inside.
+    """Count a block as `count` floating-point operations, whatever runs inside.
 
     For kernels that the cost meter cannot see (Triton, C++, NumPy), in the forward pass and in the backward one of an
     autograd.Function alike. Where nobody counts it does nothing.

@@ -1,4 +1,4 @@
-"""Where architectures are: raysweep's own, and the entry points of other packages. Needs no torch."""
+"""Locations of architectures: raysweep's own, and the entry points of other packages. Needs no torch."""
 
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points

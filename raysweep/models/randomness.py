@@ -1,4 +1,4 @@
-"""Random numbers that are a function of seed and step alone, and global state that no trial leaves to the next.
+"""Random numbers that depend on seed and step alone, and isolation of global state between trials.
 
 A network may draw from torch's, NumPy's and Python's global generators, or from generators of its own. They are set
 before each step, so the numbers do not depend on what the process ran before, on evaluations, or on a resumption.
@@ -83,7 +83,7 @@ _SETTINGS: tuple[tuple[Callable[[], object], Callable[..., object]], ...] = (
 
 
 class _Draws:
-    """Where torch's, NumPy's and Python's global generators stand."""
+    """The states of torch's, NumPy's and Python's global generators."""
 
     def __init__(self) -> None:
         self._gpus = _of_gpus()
@@ -102,7 +102,7 @@ class _Draws:
 
 @contextmanager
 def kept_draws() -> Iterator[None]:
-    """Let the block draw from global generators, and put them back where they stood before."""
+    """Restore the global generators' states after the block."""
     before = _Draws()
     try:
         yield
@@ -111,7 +111,7 @@ def kept_draws() -> Iterator[None]:
 
 
 class _GlobalState:
-    """Settings of the process, and where its generators stand."""
+    """Settings of the process and states of its generators."""
 
     def __init__(self) -> None:
         self._settings = [read() for read, _ in _SETTINGS]
@@ -125,7 +125,7 @@ class _GlobalState:
 
 
 class Apart:
-    """Global state of one training: entered, it is in force, and what was in force before is back when it is left.
+    """Context that applies the global state of one training and restores the caller's on exit.
 
     It may be entered again and again, and goes on as it was left. A training begins with single precision by default
     and with gradients, whatever its caller has; threads and the like are the caller's until the network changes them.
@@ -136,7 +136,7 @@ class Apart:
         self._before: _GlobalState | None = None
 
     def __enter__(self) -> None:
-        """Put the training's state in force."""
+        """Apply the training's state."""
         self._before = _GlobalState()
         if self._within is not None:
             self._within.restore()
@@ -147,7 +147,7 @@ class Apart:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Put the state before in force again."""
+        """Restore the caller's state."""
         assert self._before is not None
         self._within = _GlobalState()
         self._before.restore()

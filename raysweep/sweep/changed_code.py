@@ -1,4 +1,4 @@
-"""Which trials were made by other code than their entrypoint, or the plug-in of their architecture, has now.
+"""Detection of trials whose entrypoint or plug-in has changed since they ran.
 
 Which digests were declared equal is kept in `code.json`; each trial's record says by which code it was made.
 """
@@ -15,15 +15,15 @@ FILE = "code.json"
 
 @dataclass(frozen=True)
 class Codes:
-    """The code of a sweep by name, and what else counts as the same."""
+    """The code digests of a sweep, and the digests declared equal to them."""
 
     present: dict[str, str]
-    """Name (entrypoint or architecture) to digest; nothing of what is raysweep's own."""
+    """Digest by name (entrypoint or architecture); raysweep's own architectures are absent."""
     equal: dict[str, tuple[str, ...]]
-    """By name digests that the user declared equal."""
+    """Digests that the user declared equal, by name."""
 
     def differs(self, code: str | None) -> bool:
-        """Return whether a trial was made by other code than its name stands for now; not where it says nothing."""
+        """Return whether a trial's code differs from the present code of that name; False where none is recorded."""
         name, _, digest = (code or "").partition("@")
         now = self.present.get(name)
         if now is None or digest == now:
@@ -32,13 +32,13 @@ class Codes:
         return not (digest in equal and now in equal)
 
     def now(self, spec: TrialSpec) -> str | None:
-        """Return the code of a trial as its record keeps it, None where raysweep's own trains it."""
+        """Return the present code of a trial in the form of its record; None for raysweep's own training."""
         name = spec.entrypoint or spec.architecture
         return f"{name}@{self.present[name]}" if name in self.present else None
 
 
 def codes(space: Space, store: TrialStore) -> Codes:
-    """Return the code of a search space as it is on disk now."""
+    """Return the present code digests of a search space."""
     present = {}
     for family in space.families.values():
         code = code_named(space.entrypoint, family.architecture)
@@ -51,7 +51,7 @@ def codes(space: Space, store: TrialStore) -> Codes:
 
 
 def changed(store: TrialStore, known: Codes) -> dict[str, str]:
-    """Return the trials that were made by other code, and that code."""
+    """Return the trials whose code differs, with their code."""
     if not known.present:
         return {}
     found = {trial_id: store.record(trial_id).code for trial_id in store.ids()}
@@ -59,7 +59,7 @@ def changed(store: TrialStore, known: Codes) -> dict[str, str]:
 
 
 def note(store: TrialStore, known: Codes) -> str | None:
-    """Return in words how many trials were made by other code, None where none was."""
+    """Return a note on the number of trials made by other code, or None."""
     old = changed(store, known)
     return (
         f"{len(old)} trials were made by other code than there is now; `raysweep run` asks about them" if old else None

@@ -1,4 +1,4 @@
-"""Watches what no driver outlives: its cluster's head, Ray on its own host, and the last host that can hold a trial.
+"""Watch over the parts of a cluster that a driver cannot do without: head, local Ray, last host for a trial.
 
 Ray itself waits for ever where the raylet of a driver's host is dead, and where the head is dead its core ends the
 process after 60 s, from C++ and without a word. So a thread looks, says what it sees, and ends the sweep in order.
@@ -29,11 +29,11 @@ from raysweep.sweep.ray_services import (
 )
 
 PROBE_SECONDS = 2.0
-"""Between two looks."""
+"""Between two polls."""
 ANSWER_SECONDS = 5.0
 """For one answer of the head."""
 HEAD_SECONDS = 40.0
-"""How long the head of a cluster may be silent: one that has a memory of its own (Redis) is started again meanwhile."""
+"""How long the head of a cluster may be silent: one with persistent state (Redis) may restart meanwhile."""
 HOSTS_SECONDS = 45.0
 """How long there may be no host that can hold a trial, where no autoscaler brings one."""
 GRACE_SECONDS = 30.0
@@ -41,7 +41,7 @@ GRACE_SECONDS = 30.0
 NEWS_SECONDS = 120.0
 """For how long a host that the head gave up may be why a worker died."""
 CORE_SECONDS = 150
-"""How long Ray's core bears to be without a head (RAY_gcs_rpc_server_reconnect_timeout_s): longer than we do."""
+"""How long Ray's core tolerates a missing head (RAY_gcs_rpc_server_reconnect_timeout_s): longer than we do."""
 Resources = Mapping[str, float]
 logger = logging.getLogger("raysweep.cluster")
 
@@ -57,11 +57,11 @@ class ClusterLostError(Stopped):
 
 @dataclass
 class _Host:
-    """A node of the cluster, as its head told of it last."""
+    """A node of the cluster, as last reported by its head."""
 
     told: Told
     changed: float
-    """When it was first told so, alive or dead."""
+    """Time of the first report of its present state, alive or dead."""
 
     def answers(self) -> bool:
         """Return whether its raylet takes connections now."""
@@ -106,11 +106,11 @@ class ClusterWatch:
         self._me = node_id
 
     def left(self) -> None:
-        """Look no more, since the cluster is left; only an end that takes too long is still cut short."""
+        """Stop polling, since the cluster is left; an end that takes too long is still cut short."""
         self._left.set()
 
     def need(self, fits: Callable[[Sequence[Resources]], bool]) -> None:
-        """End the sweep where no host is left that can hold a trial: `fits` is asked with the resources of all."""
+        """End the sweep when no host is left that can hold a trial, as `fits` tells from the resources of all hosts."""
         self._fits = fits
 
     def host_lost(self, address: str | None) -> bool:
@@ -131,7 +131,7 @@ class ClusterWatch:
         return bool(lost)
 
     def run(self) -> None:
-        """Look until the watch is over, or the cluster is lost."""
+        """Poll until the watch is stopped or the cluster is lost."""
         while not (self._over.wait(PROBE_SECONDS) or self._left.is_set() or self.lost):
             what = self._of_own_services() or self._of_own_host() or self._of_head() or self._of_room()
             if what is not None and not (self._over.is_set() or self._left.is_set()):
@@ -158,7 +158,7 @@ class ClusterWatch:
         return f"the local Ray died ({dead[0]}, process {dead[1]}){_log(dead[0])}"
 
     def _of_head(self) -> str | None:
-        """Ask the head for its hosts; return what is wrong where it has been silent for too long."""
+        """Ask the head for its hosts; return a reason to stop where it has been silent for too long."""
         try:
             told = hosts(ANSWER_SECONDS)
         except HeadSilentError:
@@ -192,7 +192,7 @@ class ClusterWatch:
         return None
 
     def _of_room(self) -> str | None:
-        """Return that no host is left that can hold a trial, once that has been so for long enough."""
+        """Return a reason to stop once no host has been able to hold a trial for long enough."""
         now = time.monotonic()
         if self._silent is not None:
             return None

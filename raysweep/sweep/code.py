@@ -1,4 +1,4 @@
-"""The code of other people that trains: part of what determines a trial, though no trial id can hold it.
+"""Digests of the users' training code, which determines a trial but is not part of its id.
 
 Its digest is taken over the syntax trees of a module and of the user's own modules that it imports: comments,
 docstrings, layout and the place on disk make no difference, anything else does. Own are the modules of the same package

@@ -25,7 +25,7 @@ class EarlierTrials:
         self._codes = codes(space, TrialStore(space.storage))
         self._keep = space.changed_code == "keep"
         self.other_code: set[str] = set()
-        """Trials that are equal but for their code, and so are not taken."""
+        """Trials that differ by their code alone and are not taken over."""
         for (store, ids), (_, index) in zip(self._stores, stores, strict=True):
             if not ids:
                 raise space.error(
@@ -55,7 +55,7 @@ class EarlierTrials:
         return None
 
     def note(self) -> str | None:
-        """Return in words how many trials were not taken since their code differs, None where all were."""
+        """Return a note on the trials that were not taken over because their code differs, or None."""
         if not self.other_code:
             return None
         return (

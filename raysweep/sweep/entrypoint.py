@@ -1,4 +1,4 @@
-"""An entrypoint, a user's own training: found, called and ended; whatever it does is told as its own, by its name."""
+"""Loading and running of entrypoints (users' own trainings); their faults are reported under their name."""
 
 import contextlib
 import importlib
@@ -123,7 +123,7 @@ def _begin(spec: TrialSpec, store: "Store | None", checkpoints: str, device: str
 
 
 def entrypoint_cost(spec: TrialSpec, store: "Store | None") -> CheckedCost | None:
-    """Return what an entrypoint says that a size costs, None where it has no `cost`.
+    """Return the cost of a size as the entrypoint's `cost` states it, or None without one.
 
     Raises:
         RaysweepError: it cannot say so; names the entrypoint, the size and the reason.

@@ -1,4 +1,4 @@
-"""What other people's code may do to a process beside its work: change it, end it, and fail in ways hard to tell."""
+"""Protection from users' code that changes or ends its process or raises exceptions that cannot be printed."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ _LIBRARIES = os.path.dirname(os.__file__)
 
 @contextlib.contextmanager
 def kept_surroundings() -> Iterator[None]:
-    """Put back what belongs to the whole process and its next trial finds: folder, environment, streams, settings."""
+    """Restore the process for its next trial after the block: working folder, environment, streams, settings."""
     with kept_streams(), _kept_folder(), _kept_environment(), _kept_settings(), warnings.catch_warnings():
         yield
 
@@ -112,7 +112,7 @@ def seed_generators(seed: int) -> None:
 
 @contextlib.contextmanager
 def own_streams() -> Iterator[None]:
-    """Print through streams that may be closed, and that take any text."""
+    """Replace standard output and error by streams that may be closed and accept any text."""
     with contextlib.ExitStack() as stack:
         for redirect, descriptor in ((contextlib.redirect_stdout, 1), (contextlib.redirect_stderr, 2)):
             with contextlib.suppress(OSError):
@@ -129,7 +129,7 @@ def _close(stream: object) -> None:
 
 @contextlib.contextmanager
 def empty_command_line(module: str) -> Iterator[None]:
-    """Hide the command line, which is raysweep's or a worker's, from a module whose argparse would read it."""
+    """Hide the command line, which is raysweep's or a worker's, from a module's argparse."""
     arguments, sys.argv = sys.argv, [module]
     try:
         yield
@@ -138,7 +138,7 @@ def empty_command_line(module: str) -> Iterator[None]:
 
 
 def shown(value: object) -> str:
-    """Return a value in a line of at most eighty characters, even one whose own text fails."""
+    """Format a value in at most eighty characters, even if its repr fails."""
     try:
         text = repr(value)
     except BaseException:  # noqa: BLE001 - other people's code
@@ -148,7 +148,7 @@ def shown(value: object) -> str:
 
 
 def shown_error(error: BaseException, longest: int = 500) -> str:
-    """Return type and text of an exception in a line, even where its text fails or has no end."""
+    """Format the type and text of an exception in one line, even if its text fails or is endless."""
     try:
         text = str(error)
     except BaseException:  # noqa: BLE001 - other people's code
@@ -158,7 +158,7 @@ def shown_error(error: BaseException, longest: int = 500) -> str:
 
 
 def told(error: BaseException) -> str:
-    """Return in words how other people's code ended, with the place and the remedy, to follow its name."""
+    """Describe how users' code ended, with place and remedy; the text follows the code's name."""
     if isinstance(error, SystemExit):
         return (
             f"called sys.exit({shown(error.code)}) at {place_of(error)}: it has no process to end and no command line "
@@ -169,7 +169,7 @@ def told(error: BaseException) -> str:
 
 
 def place_of(error: BaseException) -> str:
-    """Return file and line of the innermost frame of other people's own code."""
+    """Return file and line of the innermost frame of the users' code."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{os.path.basename(error.filename)}:{error.lineno}"
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((_OWN_FILES, "<froz"))]

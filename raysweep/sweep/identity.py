@@ -1,4 +1,4 @@
-"""Which sweep a storage is of: one name, one structure store, one training; another sweep is kept out of it.
+"""The identity of the sweep in a storage: name, structures and training; other sweeps are refused.
 
 More seeds, sizes, budgets or families are the same sweep, which grows: a trial's id is the hash of its content. A sweep
 of another name or of other structures in the same storage would take the place of the first one in the report, the
@@ -22,7 +22,7 @@ _COMPARED = ("forces", "training", "data.validation_structures", "learning_rate.
 
 
 def write_identity(store: TrialStore, space: Space, facts: DataFacts) -> None:
-    """Write down which sweep a storage is of: name, structures, the space as it was resolved, versions."""
+    """Write the sweep's identity into its storage: name, structures, resolved search space, versions."""
     content = {
         "name": space.name,
         "space": space.model_dump(mode="json"),
@@ -75,9 +75,9 @@ def refuse_other_sweep(space: Space, store: TrialStore, fingerprint: str | None 
 
 
 def differences(space: Space, store: TrialStore) -> list[str]:
-    """Return a sentence for each setting in which the last run of a storage differs from the search space.
+    """Describe each setting in which a storage's last run differs from the search space.
 
-    What the storage has then tells of the last run, not of the space as it is written.
+    The storage's results are then those of the last run.
     """
     kept = store.read_json(FILE)
     last = kept.get("space") if isinstance(kept, dict) else None

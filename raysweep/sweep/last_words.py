@@ -1,4 +1,4 @@
-"""A line on the terminal where a driver ends without a word: killed, out of memory, or ended by Ray's core.
+"""A final line on the terminal for a driver that cannot print it: killed, out of memory, or ended by Ray's core.
 
 Nothing of Python runs in such an end, so a shell waits at the end of a pipe for as long as the driver lives.
 """
@@ -16,10 +16,10 @@ _shells: "list[subprocess.Popen[str]]" = []
 
 @contextlib.contextmanager
 def last_words(log: str) -> Iterator[None]:
-    """Have a line printed on standard error where this process does not live to the end of the block.
+    """Print a line on standard error if this process dies inside the block.
 
     Args:
-        log: where the reason may stand.
+        log: where to look for the reason.
     """
     words = (
         f"the driver (process {os.getpid()}) was ended without a word: killed (for memory?), or by Ray. Its log "
@@ -44,7 +44,7 @@ def last_words(log: str) -> Iterator[None]:
 
 
 def leave_word(text: str) -> None:
-    """Say in a line why this process may end from now on, in place of what `last_words` would say."""
+    """Replace the line that `last_words` prints."""
     for shell in _shells:
         if shell.stdin is not None:
             with contextlib.suppress(OSError, ValueError):

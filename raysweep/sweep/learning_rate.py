@@ -46,7 +46,7 @@ class Candidate:
         return not self.state.is_open
 
     def hear(self, points: Sequence[Point]) -> None:
-        """Take points of its training; those that are at no rung, which is known by its budget, do not count."""
+        """Add points of its training; points off the rungs' budgets are ignored."""
         self.points = at_budgets([*self.points, *points], self.spec.data_budgets)
 
     def curve(self) -> Curve:
@@ -124,7 +124,7 @@ class RateSearch:
         return self._untried(beyond)
 
     def _untried(self, rates: Sequence[float]) -> list[float]:
-        """Return each rate once that no trial has: in a range that is narrower than four digits tell, rates meet."""
+        """Return the distinct rates that no trial has; in a narrow range, rates rounded to four digits coincide."""
         tried = {candidate.spec.learning_rate for candidate in self.candidates}
         return [rate for rate in dict.fromkeys(rates) if rate not in tried]
 

@@ -1,4 +1,4 @@
-"""One driver at a time for a storage: a lease that its driver renews, and that nobody who is dead keeps.
+"""Ensure that a storage has one driver at a time, by a lease that expires when its driver dies.
 
 A driver on the same machine is asked for by its process, so that its death is known at once. One elsewhere is known by
 its beats alone: where none comes for `LEASE_SECONDS` it is taken to be dead, and another driver takes the storage over.
@@ -60,7 +60,7 @@ class DriverLock:
         return self._lost_to is not None
 
     def check(self) -> None:
-        """Look whether the storage is still held; to be called before anything is written that a driver alone writes.
+        """Check that the storage is still held; call it before writing anything that only a driver writes.
 
         Raises:
             LockLostError: another driver has it.
@@ -70,7 +70,7 @@ class DriverLock:
         self.check_beats()
 
     def check_beats(self) -> None:
-        """Do the same by what the last beat found, at no cost.
+        """Check the result of the last beat, at no cost.
 
         Raises:
             LockLostError: another driver has it.
@@ -81,7 +81,7 @@ class DriverLock:
             raise LockLostError(self.location, self._lost_to)
 
     def _look(self) -> bool:
-        """Return whether the lock is there and this one's; note who has it, or had it, otherwise."""
+        """Return whether this process holds the lock; otherwise record its holder."""
         data = read_whole(self._filesystem, f"{self._root}/{FILE}")
         held = _parsed(data)
         if self._gone():
@@ -108,7 +108,7 @@ class DriverLock:
                 write_whole(self._filesystem, f"{self._root}/{FILE}", content.encode(), before=self._beat_on)
 
     def _beat_on(self) -> None:
-        """Raise an error, which ends the tries to write a beat, where there is to be none any more."""
+        """Raise an error, which ends the attempts to write a beat, once the lock is lost or released."""
         if not self._look() or self._over.is_set():
             raise RaysweepError("no beat: the storage is another driver's, or given back")
 
@@ -223,7 +223,7 @@ def _age(filesystem: fs.FileSystem, root: str) -> float:
 
 @contextlib.contextmanager
 def _guard(filesystem: fs.FileSystem, root: str) -> Iterator[None]:
-    """Keep other drivers of this host, or of the same NFS, from looking and writing at the same time."""
+    """Exclude other drivers of this host, or of the same NFS, for the block."""
     if not isinstance(filesystem, fs.LocalFileSystem):
         yield
         return
@@ -257,7 +257,7 @@ def _alive_here(held: Mapping[str, object], mine: Mapping[str, object]) -> bool:
 
 
 def _folder(filesystem: fs.FileSystem, root: str) -> dict[str, object]:
-    """Return what tells a local folder from a copy of it: its path, and its number, which a move does not change."""
+    """Return the path of a local folder and its inode, which tells it from a copy and survives a move."""
     if not isinstance(filesystem, fs.LocalFileSystem):
         return {}
     try:
@@ -268,7 +268,7 @@ def _folder(filesystem: fs.FileSystem, root: str) -> dict[str, object]:
 
 
 def _held(filesystem: fs.FileSystem, root: str) -> dict[str, object] | None:
-    """Return who holds a storage; None where nobody does, or what lies there was copied from another storage's lock."""
+    """Return the holder of a storage; None without one, or if the lock was copied with another storage."""
     held = _parsed(read_whole(filesystem, f"{root}/{FILE}"))
     here = _folder(filesystem, root)
     # On another machine path and number may differ for the same folder: there its beats tell.

@@ -1,4 +1,4 @@
-"""Whether muP can carry the learning rate along every ladder of a search space, asked before anything is trained."""
+"""Check, before any training, that muP can carry the learning rate along every ladder."""
 
 from raysweep.errors import SpaceError
 from raysweep.sweep.facts import DataFacts

@@ -1,4 +1,4 @@
-"""The file of a trial's points: an Arrow table that is read back whole, or not at all."""
+"""Encoding and validation of a trial's points as an Arrow file."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Processes of this machine: whether one is alive, and which machine that is."""
+"""Identity of this machine, and liveness of its processes."""
 
 import os
 import socket
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def this_machine() -> dict[str, object]:
-    """Return what tells this machine, its boot and its container from others."""
+    """Return the identity of this machine, its boot and its container."""
     return {"host": socket.gethostname(), "boot": _boot(), "pid_namespace": _pid_namespace()}
 
 

@@ -1,4 +1,4 @@
-"""What a person sees of a running sweep: a line for each trial that ended, and one that tells how far the sweep is."""
+"""The terminal output of a running sweep: a line for each ended trial, and a progress line."""
 
 import contextlib
 import logging

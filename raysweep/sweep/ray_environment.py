@@ -1,4 +1,4 @@
-"""What Ray Tune reads from the environment: a sweep has its own values, whatever the user's shell has set."""
+"""Ray Tune's environment variables, which a sweep sets whatever the user's shell has set."""
 
 import contextlib
 import os
@@ -43,7 +43,7 @@ def set_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def ray_environment() -> Iterator[None]:
-    """Have a sweep's environment while the block runs, and the user's own again afterwards."""
+    """Set a sweep's environment for the block and restore the user's after it."""
     before = set_environment()
     try:
         yield

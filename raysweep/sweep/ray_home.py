@@ -1,4 +1,4 @@
-"""Where Ray keeps its sessions and its token on this machine, and what keeps it from starting there."""
+"""Ray's folders for sessions and token on this machine, and reasons that keep it from starting."""
 
 import contextlib
 import os
@@ -14,11 +14,11 @@ from raysweep.files import can_make, nearest
 SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 """Longest path of a Unix socket (`sun_path` of unix(7), less its closing zero)."""
 _VARIABLES = ("RAY_TMPDIR", "TMPDIR")
-"""What names the folder of Ray's sessions, the first that is set; `get_default_system_temp_dir` of Ray."""
+"""Variables that name the folder of Ray's sessions, in order; see Ray's `get_default_system_temp_dir`."""
 
 
 NOWHERE = "/nonexistent"
-"""A home that nobody can write, as Debian gives it to users who need none."""
+"""A home that does not exist, as Debian gives to users who need none."""
 
 
 def has_home() -> bool:
@@ -55,7 +55,7 @@ def can_keep_token() -> bool:
 
 
 def troubles(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str, str]]:
-    """Yield what keeps Ray from starting on this machine, each with its remedy."""
+    """Yield the reasons that keep Ray from starting on this machine, each with its remedy."""
     root = ray_root(environment)
     name = next((name for name in _VARIABLES if name in environment), None)
     socket = f"{root}/session_2000-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store"
@@ -87,7 +87,7 @@ def require_room() -> None:
 
 @contextlib.contextmanager
 def private_token() -> Iterator[None]:
-    """Leave a token that Ray makes in the block to its owner: Ray lets others on the machine read it, and use it.
+    """Restrict a token that Ray makes in the block to its owner; Ray leaves it readable by other users.
 
     One that it could not keep (no home, or one that cannot be written) lives in this process and its Ray alone.
     """

@@ -1,4 +1,4 @@
-"""Processes and head of the Ray that this process has joined, past Ray's public calls, which may wait for ever."""
+"""Access to Ray's processes and head that cannot block, unlike Ray's public calls."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ _ALIVE = 0
 
 @dataclass(frozen=True)
 class Told:
-    """A node of the cluster, as its head tells of it."""
+    """A node of the cluster, as reported by its head."""
 
     address: str
     port: int
@@ -35,7 +35,7 @@ class _Head(Protocol):
         """Return the nodes."""
 
     def internal_kv_get(self, key: bytes, namespace: bytes | None, timeout: float) -> bytes | None:
-        """Return what is kept under a key."""
+        """Return the value of a key."""
 
 
 class _Id(Protocol):

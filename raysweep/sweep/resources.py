@@ -183,7 +183,7 @@ def fits(space: Space, nodes: Sequence[Mapping[str, float]]) -> bool:
 
 
 def whole_node(space: Space) -> dict[str, float]:
-    """Return what a trial asks of Ray to be alone on its node: all that is free now on the node with the most memory.
+    """Return the resources for a trial alone on its node: all that are free on the node with the most memory.
 
     What others hold of the cluster before the sweep begins is not waited for.
     """
@@ -197,7 +197,7 @@ def whole_node(space: Space) -> dict[str, float]:
 
 
 class _Lossy(io.TextIOBase):
-    """Text into a log that may be lost where its disk is full: that is no reason to end a sweep."""
+    """Log stream that ignores write errors: a full disk must not end a sweep."""
 
     def __init__(self, stream: io.RawIOBase) -> None:
         self._stream = stream
@@ -210,7 +210,7 @@ class _Lossy(io.TextIOBase):
 
 @contextlib.contextmanager
 def quiet(log: Path | None) -> Iterator[None]:
-    """Send what Ray and others print, and write to standard error, into a log file while the block runs.
+    """Redirect the output of Ray and other libraries to a log file while the block runs.
 
     Of standard error the file descriptor itself is turned, since Ray's core writes past Python.
     """
@@ -235,7 +235,7 @@ def quiet(log: Path | None) -> Iterator[None]:
 
 
 def _mask_file(log: Path) -> None:
-    """Mask what others wrote past Python; a log that cannot be read or written is no reason to end a sweep."""
+    """Mask what libraries wrote past Python; a log that cannot be read or written must not end a sweep."""
     with contextlib.suppress(OSError, StorageError):
         text = log.read_text(errors="surrogateescape")
         if masked(text) != text:
@@ -248,7 +248,7 @@ def _flush_errors() -> None:
 
 
 def _kept_errors() -> int:
-    """Return another descriptor of standard error; of /dev/null where that is closed, lest the log becomes it."""
+    """Duplicate standard error's descriptor, or open /dev/null if it is closed, lest the log take its number."""
     try:
         return os.dup(2)
     except OSError:

@@ -1,4 +1,4 @@
-"""What becomes of trials that were made by other code: kept, made anew, or asked about (`changed_code`)."""
+"""Handling of trials made by other code: keep, redo or ask (`changed_code`)."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from raysweep.trial import TrialState
 
 
 def settle(space: Space, store: TrialStore) -> str | None:
-    """Decide on trials made by other code as `changed_code` says; return what was done, in words, if anything was.
+    """Apply `changed_code` to trials made by other code; return a line about it, or None.
 
     Raises:
         SpaceError: it is for the user to say (`changed_code: ask`); names the code, the trials and the remedies.

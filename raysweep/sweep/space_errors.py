@@ -1,4 +1,4 @@
-"""Errors of search spaces in words that lead to the line and the remedy."""
+"""Error messages of search spaces, with the line and the remedy."""
 
 import math
 import re
@@ -83,7 +83,7 @@ _LARGEST, _SMALLEST, _LARGEST_WHOLE = 1e30, 1e-30, 2**53
 
 
 def _unusable(value: object, kinds: frozenset[type], path: tuple[Key, ...]) -> str | None:
-    """Return what should stand in the place of a scalar, None where it can be used."""
+    """Return the kind of value that a scalar should be, or None if it is usable."""
     if isinstance(value, bool | str):
         number = kinds & {int, float}
         wrong = number and (kinds == number or (isinstance(value, bool) and bool not in kinds))

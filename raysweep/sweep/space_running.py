@@ -1,4 +1,4 @@
-"""The parts of a search space that say how all trials run: training, resources, caps and MLflow."""
+"""The parts of a search space that apply to all trials: training, resources, caps and MLflow."""
 
 from typing import Annotated, Literal
 

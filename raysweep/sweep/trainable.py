@@ -79,7 +79,7 @@ def run_trial(config: Config) -> None:
 
 @contextlib.contextmanager
 def _surroundings(spec: TrialSpec) -> Iterator[None]:
-    """Keep what a user's own training may change of a process that trains others after it."""
+    """Protect the process, which trains other trials later, from a user's own training."""
     if spec.entrypoint is None:
         yield
         return
@@ -183,7 +183,7 @@ def _extend_path(path: str) -> None:
 
 
 def _check_code(spec: TrialSpec, wanted: str | None) -> None:
-    """Refuse to train by other code than the driver's: it was changed meanwhile, or is another on this node."""
+    """Refuse to train with code that differs from the driver's, edited meanwhile or of another version on this node."""
     found = _code_here(spec.entrypoint, spec.architecture) if wanted is not None else None
     if found != wanted:
         raise TrialError(
@@ -194,7 +194,7 @@ def _check_code(spec: TrialSpec, wanted: str | None) -> None:
 
 @functools.cache
 def _code_here(entrypoint: str | None, architecture: str) -> str | None:
-    """Return the code that this process trains by, which stays as it was first imported."""
+    """Return the code digest at this process's first import, which stays what it trains by."""
     return code_named(entrypoint, architecture)
 
 

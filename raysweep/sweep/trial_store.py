@@ -219,7 +219,7 @@ class TrialStore:
         self._end(trial_id, record.attempt, uuid.uuid4().hex, record.started, state, points, message, record.code)
 
     def forget(self, trial_id: str) -> None:
-        """Let a trial begin anew: without its end, its points and its checkpoints."""
+        """Reset a trial: discard its end, points and checkpoints."""
         self._check_held()
         record = self.record(trial_id)
         self._write_record(trial_id, TrialRecord(attempt=record.attempt, writer=uuid.uuid4().hex))

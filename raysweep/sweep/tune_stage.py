@@ -193,7 +193,7 @@ class _Driver:
             self.ended(trial_id, state, reason)
 
     def _cause(self, error: str) -> Death:
-        """Return why a worker died; Ray may not know yet that its host did, and calls it a fault of the worker."""
+        """Return the cause of a worker's death; Ray may not know yet that its host died."""
         cause = cause_of_death(error)
         if self.watch is not None and cause in (Death.FAULT, Death.NODE):
             lost = self.watch.host_lost(host_of(error))
@@ -312,7 +312,7 @@ class _Watcher(Callback):
             raise CapReachedError(reason)
 
     def _kill_overdue(self, trials: list[Trial]) -> None:
-        """Kill workers that should have ended their trials themselves; `_Driver.died` then hears of it."""
+        """Kill workers that overran their limit without ending the trial; `_Driver.died` is called then."""
         for trial in trials:
             run, actor = self._driver.running.get(str(trial.config["trial_id"])), trial.temporary_state.ray_actor
             if actor is None or run is None or run.killed:

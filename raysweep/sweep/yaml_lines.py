@@ -1,4 +1,4 @@
-"""YAML that remembers its lines: what lets an error of a search space say `file:line: key: reason`."""
+"""YAML with line numbers, so that errors of a search space read `file:line: key: reason`."""
 
 import difflib
 import re
@@ -115,7 +115,7 @@ def parse(text: str, name: str) -> Source:
 
 
 class _Reading:
-    """Turns nodes into values, and keeps the lines of keys and items."""
+    """Converts nodes to values and records the lines of keys and items."""
 
     def __init__(self, name: str, lines: dict[tuple[Key, ...], int]) -> None:
         self._name, self._lines, self._count = name, lines, 0

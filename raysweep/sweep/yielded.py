@@ -82,7 +82,7 @@ def number(value: object, name: str, *, whole: bool = False) -> float | int:
 
 
 class PointCheck:
-    """The check on the points of one training, in the order in which it yields them."""
+    """Validates the points of one training in the order in which it yields them."""
 
     def __init__(self, spec: TrialSpec) -> None:
         self._spec = spec
@@ -247,7 +247,7 @@ class PointCheck:
 
 @dataclasses.dataclass(frozen=True)
 class CheckedCost:
-    """What an entrypoint's `cost` says, as plain numbers (see `costs.Cost`)."""
+    """The validated result of an entrypoint's `cost` (see `costs.Cost`)."""
 
     params: int
     flops_per_atom: float

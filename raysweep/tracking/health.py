@@ -24,7 +24,10 @@ def trouble(uri: str) -> tuple[str, str] | None:
 
 
 def spared(uri: str) -> tuple[str, str] | None:
-    """Return that a proxy of the environment would take what is meant for this machine; asked before `trouble`."""
+    """Return a warning and its remedy if the environment's proxy intercepts requests to this machine.
+
+    Call it before `trouble`, which exempts them.
+    """
     proxy = proxy_of(uri) if uri.startswith(("http://", "https://")) else None
     if proxy is None or not is_loopback(urlsplit(uri).hostname or ""):
         return None

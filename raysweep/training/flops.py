@@ -66,7 +66,7 @@ class FlopMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self.products + self.pointwise + self.declared
 
     def __enter__(self) -> "FlopMeter":
-        """Begin to count."""
+        """Start counting."""
         METERS.append(self)
         self._stack.callback(METERS.remove, self)
         if "torch._dynamo" in sys.modules:  # parts that a network compiles are counted as they are without
@@ -76,7 +76,7 @@ class FlopMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Count no more."""
+        """Stop counting."""
         super().__exit__(*error)  # type: ignore[no-untyped-call]
         self._stack.close()
 
@@ -92,7 +92,7 @@ class FlopMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._blank.clear()
 
     def leaves(self, name: str) -> None:
-        """Note that numbers leave torch."""
+        """Record that numbers leave torch."""
         if not self._paused:
             self.unknown[f"what is computed outside of torch (Tensor.{name})"] = None
 
@@ -166,7 +166,7 @@ class FlopMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class _Exits(TorchFunctionMode):
-    """Tells a meter of numbers that leave torch."""
+    """Reports to a meter the numbers that leave torch."""
 
     def __init__(self, meter: FlopMeter) -> None:
         super().__init__()

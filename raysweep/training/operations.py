@@ -1,4 +1,4 @@
-"""What torch's operations count as: the lists that `flops.FlopMeter` goes by, names without the `_` of in-place ones.
+"""Counts of torch's operations, which `flops.FlopMeter` applies; names lack the `_` of in-place variants.
 
 Numbers are operations per element, of the sum of what the operation is made of (a softmax is a maximum, a difference,
 an exponential, a sum and a quotient). What torch tags as pointwise counts 1 per element of its result and needs no
@@ -20,7 +20,7 @@ alias as_strided detach diagonal expand permute select slice split split_with_si
 unsqueeze view view_as_complex view_as_real _reshape _reshape_alias _conj _neg_view
     """)
 BLANK = frozenset(_names("empty empty_like empty_permuted empty_strided new_empty new_empty_strided"))
-"""Give memory that nobody has written yet."""
+"""Operations that return uninitialised memory."""
 SHAPES = BLANK | frozenset(
     _names("""
     zeros_like ones_like full_like new_zeros new_ones new_full is_same_size
@@ -28,7 +28,7 @@ SHAPES = BLANK | frozenset(
     _new_zeros_with_same_feature_meta
     """)
 )
-"""Read the shape of a tensor and none of its numbers, as do draws like it."""
+"""Operations that read a tensor's shape and none of its numbers, as `*_like` draws do."""
 FREE = (
     SHAPES
     | frozenset(_VIEWS)
@@ -55,7 +55,7 @@ FREE = (
     """)
     )
 )
-"""No arithmetic."""
+"""Operations without arithmetic."""
 SCATTERS: dict[str, int | None] = {
     "index_add": None, "scatter_add": None, "scatter_reduce": None, "index_reduce": None,
     "_unsafe_masked_index_put_accumulate": None, "index_put": 3, "_index_put_impl": 3, "_unsafe_index_put": 3, "put": 3,
@@ -128,4 +128,4 @@ PRODUCTS: dict[str, Callable[..., int]] = {
 EXITS = frozenset({
     torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.data_ptr, torch.Tensor.tolist, torch.Tensor.__dlpack__,
 })  # fmt: skip
-"""Ways out of torch: what is done with the numbers there is not seen."""
+"""Exits from torch, after which operations on the numbers are not seen."""

@@ -1,4 +1,4 @@
-"""Columns of Arrow, of whatever types of numbers, lists and dictionaries, as flat arrays."""
+"""Flat arrays from Arrow columns of any number, list or dictionary type."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class Lists:
         return np.isin(self.inner, (length, -1))
 
     def take(self, rows: npt.NDArray[np.bool_]) -> "Lists":
-        """Return those of some rows."""
+        """Return some of the rows."""
         return Lists(self.counts[rows], self.leaves[np.repeat(rows, np.maximum(self.counts, 0))], self.inner[rows])
 
     def texts(self) -> list[str | None]:

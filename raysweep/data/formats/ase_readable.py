@@ -1,4 +1,4 @@
-"""Whatever ASE reads, frame by frame; isolated and periodic."""
+"""Any format that ASE reads, frame by frame, isolated or periodic."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ AT_ONCE = 256
 
 
 def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
-    """Yield some frames at a time, read already: most of ASE's formats can only be read from their beginning.
+    """Yield batches of frames that are already read, since most of ASE's formats can only be read from the beginning.
 
     Raises:
         DataError: a unit is unknown, or ASE is not installed.

@@ -133,7 +133,7 @@ def _texts(values: Sequence[object]) -> list[str | None] | None:
 
 
 def row_of(at: int, content: Any, names: Names) -> Row:  # noqa: ANN401 (JSON of any kind)
-    """Return a row as a database has it.
+    """Parse a row of a database.
 
     Raises:
         ValueError, TypeError, KeyError: something is missing, or has another shape.

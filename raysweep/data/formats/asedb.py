@@ -27,7 +27,7 @@ def looks_like_it(path: Path) -> bool:
 
 
 def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
-    """Yield some rows at a time, read already: ASE reads its JSON as a whole.
+    """Yield batches of rows that are already read, since ASE reads its JSON as a whole.
 
     Raises:
         DataError: the file is torn, a unit is unknown, or ASE is not installed.
@@ -46,7 +46,7 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
 
 
 def _batches(path: Path, names: Names) -> Iterator[tuple[int, list[Chunk]]]:
-    """Yield numbers of rows, and what became of them."""
+    """Yield the size of each batch of rows and the parts and faults that it gave."""
     rows, metadata = _rows(path)
     scale = row_scale(path, metadata, names)
     while batch := list(islice(rows, ROWS_AT_ONCE)):
@@ -55,7 +55,7 @@ def _batches(path: Path, names: Names) -> Iterator[tuple[int, list[Chunk]]]:
 
 
 def _rows(path: Path) -> tuple[Iterator[tuple[int, dict[str, object]]], object]:
-    """Return the rows of a database with their numbers, and what it says about itself.
+    """Return the numbered rows of a database and its metadata.
 
     Raises:
         DataError: it is torn or another database, or ASE is not installed.

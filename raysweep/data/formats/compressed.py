@@ -1,4 +1,4 @@
-"""Text files that are compressed, read as they would be without."""
+"""Reading of compressed text files."""
 
 import bz2
 import gzip
@@ -19,7 +19,7 @@ _OPEN: dict[str, Callable[[BinaryIO], object]] = {
 COMPRESSED = tuple(_OPEN)
 """How names of compressed files end."""
 FAULTS = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
-"""Raised where a compressed text is cut off or altered."""
+"""Exceptions raised by a compressed text that is cut off or altered."""
 
 
 def is_compressed(path: Path) -> bool:
@@ -28,5 +28,5 @@ def is_compressed(path: Path) -> bool:
 
 
 def decompressed(file: BinaryIO, path: Path) -> BinaryIO:
-    """Return the text of an open file, decompressed where its name says that it is compressed."""
+    """Return a stream of an open file's text, decompressed according to the file's suffix."""
     return cast(BinaryIO, _OPEN[path.suffix.lower()](file)) if is_compressed(path) else file

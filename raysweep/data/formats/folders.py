@@ -1,4 +1,4 @@
-"""Which files of a folder are read: all whose names say that they hold structures; every other one is named."""
+"""Selection of the files to read in a folder, by suffix; every other file is reported."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -18,14 +18,14 @@ _AT_ONCE = 2**20
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file, or a folder, within one that is imported, that is not read, and why."""
+    """A file or folder inside an imported folder that is not read, with the reason."""
 
     path: Path
     reason: str
 
 
 def files_of(sources: Sequence[Path]) -> tuple[list[Path], list[LeftOut]]:
-    """Return the files that sources stand for, in order of their names, and what their folders hold beside them.
+    """Return the files of the sources, sorted within each folder, and the files that are left out.
 
     A folder stands for the files in it, at any depth, behind links, too.
 
@@ -64,7 +64,7 @@ def _plain(path: Path) -> Path:
 
 
 def _within(folder: Path, above: set[str]) -> Iterator[Path | LeftOut]:
-    """Yield the files below a folder, and what is left out there."""
+    """Yield the files below a folder and those that are left out."""
     real = os.path.realpath(folder)
     if real in above:
         yield LeftOut(folder, "a link to a folder above it")
@@ -98,7 +98,7 @@ def _within(folder: Path, above: set[str]) -> Iterator[Path | LeftOut]:
 
 
 def _once(files: list[Path], left_out: list[LeftOut]) -> list[Path]:
-    """Return files of a folder without links to others of them, and without their own compressed copies."""
+    """Drop links to other files of a folder, and compressed copies of them."""
     first: dict[str, Path] = {}
     for file in sorted(files, key=lambda file: (file.is_symlink(), str(file))):
         first.setdefault(os.path.realpath(file), file)
@@ -129,7 +129,7 @@ def _held(left_out: list[LeftOut]) -> str:
 
 
 def counted(left_out: Sequence[LeftOut]) -> dict[str, int]:
-    """Return what was left out of folders, with its names, as the manifest counts it."""
+    """Count the files that were left out by reason, with their names, for the manifest."""
     reasons: dict[str, list[str]] = {}
     for one in left_out:
         reasons.setdefault(one.reason, []).append(one.path.name)

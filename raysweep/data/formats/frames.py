@@ -38,7 +38,7 @@ class Layout:
 
 
 def layout_of(table: Table, names: Names) -> Layout:
-    """Return how a table is to be read.
+    """Determine the keys, units and shapes of a table.
 
     Raises:
         DataError: keys, units or shapes are missing, or do not match.
@@ -87,7 +87,7 @@ def layout_of(table: Table, names: Names) -> Layout:
 
 
 def _dense(shape: tuple[int, ...], frames: int, atoms: int, width: int) -> bool:
-    """Return whether the values of so many frames and atoms stand in an array in their order."""
+    """Return whether an array's shape holds `width` values for each atom of each frame, in order."""
     plain = tuple(size for size in shape if size != 1)
     wanted = [(frames, atoms, width), (frames, atoms * width), (frames * atoms, width), (frames * atoms * width,)]
     return plain in [tuple(size for size in one if size != 1) for one in wanted]
@@ -174,7 +174,7 @@ def atomic_numbers(values: _Array) -> npt.NDArray[np.int64]:
 
 
 def _part(column: Column, layout: Layout, start: int, stop: int, width: int) -> _Array:
-    """Return what an array has for the atoms of some frames; all of it where it is that of one frame."""
+    """Return an array's values for the atoms of some frames, or the whole array where all frames share it."""
     size = prod(column.shape)
     if layout.atoms is None:
         assert layout.n_atoms is not None
@@ -186,7 +186,7 @@ def _part(column: Column, layout: Layout, start: int, stop: int, width: int) -> 
 
 
 def _row(column: Column, frames: int, start: int, stop: int) -> _Array:
-    """Return the shares of some frames in an array, flat."""
+    """Return an array's values for some frames, flat."""
     length = column.shape[0] if column.shape else 1
     if frames and length % frames == 0:
         share = length // frames

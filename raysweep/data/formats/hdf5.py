@@ -54,7 +54,7 @@ def layout(path: Path) -> Kind:
 
 
 def spans_of(kind: Kind) -> Callable[[Path, Names], Iterator[Span | Bad]]:
-    """Return what yields runs of some thousand conformations, counted through all groups of a file."""
+    """Return the function that cuts a file into spans of some thousand conformations across its groups."""
 
     def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
         tree, sizes = _groups(path, names, kind)
@@ -75,7 +75,7 @@ def spans_of(kind: Kind) -> Callable[[Path, Names], Iterator[Span | Bad]]:
 
 
 def read_of(kind: Kind) -> Callable[[Path, Span, Names], Iterator[Chunk]]:
-    """Return what yields some conformations; the group is that of the file, for single ones the one above it."""
+    """Return the function that reads a span; a structure's group is its HDF5 group, or the parent of a single one."""
 
     def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
         tree, sizes = _groups(path, names, kind)

@@ -1,4 +1,4 @@
-"""What is in an HDF5 file: its groups, their arrays and attributes, and the links that lead out of it."""
+"""The contents of an HDF5 file: groups, arrays, attributes, and links to other files."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -32,11 +32,11 @@ class Tree:
     faults: tuple[tuple[str, str], ...]
 
     def above(self, group: str) -> bool:
-        """Return whether other groups stand in a group."""
+        """Return whether a group has subgroups."""
         return any(f"{group}/{name}".lstrip("/") in self.children for name in self.children.get(group, ()))
 
     def shape(self, file: "h5py.File", group: str, key: str) -> tuple[int, ...]:
-        """Return the shape of an array, of none where it is no array or leads out of the file."""
+        """Return the shape of an array; empty for other objects and for links out of the file."""
         name = f"{group}/{key}".lstrip("/")
         if name in self.soft and self.faults:
             return ()
@@ -44,7 +44,7 @@ class Tree:
 
 
 def tree_of(file: "h5py.File") -> Tree:
-    """Return what is in a file; no link that leads out of it is followed."""
+    """List the contents of a file without following links to other files."""
     import h5py
 
     children: dict[str, list[str]] = {}
@@ -75,7 +75,7 @@ def tree_of(file: "h5py.File") -> Tree:
 def table_of(
     path: Path, file: "h5py.File", tree: Tree, group: str, where: str, known: dict[str, dict[str, Column]]
 ) -> Table:
-    """Return the arrays of a group, and what its attributes and the groups that it stands in say.
+    """Return the arrays of a group, with its attributes and those of its parents.
 
     Args:
         path: of the file, for messages.
@@ -83,7 +83,7 @@ def table_of(
         tree: what is in it.
         group: path of the group.
         where: for messages.
-        known: what the groups above others say, which is kept here from one group to the next.
+        known: cache of the parents' arrays and attributes, shared between groups.
     """
     outer: dict[str, Column] = {}
     parts = group.split("/") if group else []

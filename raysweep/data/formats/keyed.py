@@ -1,4 +1,4 @@
-"""Under which of its keys a file keeps what an import needs: those that were named, or else those that are known."""
+"""Choice of the keys to import: the named ones, otherwise well-known ones."""
 
 import difflib
 import re
@@ -115,7 +115,7 @@ def keys_of(
 
 
 def absent(names: Names, name: str, there: Collection[str]) -> str | None:
-    """Return what to say of a record that lacks the key named for `name`; None where it has it, or it is optional."""
+    """Return the reason to reject a record without the key named for `name`; None where it is there or optional."""
     key: str | None = getattr(names, name)
     if not key or key == _DEFAULTS.get(name) or key in there:
         return None
@@ -123,7 +123,7 @@ def absent(names: Names, name: str, there: Collection[str]) -> str | None:
 
 
 def no_such(name: str, key: str, there: Iterable[str]) -> str:
-    """Return that a key is absent, which there are, and which of them are spelt like it."""
+    """Format the message for an absent key, with the keys that exist and similar spellings."""
     near = difflib.get_close_matches(key, list(there), n=3, cutoff=0.5)
     hint = f" (near it: {', '.join(near)})" if near else ""
     return f"there is no {key!r} (--{name.replace('_', '-')}-key){hint}. {_listed(there)}"
@@ -141,7 +141,7 @@ def _optional(where: str, name: str, there: Collection[str], names: Names) -> st
 
 
 def _known(there: Collection[str], name: str, where: str | None) -> str | None:
-    """Return the key that is known for `name`, the first of several, or, for the file `where`, the only one.
+    """Return the well-known key for `name`; with several, the first, or an error if `where` is given.
 
     Raises:
         DataError: there are several.

@@ -124,7 +124,7 @@ class _Row(NamedTuple):
 
 
 def _row(material: str, frame: Any, names: Names) -> _Row:  # noqa: ANN401 (JSON of any kind)
-    """Return what a frame holds.
+    """Parse a frame.
 
     Raises:
         ValueError, TypeError, KeyError: something is missing, or has another shape, or a site is disordered.

@@ -1,4 +1,4 @@
-"""What structures of arrays may have besides atoms and labels: cell, periodicity, charge, spin, group and source."""
+"""Optional fields of structures in arrays: cell, periodicity, charge, spin, group and source."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class OptionalFields:
     source: list[str | None] | None
 
     def take(self, rows: npt.NDArray[np.int64]) -> "OptionalFields":
-        """Return that of some rows."""
+        """Return the fields of some rows."""
         return OptionalFields(
             cell=None if self.cell is None else self.cell[rows],
             pbc=None if self.pbc is None else self.pbc[rows],
@@ -34,7 +34,7 @@ class OptionalFields:
 
 
 def optional_fields(table: Table, keys: Keys, frames: int, start: int, stop: int) -> OptionalFields:
-    """Return what a structure need not have.
+    """Read the optional fields of some frames.
 
     Raises:
         ValueError: shapes or types are wrong.

@@ -195,7 +195,7 @@ def _scale(path: Path, schema: pa.Schema, keys: Keys, names: Names) -> Scale:
 
 
 def _texts(schema: pa.Schema) -> dict[str, str]:
-    """Return what the file says of units: in its metadata, or in the attributes that pandas keeps there."""
+    """Return the file's statements about units, from its metadata or pandas' attributes in it."""
     said = {name.decode(errors="replace"): v.decode(errors="replace") for name, v in (schema.metadata or {}).items()}
     for name, inner in (("pandas", "attributes"), ("PANDAS_ATTRS", None)):
         try:

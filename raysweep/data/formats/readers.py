@@ -1,4 +1,4 @@
-"""Which reader reads a file: each format has `spans`, what parts a file has, and `read`, the records of a part."""
+"""The readers by format: `spans` lists the parts of a file, `read` the records of a part."""
 
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ class Reader:
 
 
 def reader(format: Format) -> Reader:
-    """Return how a format is read. Its module is imported now: a worker needs one of them, and as soon as can be."""
+    """Return the reader of a format; its module is imported now, since a worker needs only one."""
     match format:
         case "aselmdb":
             from raysweep.data.formats import aselmdb

@@ -1,4 +1,4 @@
-"""Which units a file's numbers are in: as asked for, as the file states, or else as its format's are."""
+"""Units of a file's numbers: those asked for, otherwise those stated in the file, otherwise the format's."""
 
 import json
 import re
@@ -50,7 +50,7 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """Where a file keeps what has a unit, and what it states about it.
+    """The keys of a file's labels and its statements about their units.
 
     Attributes:
         where: file (and group), for messages.
@@ -169,7 +169,7 @@ def _said(where: str, texts: Mapping[str, str]) -> Iterator[tuple[str, Statement
 
 
 def _listed(where: str, name: str, text: str) -> Iterator[tuple[str, Statement]]:
-    """Yield what "eV, Å" says: each unit is of the quantity that its dimension is."""
+    """Parse a list such as "eV, Å"; the dimension of each unit tells its quantity."""
     quantities: tuple[Quantity, ...] = ("energy", "length", "forces")
     for unit in re.split(r"[,;]", text):
         kinds = []

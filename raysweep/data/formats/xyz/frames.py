@@ -1,4 +1,4 @@
-"""Where the frames of an extxyz text are, and which of its lines belong to none.
+"""Locating the frames of an extxyz text and the lines that belong to none.
 
 A frame is a number of atoms, a header and so many lines. A number that is wrong would shift every frame after it, so a
 frame counts only where the next one, a blank line or the end follows it; otherwise reading goes on at the next number

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 _BARE, _QUOTED = rb"""[^\s"'{}\[\]\\]+""", rb"""[^"'{}\[\]\\]*"""
 _STRANGE = re.compile(rb"[\\'{}\[\]]")
-"""What headers of the plain layout do not hold: escapes, other quotes and brackets."""
+"""Characters absent from plain headers: escapes, other quotes and brackets."""
 _CLOSING = {'"': '"', "'": "'", "[": "]", "{": "}"}
 _WORD = re.compile(r"""[^\s=\\"'\[{]+""")
 

@@ -1,4 +1,4 @@
-"""What a header says: energy, cell, periodicity, charge, spin and names, each read from its text by one rule."""
+"""The meaning of a header: energy, cell, periodicity, charge, spin and names, each parsed by one rule."""
 
 import re
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _NESTED = re.compile(r"[\[({]\s*[\[({]|[\])}]\s*,?\s*[\[({]")
 
 
 class Said(NamedTuple):
-    """What the header of a frame says, in the file's units."""
+    """The parsed header of a frame, in the file's units."""
 
     energy: float
     cell: npt.NDArray[np.float64] | None
@@ -40,7 +40,7 @@ class Said(NamedTuple):
 
 
 def said(header: Mapping[bytes, bytes], energy: bytes, names: Names) -> Said:
-    """Return what a header says.
+    """Parse a header.
 
     Raises:
         ValueError: a value cannot be what its key says, it is not certain whether the frame is periodic, or a unit is
