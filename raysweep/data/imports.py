@@ -25,7 +25,7 @@ from raysweep.data.workers import Workers, usable_cores
 from raysweep.data.writing import Provenance, standing_store, write_rows
 from raysweep.errors import DataError
 
-IMPORT_VERSION = 3
+IMPORT_VERSION = 4
 """Raised whenever the same files would give other structures."""
 IN_PROCESS_BYTES = 16 * 2**20
 """Files that are smaller together are read without worker processes, whose start takes longer."""

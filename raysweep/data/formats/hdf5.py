@@ -36,7 +36,7 @@ CONFORMATIONS_AT_ONCE = 4096
 
 
 def layout(path: Path) -> Kind:
-    """Return "spice" or "ani1x" by the keys of the file's first group, "hdf5" where it is neither.
+    """Return "spice" or "ani1x" by the keys of any of the file's groups, "hdf5" where it is neither.
 
     Keys that others use too, such as "coordinates", do not make a file one of these: their units would be assumed.
 
@@ -45,11 +45,11 @@ def layout(path: Path) -> Kind:
     """
     with _open(path) as file:
         tree = tree_of(file)
-        first = next((set(keys) for group, keys in tree.children.items() if group), set())
     kinds: tuple[Kind, ...] = ("spice", "ani1x")
-    for kind in kinds:
-        if _FIRST[kind]["positions"] in first and any(key.startswith(_LEVEL[kind]) for key in first):
-            return kind
+    for keys in tree.children.values():
+        for kind in kinds:
+            if _FIRST[kind]["positions"] in keys and any(key.startswith(_LEVEL[kind]) for key in keys):
+                return kind
     return "hdf5"
 
 
@@ -121,19 +121,25 @@ def _frames(
         return
     if found.frames != size:  # which is that of another array of energies, if one of several is to be read
         start, stop = (0, found.frames) if start == 0 else (0, 0)
-    table = replace(table, group=_molecule(path, group, table, found))
+    table = replace(table, group=_molecule(path, group, tree, table, found))
     if start < stop:
         yield from read_frames(table, found, start, stop)
 
 
-def _molecule(path: Path, group: str, table: Table, found: Layout) -> str | None:
-    """Return the name of a molecule: of its group, or for a group of one conformation that of the group above."""
+def _molecule(path: Path, group: str, tree: Tree, table: Table, found: Layout) -> str | None:
+    """Return the name of a molecule: that of its group, or of the one above.
+
+    The one above is meant by a group of one conformation, and by groups in one that has conformations of its own, as
+    the reactant and the product of a reaction of Transition1x.
+    """
     numbers, positions = (prod(table.column(key).shape) for key in (found.keys.numbers, found.keys.positions))
     if not group:
         return path.stem if found.atoms == numbers and found.frames > 1 else None
+    above = group.rpartition("/")[0]
+    if above and found.keys.positions in tree.children.get(above, ()):
+        return above
     single = found.frames == 1 and len(table.column(found.keys.positions).shape) < 3 and positions
-    return (group.rpartition("/")[0] or None) if single else group
-
+    return (above or None) if single else group
 
 def _groups(path: Path, names: Names, kind: Kind) -> tuple[Tree, dict[str, int]]:
     stat = path.stat()

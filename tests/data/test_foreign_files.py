@@ -1,0 +1,70 @@
+"""Files in the manner of data sets that nobody wrote raysweep for: right values, no leak between molecules, or one line."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from raysweep.data.formats.blocks import Names
+from raysweep.data.imports import import_store
+from raysweep.data.store import Store
+from raysweep.data.structures import Structures
+from raysweep.errors import DataError
+
+HARTREE, BOHR, KCAL = 27.211386245988, 0.529177210903, 0.0433641042418
+METHANE, WATER = np.array([6, 1, 1, 1, 1]), np.array([8, 1, 1])
+
+
+def vectors(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(*shape, 3))
+
+
+def everything(store: Store) -> Structures:
+    return store.read(np.arange(len(store)))
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"numbers": "species", "positions": "coordinates", "energy": "energies", "forces": "forces"}, {}),
+        (
+            {"numbers": "atomic_numbers", "positions": "coordinates", "energy": "mp2.e", "forces": "mp2.f"},
+            {"energy": "mp2.e", "forces": "mp2.f"},
+        ),
+        ({"numbers": "atomic_numbers", "positions": "conformations", "energy": "energy", "forces": "forces"}, {}),
+    ],
+)
+def test_hdf5_that_shares_only_positions_with_a_known_set_has_no_units_of_it(
+    tmp_path: Path, keys: dict[str, str], named: dict[str, str]
+) -> None:
+    """ANI-2x's groups by size, for one: hartree was taken for granted, or `species` not looked for."""
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        for name, numbers in (("003", WATER), ("005", METHANE)):
+            group = file.create_group(name)
+            group[keys["numbers"]] = np.tile(numbers, (4, 1))
+            group[keys["positions"]], group[keys["forces"]] = vectors(4, len(numbers)), vectors(4, len(numbers), seed=1)
+            group[keys["energy"]] = -np.arange(4.0) - len(numbers)
+    with pytest.raises(DataError, match=r"group 003: no unit of energy is stated for .* Name it with --energy-unit"):
+        import_store(tmp_path / "s", [path], names=Names(**named))
+    names = Names(**named, energy_unit="kcal/mol", length_unit="bohr")
+    found = everything(import_store(tmp_path / "s", [path], names=names))
+    np.testing.assert_allclose(np.sort(found.energy), np.sort([-3, -4, -5, -6, -5, -6, -7, -8]) * KCAL)
+    assert np.abs(found.positions).max() == pytest.approx(np.abs(vectors(4, 5)).max() * BOHR, rel=1e-6)
+
+
+def test_what_stands_in_a_reaction_is_of_that_reaction(tmp_path: Path) -> None:
+    """Transition1x: reactants and products beside the path that leads from one to the other."""
+    path = tmp_path / "t1x.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["units"] = "eV, Å"
+        for i in range(6):
+            reaction = file.create_group(f"data/CH4/rxn{i:04d}")
+            parts = [(reaction, 3), *((reaction.create_group(name), 1) for name in ("product", "reactant"))]
+            for group, frames in parts:
+                group["atomic_numbers"], group["positions"] = METHANE, vectors(frames, 5, seed=i)
+                group["energy"], group["forces"] = -1.0 * i - np.arange(frames), vectors(frames, 5, seed=9 + i)
+    found = everything(import_store(tmp_path / "s", [path]))
+    assert sorted(set(found.group)) == [f"data/CH4/rxn{i:04d}" for i in range(6)]
+    assert len(found) == 30
