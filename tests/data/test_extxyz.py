@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from test_extxyz_dialects import COMPRESS, read_all
 
+from raysweep.data.formats.blocks import Names
 from raysweep.data.imports import import_store
 from raysweep.errors import DataError
 
+HARTREE, BOHR, KCAL = 27.211386245988, 0.529177210903, 0.0433641042418
+PER_BOHR = HARTREE / BOHR
 CASES = Path(__file__).parent / "cases"
 
 
@@ -77,7 +80,14 @@ def test_periodicity_is_read_in_any_spelling(tmp_path: Path, said: str, pbc: lis
         ('pbc="F F F', 'in the header " is not closed'),
         ("energy=-2", "the header gives 'energy' twice, as '-1' and as '-2'"),
         ("energy_unit=hartree", "energy_unit is 'hartree', but"),
-        ("length-units=bohr", "length-units is 'bohr', but"),
+        ("length-units=bohr", "length-units is 'bohr', but length of the file is read in Å: give --length-unit"),
+        ("REF_energyUnit=Ha", "REF_energyUnit is 'Ha', but the file is read in eV: give --energy-unit"),
+        ("energyunits=eV/atom", "energyunits is 'eV/atom', but the file is read in eV"),
+        ("units=kcal/mol", "units is 'kcal/mol', but the file is read in eV: give --energy-unit"),
+        ("unit='eV, bohr'", "unit is 'eV, bohr', but length of the file is read in Å: give --length-unit"),
+        ("forces_unit=kcal/mol/Ang", "forces_unit is 'kcal/mol/Ang', but forces of the file is read in"),
+        ("force_unit='Hartree Bohr^-1'", "force_unit is 'Hartree Bohr^-1', but forces of the file is read in"),
+        ("units=metal", "units is 'metal', which is not understood: give --energy-unit and --length-unit"),
     ],
 )
 def test_what_is_not_certain_is_refused_by_name(tmp_path: Path, said: str, reason: str) -> None:
@@ -85,6 +95,27 @@ def test_what_is_not_certain_is_refused_by_name(tmp_path: Path, said: str, reaso
     with pytest.raises(DataError, match=r"x\.xyz, frame 0: ") as caught:
         import_store(tmp_path / "s", [tmp_path / "x.xyz"], group_by="structure")
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "names", "factors"),
+    [
+        ("units=metal", Names(energy_unit="eV", length_unit="Å"), (1.0, 1.0)),
+        ("energy_unit=Ha forces_unit=Ha/Bohr", Names(energy_unit="hartree", forces_unit="Ha/a0"), (HARTREE, PER_BOHR)),
+        ("units='kcal/mol, Ang' stress_unit=GPa community=open", Names(energy_unit="kcal/mol"), (KCAL, KCAL)),
+        ("E_hartree=-1", Names(energy="E_hartree"), (HARTREE, HARTREE)),
+        ("E_ev_per_atom=-0.5", Names(energy="E_ev_per_atom"), (1.0, 1.0)),
+        ("e=-0.5", Names(energy="e", energy_unit="eV/atom"), (1.0, 1.0)),
+    ],
+)
+def test_units_are_those_that_a_key_states_or_that_are_named(
+    tmp_path: Path, said: str, names: Names, factors: tuple[float, float]
+) -> None:
+    (tmp_path / "x.xyz").write_text(HEAD.format(said) * 2)
+    store = import_store(tmp_path / "s", [tmp_path / "x.xyz"], names=names, group_by="structure")
+    found = store.read(np.arange(2))
+    np.testing.assert_allclose(found.energy, -factors[0], rtol=1e-6)
+    assert np.abs(found.forces).max() == pytest.approx(0.1 * factors[1], rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Files in the manner of data sets that nobody wrote raysweep for: right values, no leak between molecules, or one line."""
+"""Files that were not written for raysweep: right values, no molecule on both sides of the split, or one clear line."""
 
 from pathlib import Path
 

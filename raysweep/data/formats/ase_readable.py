@@ -8,7 +8,7 @@ import numpy as np
 
 from raysweep.data.formats.blocks import Bad, Chunk, Flat, Names, Span, Torn, checked
 from raysweep.data.formats.keyed import absent
-from raysweep.data.formats.units import energy_ev, force_length_angstrom, length_angstrom
+from raysweep.data.formats.stated import frames_scale
 from raysweep.data.formats.xyz.headers import any_header
 from raysweep.errors import DataError
 
@@ -25,7 +25,7 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
     Raises:
         DataError: a unit is unknown, or ASE is not installed.
     """
-    force_length_angstrom(names.energy_unit, names.length_unit, names.forces_unit)
+    frames_scale(str(path), names, {})
     try:
         from ase.io import iread
     except ImportError as error:
@@ -111,7 +111,7 @@ def _frame(atoms: "Atoms", names: Names, path: Path, at: int) -> Iterator[Chunk]
         if (reason := absent(names, name, info)) is not None:
             yield Bad(where=where, reason=reason)
             return
-    state = {}
+    state, scale = {}, frames_scale(str(path), names, {})
     try:
         for name, key in (("charge", names.charge), ("spin", names.spin)):
             if key in info:
@@ -124,14 +124,14 @@ def _frame(atoms: "Atoms", names: Names, path: Path, at: int) -> Iterator[Chunk]
             n_atoms=np.array([len(atoms)]),
             positions=atoms.positions,
             forces=np.asarray(forces, dtype=np.float64).reshape(len(atoms), 3),
-            energy=np.asarray(energy, dtype=np.float64).reshape(1),
+            energy=np.asarray(energy, dtype=np.float64).reshape(1) * (len(atoms) if scale.per_atom else 1),
             cell=atoms.cell.array[None],
             pbc=np.array([atoms.pbc], dtype=bool),
             group=[str(info[names.group])] if names.group in info else None,
             source=[str(info[names.source])] if names.source in info else None,
-            energy_ev=energy_ev(names.energy_unit),
-            length_angstrom=length_angstrom(names.length_unit),
-            force_length_angstrom=force_length_angstrom(names.energy_unit, names.length_unit, names.forces_unit),
+            energy_ev=scale.energy_ev,
+            length_angstrom=scale.length_angstrom,
+            force_length_angstrom=scale.force_length_angstrom,
             charge=state.get("charge"),
             spin=state.get("spin"),
         )

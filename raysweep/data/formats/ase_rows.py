@@ -12,7 +12,7 @@ import numpy.typing as npt
 from raysweep.data.formats.blocks import Bad, Chunk, Flat, Names, checked, unreadable
 from raysweep.data.formats.frames import atomic_numbers
 from raysweep.data.formats.keyed import absent, no_such
-from raysweep.data.formats.stated import Labels, Scale, scale_of
+from raysweep.data.formats.stated import Scale, frames_scale
 
 _Numbers = bytes | list[float]
 """Numbers of a record: float64, or a list where they are not all numbers."""
@@ -47,18 +47,7 @@ def row_scale(path: Path, metadata: object, names: Names) -> Scale:
     """
     said = metadata if isinstance(metadata, Mapping) else {}
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in said.items()}
-    return scale_of(
-        Labels(
-            where=str(path),
-            energy=names.energy or "energy",
-            positions="positions",
-            forces=names.forces or "forces",
-            units={},
-            texts=texts,
-            default=("eV", "Å"),
-        ),
-        names,
-    )
+    return frames_scale(str(path), names, texts)
 
 
 def parts_of(path: Path, records: Iterable[Record | Bad], names: Names, scale: Scale) -> Iterator[Chunk]:

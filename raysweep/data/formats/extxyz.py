@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from raysweep.data.formats.blocks import Bad, Chunk, Flat, Names, Span, checked
 from raysweep.data.formats.compressed import FAULTS, decompressed, is_compressed
-from raysweep.data.formats.units import energy_ev, force_length_angstrom, length_angstrom
+from raysweep.data.formats.stated import frames_scale
 from raysweep.data.formats.xyz.atoms import Columns, columns_of, is_vector, table
 from raysweep.data.formats.xyz.frames import NEWLINE, Run, Scanner
 from raysweep.data.formats.xyz.headers import HeaderError, Headers
@@ -44,9 +44,9 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
     The spans of a compressed file carry their text, which no other process could seek in.
 
     Raises:
-        DataError: a unit is unknown.
+        DataError: a unit is unknown, or a key says another one than was asked for.
     """
-    force_length_angstrom(names.energy_unit, names.length_unit, names.forces_unit)
+    frames_scale(str(path), names, {})
     place = number = held = read_so_far = 0
     scanner, carried, ended = Scanner(), is_compressed(path), False
     text = bytearray(SPAN_BYTES)  # used again and again: memory that is new to the process takes longer than a look
@@ -203,16 +203,20 @@ def _parsed(
         for half in (frames[: len(frames) // 2], frames[len(frames) // 2 :]):  # to find the frames that are at fault
             yield from _parsed(path, text, columns, forces, half, names)
         return
+    scale = frames_scale(str(path), names, {})
+    per_frame = _per_frame([meaning for _, meaning in frames])
+    if scale.per_atom:
+        per_frame["energy"] = per_frame["energy"] * n_atoms
     yield from checked(
         Flat(
             path=path,
             record="frame",
             at=np.array([frame.at for frame, _ in frames]),
             n_atoms=n_atoms,
-            **{**arrays, **_per_frame([meaning for _, meaning in frames])},
-            energy_ev=energy_ev(names.energy_unit),
-            length_angstrom=length_angstrom(names.length_unit),
-            force_length_angstrom=force_length_angstrom(names.energy_unit, names.length_unit, names.forces_unit),
+            **{**arrays, **per_frame},
+            energy_ev=scale.energy_ev,
+            length_angstrom=scale.length_angstrom,
+            force_length_angstrom=scale.force_length_angstrom,
         )
     )
 

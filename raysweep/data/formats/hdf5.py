@@ -141,6 +141,7 @@ def _molecule(path: Path, group: str, tree: Tree, table: Table, found: Layout) -
     single = found.frames == 1 and len(table.column(found.keys.positions).shape) < 3 and positions
     return (above or None) if single else group
 
+
 def _groups(path: Path, names: Names, kind: Kind) -> tuple[Tree, dict[str, int]]:
     stat = path.stat()
     return _counted(path, stat.st_size, stat.st_mtime_ns, names, kind)

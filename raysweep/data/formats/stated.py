@@ -78,7 +78,7 @@ def scale_of(labels: Labels, names: Names) -> Scale:
     """
     default = labels.default or (None, None)
     said: dict[str, list[Statement]] = {}
-    for quantity, statement in _said(labels.where, labels.texts):
+    for quantity, statement in statements(labels.where, labels.texts):
         said.setdefault(quantity, []).append(statement)
     energy = _unit(labels, "energy", labels.energy, names.energy_unit, said.get("energy", []), default[0])
     length = _unit(labels, "length", labels.positions, names.length_unit, said.get("length", []), default[1])
@@ -93,6 +93,31 @@ def scale_of(labels: Labels, names: Names) -> Scale:
         forces_ev_angstrom=forces[0] if forces else energy_ev / length_angstrom,
         cell_angstrom=cell[0] if cell else length_angstrom,
         per_atom=per_atom or re.search("per_?atom", labels.energy.lower().replace(" ", "_")) is not None,
+    )
+
+
+def frames_scale(where: str, names: Names, texts: Mapping[str, str]) -> Scale:
+    """Return the factors of formats whose frames have their positions in a place of their own, in eV and Å by default.
+
+    Args:
+        where: for messages.
+        names: keys and units that were asked for.
+        texts: what the file states about its units.
+
+    Raises:
+        DataError: a unit is unknown, or contradicts what was asked for.
+    """
+    return scale_of(
+        Labels(
+            where=where,
+            energy=names.energy or "energy",
+            positions="positions",
+            forces=names.forces or "forces",
+            units={},
+            texts=texts,
+            default=("eV", "Å"),
+        ),
+        names,
     )
 
 
@@ -125,7 +150,9 @@ def _stated(
         try:
             factor = factor_of(one.unit, quantity)
         except DataError as error:
-            raise DataError(f"{labels.where}, {one.key}: {error}") from error
+            if asked is not None:  # who names the unit knows what the file means
+                continue
+            raise DataError(f"{labels.where}, {one.key}: {error}. Name it with --{quantity}-unit") from error
         if found is not None and abs(factor[0] / found[0] - 1) > 1e-6:
             raise DataError(
                 f"{labels.where}: {statements[0].key!r} states {statements[0].unit!r} as the unit of {quantity}, "
@@ -146,10 +173,15 @@ def _stated(
     return wanted
 
 
-def _said(where: str, texts: Mapping[str, str]) -> Iterator[tuple[str, Statement]]:
-    """Yield quantities and their units from texts such as r_unit = "Ang", units = "eV, Å" or JSON objects of them."""
+def statements(where: str, texts: Mapping[str, str]) -> Iterator[tuple[str, Statement]]:
+    """Yield quantities and their units from texts such as r_unit = "Ang", units = "eV, Å" or JSON objects of them.
+
+    Raises:
+        DataError: a text is about units, and not understood.
+    """
     for name, text in texts.items():
-        words = re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().strip("_"))
+        apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[a-z])(?=units?$)", "_", name)
+        words = re.split(r"[\W_]+", apart.lower().strip("_"))
         rest = [word for word in words if word not in ("unit", "units", "property", "dict")]
         if not {"unit", "units"} & set(words):
             continue
@@ -158,7 +190,7 @@ def _said(where: str, texts: Mapping[str, str]) -> Iterator[tuple[str, Statement
                 inner = json.loads(text.replace("'", '"'))
             except ValueError as error:
                 raise DataError(f"{where}: {name} is {text!r}, which is not understood") from error
-            yield from _said(where, {f"{key}_unit": str(value) for key, value in inner.items()})
+            yield from statements(where, {f"{key}_unit": str(value) for key, value in inner.items()})
         elif rest:
             kinds = {kind for kind, known in _WORDS.items() if set(known) & set(rest)}
             kinds = {"forces"} if "forces" in kinds else kinds  # "energy_gradient_unit"

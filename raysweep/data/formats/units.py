@@ -43,39 +43,6 @@ _SPELLINGS = {"a\u030a": "å", "ångström": "å", "ångstrom": "å", "å": "ang
 _TOKEN = re.compile(r"\s*(?:(?P<name>[^\W\d](?:[^\W]|_)*)(?:\^?(?P<power>-?\d+|\(-\d+\)))?|(?P<mark>[/*()]))\s*")
 
 
-def energy_ev(unit: str | None) -> float:
-    """Return eV per `unit`, None being eV.
-
-    Raises:
-        DataError: the unit is unknown, or one of an energy per atom.
-    """
-    factor, per_atom = factor_of("eV" if unit is None else unit, "energy")
-    if per_atom:
-        raise DataError(f"energy_unit is {unit!r}; this format's energies are those of whole structures")
-    return factor
-
-
-def length_angstrom(unit: str | None) -> float:
-    """Return Å per `unit`, None being Å.
-
-    Raises:
-        DataError: the unit is unknown.
-    """
-    return factor_of("Å" if unit is None else unit, "length")[0]
-
-
-def force_length_angstrom(energy_unit: str | None, length_unit: str | None, forces_unit: str | None) -> float:
-    """Return Å per unit of length in the unit of forces, the energy of which is taken to be `energy_unit`.
-
-    Raises:
-        DataError: a unit is unknown.
-    """
-    energy, length = energy_ev(energy_unit), length_angstrom(length_unit)
-    if forces_unit is None:
-        return length
-    return energy / factor_of(forces_unit, "forces")[0]
-
-
 def factor_of(unit: str, quantity: Quantity) -> tuple[float, bool]:
     """Return eV, Å or eV/Å per `unit`, and whether it is a unit of energy per atom.
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from raysweep.data.formats.blocks import Names
 from raysweep.data.formats.keyed import absent
-from raysweep.data.formats.units import energy_ev, length_angstrom
+from raysweep.data.formats.stated import frames_scale, statements
+from raysweep.data.formats.units import Quantity, factor_of
 from raysweep.data.formats.xyz.headers import shown
 from raysweep.errors import DataError
 
@@ -21,7 +22,6 @@ _OTHER_CELL = re.compile(
 )
 _OTHER_PBC = re.compile(r"pbcs?|periodic(ity)?|periodic_boundary(_conditions?)?")
 """Keys other than extxyz's own, in lower case, by which a frame may mean to be periodic."""
-_UNIT = re.compile(r"(?:(e|energy|energies)|(r|pos|positions?|lengths?|distances?|coordinates?))_?units?")
 _FORTRAN = re.compile(r"(?<=[0-9.])[dD](?=[+-]?[0-9])")
 _NESTED = re.compile(r"[\[({]\s*[\[({]|[\])}]\s*,?\s*[\[({]")
 
@@ -48,8 +48,8 @@ def said(header: Mapping[bytes, bytes], energy: bytes, names: Names) -> Said:
     """
     other = _other_keys(tuple(header))
     _refuse_absent(tuple(header), names)
-    for key, length in other.units:
-        _refuse_unit(key, header[key], length, names)
+    if other.units:
+        _refuse_units(tuple((key, header[key]) for key in other.units), names)
     cell, pbc = _cell(header, other)
     return Said(
         energy=_number(energy, header[energy]),
@@ -173,17 +173,16 @@ class _Other(NamedTuple):
 
     cell: tuple[bytes, ...]
     pbc: tuple[bytes, ...]
-    units: tuple[tuple[bytes, bool], ...]
+    units: tuple[bytes, ...]
 
 
 @lru_cache(1024)
 def _other_keys(keys: tuple[bytes, ...]) -> _Other:
     plain = [(key, key.decode(errors="replace").lower().replace("-", "_")) for key in keys]
-    units = [(key, match[2] is not None) for key, name in plain if (match := _UNIT.fullmatch(name))]
     return _Other(
         cell=tuple(key for key, name in plain if key != LATTICE and _OTHER_CELL.fullmatch(name)),
         pbc=tuple(key for key, name in plain if key != PBC and _OTHER_PBC.fullmatch(name)),
-        units=tuple(units),
+        units=tuple(key for key, name in plain if "unit" in name and not _OTHER_CELL.fullmatch(name)),
     )
 
 
@@ -196,17 +195,37 @@ def _refuse_absent(keys: tuple[bytes, ...], names: Names) -> None:
             raise ValueError(reason)
 
 
-def _refuse_unit(key: bytes, value: bytes, length: bool, names: Names) -> None:
-    """Raise where a header states another unit than the one that the file is read in."""
-    unit, factor = (names.length_unit or "Å", length_angstrom) if length else (names.energy_unit or "eV", energy_ev)
-    text = value.decode(errors="replace")
-    try:
-        same = abs(factor(text) / factor(unit) - 1) < 1e-6
-    except DataError:
-        same = text.strip().lower() == str(unit).lower()
-    if not same:
-        option = "--length-unit" if length else "--energy-unit"
-        raise ValueError(f"{_name(key)} is {shown(value)}, but the file is read in {unit}: give {option}")
+@lru_cache(1024)
+def _refuse_units(stated: tuple[tuple[bytes, bytes], ...], names: Names) -> None:
+    """Raise where a header states other units than those that the file is read in."""
+    read = frames_scale("", names, {})
+    units: dict[Quantity, tuple[float, str | None, str]] = {
+        "energy": (read.energy_ev, names.energy_unit, "eV"),
+        "length": (read.length_angstrom, names.length_unit, "Å"),
+        "forces": (read.forces_ev_angstrom, names.forces_unit, "its unit of energy per that of length"),
+    }
+    for key, value in stated:
+        try:
+            found = list(statements("", {_name(key): value.decode(errors="replace")}))
+        except DataError as error:
+            if names.energy_unit and names.length_unit:
+                continue
+            raise ValueError(
+                f"{_name(key)} is {shown(value)}, which is not understood: give --energy-unit and --length-unit"
+            ) from error
+        for quantity, (factor, asked, default) in units.items():
+            for statement in [one for kind, one in found if kind == quantity]:
+                try:
+                    given, per_atom = factor_of(statement.unit, quantity)
+                    same = abs(given / factor - 1) < 1e-6 and per_atom == (read.per_atom and quantity == "energy")
+                except DataError:
+                    same = asked is not None
+                if not same:
+                    what = "" if quantity == "energy" else f"{quantity} of "
+                    raise ValueError(
+                        f"{_name(key)} is {shown(value)}, but {what}the file is read in {asked or default}: give "
+                        f"--{quantity}-unit"
+                    )
 
 
 def _name(key: bytes) -> str:
