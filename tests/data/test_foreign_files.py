@@ -68,3 +68,20 @@ def test_what_stands_in_a_reaction_is_of_that_reaction(tmp_path: Path) -> None:
     found = everything(import_store(tmp_path / "s", [path]))
     assert sorted(set(found.group)) == [f"data/CH4/rxn{i:04d}" for i in range(6)]
     assert len(found) == 30
+
+
+def test_coordinates_that_single_precision_does_not_hold_are_refused(tmp_path: Path) -> None:
+    """They were moved by up to 0.03 Å, or stacked on one point, in silence."""
+    near, far = 9000.0, 1e6
+    text = "".join(
+        f"2\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-{i}\nH {x} 0 0 .1 0 0\nH {x + 0.74} 0 0 -.1 0 0\n"
+        for i, x in enumerate((0.0, near, far, -far))
+    )
+    (tmp_path / "x.xyz").write_text(text)
+    said = r"x.xyz, frame 2: coordinates up to 1e\+06 Å, beyond 10000 Å, where single precision is coarser than 0.001 Å"
+    with pytest.raises(DataError, match=said):
+        import_store(tmp_path / "s", [tmp_path / "x.xyz"], group_by="structure")
+    store = import_store(tmp_path / "s", [tmp_path / "x.xyz"], group_by="structure", skip_bad=True)
+    x = everything(store).positions[:, 0].reshape(2, 2)
+    np.testing.assert_allclose(np.ptp(x, axis=1), 0.74, atol=1e-3)
+    assert list(store.manifest.rejected.values()) == [2]

@@ -17,6 +17,8 @@ class Torn(DataError):
     """A file, or a part of one, that is cut off or altered; other files may be whole."""
 
 
+FARTHEST_ANGSTROM = 1e4
+"""From the origin on, single precision, in which positions are kept, is coarser than 0.001 Å."""
 MISSING = "label missing"
 """Reason of a record that its data set says has no label; it is counted, and no error."""
 
@@ -234,6 +236,14 @@ def _faults(
     unlabelled = ~np.isfinite(energy) | having(_unfinished(forces))
     yield MISSING if flat.missing else "energy or forces not finite", unlabelled
     yield "positions not finite", having(_unfinished(positions))
+    far = np.abs(positions).max(axis=1, initial=0) > FARTHEST_ANGSTROM
+    if far.any():
+        most = np.abs(positions[far]).max()
+        yield (
+            f"coordinates up to {most:.3g} Å, beyond {FARTHEST_ANGSTROM:g} Å, where single precision is coarser than "
+            "0.001 Å: move the structure to the origin, or name its unit (--length-unit)",
+            having(far),
+        )
     if cell is not None and flat.pbc is not None:
         yield "periodic, but the cell has no volume", _flat_cells(cell, flat.pbc)
     for name, values in (("charge", flat.charge), ("spin", flat.spin)):
