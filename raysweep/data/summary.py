@@ -26,6 +26,8 @@ LARGE_FORCE = 50.0
 """eV/Å: an order of magnitude above the forces of a strongly stretched bond."""
 LEAST_BOUND, MOST_BOUND = -12.0, 2.0
 """eV/atom that binding gives: tungsten, bound most strongly among the elements, has -8.9."""
+FAR_NEIGHBOUR = 3.0
+"""Å: within which the nearest neighbours of hydrogen atoms are looked for."""
 CLOSE = 0.55
 """Å: the shortest bond, that of H2, has 0.74."""
 
@@ -123,20 +125,20 @@ def _energies(store: Store) -> tuple[float, float]:
 
 
 def _nearest_to_hydrogen(structures: Structures) -> npt.NDArray[np.float64]:
-    """Return the distance of hydrogen atoms to what is nearest to each within 3 Å, in small isolated structures."""
-    plain = structures.n_atoms <= DENSE_ATOMS
+    """Return the distance of hydrogen atoms to what is nearest to each, at most 3 Å, in small isolated structures."""
+    plain = (structures.n_atoms > 1) & (structures.n_atoms <= DENSE_ATOMS)
     if structures.pbc is not None:
         plain &= ~structures.pbc.any(axis=1)
     chosen = structures.take(np.flatnonzero(plain))
     if not len(chosen):
         return np.zeros(0)
-    graphs = build_graphs(chosen, 3.0)
+    graphs = build_graphs(chosen, FAR_NEIGHBOUR)
     back = np.repeat(chosen.offsets[:-1], graphs.n_edges)
     x = chosen.positions.astype(np.float64)
     lengths = np.linalg.norm(x[graphs.senders + back] - x[graphs.receivers + back], axis=1)
-    of_atom = np.full(len(x), np.inf)
+    of_atom = np.full(len(x), FAR_NEIGHBOUR)
     np.minimum.at(of_atom, graphs.receivers + back, lengths)
-    found: npt.NDArray[np.float64] = of_atom[(chosen.numbers == NUMBER["H"]) & np.isfinite(of_atom)]
+    found: npt.NDArray[np.float64] = of_atom[chosen.numbers == NUMBER["H"]]
     return found
 
 
@@ -147,9 +149,10 @@ def _warnings(nearest: npt.NDArray[np.float64], elements: npt.NDArray[np.int64],
         median = float(np.median(nearest))
         if not 0.7 <= median <= 1.6:
             unit = "bohr" if 1.6 < median < 2.5 else "nm" if 0.07 < median < 0.16 else "another unit"
+            least = "at least " if median == FAR_NEIGHBOUR else ""
             found.append(
-                f"the nearest neighbour of a hydrogen atom is {median:.3g} Å away at the median, where 0.74 to 1.5 is "
-                f"usual: are the positions in {unit}? (--length-unit)"
+                f"the nearest neighbour of a hydrogen atom is {least}{median:.3g} Å away at the median, where 0.74 to "
+                f"1.5 is usual: are the positions in {unit}? (--length-unit)"
             )
     if not store.manifest.validation_structures:
         found.append(

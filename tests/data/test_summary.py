@@ -52,7 +52,7 @@ def test_outliers_are_named_by_rule_and_stay(real_store: Store, tmp_path: Path) 
     assert close.worst == pytest.approx(0.2, abs=1e-5)
 
 
-@pytest.mark.parametrize(("factor", "unit"), [(1 / 0.529177, "bohr"), (0.1, "nm")])
+@pytest.mark.parametrize(("factor", "unit"), [(1 / 0.529177, "bohr"), (0.1, "nm"), (10.0, "another unit")])
 def test_positions_in_another_unit_are_suspected(real_store: Store, tmp_path: Path, factor: float, unit: str) -> None:
     everything = real_store.read(np.arange(len(real_store)))
     positions = (everything.positions * factor).astype(np.float32)
