@@ -1,5 +1,6 @@
 """A store as one Parquet file, for DuckDB, pandas and Polars: a row per structure, lists of its atoms' values."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pyarrow import fs
 from pyarrow import parquet as pq
 
 from raysweep.data.elements import formulas
+from raysweep.data.formats.parquet import ISOLATED_ATOMS
 from raysweep.data.keys import CELL, CHARGE, ENERGY, FORCES, GROUP, N_ATOMS, NUMBERS, PBC, POSITIONS, RESIDUAL, SPIN
 from raysweep.data.manifest import UNITS
 from raysweep.data.store import Store
@@ -84,7 +86,10 @@ def _schema(structures: Structures, store: Store) -> pa.Schema:
     ]
     manifest = store.manifest
     about = {"fingerprint": manifest.fingerprint, "licence": manifest.licence, "source": manifest.source}
-    return pa.schema(fields, metadata={f"raysweep.{key}": value for key, value in about.items()})
+    metadata = {f"raysweep.{key}": value for key, value in about.items()}
+    if manifest.isolated_atoms:
+        metadata[ISOLATED_ATOMS] = json.dumps({z: manifest.reference_energies[z] for z in manifest.isolated_atoms})
+    return pa.schema(fields, metadata=metadata)
 
 
 def _table(

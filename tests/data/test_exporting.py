@@ -19,6 +19,8 @@ from raysweep.data.imports import import_store
 from raysweep.data.store import Store
 from raysweep.errors import DataError
 
+CASES = Path(__file__).parent / "cases"
+
 
 @pytest.fixture
 def periodic(tmp_path: Path) -> Store:
@@ -70,6 +72,22 @@ def test_an_export_comes_back_as_the_same_structures_and_the_same_split(periodic
         assert mine is not None
         order = np.argsort(ours.energy), np.argsort(theirs.energy)
         np.testing.assert_array_equal(mine[order[0]], other[order[1]])
+
+
+def test_an_export_brings_its_isolated_atoms_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "ROWS_AT_ONCE", 20)
+    whole = import_store(tmp_path / "s", [CASES / "isolated_atoms.xyz"])
+    path = tmp_path / "s.parquet"
+    export_store(whole, path)
+    held = duckdb.sql(f"select distinct \"group\" from '{path}' where split = 'validation'").fetchall()
+    back = import_store(tmp_path / "back", [path], held_out=[name for (name,) in held])
+    ours, theirs = back.manifest, whole.manifest
+    assert stored(back) == stored(whole)
+    assert ours.isolated_atoms == theirs.isolated_atoms == (1, 6, 8)
+    assert ours.reference_energies == theirs.reference_energies
+    assert ours.binding_energies == pytest.approx(theirs.binding_energies)
+    assert ours.rms_energy == pytest.approx(theirs.rms_energy)
+    assert ours.rejected == {"isolated atom: gives the reference energy of its element": 3}
 
 
 def test_other_columns_can_be_named_and_flat_lists_are_read(tmp_path: Path) -> None:

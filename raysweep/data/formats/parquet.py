@@ -18,6 +18,8 @@ from raysweep.data.formats.keyed import Keys, keys_of
 from raysweep.data.formats.stated import Labels, Scale, scale_of
 from raysweep.data.formats.tables import numeric
 
+ISOLATED_ATOMS = "raysweep.isolated_atoms"
+"""Of the file's metadata: energies of isolated atoms in eV by atomic number, which have no rows."""
 _Floats = npt.NDArray[np.float64]
 _Flags = npt.NDArray[np.bool_]
 
@@ -51,6 +53,8 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
         scale = _scale(path, file.schema_arrow, keys, names)
         wanted = {field: key for field, key in vars(keys).items() if isinstance(key, str) and field != "n_atoms"}
         table = file.read_row_group(span.start, columns=sorted(set(wanted.values())))
+        if span.start == 0:
+            yield from _isolated_atoms(path, file.schema_arrow)
     try:
         lists = {field: lists_of(key, table.column(key)) for field, key in wanted.items()}
     except ValueError as error:
@@ -73,6 +77,27 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
         yield Bad(where=f"{path}, rows from {span.first} on", reason=str(error), count=int(good.sum()))
         return
     yield from checked(flat)
+
+
+def _isolated_atoms(path: Path, schema: pa.Schema) -> Iterator[Chunk]:
+    """Yield the isolated atoms whose energies `raysweep data export` keeps beside the rows."""
+    text = (schema.metadata or {}).get(ISOLATED_ATOMS.encode())
+    if text is None:
+        return
+    energies = {int(z): float(energy) for z, energy in json.loads(text).items()}
+    nowhere = np.zeros((len(energies), 3))
+    yield from checked(
+        Flat(
+            path=path,
+            record="isolated atom",
+            at=np.array([*energies]),
+            numbers=np.array([*energies]),
+            n_atoms=np.ones(len(energies), dtype=np.int64),
+            positions=nowhere,
+            forces=nowhere,
+            energy=np.array([*energies.values()]),
+        )
+    )
 
 
 def _faults(keys: Keys, lists: dict[str, Lists]) -> Iterator[tuple[str, _Flags]]:
