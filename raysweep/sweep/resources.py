@@ -99,6 +99,8 @@ def joined(address: str) -> Iterator[ClusterWatch]:
         finally:
             watch.left()
             if watch.lost:
+                if own is not None:
+                    own.release()  # the line that says why names a log in it
                 kill_services()  # `ray.shutdown` would ask them, and wait
             ray.shutdown()
 
