@@ -57,7 +57,7 @@ def _resolved(text: str) -> str:
             raise StorageError(f"{text}: {os.strerror(errno.ENAMETOOLONG)}; give another path") from None
         return path
     except (RuntimeError, ValueError) as error:  # a loop of links, a user that is unknown, a NUL
-        raise StorageError(f"{text!r} is no path: {error}; give another one") from error
+        raise StorageError(f"{text!r} is not a path: {error}; give another one") from error
     except OSError as error:
         if error.errno in _UNREACHABLE:
             raise StorageError(f"{text}: {os.strerror(error.errno or 0)}; give another path") from error

@@ -62,7 +62,7 @@ def submit_sweep(
     for turn in range(RESUBMISSIONS + 1):
         client = connect(address, allow_open=allow_open)
         if turn == 0 and in_clear(address):
-            tell(f"what goes to {address}, a token too, is not encrypted: a tunnel (ssh -L) or https:// keeps it close")
+            tell(f"traffic to {address}, the token included, is not encrypted: use a tunnel (ssh -L) or https://")
         job = jobs.submit(client, request, tell)
         if not follow:
             _tell_how_to_look(again)

@@ -101,9 +101,7 @@ def numbers(option: str, text: str) -> list[float]:
     except ValueError:
         values = []
     if not values or not all(0 < value < math.inf for value in values):
-        raise SpaceError(
-            f"{option} {text!r}: a list of numbers above 0 with commas between is wanted, such as 16,32,64."
-        )
+        raise SpaceError(f"{option} {text!r}: give numbers above 0, separated by commas, such as 16,32,64.")
     return values
 
 
@@ -115,7 +113,7 @@ def wholes(option: str, text: str) -> list[int]:
     """
     values = numbers(option, text)
     if not all(value.is_integer() for value in values):
-        raise SpaceError(f"{option} {text!r}: a list of whole numbers is wanted, such as 16,32,64.")
+        raise SpaceError(f"{option} {text!r}: give whole numbers, such as 16,32,64.")
     return [int(value) for value in values]
 
 

@@ -22,7 +22,7 @@ HEAVIEST = len(SYMBOLS) - 1
 
 
 def numbers_of(symbols: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Return [n] atomic numbers, 0 for what is no symbol of an element."""
+    """Return [n] atomic numbers, 0 for what is not the symbol of an element."""
     return np.array([NUMBER.get(symbol.capitalize(), 0) for symbol in symbols], dtype=np.int64)
 
 

@@ -172,7 +172,7 @@ def _numeric(table: pa.Table, source: str, asked: Mapping[str, str]) -> pa.Table
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             row, value = next(((i, v) for i, v in enumerate(column.to_pylist()) if not _is_number(v)), (0, None))
             raise FrontierError(
-                f"{source}: column {asked[name]!r} holds {value!r:.60} in row {row + 1}, which is no number; write "
+                f"{source}: column {asked[name]!r} holds {value!r:.60} in row {row + 1}, which is not a number; write "
                 "numbers such as 8.7e9, without units or thousands separators"
             ) from error
     return table

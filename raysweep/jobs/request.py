@@ -65,7 +65,7 @@ class Request:
         for word in (*self.overrides, *options):
             if masked(word) != word:
                 raise ClusterError(
-                    f"{word}: the command of a job is shown to all who see the cluster's jobs, and this one holds a "
+                    f"{word}: a job's command is visible to all users of the cluster, and this one contains a "
                     "password; write it into the search space's file, or set MLFLOW_TRACKING_USERNAME and "
                     "MLFLOW_TRACKING_PASSWORD (AWS_SECRET_ACCESS_KEY, ...) on the cluster"
                 )

@@ -75,7 +75,9 @@ def _declared(model: nn.Module, base: nn.Module, shapes: Shapes, of: str) -> dic
     declared = {} if hook is None else dict(hook(base))
     for key, multiplier in declared.items():
         if key not in shapes:
-            raise SpaceError(f"{of}: `rate_multipliers` names {key!r}, which is no trainable parameter of the network.")
+            raise SpaceError(
+                f"{of}: `rate_multipliers` names {key!r}, which is not a trainable parameter of the network."
+            )
         if not (isinstance(multiplier, int | float) and 0 < multiplier < math.inf):
             raise SpaceError(f"{of}: `rate_multipliers` gives {multiplier!r} for {key!r}; it must be above 0.")
     return {key: float(multiplier) for key, multiplier in declared.items()}

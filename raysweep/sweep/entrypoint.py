@@ -47,7 +47,7 @@ def load_entrypoint(entrypoint: str) -> Callable[..., object]:
     except BaseException as error:
         said = [*filter(None, map(str.strip, printed.getvalue().splitlines())), ""][-2:-1]
         said = [f" ({line})" for line in said if isinstance(error, SystemExit)]
-        raise RaysweepError(f"entrypoint {entrypoint!r}: its module, imported, {told(error)}{''.join(said)}") from error
+        raise RaysweepError(f"entrypoint {entrypoint!r}: importing its module {told(error)}{''.join(said)}") from error
     if printed.getvalue():
         sys.stderr.write(printed.getvalue())
     return _callable(entrypoint, found)
@@ -55,7 +55,7 @@ def load_entrypoint(entrypoint: str) -> Callable[..., object]:
 
 def _callable(entrypoint: str, found: object) -> Callable[..., object]:
     if not callable(found):
-        raise RaysweepError(f"entrypoint {entrypoint!r}: {shown(found)} is no function; {_CONTRACT}")
+        raise RaysweepError(f"entrypoint {entrypoint!r}: {shown(found)} is not a function; {_CONTRACT}")
     if inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found):
         raise RaysweepError(f"entrypoint {entrypoint!r} is asynchronous; leave `async` out: {_CONTRACT}")
     try:

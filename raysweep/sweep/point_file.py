@@ -28,7 +28,7 @@ def from_bytes(data: bytes, trial_id: str) -> pa.Table:
     try:
         table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
     except pa.ArrowInvalid as error:
-        raise ValueError("is no Arrow file") from error
+        raise ValueError("is not an Arrow file") from error
     if not table.schema.equals(POINT_SCHEMA):
         raise ValueError("has another schema")
     if set(table["trial_id"].to_pylist()) - {trial_id}:

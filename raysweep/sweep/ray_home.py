@@ -67,7 +67,7 @@ def troubles(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str,
     place = nearest(root)
     remedy = "give a folder of your own: mkdir -p /tmp/ray-mine && export RAY_TMPDIR=/tmp/ray-mine"
     if not place.is_dir():
-        yield f"{place}, where Ray keeps its sessions, is no folder", f"move it away, or {remedy}"
+        yield f"{place}, where Ray keeps its sessions, is not a folder", f"move it away, or {remedy}"
     elif not can_make(place):
         told = place.stat()
         text = f"{place}, where Ray keeps its sessions, cannot be written: it belongs to {user(told.st_uid)}"

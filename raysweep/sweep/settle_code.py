@@ -64,8 +64,8 @@ def _question(store: TrialStore, known: Codes, lost: dict[str, str]) -> str:
         lines.append(f"{name} was {' and '.join(then)}, is {known.present[name]}{_files(name)}")
     return (
         f"{len(lost)} trials in {store.location} ({counts}) were made by other code than there is now: "
-        f"{'; '.join(lines)}. Points of both do not mix. Append changed_code=keep where the change alters no result: "
-        "the trials stay; or changed_code=redo: they run anew; or storage=... for a sweep beside it"
+        f"{'; '.join(lines)}. Their points must not be mixed. Append changed_code=keep to keep the trials (the change "
+        "alters no result), changed_code=redo to run them again, or storage=... for a separate sweep"
     )
 
 

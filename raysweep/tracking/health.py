@@ -65,7 +65,7 @@ def _asked(uri: str, **how: object) -> tuple[str, str] | None:
         remedy = "give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         return f"MLflow at {shown} refuses us ({status})", remedy
     if status != 200:
-        return f"{shown} answers {status}: it is no MLflow server", "correct tracking.uri"
+        return f"{shown} answers {status}: it is not an MLflow server", "correct tracking.uri"
     version = version.strip()
     if version.split(".")[:2] != VERSION.split(".")[:2]:
         text = f"MLflow at {shown} is version {version[:40]}, and this environment has {VERSION}"

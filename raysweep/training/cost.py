@@ -205,8 +205,8 @@ def _coefficients(
     (counted,), (extent,) = _counted(step, graphs, [full], of)
     if abs(coefficients @ extent / counted - 1) >= 1e-3:
         raise SpaceError(
-            f"the training FLOPs of {of} are no sum over structures, atoms and edges{', triplets' * triplets}: a "
-            f"batch takes {counted:g}, and {coefficients @ extent:g} were foretold from others. What a step does may "
+            f"the training FLOPs of {of} are not a sum over structures, atoms and edges{', triplets' * triplets}: a "
+            f"batch takes {counted:g}, and {coefficients @ extent:g} were predicted from others. What a step does may "
             "depend on these numbers alone (docs/models.md, 'Add one')."
         )
     return coefficients

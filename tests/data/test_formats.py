@@ -261,7 +261,7 @@ def test_spans_of_extxyz_cover_all_frames_once(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda text: text.replace("Ar ", "Qq ", 1), r"frame 0: cannot be read \('Qq' is no symbol of an element"),
+        (lambda text: text.replace("Ar ", "Qq ", 1), r"frame 0: cannot be read \('Qq' is not the symbol of an element"),
         (lambda text: text.replace("Ar ", "Ar nan ", 1), r"frame 0: cannot be read"),
         (lambda text: text.replace("energy=-", "energy=--", 1), "frame 0: energy is '--1.*', not a number"),
         (lambda text: "0\n\n" + text, "frame 0: no "),

@@ -106,7 +106,7 @@ def test_a_server_of_another_version_one_that_refuses_and_no_mlflow_are_told_apa
         (SOUND, None),
         ({**SOUND, "/version": (200, "2.9.0")}, "is version 2.9.0, and this environment has"),
         ({"/health": (401, "")}, "refuses us (401)"),
-        ({}, "answers 404: it is no MLflow server"),
+        ({}, "answers 404: it is not an MLflow server"),
     ):
         server.answers = answers  # type: ignore[attr-defined]
         found = of_mlflow(tmp_path, uri)

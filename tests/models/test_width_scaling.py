@@ -90,7 +90,7 @@ def test_what_a_network_declares_is_taken_and_checked():
         return made
 
     assert multipliers(net(16, flat=0.5, matrix=0.125), net(4)) == {"hidden": 1.0, "flat": 0.5, "matrix": 0.125}
-    with pytest.raises(SpaceError, match="names 'nonsense', which is no trainable parameter"):
+    with pytest.raises(SpaceError, match="names 'nonsense', which is not a trainable parameter"):
         rate_groups(net(16, flat=0.5, nonsense=1.0), net(4))
     for wrong in (0.0, -1.0, float("nan"), float("inf"), "a"):
         with pytest.raises(SpaceError, match="for 'flat'; it must be above 0"):

@@ -63,7 +63,7 @@ def test_what_can_be_no_storage_is_named(tmp_path: Path, command: str, storage: 
 
 @pytest.mark.parametrize("location", ["a\0b", "~nobody-of-that-name/x"])
 def test_what_is_no_path_is_named(location: str) -> None:
-    with pytest.raises(RaysweepError, match="is no path"):
+    with pytest.raises(RaysweepError, match="is not a path"):
         open_location(location)
 
 

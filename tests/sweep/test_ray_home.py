@@ -66,7 +66,9 @@ def test_a_file_in_the_place_of_the_folder_is_named(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("RAY_TMPDIR", folder)
         assert list(troubles()) == []
         Path(folder, "ray").write_text("")
-        with pytest.raises(ClusterError, match=f"Ray cannot start here: {folder}/ray, .* is no folder; move it away"):
+        with pytest.raises(
+            ClusterError, match=f"Ray cannot start here: {folder}/ray, .* is not a folder; move it away"
+        ):
             require_room()
 
 

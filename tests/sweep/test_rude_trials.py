@@ -167,15 +167,15 @@ def test_tensors_become_numbers(how: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 MODULES = {
-    "raise ValueError('no\\nGPU')": r"its module, imported, raised ValueError: no GPU at NAME\.py:1$",
-    "import sys; sys.exit(4)": r"its module, imported, called sys.exit\(4\) at NAME\.py:1: .*if __name__ == '__main__'",
+    "raise ValueError('no\\nGPU')": r"importing its module raised ValueError: no GPU at NAME\.py:1$",
+    "import sys; sys.exit(4)": r"importing its module called sys.exit\(4\) at NAME\.py:1: .*if __name__ == '__main__'",
     "import argparse\np = argparse.ArgumentParser()\np.add_argument('--data', required=True)\np.parse_args()": (
         r"called sys.exit\(2\) at NAME\.py:4: .*\(NAME: error: the following arguments are required: --data\)$"
     ),
-    "def train(": r"its module, imported, raised SyntaxError: .* at NAME\.py:1$",
+    "def train(": r"importing its module raised SyntaxError: .* at NAME\.py:1$",
     "import no_such_module": r"ModuleNotFoundError: No module named 'no_such_module'; the module must be installed",
     "def tain(): pass": r"AttributeError: module 'NAME' has no attribute 'train'",
-    "train = 7": r"7 is no function; it is called as train\(spec, store, \*, checkpoints, device\)",
+    "train = 7": r"7 is not a function; it is called as train\(spec, store, \*, checkpoints, device\)",
     "async def train(spec, store, *, checkpoints, device): yield": "is asynchronous; leave `async` out",
     "def train(spec, store): yield": r"has the parameters \(spec, store\): got an unexpected keyword argument",
     "def train(spec, store, *, checkpoints, device, more): yield": "missing a required argument: 'more'",

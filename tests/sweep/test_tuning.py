@@ -235,7 +235,7 @@ def test_trials_whose_points_nobody_checked_are_run_again(
             lambda t: t.set_column(16, t.schema.field(16), pa.array([math.nan] * t.num_rows)),
             "point without a finite loss",
         ),
-        (None, "is no Arrow file"),
+        (None, "is not an Arrow file"),
     ],
 )
 def test_bad_points_on_disk_are_named_and_run_again(

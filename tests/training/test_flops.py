@@ -156,5 +156,5 @@ def test_formulas_of_a_package_are_counted(plug_in, store):
 
 
 def test_work_that_is_no_sum_over_edges_is_refused(plug_in, store):
-    with pytest.raises(SpaceError, match="'quadratic' are no sum over structures, atoms and edges: "):
+    with pytest.raises(SpaceError, match="'quadratic' are not a sum over structures, atoms and edges: "):
         measure(plug_in("quadratic"), store)

@@ -141,7 +141,7 @@ def _column(file: "h5py.File", tree: Tree, path: str) -> Column:
         raise DataError(f"{path} is a soft link in a file that has external links, so it is not followed")
     found = file.get(path)
     if not isinstance(found, h5py.Dataset):
-        raise DataError(f"{path} is no array" if found is not None else f"{path} leads to nothing")
+        raise DataError(f"{path} is not an array" if found is not None else f"{path} leads to nothing")
     unit = next((found.attrs[key] for key in found.attrs if key.lower() in ("unit", "units")), None)
     is_text = h5py.check_string_dtype(found.dtype) is not None
     return Column(

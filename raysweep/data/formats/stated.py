@@ -212,6 +212,6 @@ def _listed(where: str, name: str, text: str) -> Iterator[tuple[str, Statement]]
                 continue
             kinds.append(quantity)
         if not kinds:
-            raise DataError(f"{where}: {name} is {text!r}; {unit.strip()!r} is no unit of energy, length or forces")
+            raise DataError(f"{where}: {name} is {text!r}; {unit.strip()!r} is not a unit of energy, length or forces")
         for kind in kinds:
             yield kind, Statement(name, unit.strip())

@@ -132,11 +132,11 @@ def _known(symbols: list[str]) -> npt.NDArray[np.int64]:
     """Return the atomic numbers of symbols.
 
     Raises:
-        ValueError: one is no symbol of an element.
+        ValueError: one is not the symbol of an element.
     """
     numbers = numbers_of(symbols)
     if not numbers.all():
         symbol = symbols[int(np.flatnonzero(numbers == 0)[0])]
         what = " (a translation vector? write the cell as Lattice in the header)" if symbol.lower() == "tv" else ""
-        raise ValueError(f"{symbol[:40]!r} is no symbol of an element{what}")
+        raise ValueError(f"{symbol[:40]!r} is not the symbol of an element{what}")
     return numbers
