@@ -7,11 +7,12 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from raysweep.errors import RaysweepError, TrialError
 from raysweep.measurements import Point
-from raysweep.sweep.guests import empty_command_line, kept_surroundings, shown, shown_error, told
+from raysweep.sweep.guests import empty_command_line, kept_host, kept_surroundings, shown, shown_error, told
 from raysweep.sweep.yielded import CheckedCost, PointCheck, checked_cost
 from raysweep.trial import TrialSpec
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _CONTRACT = "it is called as train(spec, store, *, checkpoints, device) and yields points (docs/sweep.md)"
 _END = object()
+_folders: dict[str, str] = {}
 
 
 def load_entrypoint(entrypoint: str) -> Callable[..., object]:
@@ -35,8 +37,8 @@ def load_entrypoint(entrypoint: str) -> Callable[..., object]:
         )
     printed = io.StringIO()
     try:
-        with empty_command_line(module), contextlib.redirect_stderr(printed):
-            found = getattr(importlib.import_module(module), name)
+        with kept_host(), empty_command_line(module), contextlib.redirect_stderr(printed):
+            found = getattr(_imported(module), name)
     except (ImportError, AttributeError) as error:
         raise RaysweepError(
             f"entrypoint {entrypoint!r}: {shown_error(error)}; the module must be installed where the sweep runs, on "
@@ -51,6 +53,28 @@ def load_entrypoint(entrypoint: str) -> Callable[..., object]:
     if printed.getvalue():
         sys.stderr.write(printed.getvalue())
     return _callable(entrypoint, found)
+
+
+def _imported(module: str) -> ModuleType:
+    """Import a module, and note the folder that it went to: its trainings may look for their files there."""
+    before = _folder()
+    found = importlib.import_module(module)
+    if (after := _folder()) not in (before, None):
+        _folders[module] = str(after)
+    return found
+
+
+def _folder() -> str | None:
+    with contextlib.suppress(OSError):  # it was removed
+        return os.getcwd()
+    return None
+
+
+def enter_folder(entrypoint: str) -> None:
+    """Go to the folder to which an entrypoint's module went when it was imported, if it did."""
+    folder = _folders.get(entrypoint.partition(":")[0])
+    if folder is not None:
+        os.chdir(folder)
 
 
 def _callable(entrypoint: str, found: object) -> Callable[..., object]:
@@ -136,6 +160,7 @@ def entrypoint_cost(spec: TrialSpec, store: "Store | None") -> CheckedCost | Non
     place = f"entrypoint {entrypoint!r}: its cost(spec, store) for size {dict(spec.size)}"
     try:
         with kept_surroundings(), empty_command_line(entrypoint.partition(":")[0]):
+            enter_folder(entrypoint)
             found = measure(spec.model_copy(deep=True), store)
     except (RaysweepError, KeyboardInterrupt):
         raise

@@ -3,7 +3,9 @@
 import contextlib
 import os
 import random
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -17,7 +19,14 @@ _LIBRARIES = os.path.dirname(os.__file__)
 @contextlib.contextmanager
 def kept_surroundings() -> Iterator[None]:
     """Restore the process for its next trial after the block: working folder, environment, streams, settings."""
-    with kept_streams(), _kept_folder(), _kept_environment(), _kept_settings(), warnings.catch_warnings():
+    with kept_host(), _kept_environment(), _kept_settings():
+        yield
+
+
+@contextlib.contextmanager
+def kept_host() -> Iterator[None]:
+    """Restore what the process needs itself after the block: streams, folder, signal handlers, warning filters."""
+    with kept_streams(), _kept_folder(), _kept_signals(), warnings.catch_warnings():
         yield
 
 
@@ -50,6 +59,20 @@ def _kept_folder() -> Iterator[None]:
             os.chdir(folder)
         if mask is not None and _file_mask() != mask:
             os.umask(mask)
+
+
+@contextlib.contextmanager
+def _kept_signals() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # Python lets no other thread set handlers
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 def _file_mask() -> int | None:

@@ -20,7 +20,7 @@ from raysweep.messages import LONGEST, sound
 from raysweep.sweep.code import code_named
 from raysweep.sweep.costs import set_threads
 from raysweep.sweep.deaths import is_out_of_memory
-from raysweep.sweep.entrypoint import entrypoint_points, load_entrypoint
+from raysweep.sweep.entrypoint import enter_folder, entrypoint_points, load_entrypoint
 from raysweep.sweep.guests import (
     described,
     empty_command_line,
@@ -88,6 +88,7 @@ def _surroundings(spec: TrialSpec) -> Iterator[None]:
         with contextlib.suppress(RaysweepError):  # which the trial raises, too
             load_entrypoint(spec.entrypoint)
         with kept_surroundings():
+            enter_folder(spec.entrypoint)
             seed_generators(int(spec.trial_id, 16))
             yield
 

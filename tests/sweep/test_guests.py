@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from raysweep.errors import RaysweepError
+from raysweep.sweep.entrypoint import entrypoint_cost, load_entrypoint
 from raysweep.sweep.guests import kept_surroundings
 from raysweep.sweep.trainable import _surroundings
 from raysweep.trial import NO_DATA, TrialSpec
@@ -74,8 +77,35 @@ def test_what_a_module_sets_when_it_is_imported_all_its_trials_find(
             with _surroundings(spec_of("sets_up")):
                 found = os.environ["GUEST_DATA"], torch.get_default_dtype(), os.getcwd()
                 assert found == ("here", torch.float64, str(tmp_path))
+            assert os.getcwd() == "/"
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def test_driver_that_imports_a_module_keeps_folder_streams_signals_and_filters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "takes_over.py").write_text(
+        "import io, os, signal, sys, warnings\nos.chdir('/')\nsys.stdout = io.StringIO()\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\nsignal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
+        "warnings.simplefilter('always')\nFOLDER = []\n"
+        "def train(spec, store, *, checkpoints, device): yield\n"
+        "def cost(spec, store): FOLDER.append(os.getcwd()); return spec\ntrain.cost = cost\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def look() -> tuple[object, ...]:
+        handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+        return (os.getcwd(), sys.stdout, list(warnings.filters), *handlers)
+
+    before = look()
+    train = load_entrypoint("takes_over:train")
+    assert look() == before
+    with pytest.raises(RaysweepError, match="its cost"):
+        entrypoint_cost(spec_of("takes_over"), None)
+    assert train.__globals__["FOLDER"] == ["/"]  # it finds its files where it looked for them
+    assert look() == before
 
 
 def test_global_generators_give_a_trial_the_same_numbers_whatever_ran_before_it() -> None:
