@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _SQLITE = "sqlite:///"
 _NOISY = ("mlflow", "alembic", "sqlalchemy", "huey")
 _OUR_ARTIFACTS = r"file:///(?:.*/)?artifacts"
+_SERVERS_OF_DATABASES = ("postgresql", "mysql", "mssql")
+_IN_MEMORY = r"sqlite(?:\+\w+)?:(?://)?/?(?:(?:file:)?:memory:)?(?:\?.*)?"
 _MOVE_EXPERIMENTS = "UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?"
 _MOVE_RUNS = "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE substr(artifact_uri, 1, ?) = ?"
 _ENVIRONMENT = {
@@ -120,6 +122,11 @@ def connect(tracking_uri: str, log: Path | None = None, *, create: bool = True) 
             f"tracking.uri: MLflow no longer keeps runs in plain folders such as {tracking_uri!r}; "
             "use sqlite:////folder/mlflow.db, a database, or a server (http://...)"
         )
+    if re.fullmatch(_IN_MEMORY, tracking_uri):
+        raise TrackingError(
+            f"tracking.uri: {tracking_uri!r} is a database in memory, which ends with the command; "
+            "use sqlite:////folder/mlflow.db"
+        )
     path = database_of(tracking_uri)
     if path is not None and not create and not path.exists():
         raise TrackingError(f"MLflow's database {path} does not exist; run the sweep, or `raysweep sync` it")
@@ -129,7 +136,20 @@ def connect(tracking_uri: str, log: Path | None = None, *, create: bool = True) 
     if path is not None:
         _create_database(path)
         _bring_artifacts_home(path)
+    elif tracking_uri.startswith(_SERVERS_OF_DATABASES):
+        _knock(tracking_uri)
     return MlflowClient(tracking_uri=tracking_uri)
+
+
+def _knock(database_uri: str) -> None:
+    """Fail at once where a database does not answer; MLflow's client tries again for 100 seconds, in silence."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(database_uri)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
 
 
 def ensure_experiment(client: "MlflowClient", tracking_uri: str, name: str) -> str:

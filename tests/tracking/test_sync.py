@@ -212,6 +212,27 @@ def test_what_cannot_be_read_is_said(uri: str, tmp_path: Path) -> None:
         read_points("x", "http://127.0.0.1:9")
 
 
+@pytest.mark.parametrize(
+    "memory", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file::memory:?uri=true"]
+)
+def test_database_that_ends_with_the_command_is_refused(memory: str) -> None:
+    with pytest.raises(TrackingError, match="is a database in memory, which ends with the command"):
+        to_mlflow([view(0)], memory)
+
+
+def test_database_that_does_not_answer_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow.store.db.utils
+
+    def wait(seconds: float) -> None:
+        raise AssertionError(f"waits for {seconds} s")
+
+    monkeypatch.setattr(mlflow.store.db.utils.time, "sleep", wait)
+    with pytest.raises(TrackingError, match="Connection refused") as told:
+        read_points("x", "postgresql://joe:hidden@127.0.0.1:9/x")
+    assert "\n" not in str(told.value)
+    assert "hidden" not in str(told.value)
+
+
 def test_points_of_any_number_and_length_fit_into_tags(uri: str) -> None:
     many = replace(view(0), points=[replace(p, size=json.dumps({"s": "x" * 500})) for p in view(0, count=120).points])
     to_mlflow([many], uri)
