@@ -98,6 +98,8 @@ def split_index(
     if held_out is None and not 0 < validation_fraction < 1:
         raise DataError(f"validation_fraction is {validation_fraction}; it must lie above 0 and below 1")
     groups, first, owner = np.unique(index.group, return_index=True, return_inverse=True)
+    if len(index.group) == 1:
+        raise DataError("1 structure cannot be split; at least 2 are needed, one to train on and one to validate on")
     if len(groups) < 2:
         raise DataError(
             f"structures of {len(groups)} group(s) cannot be split by group; at least 2 groups are needed. "

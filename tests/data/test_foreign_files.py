@@ -1,10 +1,16 @@
 """Files that were not written for raysweep: right values, no molecule on both sides of the split, or one clear line."""
 
+import json
+import zipfile
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pyarrow as pa
 import pytest
+from ase import Atoms
+from ase.db import connect
+from pyarrow import parquet as pq
 
 from raysweep.data.formats.blocks import Names
 from raysweep.data.imports import import_store
@@ -85,3 +91,47 @@ def test_coordinates_that_single_precision_does_not_hold_are_refused(tmp_path: P
     x = everything(store).positions[:, 0].reshape(2, 2)
     np.testing.assert_allclose(np.ptp(x, axis=1), 0.74, atol=1e-3)
     assert list(store.manifest.rejected.values()) == [2]
+
+
+PLAIN = "2\n-1.0\nH 0 0 0 0 0 0\nH 0 0 0.74 0 0 0\n"
+TEXTS = {"numbers": "[1, 1]", "positions": "[[0, 0, 0], [0, 0, 0.74]]", "forces": json.dumps([[0.1] * 3] * 2)}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "md22.xyz",
+            "x/md22.xyz, frame 0: no Properties in the header, .*: write the header as Properties=species:S:1",
+        ),
+        ("utf16.xyz", "x/utf16.xyz, frame 0: '.*2.*' is not a number of atoms"),
+        ("npz.zip", "x/npz.zip, frame 0: neither raysweep nor ASE knows this kind of file .zip.. Unpack archives"),
+        ("coord.npy", "x/coord.npy, frame 0: neither raysweep nor ASE knows this kind of file"),
+        ("texts.parquet", "x/texts.parquet, row 0: positions is text, not numbers: convert it first"),
+        ("other.db", "x/other.db, record 1: .*no energy: none is recognised, name it with --energy-key; .* U0,"),
+        ("one.xyz", "1 structure cannot be split; at least 2 are needed"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_its_remedy(tmp_path: Path, name: str, said: str) -> None:
+    path = tmp_path / "x" / name
+    path.parent.mkdir()
+    match name:
+        case "md22.xyz":
+            path.write_text(PLAIN * 3)
+        case "utf16.xyz":
+            path.write_text(PLAIN, encoding="utf-16")
+        case "npz.zip":
+            with zipfile.ZipFile(path, "w") as file:
+                file.writestr("a.npz", b"")
+        case "coord.npy":
+            np.save(path, vectors(3, 2))
+        case "texts.parquet":
+            pq.write_table(pa.Table.from_pylist([{**TEXTS, "energy": -1.0}] * 2), path)
+        case "other.db":
+            with connect(path) as database:
+                database.write(Atoms("H2", [[0, 0, 0], [0, 0, 0.74]]), data={"U0": -1.0, "f": np.ones((2, 3))})
+        case _:
+            path.write_text(PLAIN.replace("-1.0", "Properties=species:S:1:pos:R:3:forces:R:3 energy=-1"))
+            path.write_text(path.read_text().replace("0 0 0\nH", "0.1 0 0\nH"))
+    with pytest.raises(DataError, match=said):
+        import_store(tmp_path / "s", [path], group_by="structure")

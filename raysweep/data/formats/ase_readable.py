@@ -88,8 +88,14 @@ def _next(frames: "Iterator[Atoms]") -> "Atoms | None":
     Raises:
         Torn: ASE's reader raised, as its many readers do, whatever its parsing met.
     """
+    from ase.io.formats import UnknownFileTypeError
+
     try:
         return next(frames, None)
+    except UnknownFileTypeError as error:
+        raise Torn(
+            f"neither raysweep nor ASE knows this kind of file ({error}). Unpack archives; of other files write extxyz"
+        ) from error
     except Exception as error:
         raise Torn(f"ASE cannot read it ({type(error).__name__}: {error})") from error
 

@@ -170,12 +170,16 @@ def _label(name: str, asked: str | None, content: Mapping[str, Any], info: Mappi
     """Return a label: of the row, or of its data where it is named, or only stands there.
 
     Raises:
-        KeyError, ValueError: it is not there.
+        ValueError: it is not there.
     """
-    if asked is None:
-        value = content.get(name)
-        return info[name] if value is None else value
+    value = info.get(name) if content.get(name) is None else content[name]
+    if asked is None and value is not None:
+        return value
     labels = {key: value for key, value in {**content, **info}.items() if value is not None}
+    if asked is None:
+        raise ValueError(
+            f"no {name}: none is recognised, name it with --{name}-key; the record has {', '.join(sorted(labels))}"
+        )
     if asked not in labels:
         raise ValueError(no_such(name, asked, labels))
     return labels[asked]

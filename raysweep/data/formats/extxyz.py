@@ -26,6 +26,10 @@ SPAN_BYTES = 8 * 2**20
 FRAMES_AT_ONCE = 256
 """Frames that are parsed at once: so many that their text stays in the processor's cache."""
 _PROPERTIES = b"Properties"
+_NO_PROPERTIES = (
+    "no Properties in the header, so that there are no forces: write the header as Properties=species:S:1:pos:R:3:"
+    "forces:R:3 energy=..., with the columns that there are"
+)
 
 
 class _Frame(NamedTuple):
@@ -145,7 +149,7 @@ def _alike(path: Path, text: bytes, layout: bytes, frames: list[_Frame], names: 
     """Yield frames that share their columns."""
     energy, forces = (names.energy or "energy").encode(), (names.forces or "forces").encode()
     columns: Columns = {}
-    fault = "no Properties in the header, so that there are no forces" if not layout else None
+    fault = None if layout else _NO_PROPERTIES
     try:
         columns = columns_of(layout) if layout else {}
     except ValueError as error:

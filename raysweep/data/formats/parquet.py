@@ -103,6 +103,9 @@ def _isolated_atoms(path: Path, schema: pa.Schema) -> Iterator[Chunk]:
 def _faults(keys: Keys, lists: dict[str, Lists]) -> Iterator[tuple[str, _Flags]]:
     """Yield reasons, and [S] which rows they are true of."""
     n_atoms = lists["numbers"].counts
+    for name in ("positions", "forces", "energy"):
+        if lists[name].leaves.dtype.kind == "U":
+            yield f"{getattr(keys, name)} is text, not numbers: convert it first", np.ones(len(n_atoms), dtype=bool)
     wrong = n_atoms < 0
     for name in ("positions", "forces"):
         wrong |= (lists[name].counts != 3 * n_atoms) | ~lists[name].inner_of(3)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raysweep.data.formats.xyz.headers import shown
+
 NEWLINE = 10
 _LONGEST_NUMBER = 24
 """Bytes of a line that is looked at as a possible number of atoms where none is expected."""
@@ -121,7 +123,7 @@ class _Lines:
         """Return the line after a frame, None where it is not all there yet, and what is wrong with the frame."""
         atoms = self._atoms(line)
         if atoms is None:
-            return line + 1, f"{self._words(line)[:40]!r} is not a number of atoms"
+            return line + 1, f"{shown(self._words(line)[:40])} is not a number of atoms"
         stop = line + 2 + atoms
         inner = self.next_start(line + 1, stop)
         if inner is not None:
