@@ -13,6 +13,7 @@ from ase.db import connect
 from pyarrow import parquet as pq
 
 from raysweep.data.formats.blocks import Names
+from raysweep.data.formats.units import Quantity, factor_of
 from raysweep.data.imports import import_store
 from raysweep.data.store import Store
 from raysweep.data.structures import Structures
@@ -135,3 +136,23 @@ def test_what_cannot_be_used_is_named_with_its_remedy(tmp_path: Path, name: str,
             path.write_text(path.read_text().replace("0 0 0\nH", "0.1 0 0\nH"))
     with pytest.raises(DataError, match=said):
         import_store(tmp_path / "s", [path], group_by="structure")
+
+
+@pytest.mark.parametrize(
+    ("unit", "quantity", "factor"),
+    [
+        ("mHa", "energy", HARTREE / 1e3), ("mRy", "energy", HARTREE / 2e3), ("electron volts", "energy", 1.0),
+        ("Ry/au", "forces", HARTREE / 2 / BOHR), ("Ry/a.u.", "forces", HARTREE / 2 / BOHR), ("a₀", "length", BOHR),
+        ("E_h/a_0", "forces", HARTREE / BOHR), ("eV per Angstrom", "forces", 1.0), ("a.u.", "length", BOHR),
+        ("a.u.", "forces", HARTREE / BOHR), ("meV/Å", "forces", 1e-3), ("kcal/mol/a.u.", "forces", KCAL / BOHR),
+    ],
+)  # fmt: skip
+def test_units_are_known_in_the_spellings_of_programs(unit: str, quantity: Quantity, factor: float) -> None:
+    """Quantum ESPRESSO prints forces in Ry/au."""
+    assert factor_of(unit, quantity) == (pytest.approx(factor, rel=1e-9), False)
+
+
+@pytest.mark.parametrize("unit", ["MeV", "keV", "au/Å", "eV au", "1.0 eV", "Hartree/particle"])
+def test_other_units_are_refused(unit: str) -> None:
+    with pytest.raises(DataError, match=f"unknown unit of forces '{unit}'"):
+        factor_of(unit, "forces")

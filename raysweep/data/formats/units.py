@@ -25,19 +25,20 @@ LENGTH_ANGSTROM = {"Å": 1.0, "angstrom": 1.0, "bohr": BOHR_ANGSTROM, "nm": 10.0
 _ENERGIES = {
     "ev": 1.0, "electronvolt": 1.0, "electronvolts": 1.0, "mev": 1e-3, "hartree": HARTREE_EV, "hartrees": HARTREE_EV,
     "ha": HARTREE_EV, "eh": HARTREE_EV, "e_h": HARTREE_EV, "ry": HARTREE_EV / 2, "rydberg": HARTREE_EV / 2,
-    "rydbergs": HARTREE_EV / 2,
+    "rydbergs": HARTREE_EV / 2, "mha": HARTREE_EV / 1e3, "mhartree": HARTREE_EV / 1e3, "mry": HARTREE_EV / 2e3,
 }  # fmt: skip
 _MOLAR = {"kcal": KCAL_PER_MOL_EV, "cal": KCAL_PER_MOL_EV / 1e3, "kj": KCAL_PER_MOL_EV / 4.184,
           "j": KCAL_PER_MOL_EV / 4184}  # fmt: skip
 """eV per unit and mole."""
 _LENGTHS = {
     "angstrom": 1.0, "angstroms": 1.0, "angström": 1.0, "ang": 1.0, "angs": 1.0, "a": 1.0, "bohr": BOHR_ANGSTROM,
-    "bohrs": BOHR_ANGSTROM, "a0": BOHR_ANGSTROM, "a_0": BOHR_ANGSTROM, "nm": 10.0, "nanometer": 10.0,
-    "nanometre": 10.0, "nanometers": 10.0, "pm": 0.01,
+    "bohrs": BOHR_ANGSTROM, "a0": BOHR_ANGSTROM, "a_0": BOHR_ANGSTROM, "au": BOHR_ANGSTROM, "nm": 10.0,
+    "nanometer": 10.0, "nanometre": 10.0, "nanometers": 10.0, "pm": 0.01,
 }  # fmt: skip
 _ATOMIC = {"au", "a.u.", "a.u", "atomic", "atomic units", "atomic unit", "atomic_units"}
 _ATOMIC_FACTORS = {"energy": HARTREE_EV, "length": BOHR_ANGSTROM, "forces": HARTREE_EV / BOHR_ANGSTROM}
 _SPELLINGS = {"a\u030a": "å", "ångström": "å", "ångstrom": "å", "å": "angstrom", "mole": "mol",
+              "electron volt": "electronvolt", "a.u.": "au", "₀": "0",
               "⁻": "-", "\u2212": "-", "¹": "1", "²": "2", "**": "^", "·": "*",
               "⋅": "*", "_per_": "/", " per ": "/", "[": "", "]": ""}  # fmt: skip
 _TOKEN = re.compile(r"\s*(?:(?P<name>[^\W\d](?:[^\W]|_)*)(?:\^?(?P<power>-?\d+|\(-\d+\)))?|(?P<mark>[/*()]))\s*")
