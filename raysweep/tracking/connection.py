@@ -48,6 +48,22 @@ class _Masking(logging.Formatter):
         return masked(super().format(record))
 
 
+class _LossyLog(logging.FileHandler):
+    """A log file that loses what it cannot hold: a full disk or a lost folder must not end the caller's work."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):  # of opening it, which the handler of the standard library raises
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Print no traceback."""
+
+    def close(self) -> None:
+        """Close the file; what it still holds back is lost where it cannot be written."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 def default_uri(storage: str) -> str:
     """Return the tracking URI of a sweep that names none: a SQLite file in its storage.
 
@@ -99,7 +115,7 @@ def quiet(log: Path | None) -> None:
         with contextlib.suppress(OSError):  # a storage that can be read only
             log.parent.mkdir(parents=True, exist_ok=True)
             log.open("a").close()
-            handler = logging.FileHandler(log, delay=True)
+            handler = _LossyLog(log, delay=True)
             handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     for name in (*_NOISY, *([logger.name] if log is not None else [])):
         noisy = logging.getLogger(name)

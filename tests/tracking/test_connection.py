@@ -1,5 +1,7 @@
 """Reaching MLflow: one creates its database, nothing is left in the working directory, nothing is printed."""
 
+import logging
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raysweep.errors import TrackingError
-from raysweep.tracking.connection import default_uri
+from raysweep.tracking.connection import default_uri, quiet
 
 _WRITE = """
 import sys
@@ -53,3 +55,19 @@ def test_neither_mlflow_nor_ray_is_imported_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("place", ["full", "gone"])
+def test_log_that_cannot_be_written_ends_nothing_and_prints_nothing(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = Path("/dev/full") if place == "full" else tmp_path / "logs" / "mlflow.log"
+    quiet(log)
+    try:
+        if place == "gone":
+            shutil.rmtree(log.parent)
+        logging.getLogger("mlflow").warning("a word")
+        logging.getLogger("mlflow").warning("another")
+    finally:
+        quiet(None)
+    assert capsys.readouterr().err == ""
