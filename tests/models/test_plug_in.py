@@ -65,7 +65,8 @@ def installed(tmp_path, monkeypatch):
 
 
 def test_the_documented_package_works_by_name(tmp_path):
-    blocks = dict(re.findall(r"```(python|toml)\n(.*?)```", (ROOT / "docs/models.md").read_text(), re.DOTALL))
+    found = re.findall(r"```(python|toml)\n(.*?)```", (ROOT / "docs/models.md").read_text(), re.DOTALL)
+    blocks = dict(reversed(found))  # the first of each kind is the package; others show single lines
     project = tomllib.loads(blocks["toml"])["project"]
     install(tmp_path, project["name"], blocks["python"], project["entry-points"][registry.GROUP])
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
