@@ -8,8 +8,10 @@ from typing import ClassVar, Literal, Self
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from raysweep.data.batches import Batch
+from raysweep.errors import SpaceError
 from raysweep.models.blocks import NormKind, sum_to
 
 ForceMode = Literal["direct", "conservative"]
@@ -106,14 +108,22 @@ class ForceField(nn.Module, ABC):
         """Return energies [S] (eV, less reference energies) and forces [A, 3] (eV/Å) of a batch."""
         if self.forces == "direct":
             atom_energies, forces = self.atoms(batch, batch.vectors())
-            assert forces is not None, f"{type(self).__name__} returned no forces in direct mode"
+            if forces is None or forces.dim() != 2 or forces.shape[1] != 3:
+                raise self._shapes("direct forces", "[atoms, 3]", forces)
         else:
             atom_energies, forces = self._conservative(batch)
+        if atom_energies.dim() != 1:  # [atoms, 1] would broadcast against the labels in silence
+            raise self._shapes("energies", "[atoms]", atom_energies)
         energy = sum_to(atom_energies.to(batch.energy.dtype), batch.structure, batch.n_atoms.shape[0])
         return Prediction(energy=energy * self.surroundings.scale, forces=forces * self.surroundings.scale)
 
+    def _shapes(self, what: str, wanted: str, found: torch.Tensor | None) -> SpaceError:
+        shape = "None" if found is None else list(found.shape)
+        return SpaceError(f"{type(self).__name__}.atoms returned {shape} as {what}; their shape has to be {wanted}.")
+
     def _conservative(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        with torch.enable_grad():
+        # Of torch's kernels for attention this one alone has a second derivative.
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             # An operation stands between the leaf and the network: FlopCounterMode fails on leaves that need gradients.
             vectors = batch.vectors().detach().requires_grad_(True)
             atom_energies, _ = self.atoms(batch, vectors * 1.0)

@@ -18,6 +18,7 @@ from torch.nn.parameter import is_lazy
 
 from raysweep.errors import SpaceError
 from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
+from raysweep.models.guest_errors import named
 from raysweep.models.plug_ins import BUILT_IN as _BUILT_IN
 from raysweep.models.plug_ins import GROUP as GROUP
 from raysweep.models.plug_ins import plug_ins as _plug_ins
@@ -110,10 +111,12 @@ def create(
         seed_torch(seed)
         torch.set_default_dtype(dtype)
         try:
-            network = architecture(name).network(knobs, forces, surroundings)
+            with named(name, "making the network"):
+                network = architecture(name).network(knobs, forces, surroundings)
         finally:
             torch.set_default_dtype(default)
     _check_state(name, network)
+    _unfold(network)
     return network
 
 
@@ -138,3 +141,13 @@ def _check_state(name: str, network: ForceField) -> None:
                 f"architecture {name!r}: the state {key!r} is a {type(kept).__name__}, and checkpoints hold tensors "
                 "alone. Make it a buffer."
             )
+
+
+def _unfold(network: ForceField) -> None:
+    """Give buffers of which several elements are one number in memory (`expand`) a memory that can be written."""
+    for module in network.modules():
+        for key, buffer in module._buffers.items():
+            if buffer is not None and any(
+                step == 0 and n > 1 for step, n in zip(buffer.stride(), buffer.shape, strict=True)
+            ):
+                module._buffers[key] = buffer.contiguous()

@@ -2,21 +2,23 @@
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 
 from raysweep.data.batches import GraphSet, load_graphs
 from raysweep.data.store import Store, open_store
 from raysweep.models.base import ForceField, Surroundings
+from raysweep.models.guest_errors import named
 from raysweep.models.randomness import COST, Apart, generators_of, reseed
 from raysweep.models.registry import check_size, create
-from raysweep.training.cost import Cost, measure_cost
+from raysweep.training.cost import Cost, measure_cost, tells_apart
 from raysweep.training.objective import Objective
 from raysweep.training.precision import weight_dtype
 from raysweep.training.symmetry import step_objective
 from raysweep.trial import TrialSpec
 
 COST_SAMPLE = 64
-"""Structures at the head of the subset on which the cost of a step is counted."""
+"""Structures on which the cost of a step is counted: the head of the subset, as a rule."""
 
 
 def build_model(spec: TrialSpec, store: Store) -> ForceField:
@@ -33,7 +35,7 @@ def build_base(spec: TrialSpec, store: Store) -> ForceField | None:
 
 
 def measure(spec: TrialSpec, store: Store, *, gpu: bool = False) -> Cost:
-    """Return what training the spec's model costs, counted on the head of its subset.
+    """Return what training the spec's model costs, counted on a sample of its subset.
 
     Args:
         spec: the trajectory.
@@ -45,7 +47,8 @@ def measure(spec: TrialSpec, store: Store, *, gpu: bool = False) -> Cost:
     graphs = graphs_of(str(store.location), spec.fingerprint, "train", n, cutoff)
     device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
     with Apart():
-        return _measured(build_model(spec, store).to(device), graphs, objective(spec, store), spec)
+        model = build_model(spec, store).to(device)
+        return cost_of(model, graphs, objective(spec, store), spec, store)
 
 
 def surroundings(store: Store) -> Surroundings:
@@ -64,9 +67,28 @@ def objective(spec: TrialSpec, store: Store) -> Objective:
     )
 
 
-def cost_of(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpec) -> Cost:
-    """Return what training a model costs on its device, counted on the head of its subset."""
-    return _measured(model, graphs.head(min(COST_SAMPLE, spec.structures)), loss, spec)
+def cost_of(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpec, store: Store) -> Cost:
+    """Return what training a model costs on its device, counted on a sample of its subset.
+
+    Args:
+        model: the network.
+        graphs: the subset, or its head.
+        loss: the objective.
+        spec: the trajectory.
+        store: its structures.
+    """
+    sample = graphs.head(min(COST_SAMPLE, spec.structures))
+    if spec.structures > COST_SAMPLE and not tells_apart(sample, model.triplets):
+        sample = _spread(spec, store, sample.cutoff)  # the head is of one kind; the rest may not be
+    return _measured(model, sample, loss, spec)
+
+
+def _spread(spec: TrialSpec, store: Store, cutoff: float) -> GraphSet:
+    """Return structures of all sizes of the subset, the smallest and the largest among them, in its order."""
+    rows = store.subset(spec.structures)
+    by_size = np.argsort(store.n_atoms(rows), kind="stable")
+    chosen = by_size[np.linspace(0, len(rows) - 1, COST_SAMPLE).astype(np.int64)]
+    return load_graphs(store, rows[np.sort(chosen)], cutoff)
 
 
 def _measured(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpec) -> Cost:
@@ -75,7 +97,8 @@ def _measured(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialS
     whole = step_objective(loss, spec.symmetry, model, spec.seed, 0, like)
     reseed(spec.seed, 0, COST, own=generators_of(model))
     name = f"architecture {spec.architecture!r}"
-    return measure_cost(model, graphs, whole, spec.batch_atoms, dtype=dtype, name=name)
+    with named(spec.architecture, "a training step"):
+        return measure_cost(model, graphs, whole, spec.batch_atoms, dtype=dtype, name=name)
 
 
 @lru_cache(maxsize=4)

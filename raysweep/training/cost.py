@@ -7,7 +7,7 @@ views) and the optimizer's update are not counted.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ from raysweep.data.batches import GraphSet, cut_batches
 from raysweep.errors import DataError, SpaceError
 from raysweep.models.base import ForceField
 from raysweep.training.flops import FlopMeter
+from raysweep.training.kept import Kept
 from raysweep.training.objective import Objective, differentiate
 
 Rows = npt.NDArray[np.int64]
@@ -122,7 +123,7 @@ def measure_cost(
     edges cannot be told apart; the solution of least norm then foretells every batch of such structures exactly.
 
     Args:
-        model: the network, on the device where it will train; its gradients are cleared, its buffers stay.
+        model: the network, on the device where it will train; its gradients are cleared, its weights and buffers stay.
         graphs: a sample of the training data, at least 16 structures.
         objective: the loss.
         batch_atoms: atoms per batch, as in training.
@@ -131,10 +132,12 @@ def measure_cost(
 
     Raises:
         DataError: the sample is too small.
-        SpaceError: the network does something whose operations nobody has a formula for.
+        SpaceError: the network does something whose operations nobody has a formula for, or changes the shapes of its
+            state.
     """
     device = next(model.parameters()).device
     weights = [trained for trained in model.parameters() if trained.requires_grad]
+    of = name or type(model).__name__
 
     def step(rows: Rows) -> None:
         batch = graphs.batch(rows).to(device, dtype)
@@ -144,8 +147,8 @@ def measure_cost(
 
     watch, on_gpu = Stopwatch(device), device.type == "cuda"
     full = list(cut_batches(graphs.n_atoms, np.arange(len(graphs)), batch_atoms))[:3]
-    with _as_in_training(model):
-        coefficients = _coefficients(step, graphs, batch_atoms, model.triplets, name or type(model).__name__)
+    with _as_in_training(model, of):
+        coefficients = _coefficients(step, graphs, batch_atoms, model.triplets, of)
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(device)
         for rows in full:
@@ -171,18 +174,33 @@ def measure_cost(
 
 
 @contextmanager
-def _as_in_training(model: ForceField) -> Iterator[None]:
-    """Put a network in training mode while the block runs; restore its mode and buffers after it."""
-    was_training = model.training
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+def _as_in_training(model: ForceField, of: str) -> Iterator[None]:
+    """Put a network in training mode while the block runs; restore its mode and all that it keeps after it.
+
+    Raises:
+        SpaceError: what the network keeps has other shapes after it.
+    """
+    was_training, kept = model.training, Kept(model)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
     model.train()
     try:
         yield
     finally:
         model.train(was_training)
-        with torch.no_grad():
-            for name, buffer in model.named_buffers():
-                buffer.copy_(buffers[name])
+    _refuse_growing(state, model.state_dict(), of)
+    model.load_state_dict(state)
+    kept.load({}, {})
+
+
+def _refuse_growing(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor], of: str) -> None:
+    """Raise a SpaceError where steps change the shapes of what a checkpoint is to hold."""
+    for key in {**before, **after}:
+        shapes = [list(state[key].shape) if key in state else None for state in (before, after)]
+        if shapes[0] != shapes[1]:
+            raise SpaceError(
+                f"{of}: the state {key!r} is {shapes[0]} where the network is made and {shapes[1]} after a few steps, "
+                "so that no checkpoint fits it. Give the buffer its final shape where the network is made."
+            )
 
 
 def _coefficients(
@@ -194,7 +212,7 @@ def _coefficients(
     small = [np.arange(start, start + n) for start, n in ((0, 1), (1, 1), (2, 2), (4, 3), (7, 1), (8, 4), (12, 4))]
     unknown = 5 if triplets else 4
     if _rank(graphs, small, unknown) < unknown:  # what tells them apart may stand further down
-        small += [np.arange(start, min(start + n, len(graphs))) for n in (1, 3) for start in range(16, len(graphs), 4)]
+        small += [np.arange(start, min(start + n, len(graphs))) for n in (1, 4) for start in range(16, len(graphs), 4)]
     counts, extents = _counted(step, graphs, small, of)
     coefficients = np.zeros(5)
     coefficients[:unknown] = np.linalg.lstsq(extents[:, :unknown], counts, rcond=None)[0]
@@ -210,6 +228,12 @@ def _coefficients(
             "depend on these numbers alone (docs/models.md, 'Add one')."
         )
     return coefficients
+
+
+def tells_apart(graphs: GraphSet, triplets: bool) -> bool:
+    """Whether structures differ enough to tell the operations of an atom, an edge (and a triplet) from each other."""
+    unknown = 5 if triplets else 4
+    return _rank(graphs, [np.array([0, 1]), *(np.array([row]) for row in range(len(graphs)))], unknown) == unknown
 
 
 def _rank(graphs: GraphSet, batches: list[Rows], unknown: int) -> int:

@@ -19,7 +19,8 @@ from torch.utils.flop_counter import flop_registry
 
 from raysweep.errors import SpaceError
 from raysweep.models.flops import METERS
-from raysweep.training.operations import BLANK, EXITS, FREE, PER_INPUT, PER_RESULT, PRODUCTS, SCATTERS, SHAPES
+from raysweep.training.formulas import OTHERS, PRODUCTS
+from raysweep.training.operations import BLANK, EXITS, FREE, PER_INPUT, PER_RESULT, SCATTERS, SHAPES
 
 Kwargs = Mapping[str, object]
 
@@ -32,8 +33,8 @@ class FlopMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the floating-point operations of everything that runs inside it, backward passes included.
 
     Attributes:
-        products: of matrix products, and of operations that a network has registered a formula for.
-        pointwise: of elementwise operations, reductions and scatters.
+        products: of matrix products and factorisations, and of operations that a network has registered a formula for.
+        pointwise: of all else: elementwise operations, reductions, scatters, transforms.
         declared: of blocks whose operations the network declares (`raysweep.models.flops.declare_flops`).
         unknown: what ran and cannot be counted, by name.
     """
@@ -118,6 +119,8 @@ class FlopMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.products += complex_ways * self._by_formula(packet, name, args, kwargs, out)
             if packet.__name__ in ("addmm", "baddbmm"):
                 self.pointwise += results[0].numel()
+        elif own and name in OTHERS:
+            self.pointwise += OTHERS[name](args, results[0])
         elif own and name in FREE and not ("reduce" in kwargs or "reduce" in func._overloadname):
             if packet.__name__ in BLANK:
                 self._blank |= {_place(result): result.untyped_storage() for result in results if result.numel()}
@@ -185,11 +188,18 @@ class _Exits(TorchFunctionMode):
 
 
 def _is_pointwise(func: Operation, own: bool) -> bool:
-    """Whether torch tags an operation as pointwise; of some only the variant that is not in place has the tag."""
+    """Whether an operation works on each element alone.
+
+    torch tags those that do, and of some only the variant that is not in place; it tags no derivative of theirs, and
+    none of the `prims` that they may be made of.
+    """
     if torch.Tag.pointwise in getattr(func, "tags", ()):
         return True
     name = func._overloadpacket.__name__ if own else ""
-    plain = getattr(torch.ops.aten, name.removesuffix("_"), None) if name.endswith("_") else None
+    bare = name.removesuffix("_").removesuffix("_backward")
+    if bare == name and getattr(func, "namespace", "") != "prims":
+        return False
+    plain = getattr(torch.ops.aten, bare, None)
     return plain is not None and any(torch.Tag.pointwise in getattr(plain, o).tags for o in plain.overloads())
 
 

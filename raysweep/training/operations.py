@@ -2,13 +2,10 @@
 
 Numbers are operations per element, of the sum of what the operation is made of (a softmax is a maximum, a difference,
 an exponential, a sum and a quotient). What torch tags as pointwise counts 1 per element of its result and needs no
-line; matrix products have formulas. An operation that is in none of these lists is refused.
+line; matrix products and the like have formulas (formulas.py). What is in none of these lists is refused.
 """
 
-from collections.abc import Callable
-
 import torch
-from torch.utils.flop_counter import sdpa_backward_flop_count, sdpa_flop_count
 
 
 def _names(text: str) -> frozenset[str]:
@@ -42,7 +39,8 @@ FREE = (
         replication_pad1d replication_pad2d replication_pad3d flip roll rot90 repeat repeat_interleave tril triu
         diag_embed block_diag where masked_fill complex narrow_copy unsafe_split unsafe_split_with_sizes pixel_shuffle
         pixel_unshuffle select_backward slice_backward diagonal_backward select_scatter slice_scatter diagonal_scatter
-        as_strided_scatter slice_inverse _local_scalar_dense
+        as_strided_scatter slice_inverse _local_scalar_dense to im2col
+        broadcast_in_dim convert_element_type view_of view_of_dtype split_dim collapse collapse_view rev device_put iota
     """)
     )
     | frozenset(
@@ -65,14 +63,16 @@ PER_INPUT = {
     **dict.fromkeys(
         _names("""
         sum nansum mean prod amax amin aminmax _aminmax max min argmax argmin median nanmedian mode linalg_vector_norm
-        norm cumsum cumprod _cummax_helper _cummin_helper trace bincount embedding_dense_backward unfold_backward
-        segment_reduce _segment_reduce_backward _prelu_kernel
+        norm cumsum cumprod cummax cummin _cummax_helper _cummin_helper trace bincount
+        embedding_dense_backward unfold_backward segment_reduce _segment_reduce_backward _prelu_kernel col2im
     """),
         1,
     ),
+    "_weight_norm_interface": 3, "_weight_norm_interface_backward": 5, "renorm": 3,
     "linalg__powsum": 2, "glu": 2, "mse_loss": 3, "mse_loss_backward": 3, "_prelu_kernel_backward": 3,
     "smooth_l1_loss": 4, "smooth_l1_loss_backward": 4, "huber_loss": 4, "huber_loss_backward": 4,
-    "logsumexp": 4, "_logcumsumexp": 4, "var": 4, "var_mean": 4, "std": 4, "std_mean": 4, "glu_backward": 5,
+    "logsumexp": 4, "logcumsumexp": 4, "_logcumsumexp": 4, "var": 4, "var_mean": 4, "std": 4, "std_mean": 4,
+    "glu_backward": 5,
     "_softmax": 5, "_safe_softmax": 5, "_log_softmax": 5, "_softmax_backward_data": 4, "_log_softmax_backward_data": 4,
     "_fused_rms_norm": 4, "_fused_rms_norm_backward": 9,
     **dict.fromkeys(
@@ -97,34 +97,15 @@ PER_RESULT = {
         _names("""
         softplus_backward elu_backward hardtanh_backward hardsigmoid_backward hardswish hardswish_backward
         leaky_relu_backward softshrink_backward hardshrink_backward log_sigmoid_forward log_sigmoid_backward
-        rrelu_with_noise floor_divide rand rand_like randn randn_like randint randint_like randperm random normal
-        normal_functional uniform bernoulli exponential cauchy geometric log_normal poisson binomial multinomial
-        _standard_gamma dropout
+        rrelu_with_noise rrelu_with_noise_functional rrelu_with_noise_backward floor_divide rand rand_like
+        randn randn_like randint randint_like randperm random normal normal_functional uniform bernoulli
+        exponential cauchy geometric log_normal poisson binomial multinomial _standard_gamma dropout
     """),
         1,
     ),
     "native_dropout": 2, "linalg_cross": 3, "polar": 4,
 }  # fmt: skip
 """Elementwise ones that torch does not tag, draws of random numbers included, per element of the first result."""
-PRODUCTS: dict[str, Callable[..., int]] = {
-    "mv": lambda a, x: 2 * a.numel(),
-    "dot": lambda x, y: 2 * x.numel(),
-    "vdot": lambda x, y: 2 * x.numel(),
-    "addmv": lambda base, a, x: 2 * a.numel() + base.numel(),
-    "addr": lambda base, x, y: 2 * x.numel() * y.numel(),
-    "addmm": lambda base, a, b: 2 * a.numel() * b.shape[-1],
-    "baddbmm": lambda base, a, b: 2 * a.numel() * b.shape[-1],
-    "addbmm": lambda base, a, b: 2 * a.numel() * b.shape[-1] + base.numel(),
-    "_cdist_forward": lambda a, b: 3 * a.numel() * b.shape[-2],
-    "_cdist_backward": lambda gradient, a, b, distance: 4 * a.numel() * b.shape[-2],
-    "_scaled_dot_product_flash_attention_for_cpu": (
-        lambda q, k, v, *_: sdpa_flop_count(q.shape, k.shape, v.shape)  # type: ignore[no-untyped-call]
-    ),
-    "_scaled_dot_product_flash_attention_for_cpu_backward": (
-        lambda g, q, k, v, *_: sdpa_backward_flop_count(g.shape, q.shape, k.shape, v.shape)  # type: ignore[no-untyped-call]
-    ),
-}
-"""Formulas of products that torch has none for, of their tensors in the order of the arguments."""
 EXITS = frozenset({
     torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.data_ptr, torch.Tensor.tolist, torch.Tensor.__dlpack__,
 })  # fmt: skip

@@ -23,6 +23,7 @@ from raysweep.training.checkpoint import Checkpoint
 from raysweep.training.compiled import CompiledStep, check_compiler, check_compiles, plain_step
 from raysweep.training.cost import Stopwatch
 from raysweep.training.devices import device_name, together
+from raysweep.training.kept import Kept
 from raysweep.training.memory import keep_freed_memory, peak_memory
 from raysweep.training.objective import Errors, Objective, Predictor, evaluate
 from raysweep.training.optimizers import decay_factor, make_optimizer
@@ -112,9 +113,10 @@ class Trajectory:
         self.objective = objective(spec, store)
         self.model = build_model(spec, store).to(device)
         self._generators = generators_of(self.model)
+        self._kept = Kept(self.model)
         groups = rate_groups(self.model, build_base(spec, store), f"architecture {spec.architecture!r}")
         self.optimizer = make_optimizer(groups, spec.learning_rate, spec.optimizer)
-        self.cost = cost_of(self.model, self.graphs, self.objective, spec)
+        self.cost = cost_of(self.model, self.graphs, self.objective, spec, store)
         self.compiled = CompiledStep(self.model, self._loss, self.optimizer.parameters) if spec.compile else None
         self.predict: Predictor = frame_averaged(self.model) if spec.symmetry.frames else self.model
         self.progress = Progress()
@@ -352,17 +354,19 @@ class Trajectory:
         state = self.optimizer.state()
         tensors = {f"model.{name}": value.clone() for name, value in self.model.state_dict().items()}
         tensors |= {f"optimizer.{name}": value.clone() for name, value in state["tensors"].items()}
+        tensors |= {f"kept.{name}": value for name, value in self._kept.tensors().items()}
         numbers = {"progress": dict(progress.__dict__), "groups": state["groups"], "train_mode": state["train_mode"]}
-        return Snapshot(tensors=tensors, numbers=numbers)
+        return Snapshot(tensors=tensors, numbers={**numbers, "kept": self._kept.numbers()})
 
     def load(self, snapshot: Snapshot) -> None:
         """Take over a snapshot of this trajectory."""
-        parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}}
+        parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "kept": {}}
         for name, value in snapshot.tensors.items():
             part, key = name.split(".", 1)
             parts[part][key] = value
         numbers = dict(snapshot.numbers)
         self.model.load_state_dict(parts["model"])
+        self._kept.load(parts["kept"], numbers.get("kept", {}))  # type: ignore[arg-type]
         self.optimizer.load(
             {"tensors": parts["optimizer"], "groups": numbers["groups"], "train_mode": bool(numbers["train_mode"])}  # type: ignore[typeddict-item]
         )

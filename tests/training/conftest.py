@@ -8,6 +8,7 @@ from raysweep.data.store import Store
 from raysweep.data.xtb import make_store
 from raysweep.models import registry
 from raysweep.trial import OptimizerSpec, TrialSpec
+from tests.training.habits import HABITS
 from tests.training.networks import NETWORKS
 
 
@@ -39,15 +40,16 @@ def spec(store: Store) -> TrialSpec:
 
 @pytest.fixture
 def plug_in(spec: TrialSpec, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrialSpec]:
-    """A short trajectory of one of networks.py's, as if a package had added it."""
+    """A short trajectory of one of networks.py's or habits.py's, as if a package had added it."""
+    known = {**NETWORKS, **HABITS}
 
     class Entry:
         value = "networks"
 
         def __init__(self, name: str) -> None:
-            self.load = lambda: NETWORKS[name]
+            self.load = lambda: known[name]
 
-    monkeypatch.setattr(registry, "_plug_ins", lambda: {name: Entry(name) for name in NETWORKS})
+    monkeypatch.setattr(registry, "_plug_ins", lambda: {name: Entry(name) for name in known})
 
     def trajectory(name: str, **fields: object) -> TrialSpec:
         registry.architecture.cache_clear()

@@ -1,0 +1,50 @@
+"""Errors of other people's networks, told in one line that names the network, the error and where it was raised."""
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from raysweep.errors import RaysweepError, SpaceError
+from raysweep.models.plug_ins import BUILT_IN
+
+_OURS, _TORCHS = (str(Path(of).parent) for of in (Path(__file__).parent, torch.__file__))
+
+_TWICE = "Conservative forces are differentiated twice: what has no second derivative needs `forces: direct`."
+
+
+@contextmanager
+def named(name: str, doing: str) -> Iterator[None]:
+    """Run the code of an architecture, and raise what another package's raises as a SpaceError.
+
+    Errors of raysweep's own architectures are bugs, and a GPU that is full is no fault of the network's: both stay.
+
+    Args:
+        name: of the architecture.
+        doing: what its network does, as a phrase: "a training step".
+    """
+    try:
+        yield
+    except (RaysweepError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if name in BUILT_IN:
+            raise
+        said = " ".join(str(error).split()).removesuffix(".") or "no reason given"
+        twice = "derivative" in said or "double backward" in said
+        raise SpaceError(
+            f"architecture {name!r}: {doing} fails with {type(error).__name__}{_place(error)}: {said}. "
+            + (_TWICE if twice else "Mend the package that adds it, or give it a size that it takes.")
+        ) from error
+
+
+def _place(error: BaseException) -> str:
+    """Return the innermost line that is neither raysweep's nor torch's."""
+    theirs = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((_OURS, _TORCHS, "<")) and "contextlib" not in frame.filename
+    ]
+    return f" ({theirs[-1].filename}, line {theirs[-1].lineno})" if theirs else ""

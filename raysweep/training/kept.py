@@ -1,0 +1,77 @@
+"""What a network keeps from step to step that its state dict does not hold: buffers outside it, and plain numbers."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+Number = int | float | bool | str
+
+_OF_ALL = frozenset(vars(nn.Module()))
+"""Attributes that torch itself keeps in every module."""
+
+
+class Kept:
+    """Non-persistent buffers and numbers that are attributes of modules, as they were and as they have become.
+
+    A network may count its calls in an attribute, or average into a buffer that it leaves out of its state. A training
+    that goes on where it stopped needs these as it needs the weights. Only what changed is kept.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._tensors = {name: buffer.detach().clone() for name, buffer in self._buffers().items()}
+        self._numbers = self._attributes()
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return copies of the buffers that are not as they were, by name."""
+        return {
+            name: buffer.detach().clone()
+            for name, buffer in self._buffers().items()
+            if name not in self._tensors or not _equal(buffer, self._tensors[name])
+        }
+
+    def numbers(self) -> dict[str, Number]:
+        """Return the numbers that are not as they were, by name."""
+        missing = object()
+        return {name: x for name, x in self._attributes().items() if self._numbers.get(name, missing) != x}
+
+    def load(self, tensors: Mapping[str, torch.Tensor], numbers: Mapping[str, Number]) -> None:
+        """Put everything as it was, but for what is given."""
+        now, attributes = self._buffers(), self._attributes()
+        for name, value in {**self._tensors, **tensors}.items():
+            if name in now and now[name].shape == value.shape:
+                if not _equal(now[name], value):
+                    with torch.no_grad():
+                        now[name].copy_(value)
+            else:
+                owner, key = self._place(name)
+                like = next(self._model.parameters())
+                owner._buffers[key] = value.to(like.device, copy=True)
+        for name in set(now) - set(self._tensors) - set(tensors):  # was None
+            owner, key = self._place(name)
+            owner._buffers[key] = None
+        for name, number in {**self._numbers, **numbers}.items():
+            if attributes.get(name) != number:
+                owner, key = self._place(name)
+                setattr(owner, key, number)
+
+    def _buffers(self) -> dict[str, torch.Tensor]:
+        kept = self._model.state_dict(keep_vars=True)
+        return {name: buffer for name, buffer in self._model.named_buffers() if name not in kept}
+
+    def _attributes(self) -> dict[str, Number]:
+        return {
+            f"{path}.{name}": value
+            for path, module in self._model.named_modules()
+            for name, value in vars(module).items()
+            if name not in _OF_ALL and type(value) in (int, float, bool, str)
+        }
+
+    def _place(self, name: str) -> tuple[nn.Module, str]:
+        path, _, key = name.rpartition(".")
+        return self._model.get_submodule(path), key
+
+
+def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.shape == b.shape and torch.equal(a, b.to(a.device))
