@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from raysweep.data.batches import Batch
-from tests.models.molecules import EQUIVARIANT, SIZES, force_field
+from tests.models.molecules import EQUIVARIANT, SIZES, force_field, random_batch
 
 
 def apart(n_structures, n_atoms):
@@ -37,3 +37,31 @@ def test_atoms_that_see_nobody_have_energies_and_no_forces(label, forces, traini
             gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
             assert gradients
             assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+def joined(*batches):
+    """One batch of several."""
+    starts = [0, *torch.tensor([len(batch.numbers) for batch in batches]).cumsum(0).tolist()]
+    counts = [0, *torch.tensor([len(batch.n_atoms) for batch in batches]).cumsum(0).tolist()]
+    cat = {
+        name: torch.cat([getattr(batch, name) for batch in batches])
+        for name in ("numbers", "positions", "n_atoms", "energy", "forces")
+    }
+    for name, shifts in (("senders", starts), ("receivers", starts), ("structure", counts)):
+        cat[name] = torch.cat([getattr(b, name) + shift for b, shift in zip(batches, shifts, strict=False)])
+    return Batch(shifts=None, **cat)
+
+
+@pytest.mark.parametrize("forces", ["direct", "conservative"])
+@pytest.mark.parametrize("label", sorted(SIZES))
+def test_a_mixed_batch_is_what_its_parts_are(label, forces):
+    model = force_field(label, forces).eval()
+    parts = [apart(1, 1), random_batch(1, seed=4), apart(1, 2), random_batch(2, seed=5), apart(1, 1)]
+    whole, alone = model(joined(*parts)), [model(part) for part in parts]
+    scale = float(whole.forces.detach().abs().max())
+    for name in ("energy", "forces"):
+        expected = torch.cat([getattr(prediction, name) for prediction in alone])
+        assert torch.allclose(getattr(whole, name), expected, rtol=1e-10, atol=1e-10 * max(scale, 1.0))
+    if forces == "conservative" or label in EQUIVARIANT:
+        assert not whole.forces[0].any()
+        assert not whole.forces[-1].any()
