@@ -22,7 +22,7 @@ from raysweep.sweep.trial_store import TrialStore
 def run_without_ray(space: Space, workers: int, draw: random.Random, events: int = 10**9) -> tuple[SweepResult, int]:
     worked = 0
 
-    def serially(pipeline: Pipeline, space: Space, store: TrialStore, scratch: Path, say: object) -> None:
+    def serially(pipeline: Pipeline, space: Space, store: TrialStore, *others: object) -> None:
         nonlocal worked
         worked = run_serially(pipeline, store, workers=workers, draw=draw, events=events)
 

@@ -153,7 +153,7 @@ def test_relative_storage_means_the_drivers_folder(
 
 def test_storage_that_cannot_be_written_is_named(make_space: SpaceMaker, console: Console, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RaysweepError, match=r"storage .*/file: cannot be written"):
+    with pytest.raises(RaysweepError, match=r"storage .*/file is a file, not a folder; give another one"):
         run(make_space(storage=str(tmp_path / "file")), console=console)
 
 
