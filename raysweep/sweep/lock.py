@@ -53,6 +53,10 @@ class DriverLock:
     _mine: dict[str, object]
     _over: threading.Event = field(default_factory=threading.Event)
     _lost_to: str | None = None
+    _folder: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        self._folder = self._identity()
 
     @property
     def lost(self) -> bool:
@@ -93,7 +97,14 @@ class DriverLock:
         return held is not None and not self.lost
 
     def _gone(self) -> bool:
-        return isinstance(self._filesystem, fs.LocalFileSystem) and not Path(self._root).is_dir()
+        # Whoever still writes, a worker or a log, makes a new folder in its place: the path alone tells nothing.
+        return isinstance(self._filesystem, fs.LocalFileSystem) and self._identity() != self._folder
+
+    def _identity(self) -> tuple[int, int] | None:
+        with contextlib.suppress(OSError):
+            status = os.stat(self._root)
+            return status.st_dev, status.st_ino
+        return None
 
     def _beat(self) -> None:
         count = 0

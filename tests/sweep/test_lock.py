@@ -164,14 +164,16 @@ def test_torn_lock_holds_nobody_up(tmp_path: Path) -> None:
         assert lock.note is None
 
 
-@pytest.mark.parametrize("how", ["delete", "move"])
+@pytest.mark.parametrize("how", ["delete", "move", "replace"])
 def test_folder_that_is_taken_away_under_a_driver_is_named_and_not_made_anew(tmp_path: Path, how: str) -> None:
     storage = tmp_path / "sweep"
     with driver_lock(str(storage)) as lock:
         lock.check()
         shutil.rmtree(storage) if how == "delete" else storage.rename(tmp_path / "moved")
+        if how == "replace":  # by a worker that goes on writing
+            (storage / "trials").mkdir(parents=True)
         with pytest.raises(Stopped, match="was deleted, moved or unmounted under the sweep; bring it back") as error:
             lock.check()
         assert error.value.exit_code == 75
         lock._beat()
-    assert not storage.exists()
+    assert [path.name for path in storage.rglob("*")] == (["trials"] if how == "replace" else [])
