@@ -238,7 +238,7 @@ def test_one_bad_frame_costs_that_frame_alone(
     elif damage == "a line more":
         lines.append(lines[-1])
     elif damage == "stars":
-        lines[-1] = "C ****************" + lines[-1][2:]
+        lines[-1] = " ".join("*" * len(word) for word in lines[-1].split())
     elif damage == "no symbol":
         lines[2] = lines[2].strip() + " H_a"
     elif damage == "count":
