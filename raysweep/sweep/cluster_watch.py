@@ -36,7 +36,7 @@ HEAD_SECONDS = 40.0
 """How long the head of a cluster may be silent: one with persistent state (Redis) may restart meanwhile."""
 HOSTS_SECONDS = 45.0
 """How long there may be no host that can hold a trial, where no autoscaler brings one."""
-GRACE_SECONDS = 30.0
+GRACE_SECONDS = 45.0
 """For a sweep whose cluster is lost to end in order; then its process is ended from this thread."""
 NEWS_SECONDS = 120.0
 """For how long a host that the head gave up may be why a worker died."""
