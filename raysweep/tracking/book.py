@@ -194,9 +194,11 @@ class Book:
             )
             return
         with temporary_folder("report") as own:
+            pages = own.path / "pages"  # beside what marks the folder as ours
+            pages.mkdir()
             for name, data in report.files.items():
-                (own.path / Path(name).name).write_bytes(data)
-            self._client.log_artifacts(entry.run_id, str(own.path), artifact_path="report")
+                (pages / Path(name).name).write_bytes(data)
+            self._client.log_artifacts(entry.run_id, str(pages), artifact_path="report")
         self._write_tags(entry, {REPORT: report.digest})
 
     def _take(self, entry: Entry) -> None:

@@ -125,6 +125,7 @@ def quiet(log: Path | None) -> None:
                 old.close()
         noisy.handlers = [handler, *kept]
         noisy.propagate = False
+    logger.disabled = False  # a library that configures logging by a file (alembic) disables loggers that it finds
 
 
 def connect(tracking_uri: str, log: Path | None = None, *, create: bool = True) -> "MlflowClient":
