@@ -25,11 +25,16 @@ def show_findings(
     path: str | None, overrides: Sequence[str], address: str | None, *, as_json: bool, allow_open: bool
 ) -> int:
     """Print what was found; return the exit status, 1 where there is a fault."""
-    logging.getLogger("raysweep").setLevel(logging.ERROR)
-    if address is None:
-        report = examine(read_space(path, overrides) if path else None)
-    else:
-        report = _remote(path, overrides, address, allow_open=allow_open)
+    logger = logging.getLogger("raysweep")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # what it warns of is among the findings
+    try:
+        if address is None:
+            report = examine(read_space(path, overrides) if path else None)
+        else:
+            report = _remote(path, overrides, address, allow_open=allow_open)
+    finally:
+        logger.setLevel(level)
     if as_json:
         print_json({"healthy": report.healthy, **dataclasses.asdict(report)})
     else:
