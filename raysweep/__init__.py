@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from raysweep.data.store import open_store as open_store
-    from raysweep.sweep.plan import plan as plan
+    from raysweep.sweep.preview import plan as plan
     from raysweep.sweep.run import run as run
     from raysweep.sweep.space import load_space as load_space
 
@@ -18,7 +18,7 @@ __all__ = ["load_space", "open_store", "plan", "run"]
 _PLACES = {
     "load_space": "raysweep.sweep.space",
     "open_store": "raysweep.data.store",
-    "plan": "raysweep.sweep.plan",
+    "plan": "raysweep.sweep.preview",
     "run": "raysweep.sweep.run",
 }
 

@@ -1,6 +1,7 @@
 """The one table that trials write and the frontier reads: a row is a point, one evaluation on a trajectory."""
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
@@ -97,3 +98,12 @@ def from_table(table: pa.Table) -> list[Point]:
     """Return a table's rows as points, further columns left out; a column that an older table lacks is None."""
     names = [name for name in POINT_SCHEMA.names if name in table.schema.names]
     return [Point(**row) for row in table.select(names).to_pylist()]
+
+
+def at_budgets(points: Sequence[Point], budgets: Sequence[float]) -> list[Point]:
+    """Return the points at data budgets, one for each of these from the first on, up to the first that is missing.
+
+    Rungs are compared by their budgets, never by their place among the points of a training.
+    """
+    by_budget = {point.budget: point for point in reversed(points) if point.budget_kind == "data"}
+    return [by_budget[budget] for budget in itertools.takewhile(by_budget.__contains__, budgets)]

@@ -111,7 +111,7 @@ def material_of(storage: str) -> Material:
     Raises:
         FrontierError: there is no sweep, or no trajectory of its grid has ended yet.
     """
-    from raysweep.sweep.plan import GRID
+    from raysweep.stages import GRID
     from raysweep.sweep.trial_store import TrialStore
 
     store = TrialStore(storage)

@@ -13,7 +13,8 @@ from raysweep.sweep.facts import data_facts, with_structures
 from raysweep.sweep.identity import FILE, refuse_other_sweep
 from raysweep.sweep.ladder import with_sizes
 from raysweep.sweep.lock import running_driver
-from raysweep.sweep.plan import Plan, make_plan
+from raysweep.sweep.plan import make_plan
+from raysweep.sweep.plan_values import Plan
 from raysweep.sweep.rates import given_rates, known_rates
 from raysweep.sweep.rounds import Rounds
 from raysweep.sweep.space import Space

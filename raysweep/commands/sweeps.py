@@ -122,7 +122,7 @@ def _verdict(result: SweepResult) -> int:
 
 def show_plan(path: str, overrides: Sequence[str], *, adaptive: bool, as_json: bool) -> None:
     """Print what a sweep would run."""
-    from raysweep.sweep.plan import plan
+    from raysweep.sweep.preview import plan
 
     space = read_space(path, overrides, adaptive=adaptive)
     with working("measuring costs"):

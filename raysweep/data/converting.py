@@ -15,7 +15,7 @@ from raysweep.data.formats.readers import Format, reader
 from raysweep.data.isolated import References
 from raysweep.data.reasons import FORCE_ABOVE_LIMIT
 from raysweep.data.shards import shard_bytes
-from raysweep.data.structures import Structures, concatenate
+from raysweep.data.structures import Structures, concatenate, with_cell
 from raysweep.errors import DataError
 
 GroupBy = Literal["molecule", "formula", "structure"]
@@ -147,14 +147,6 @@ def _with_cells(parts: list[Structures]) -> list[Structures]:
     if not any(part.pbc is not None and part.pbc.any() for part in parts):
         return [replace(part, cell=None, pbc=None) for part in parts]
     return [with_cell(part) for part in parts]
-
-
-def with_cell(part: Structures) -> Structures:
-    """Return structures that have a cell and pbc, made of zeros where they had none."""
-    if part.pbc is not None and part.cell is not None:
-        return part
-    cell, pbc = np.zeros((len(part), 3, 3), dtype=np.float32), np.zeros((len(part), 3), dtype=bool)
-    return replace(part, cell=cell, pbc=pbc)
 
 
 def _regrouped(structures: Structures, task: Task, first: int) -> Structures:

@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from raysweep.data.converting import with_cell
 from raysweep.data.keys import ENERGY, NUMBERS
 from raysweep.data.shards import OpenShard, open_shard
 from raysweep.data.splitting import Index, index_of_shard
-from raysweep.data.structures import Structures, concatenate, ranges
+from raysweep.data.structures import Structures, concatenate, ranges, with_cell
 
 MAPPED_AT_ONCE = 128
 

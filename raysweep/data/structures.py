@@ -1,7 +1,7 @@
 """Many structures as flat arrays: the value that sources make, stores keep, and graphs and batches are built from."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
 import numpy as np
@@ -136,3 +136,11 @@ def ranges(starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.
     flat: npt.NDArray[np.int64] = np.repeat(starts - (ends - counts), counts)
     flat += np.arange(len(flat))
     return flat
+
+
+def with_cell(part: Structures) -> Structures:
+    """Return structures that have a cell and pbc, made of zeros where they had none."""
+    if part.pbc is not None and part.cell is not None:
+        return part
+    cell, pbc = np.zeros((len(part), 3, 3), dtype=np.float32), np.zeros((len(part), 3), dtype=bool)
+    return replace(part, cell=cell, pbc=pbc)

@@ -72,8 +72,3 @@ def _judge_one(
         if better >= places or not math.isfinite(curve.losses[rung]):
             return Verdict(rung + 1, stopped=True, settled=True)
     return Verdict(rungs, stopped=False, settled=curve.ended)
-
-
-def rung_structures(structures: int, rungs: int, reduction_factor: float) -> tuple[int, ...]:
-    """Return the rungs of a tuning trial in structures seen: structures / reduction_factor^k, ascending, at least 1."""
-    return tuple(sorted({max(1, round(structures / reduction_factor**k)) for k in range(rungs)}))

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raysweep.measurements import Point
-from raysweep.sweep.plan import GRID, PlannedTrial
+from raysweep.stages import GRID
+from raysweep.sweep.plan_values import PlannedTrial
 from raysweep.sweep.stage import Listener, announce
 from raysweep.sweep.trial_store import TrialRecord
 from raysweep.trial import TrialSpec

@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from raysweep.measurements import Point
+from raysweep.measurements import Point, at_budgets
 from raysweep.sweep.asha import Curve, Verdict, judge
 from raysweep.sweep.rate_choice import Choice, choose
 from raysweep.sweep.space_parts import LearningRate, Size
-from raysweep.sweep.yielded import at_budgets
 from raysweep.trial import TrialSpec, TrialState
 
 WIDEST_STEP = 3.0

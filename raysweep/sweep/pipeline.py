@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from raysweep.measurements import Point
 from raysweep.sweep.grid import GridStage
-from raysweep.sweep.plan import Plan
+from raysweep.sweep.plan_values import Plan
 from raysweep.sweep.trial_store import TrialRecord
 from raysweep.sweep.tuning import TuningStage
 from raysweep.trial import TrialSpec

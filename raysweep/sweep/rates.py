@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raysweep.sweep.asha import rung_structures
+from raysweep.stages import LEARNING_RATE
 from raysweep.sweep.facts import DataFacts
 from raysweep.sweep.learning_rate import RateSearch
-from raysweep.sweep.plan import LEARNING_RATE, make_spec, size_text
 from raysweep.sweep.space import Space
-from raysweep.sweep.space_parts import Size
+from raysweep.sweep.space_parts import Size, rung_structures, size_text
+from raysweep.sweep.specs import make_spec
 from raysweep.sweep.trial_store import Assignment, TrialStore
 from raysweep.trial import TrialSpec
 

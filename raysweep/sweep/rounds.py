@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import pyarrow as pa
 
 from raysweep.frontier.points import as_table
+from raysweep.stages import GRID
 from raysweep.sweep.adaptive import Candidate, Round, first_round, next_round
 from raysweep.sweep.grid import GridStage
-from raysweep.sweep.plan import GRID, Plan, PlannedTrial, assignment, size_text
+from raysweep.sweep.plan_values import Plan, PlannedTrial
 from raysweep.sweep.space import Space
+from raysweep.sweep.space_parts import size_text
+from raysweep.sweep.specs import assignment
 from raysweep.sweep.stage import Listener
 from raysweep.sweep.trial_store import TrialRecord, TrialStore
 from raysweep.trial import TrialSpec

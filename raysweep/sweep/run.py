@@ -27,7 +27,8 @@ from raysweep.sweep.last_words import last_words
 from raysweep.sweep.lock import DriverLock, driver_lock
 from raysweep.sweep.mup import check_mup
 from raysweep.sweep.pipeline import Pipeline
-from raysweep.sweep.plan import Plan, PlannedTrial, make_plan, size_text
+from raysweep.sweep.plan import make_plan
+from raysweep.sweep.plan_values import Plan, PlannedTrial
 from raysweep.sweep.progress import Progress, grid_label, telling
 from raysweep.sweep.rates import FILE as RATES_FILE
 from raysweep.sweep.rates import known_rates, write_report
@@ -36,6 +37,7 @@ from raysweep.sweep.ray_home import ray_root
 from raysweep.sweep.resources import check_before_data, cluster, quiet
 from raysweep.sweep.settle_code import settle
 from raysweep.sweep.space import Space, check_sizes
+from raysweep.sweep.space_parts import size_text
 from raysweep.sweep.stage import Listener, Listeners
 from raysweep.sweep.trial_store import Assignment, TrialStore
 from raysweep.sweep.tuning import TuningStage

@@ -1,12 +1,12 @@
 """The parts of a search space, each a mapping of its YAML file: what they mean and what they may hold."""
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from raysweep.data.presets import DEFAULT_PRESET, PresetName
-from raysweep.sweep.asha import rung_structures
 from raysweep.trial import Seed, SizeValue, SymmetrySpec
 
 Size = dict[str, SizeValue]
@@ -289,3 +289,13 @@ class LearningRate(Part):
                     f"next, are no more than {different} different ones; raise structures, or ask for fewer rungs"
                 )
         return self
+
+
+def rung_structures(structures: int, rungs: int, reduction_factor: float) -> tuple[int, ...]:
+    """Return the rungs of a tuning trial in structures seen: structures / reduction_factor^k, ascending, at least 1."""
+    return tuple(sorted({max(1, round(structures / reduction_factor**k)) for k in range(rungs)}))
+
+
+def size_text(size: Size) -> str:
+    """Return a size as JSON with sorted keys, as points carry it."""
+    return json.dumps(size, sort_keys=True)

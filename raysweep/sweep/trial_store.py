@@ -21,11 +21,10 @@ from pydantic import ValidationError
 
 from raysweep.errors import StorageError, TrialError
 from raysweep.files import absolute, digest, list_folder, open_folder, read_whole, write_whole
-from raysweep.measurements import POINT_SCHEMA, TABLE_SCHEMA, Point, from_table
+from raysweep.measurements import POINT_SCHEMA, TABLE_SCHEMA, Point, at_budgets, from_table
 from raysweep.messages import kept
 from raysweep.sweep import attempts, point_file
 from raysweep.sweep.records import Assignment, Claim, TrialRecord
-from raysweep.sweep.yielded import at_budgets
 from raysweep.trial import TrialSpec, TrialState
 
 __all__ = ["Assignment", "Claim", "TrialRecord", "TrialStore"]

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from raysweep.measurements import Point, from_table
+from raysweep.stages import LEARNING_RATE
 from raysweep.sweep.earlier import EarlierTrials
 from raysweep.sweep.facts import DataFacts
 from raysweep.sweep.learning_rate import Candidate, RateSearch
-from raysweep.sweep.plan import LEARNING_RATE, assignment
 from raysweep.sweep.rates import (
     Cell,
     cells,
@@ -18,6 +18,7 @@ from raysweep.sweep.rates import (
     reported_trials,
 )
 from raysweep.sweep.space import Space
+from raysweep.sweep.specs import assignment
 from raysweep.sweep.stage import Listener, announce
 from raysweep.sweep.trial_store import Assignment, TrialRecord, TrialStore
 from raysweep.trial import TrialSpec, TrialState

@@ -6,7 +6,6 @@ and remedy; what was wrong once would be wrong at every retry.
 """
 
 import dataclasses
-import itertools
 import json
 import math
 import numbers
@@ -277,15 +276,6 @@ def checked_cost(value: object) -> CheckedCost:
             reason = str(error) if type(error) is ValueError else f"cannot be read: {type(error).__name__}"
             raise ValueError(f"{name}={shown(given)}: {reason}") from error
     return CheckedCost(**found)  # type: ignore[arg-type]
-
-
-def at_budgets(points: Sequence[Point], budgets: Sequence[float]) -> list[Point]:
-    """Return the points at data budgets, one for each of these from the first on, up to the first that is missing.
-
-    Rungs are compared by their budgets, never by their place among the points of a training.
-    """
-    by_budget = {point.budget: point for point in reversed(points) if point.budget_kind == "data"}
-    return [by_budget[budget] for budget in itertools.takewhile(by_budget.__contains__, budgets)]
 
 
 def _listed(budgets: Sequence[float]) -> str:

@@ -16,7 +16,9 @@ from raysweep.errors import SpaceError
 from raysweep.frontier import fit, read_store
 from raysweep.sweep.adaptive import Candidate, first_round, next_round
 from raysweep.sweep.facts import data_facts
-from raysweep.sweep.plan import Plan, make_plan, plan
+from raysweep.sweep.plan import make_plan
+from raysweep.sweep.plan_values import Plan
+from raysweep.sweep.preview import plan
 from raysweep.sweep.rates import known_rates
 from raysweep.sweep.rounds import AdaptiveGrid, Rounds
 from raysweep.sweep.run import run

@@ -18,7 +18,7 @@ from toy_sweep import SpaceMaker
 from raysweep.sweep import cluster_watch
 from raysweep.sweep.cluster_watch import ClusterLostError, ClusterWatch
 from raysweep.sweep.interrupts import Interrupted, interrupt, interruptible
-from raysweep.sweep.plan import plan
+from raysweep.sweep.preview import plan
 from raysweep.sweep.ray_services import HeadSilentError, Told
 from raysweep.sweep.trial_store import TrialRecord, TrialStore
 from raysweep.trial import TrialSpec, TrialState

@@ -14,7 +14,7 @@ from raysweep.models import plug_ins
 from raysweep.sweep.changed_code import codes
 from raysweep.sweep.code import code_digest, code_files, code_named
 from raysweep.sweep.earlier import EarlierTrials
-from raysweep.sweep.plan import plan
+from raysweep.sweep.preview import plan
 from raysweep.sweep.run import run
 from raysweep.sweep.space import Space
 from raysweep.sweep.trainable import points_of

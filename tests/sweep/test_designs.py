@@ -10,7 +10,7 @@ from toy_sweep import SpaceMaker
 
 from raysweep.errors import SpaceError
 from raysweep.sweep import totals
-from raysweep.sweep.plan import plan
+from raysweep.sweep.preview import plan
 from raysweep.sweep.run import run
 from raysweep.sweep.trial_store import TrialStore
 

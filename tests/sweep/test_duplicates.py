@@ -8,7 +8,7 @@ from finished_sweep import finish, write_space
 from raysweep.errors import SpaceError
 from raysweep.sweep.earlier import EarlierTrials
 from raysweep.sweep.learning_rate import RateSearch, spread_rates
-from raysweep.sweep.plan import plan
+from raysweep.sweep.preview import plan
 from raysweep.sweep.space import check_sizes, load_space
 from raysweep.sweep.space_parts import Grid, LearningRate
 from raysweep.trial import TrialSpec

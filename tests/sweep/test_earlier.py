@@ -7,7 +7,7 @@ from rich.console import Console
 from toy_sweep import Recorder, SpaceMaker
 
 from raysweep.errors import SpaceError
-from raysweep.sweep.plan import plan
+from raysweep.sweep.preview import plan
 from raysweep.sweep.run import run
 from raysweep.sweep.trial_store import TrialStore
 from raysweep.trial import TrialState

@@ -14,7 +14,7 @@ from raysweep.commands import points, sweeps, tracking
 from raysweep.commands.status import show_status
 from raysweep.data.store import open_store
 from raysweep.errors import SpaceError
-from raysweep.sweep.plan import plan
+from raysweep.sweep.preview import plan
 from raysweep.sweep.run import run
 from raysweep.sweep.space import load_space
 from raysweep.sweep.trial_store import TrialStore

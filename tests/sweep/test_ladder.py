@@ -11,7 +11,7 @@ from toy_sweep import SpaceMaker
 from raysweep.errors import SpaceError
 from raysweep.sweep import ladder
 from raysweep.sweep.ladder import nearest_widths, with_sizes
-from raysweep.sweep.plan import plan
+from raysweep.sweep.preview import plan
 from raysweep.sweep.trial_store import TrialStore
 
 

@@ -10,7 +10,7 @@ from raysweep.errors import ClusterError, SpaceError
 from raysweep.sweep import nodes
 from raysweep.sweep.environment import environment
 from raysweep.sweep.nodes import Answer, Look, Node
-from raysweep.sweep.plan import plan
+from raysweep.sweep.preview import plan
 from raysweep.sweep.resources import check_fits
 
 NODE = Node("ab12", "10.0.0.2", "second", {"CPU": 4.0})

@@ -14,7 +14,7 @@ from raysweep.commands.status import show_status
 from raysweep.errors import RaysweepError
 from raysweep.files import open_folder, open_location
 from raysweep.sweep.lock import driver_lock
-from raysweep.sweep.plan import plan
+from raysweep.sweep.preview import plan
 from raysweep.sweep.space import load_space
 
 READING: dict[str, Callable[[str], object]] = {

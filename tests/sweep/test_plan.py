@@ -11,7 +11,8 @@ from toy_sweep import SpaceMaker
 
 from raysweep.errors import SpaceError
 from raysweep.sweep.facts import DataFacts, data_facts
-from raysweep.sweep.plan import make_plan, plan
+from raysweep.sweep.plan import make_plan
+from raysweep.sweep.preview import plan
 from raysweep.sweep.space_parts import LearningRate
 from raysweep.sweep.trial_store import TrialStore
 from raysweep.trial import TrialState

@@ -17,7 +17,7 @@ from toy_sweep import toy_content
 
 from raysweep.errors import RaysweepError
 from raysweep.sweep import yaml_lines
-from raysweep.sweep.plan import plan
+from raysweep.sweep.preview import plan
 from raysweep.sweep.space import load_space
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))

@@ -19,7 +19,7 @@ from raysweep.errors import SpaceError
 from raysweep.files import digest
 from raysweep.measurements import POINT_SCHEMA, Point
 from raysweep.sweep.facts import data_facts
-from raysweep.sweep.plan import plan
+from raysweep.sweep.preview import plan
 from raysweep.sweep.rates import write_report
 from raysweep.sweep.space import Space
 from raysweep.sweep.stage import Listeners

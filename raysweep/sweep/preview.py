@@ -1,0 +1,55 @@
+"""The preview of a sweep: the plan that a run would follow, worked out without running anything."""
+
+import dataclasses
+import os
+
+from raysweep.sweep.changed_code import codes
+from raysweep.sweep.changed_code import note as code_note
+from raysweep.sweep.earlier import EarlierTrials
+from raysweep.sweep.facts import DataFacts, data_facts, with_structures
+from raysweep.sweep.identity import refuse_other_sweep
+from raysweep.sweep.ladder import with_sizes
+from raysweep.sweep.mup import check_mup
+from raysweep.sweep.plan import make_plan
+from raysweep.sweep.plan_values import Plan
+from raysweep.sweep.rates import given_rates, known_rates
+from raysweep.sweep.rounds import Rounds
+from raysweep.sweep.space import Space, check_sizes
+from raysweep.sweep.totals import missing
+from raysweep.sweep.trial_store import TrialStore
+
+
+def plan(space: Space) -> Plan:
+    """Return what `run` would do, without doing it; nothing is written but measured costs.
+
+    With RAY_ADDRESS the nodes of that cluster are asked what they have.
+
+    Raises:
+        SpaceError: the search space asks for more structures than its store has, or a trial fits on no node.
+    """
+    check_sizes(space)
+    store = TrialStore(space.storage)
+    refuse_other_sweep(space, store)
+    space = with_sizes(space, store)
+    facts = data_facts(space)
+    check_mup(space, facts)
+    space = with_structures(space, facts)
+    rates = known_rates(space, facts, store) if facts is not None else given_rates(space)
+    found = make_plan(space, facts, rates, earlier=EarlierTrials(space))
+    if space.adaptive.enabled:
+        found = Rounds(space, store, lambda _: None).described(found)
+    if os.environ.get("RAY_ADDRESS"):
+        from raysweep.sweep.resources import cluster_slots  # imports Ray
+
+        found = dataclasses.replace(found, slots=cluster_slots(space))
+    told = [note for note in (_to_be_made(space, facts), missing(space), code_note(store, codes(space, store))) if note]
+    return dataclasses.replace(found, notes=(*store.notes, *found.notes, *told))
+
+
+def _to_be_made(space: Space, facts: DataFacts | None) -> str | None:
+    if facts is not None or space.data is None or space.data.make is None:
+        return None
+    make = space.data.make
+    return (
+        f"data to be made: {make.structures} structures of preset {make.preset}, seed {make.seed}, {space.data.store}"
+    )
