@@ -6,13 +6,14 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from raysweep.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from raysweep.data.store import open_store as open_store
     from raysweep.sweep.preview import plan as plan
     from raysweep.sweep.run import run as run
     from raysweep.sweep.space import load_space as load_space
 
-__version__ = "0.1.0"
 __all__ = ["load_space", "open_store", "plan", "run"]
 
 _PLACES = {

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from raysweep import __version__
 from raysweep.errors import OutputError, RaysweepError, Stopped
 from raysweep.streams import BROKEN_PIPE_STATUS, command_streams, tell
+from raysweep.version import __version__
 
 
 class _Commands(TyperGroup):

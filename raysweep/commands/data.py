@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from raysweep.commands.show import print_json, show
-from raysweep.commands.sweeps import read_space
+from raysweep.commands.spaces import read_space
 from raysweep.data.converting import GroupBy
 from raysweep.data.formats.blocks import Names
 from raysweep.data.formats.readers import Format

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from raysweep.commands.jobs import request_of, told_by
 from raysweep.commands.show import print_json, show
-from raysweep.commands.sweeps import read_space
+from raysweep.commands.spaces import read_space
 from raysweep.doctor import judge
 from raysweep.doctor.findings import Finding, Report
 from raysweep.doctor.here import examine

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raysweep.commands.show import print_json, show
-from raysweep.commands.sweeps import read_space
+from raysweep.commands.spaces import read_space
 from raysweep.errors import ClusterError
 from raysweep.jobs import submit as jobs
 from raysweep.jobs.client import connect, in_clear

@@ -84,7 +84,7 @@ def read_points(source: str, columns: Columns, tracking_uri: str | None) -> pa.T
 def write_report(source: str, overrides: Sequence[str], out: str | None) -> None:
     """Write the report of a search space's sweep, of a storage or of a file of points."""
     if source.endswith((".yaml", ".yml")):
-        from raysweep.commands.sweeps import read_run_space
+        from raysweep.commands.spaces import read_run_space
 
         source = read_run_space(source, overrides).storage
     elif overrides:
@@ -138,7 +138,7 @@ def tell_report(written: Written, *, err: bool = False) -> None:
 
 
 def _of_space(path: str, tracking_uri: str | None) -> pa.Table:
-    from raysweep.commands.sweeps import read_run_space
+    from raysweep.commands.spaces import read_run_space
 
     space = read_run_space(path, [], tracking_uri)
     if not space.tracking.enabled:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raysweep.commands.show import print_json, show
-from raysweep.commands.sweeps import read_space
+from raysweep.commands.spaces import read_space
 from raysweep.messages import last_line
 from raysweep.sweep.facts import data_facts, with_structures
 from raysweep.sweep.identity import FILE, refuse_other_sweep

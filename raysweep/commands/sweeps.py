@@ -8,41 +8,17 @@ import typer
 
 from raysweep.commands.points import material_of, report_folder, tell_report
 from raysweep.commands.show import print_json, show
+from raysweep.commands.spaces import read_space
 from raysweep.errors import OutputError, TrackingError
 from raysweep.files import absolute
 from raysweep.live import working
 from raysweep.report.write import Written, write
 from raysweep.streams import tell
-from raysweep.sweep.identity import differences, refuse_other_sweep
 from raysweep.sweep.interrupts import interruptible
 from raysweep.sweep.run import POINTS_FILE, SweepResult, run
-from raysweep.sweep.space import Space, load_space
+from raysweep.sweep.space import Space
 from raysweep.sweep.stage import Listener
-from raysweep.sweep.trial_store import TrialStore
 from raysweep.trial import TrialState
-
-
-def read_space(
-    path: str, overrides: Sequence[str], tracking_uri: str | None = None, *, adaptive: bool = False
-) -> Space:
-    """Return a search space, with the options of the command line in it."""
-    given = [] if tracking_uri is None else [f"tracking.uri={tracking_uri}"]
-    given += ["adaptive.enabled=true"] if adaptive else []
-    return load_space(path, [*overrides, *given])
-
-
-def read_run_space(path: str, overrides: Sequence[str] = (), tracking_uri: str | None = None) -> Space:
-    """Return a search space whose last run is to be told of; say where that run was of other settings.
-
-    Raises:
-        SpaceError: its storage holds another sweep.
-    """
-    space = read_space(path, overrides, tracking_uri)
-    store = TrialStore(space.storage)
-    refuse_other_sweep(space, store)
-    for sentence in differences(space, store):
-        typer.echo(f"{path}: {sentence}; what follows is of the last run", err=True)
-    return space
 
 
 def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, adaptive: bool) -> int:

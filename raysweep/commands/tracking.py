@@ -13,7 +13,7 @@ from pathlib import Path
 import typer
 
 from raysweep.commands.show import show
-from raysweep.commands.sweeps import read_run_space
+from raysweep.commands.spaces import read_run_space
 from raysweep.errors import RaysweepError, TrialError
 from raysweep.files import digest, open_location
 from raysweep.live import working

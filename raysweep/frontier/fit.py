@@ -8,7 +8,6 @@ import pyarrow as pa
 import scipy
 from numpy.typing import NDArray
 
-import raysweep
 from raysweep.errors import FrontierError
 from raysweep.frontier.approaches import envelope, parametric
 from raysweep.frontier.intervals import LEAST_DRAWS, resample
@@ -21,6 +20,7 @@ from raysweep.frontier.samples import Cleaned, Samples, clean, exclude_mask
 from raysweep.frontier.solver import Mask
 from raysweep.frontier.statuses import Finding, Kind, Severity, caution, fatal, status_of
 from raysweep.frontier.trajectories import tellable, trajectories, units
+from raysweep.version import __version__
 
 Method = Literal["parametric", "isoflop", "envelope"]
 Exclude = Sequence[int] | Sequence[bool] | NDArray[np.int64] | Mask | None
@@ -131,7 +131,7 @@ def fit_cleaned(cleaned: Cleaned, options: Options, architecture: str | None = N
         excluded=cleaned.excluded,
         seed=options.seed,
         bootstraps=options.bootstraps,
-        versions={"raysweep": raysweep.__version__, "numpy": np.__version__, "scipy": scipy.__version__},
+        versions={"raysweep": __version__, "numpy": np.__version__, "scipy": scipy.__version__},
         estimate=outcome.estimate,
         draws=outcome.draws,
         leave_one_out=outcome.leave_one_out,

@@ -238,29 +238,6 @@ class Fit:
             Influence(rows=together[k], params_exponent=float(without[k]), shift=float(shifts[k])) for k in order
         )
 
-    def to_json(self) -> str:
-        """Return everything as JSON, numbers in full precision; `from_json` gives an equal fit back."""
-        from raysweep.frontier.serial import to_json
-
-        return to_json(self)
-
-    @staticmethod
-    def from_json(text: str) -> "Fit":
-        """Return the fit that `to_json` wrote.
-
-        Raises:
-            FrontierError: the text is torn, altered or of another version.
-        """
-        from raysweep.frontier.serial import from_json
-
-        return from_json(text)
-
-    def checklist(self) -> str:
-        """Return the checklist of 2502.18969, filled in for this fit, as text."""
-        from raysweep.frontier.checklist import checklist
-
-        return checklist(self)
-
     @cached_property
     def clustered(self) -> bool:
         """Whether some points are drawn together, as those on one trajectory are."""

@@ -4,11 +4,10 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 
-import raysweep
 from raysweep.files import digest, open_location, read_whole, write_whole
 from raysweep.report.sources import Material
+from raysweep.version import PACKAGE_FOLDER, __version__
 
 PAGE = "report.html"
 RECORD = "report.json"
@@ -80,14 +79,13 @@ def _standing(folder: str, key: str) -> Written | None:
 
 def _code() -> str:
     """Return the hash of the code that fits and draws: a newer raysweep must not show an older one's answers."""
-    package = Path(raysweep.__file__).parent
-    sources = [path for room in ("report", "frontier") for path in (package / room).rglob("*")]
+    sources = [path for room in ("report", "frontier") for path in (PACKAGE_FOLDER / room).rglob("*")]
     whole = [path.read_bytes() for path in sorted(sources) if path.suffix in (".py", ".j2")]
     return digest(b"\0".join(whole))
 
 
 def _versions() -> dict[str, str]:
     return {
-        "raysweep": raysweep.__version__,
+        "raysweep": __version__,
         **{name: metadata.version(name) for name in ("numpy", "scipy", "matplotlib", "pyarrow")},
     }

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-import raysweep
 from raysweep.errors import ClusterError
+from raysweep.version import PACKAGE_FOLDER, __version__
 
 VARIABLE = "RAYSWEEP_ENVIRONMENT"
 """Environment variable that tells a job what it is to find, as JSON; `any` lets it find what it likes."""
@@ -33,8 +33,8 @@ def environment() -> dict[str, str]:
 
     A local part of a version (`2.13.0+cu130`) is left out: it says for which device a package was built.
     """
-    found = {"python": ".".join(platform.python_version_tuple()[:2]), "raysweep": raysweep.__version__}
-    found[_SOURCE] = source_digest(Path(raysweep.__file__).parent)
+    found = {"python": ".".join(platform.python_version_tuple()[:2]), "raysweep": __version__}
+    found[_SOURCE] = source_digest(PACKAGE_FOLDER)
     for name in PACKAGES:
         try:
             found[name] = metadata.version(name).partition("+")[0]

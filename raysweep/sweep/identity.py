@@ -8,13 +8,13 @@ frontier and MLflow.
 import platform
 from collections.abc import Mapping
 
-import raysweep
 from raysweep.files import absolute
 from raysweep.masking import masked, masked_values
 from raysweep.sweep.facts import DataFacts, data_fingerprint
 from raysweep.sweep.space import Space
 from raysweep.sweep.trial_store import TrialStore
 from raysweep.trial import NO_DATA
+from raysweep.version import __version__
 
 FILE = "sweep.json"
 _COMPARED = ("forces", "training", "data.validation_structures", "learning_rate.transfer")
@@ -27,7 +27,7 @@ def write_identity(store: TrialStore, space: Space, facts: DataFacts) -> None:
         "name": space.name,
         "space": space.model_dump(mode="json"),
         "fingerprint": facts.fingerprint,
-        "versions": {"raysweep": raysweep.__version__, "python": platform.python_version()},
+        "versions": {"raysweep": __version__, "python": platform.python_version()},
     }
     store.write_json(FILE, masked_values(content))
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from raysweep import __version__
 from raysweep.measurements import Point
 from raysweep.sweep.trial_store import TrialRecord
 from raysweep.trial import TrialSpec, TrialState
+from raysweep.version import __version__
 
 
 class Stage(Protocol):

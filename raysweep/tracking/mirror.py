@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-import raysweep
 from raysweep.masking import masked
 from raysweep.measurements import Point
 from raysweep.tracking.book import WRITING, Book, Place
 from raysweep.tracking.connection import logger, quiet, reason
 from raysweep.tracking.views import TrialView
 from raysweep.trial import TrialState
+from raysweep.version import PACKAGE_FOLDER, __version__
 
 _GATHER_S = 1.0
 """How long news gathers before it is written, in one batch for each trial."""
@@ -220,7 +220,7 @@ class MlflowMirror:
 @cache
 def _commit() -> str | None:
     """Return the git commit of the checkout that this package is run from, None where it was installed."""
-    here = Path(raysweep.__file__).resolve().parent
+    here = PACKAGE_FOLDER
     try:
         for command in (
             ["ls-files", "--error-unmatch", "__init__.py"],
@@ -239,8 +239,8 @@ def code_version() -> dict[str, str]:
     """Return the tags that name the code: MLflow shows the commit in the column "Version"."""
     commit = _commit()
     if commit is None:
-        return {"raysweep.code": raysweep.__version__}
+        return {"raysweep.code": __version__}
     return {
-        "raysweep.code": f"{raysweep.__version__}+{commit}",
+        "raysweep.code": f"{__version__}+{commit}",
         "mlflow.source.git.commit": commit.removesuffix("-dirty"),
     }

@@ -5,7 +5,7 @@ import pytest
 from surfaces import CHINCHILLA, chinchilla, optimum, surface, valleys
 
 from raysweep.errors import FrontierError
-from raysweep.frontier import Fit, fit
+from raysweep.frontier import checklist, fit, from_json, to_json
 from raysweep.frontier.statuses import Kind
 
 STEEP = {"E": 1.8, "A": 2000.0, "alpha": 0.6, "B": 30.0, "beta": 0.2}
@@ -87,30 +87,30 @@ def test_a_mapping_by_architecture_and_a_fit_without_one():
 @pytest.mark.parametrize("method", ["parametric", "isoflop", "envelope"])
 def test_json_gives_an_equal_fit_back(method):
     found = fit(valleys(CHINCHILLA, noise=0.005), method=method, bootstraps=60)
-    back = Fit.from_json(found.to_json())
+    back = from_json(to_json(found))
     assert back.law == found.law
     assert back.status == found.status
     assert back.optimal(flops=1e24) == found.optimal(flops=1e24)
     assert back.interval("a") == found.interval("a")
-    assert back.to_json() == found.to_json()
+    assert to_json(back) == to_json(found)
 
 
 def test_altered_json_is_refused():
-    text = fit(valleys(CHINCHILLA, noise=0.005), bootstraps=0).to_json()
+    text = to_json(fit(valleys(CHINCHILLA, noise=0.005), bootstraps=0))
     digits = '"loss": [' + text.split('"loss": [')[1][:6]
     with pytest.raises(FrontierError, match="digest"):
-        Fit.from_json(text.replace(digits, '"loss": [9.9999'))
+        from_json(text.replace(digits, '"loss": [9.9999'))
     with pytest.raises(FrontierError, match="torn"):
-        Fit.from_json(text[:-20])
+        from_json(text[:-20])
 
 
 def test_the_same_seed_gives_the_same_bits():
     points = valleys(CHINCHILLA, noise=0.005)
-    assert fit(points, bootstraps=100).to_json() == fit(points, bootstraps=100).to_json()
+    assert to_json(fit(points, bootstraps=100)) == to_json(fit(points, bootstraps=100))
 
 
 def test_the_checklist_names_what_a_reader_needs():
-    text = fit(valleys(CHINCHILLA, noise=0.005), bootstraps=60).checklist()
+    text = checklist(fit(valleys(CHINCHILLA, noise=0.005), bootstraps=60))
     for item in ("form", "delta", "starts", "gradient norm", "intervals", "held-out error", "versions", "digest"):
         assert f"\n{item}" in text
     assert "E + A N^-alpha + B D^-beta" in text
@@ -140,7 +140,7 @@ def test_repeated_data_are_worth_what_the_law_says():
     assert drawn.interval("repeats").width > 0.1
     short = drawn.optimal(flops=1e21, unique_data=1e9)
     assert short.params.interval.low < held.params.value < short.params.interval.high
-    assert Fit.from_json(drawn.to_json()).law == drawn.law
+    assert from_json(to_json(drawn)).law == drawn.law
     assert fit({**points, "data": unique}, law="data_constrained", bootstraps=0).status.found(Kind.NO_REPEATS)
 
 
@@ -157,7 +157,7 @@ def test_the_smaller_laws_are_exact_on_their_own_surfaces(law):
     exponent = found.law.beta if law == "data" else found.law.alpha
     assert exponent == pytest.approx(0.35, rel=1e-6)
     assert pytest.approx(1.8, rel=1e-6) == found.law.E
-    assert Fit.from_json(found.to_json()).to_json() == found.to_json()
+    assert to_json(from_json(to_json(found))) == to_json(found)
 
 
 def test_the_frontier_along_costs_has_bands_for_figures():

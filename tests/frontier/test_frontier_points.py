@@ -12,7 +12,7 @@ import pytest
 from surfaces import CHINCHILLA, valleys
 
 from raysweep.errors import FrontierError
-from raysweep.frontier import fit, read_csv, read_parquet, read_store
+from raysweep.frontier import fit, read_csv, read_parquet, read_store, to_json
 from raysweep.measurements import Point, to_table
 
 
@@ -86,7 +86,7 @@ def test_csv_parquet_pandas_and_a_dict_give_the_same_fit(tmp_path):
     ]
     fits = [fit(table, bootstraps=0) for table in tables]
     assert len({found.samples.digest() for found in fits}) == 1
-    assert len({found.to_json() for found in fits}) == 1
+    assert len({to_json(found) for found in fits}) == 1
 
 
 def test_flops_are_computed_where_the_file_has_none(tmp_path):

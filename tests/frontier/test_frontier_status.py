@@ -7,7 +7,7 @@ import pytest
 from surfaces import CHINCHILLA, optimum, surface, valleys
 
 from raysweep.errors import FrontierError
-from raysweep.frontier import fit
+from raysweep.frontier import checklist, fit, to_json
 from raysweep.frontier.compare import crossovers
 from raysweep.frontier.statuses import Kind, Severity
 
@@ -276,8 +276,8 @@ def test_nonsense_gives_a_status_and_never_a_crash(method, seed):
     found = fit(
         {"params": params, "data": data, "flops": 6 * params * data, "loss": loss}, method=method, bootstraps=60
     )
-    assert found.checklist()
-    assert found.to_json()
+    assert checklist(found)
+    assert to_json(found)
     if found.estimate is None:
         assert found.status.severity is Severity.FATAL
         return

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from surfaces import CHINCHILLA, optimum, surface, valleys
 
-from raysweep.frontier import Fit, compare, crossovers, fit
+from raysweep.frontier import checklist, compare, crossovers, fit, from_json, to_json
 from raysweep.frontier.intervals import resample
 from raysweep.frontier.statuses import Kind
 
@@ -124,8 +124,8 @@ def test_influence_and_checklist_speak_of_trajectories(method):
     found = fit({**points, "trajectory": run}, method=method, bootstraps=60)
     assert sorted(row for one in found.influence for row in one.rows) == list(range(40))
     assert all(len(set(run[list(one.rows)])) == 1 for one in found.influence)
-    assert "bootstraps of 8 trajectories" in found.checklist()
-    back = Fit.from_json(found.to_json())
+    assert "bootstraps of 8 trajectories" in checklist(found)
+    back = from_json(to_json(found))
     assert back.interval("a") == found.interval("a")
     assert back.influence == found.influence
 

@@ -18,7 +18,7 @@ import torch
 from raysweep.data.store import Store
 from raysweep.data.structures import Structures
 from raysweep.data.writing import Provenance, write_store
-from raysweep.frontier import fit
+from raysweep.frontier import fit, to_json
 from raysweep.models.base import Surroundings
 from raysweep.models.registry import create
 from raysweep.training.loop import train
@@ -145,7 +145,7 @@ def fitted() -> str:
     noise = 1 + 0.01 * rng.standard_normal(params.size)
     points = {"params": params, "data": data, "flops": 6 * params * data}
     found = fit({**points, "loss": (0.1 + 4 * params**-0.35 + 30 * data**-0.42) * noise}, bootstraps=40, seed=1)
-    content = json.loads(found.to_json())
+    content = json.loads(to_json(found))
     del content["versions"]
     return json.dumps(content, sort_keys=True)
 
