@@ -4,8 +4,8 @@
 
 The law is Chinchilla's (see frontier_simulation.py). The grid: 8 sizes, each half a decade larger, 8 data budgets on
 each trajectory, 3 seeds; .5 % noise, half of its variance common to all points of a trajectory. The rounds may take
-other seeds, too (`adaptive.seeds`). They are chosen by the code that a sweep runs (`raysweep.sweep.adaptive`); only the
-losses come from the law.
+other seeds, too (`adaptive.seeds`). They are chosen by the code that a sweep runs
+(`raysweep.sweep.stages.adaptive`); only the losses come from the law.
 """
 
 import argparse
@@ -15,8 +15,8 @@ import pyarrow as pa
 from frontier_simulation import NOISE, TRUTH, loss
 
 from raysweep.frontier import fit
-from raysweep.sweep.adaptive import Candidate, first_round, next_round
-from raysweep.sweep.space_parts import Adaptive
+from raysweep.sweep.space.parts import Adaptive
+from raysweep.sweep.stages.adaptive import Candidate, first_round, next_round
 
 SIZES = np.geomspace(1e7, 10**10.5, 8)
 DATA = np.geomspace(1e9, 10**12.5, 8)

@@ -14,12 +14,12 @@ import torch
 from analytic_cost import count
 from torch.utils.flop_counter import FlopCounterMode
 
-from raysweep.data.batches import load_graphs
-from raysweep.data.store import open_store
-from raysweep.data.xtb import make_store
+from raysweep.data.generation.xtb import make_store
+from raysweep.data.graphs.batches import load_graphs
+from raysweep.data.store.store import open_store
 from raysweep.models.base import Surroundings
 from raysweep.models.registry import create
-from raysweep.training.flops import FlopMeter
+from raysweep.training.cost.flops import FlopMeter
 from raysweep.training.objective import Objective, differentiate
 
 FAMILIES = {

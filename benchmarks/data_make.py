@@ -19,13 +19,13 @@ from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 
-from raysweep.data.store import Store, open_store
+from raysweep.data.generation.xtb import make_store
+from raysweep.data.store.store import Store, open_store
 from raysweep.data.workers import usable_cores
-from raysweep.data.xtb import make_store
 
 KILLABLE = """
 import sys
-from raysweep.data.xtb import make_store
+from raysweep.data.generation.xtb import make_store
 def say(done, wanted):
     print(done, flush=True)
 make_store(sys.argv[1], structures=int(sys.argv[2]), workers=2, progress=say)
@@ -112,7 +112,7 @@ def one_thread() -> None:
 
 def label_all(molecules: list[tuple]) -> int:
     """Label each structure by itself."""
-    from raysweep.data.labels import label
+    from raysweep.data.generation.labels import label
 
     return sum(len(label(numbers, positions)[0]) for numbers, positions in molecules)
 

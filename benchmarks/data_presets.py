@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from raysweep.data.graphs import build_graphs
-from raysweep.data.presets import PRESETS
-from raysweep.data.store import Store
+from raysweep.data.generation.presets import PRESETS
+from raysweep.data.generation.xtb import make_store
+from raysweep.data.graphs.neighbours import build_graphs
+from raysweep.data.store.store import Store
 from raysweep.data.structures import Structures
-from raysweep.data.xtb import make_store
 
 CUTOFF = 5.0
 """Å, of the edges: the architectures' default."""

@@ -13,9 +13,9 @@ import numpy as np
 from frontier_simulation import KINDS, LAYOUTS, TARGET, TRUTH, table
 from scipy import stats
 
+from raysweep.frontier.approaches.outcome import Options
 from raysweep.frontier.fit import fit_group
-from raysweep.frontier.outcome import Options
-from raysweep.frontier.points import as_table
+from raysweep.frontier.points.readers import as_table
 
 
 def replicate(kind, count, seed, bootstraps):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raysweep.errors import FrontierError
+from raysweep.core.errors import FrontierError
 from raysweep.frontier import held_out
 
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)

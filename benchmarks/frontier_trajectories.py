@@ -15,9 +15,9 @@ import warnings
 import numpy as np
 from frontier_simulation import NOISE, TARGET, TRUTH, loss
 
+from raysweep.frontier.approaches.outcome import Options
 from raysweep.frontier.fit import fit_group
-from raysweep.frontier.outcome import Options
-from raysweep.frontier.points import as_table
+from raysweep.frontier.points.readers import as_table
 
 DESIGNS = ((4, 1), (8, 1), (4, 3), (8, 3))
 SHARES = (0.0, 0.5, 0.9)

@@ -78,7 +78,7 @@ def by_ase(path: Path) -> float:
 
 CALL = """
 import sys, time
-from raysweep.data.imports import import_store
+from raysweep.data.importing.imports import import_store
 began = time.perf_counter()
 import_store(sys.argv[1], [sys.argv[2]], workers=int(sys.argv[3]))
 print(time.perf_counter() - began)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from raysweep.data.store import open_store
-from raysweep.data.xtb import make_store
-from raysweep.training.cost import Stopwatch
+from raysweep.core.trial import TrialSpec
+from raysweep.data.generation.xtb import make_store
+from raysweep.data.store.store import open_store
+from raysweep.training.cost.measure import Stopwatch
 from raysweep.training.trajectory import Trajectory
-from raysweep.trial import TrialSpec
 
 
 def main() -> None:

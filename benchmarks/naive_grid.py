@@ -14,9 +14,9 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from raysweep.data.xtb import make_store
+from raysweep.data.generation.xtb import make_store
 from raysweep.sweep.run import run
-from raysweep.sweep.space import parse_space
+from raysweep.sweep.space.space import parse_space
 
 BUDGETS = [200, 400, 600, 800, 1000, 1200]
 FAMILIES = {

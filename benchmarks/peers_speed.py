@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from raysweep.data.batches import load_graphs
-from raysweep.data.store import open_store
-from raysweep.data.xtb import make_store
+from raysweep.data.generation.xtb import make_store
+from raysweep.data.graphs.batches import load_graphs
+from raysweep.data.store.store import open_store
 
 TORCH = "torch==2.13.0"
 PEERS = {"mace": "mace-torch==0.3.16", "nequip": "nequip==0.19.1"}

@@ -93,10 +93,10 @@ def nequip(case, batches):
 
 def raysweep(case, batches):
     """Return a step on each batch, and the network."""
-    from raysweep.data.batches import Batch
+    from raysweep.data.graphs.batches import Batch
     from raysweep.models.base import Surroundings
     from raysweep.models.registry import create
-    from raysweep.training.memory import keep_freed_memory
+    from raysweep.training.device.memory import keep_freed_memory
 
     # As its training does.
     keep_freed_memory()

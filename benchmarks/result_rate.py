@@ -19,13 +19,13 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from raysweep.commands.tracking import is_equal, make_equal, mirror_of
+from raysweep.cli.tracking import is_equal, make_equal, mirror_of
+from raysweep.core.points import Point
+from raysweep.core.trial import TrialSpec
 from raysweep.frontier import read_mlflow, read_store
-from raysweep.measurements import Point
-from raysweep.sweep.resources import cluster, quiet
+from raysweep.sweep.cluster.resources import cluster, quiet
 from raysweep.sweep.run import run
-from raysweep.sweep.space import Space, parse_space
-from raysweep.trial import TrialSpec
+from raysweep.sweep.space.space import Space, parse_space
 
 
 def train(spec: TrialSpec, store: object, *, checkpoints: str | None, device: str | None) -> Iterator[Point]:

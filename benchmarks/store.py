@@ -16,8 +16,8 @@ from pathlib import Path
 READER = """
 import json, sys, time
 import numpy as np, torch
-from raysweep.data.batches import load_graphs
-from raysweep.data.store import open_store
+from raysweep.data.graphs.batches import load_graphs
+from raysweep.data.store.store import open_store
 torch.set_num_threads(1)
 
 def memory(store):
@@ -62,8 +62,8 @@ def make(place: Path, structures: int) -> None:
     """Write a store of random structures, about 20 atoms each at the density of a molecule."""
     import numpy as np
 
+    from raysweep.data.store.writing import Provenance, write_store
     from raysweep.data.structures import Structures
-    from raysweep.data.writing import Provenance, write_store
 
     rng = np.random.default_rng(0)
     n_atoms = rng.integers(10, 31, size=structures)

@@ -12,10 +12,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from raysweep.core.points import TIMED
+from raysweep.core.trial import TrialState
 from raysweep.jobs.package import MIB, pack
-from raysweep.measurements import TIMED
-from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import TrialState
+from raysweep.storage.trial_store import TrialStore
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests" / "jobs"))

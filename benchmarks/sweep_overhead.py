@@ -19,11 +19,11 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from raysweep.sweep.facts import data_facts
-from raysweep.sweep.plan import make_plan
-from raysweep.sweep.resources import cluster, quiet
+from raysweep.sweep.cluster.resources import cluster, quiet
+from raysweep.sweep.plan.planner import make_plan
 from raysweep.sweep.run import run
-from raysweep.sweep.space import Space, parse_space
+from raysweep.sweep.space.facts import data_facts
+from raysweep.sweep.space.space import Space, parse_space
 
 TOY = Path(__file__).resolve().parents[1] / "tests" / "sweep"
 

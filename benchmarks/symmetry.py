@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from raysweep.data.batches import load_graphs
-from raysweep.data.store import open_store
-from raysweep.data.xtb import make_store
+from raysweep.data.generation.xtb import make_store
+from raysweep.data.graphs.batches import load_graphs
+from raysweep.data.store.store import open_store
 from raysweep.models.registry import create
 from raysweep.training.build import surroundings
 

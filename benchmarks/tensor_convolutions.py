@@ -20,16 +20,16 @@ import numpy as np
 import torch
 from e3nn import o3
 
-from raysweep.data.batches import load_graphs
-from raysweep.data.store import open_store
-from raysweep.data.xtb import make_store
+from raysweep.data.generation.xtb import make_store
+from raysweep.data.graphs.batches import load_graphs
+from raysweep.data.store.store import open_store
 from raysweep.models.base import Surroundings
-from raysweep.models.convolutions import convolution, geometry
-from raysweep.models.harmonics import edge_paths
+from raysweep.models.layers.convolutions import convolution, geometry
+from raysweep.models.layers.harmonics import edge_paths
 from raysweep.models.registry import create
-from raysweep.training.cost import measure_cost
-from raysweep.training.flops import FlopMeter
-from raysweep.training.memory import keep_freed_memory
+from raysweep.training.cost.flops import FlopMeter
+from raysweep.training.cost.measure import measure_cost
+from raysweep.training.device.memory import keep_freed_memory
 from raysweep.training.objective import Objective, differentiate
 
 DEGREES = (1, 2, 3, 4)

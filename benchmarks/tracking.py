@@ -10,9 +10,9 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from raysweep.measurements import Point
+from raysweep.core.points import Point
+from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.tracking.mlflow import MlflowMirror, TrialView, default_uri, read_points, sync
-from raysweep.trial import TrialSpec, TrialState
 
 
 def make_trials(count: int, points: int) -> list[TrialView]:

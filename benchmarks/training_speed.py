@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 
-from raysweep.data.store import open_store
-from raysweep.data.xtb import make_store
+from raysweep.core.trial import TrialSpec
+from raysweep.data.generation.xtb import make_store
+from raysweep.data.store.store import open_store
 from raysweep.models import registry as models
-from raysweep.training.cost import Stopwatch
+from raysweep.training.cost.measure import Stopwatch
 from raysweep.training.trajectory import Trajectory, device_name
-from raysweep.trial import TrialSpec
 
 NETWORKS = {
     "mpnn": ("mpnn", {"width": 64}),

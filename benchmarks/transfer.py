@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from raysweep.data.xtb import make_store
+from raysweep.data.generation.xtb import make_store
 
 RATES = "0.005,0.01,0.02,0.04,0.08"
 FAMILIES = {

@@ -25,7 +25,7 @@ from cluster_sweeps import quickstart_space
 from network import Network
 from ray_hosts import BIN, Cluster
 
-from raysweep.sweep.trial_store import TrialStore
+from raysweep.storage.trial_store import TrialStore
 
 CORES = ("0", "1")
 

@@ -6,19 +6,19 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from raysweep.version import __version__ as __version__
+from raysweep.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from raysweep.data.store import open_store as open_store
+    from raysweep.data.store.store import open_store as open_store
     from raysweep.sweep.preview import plan as plan
     from raysweep.sweep.run import run as run
-    from raysweep.sweep.space import load_space as load_space
+    from raysweep.sweep.space.space import load_space as load_space
 
 __all__ = ["load_space", "open_store", "plan", "run"]
 
 _PLACES = {
-    "load_space": "raysweep.sweep.space",
-    "open_store": "raysweep.data.store",
+    "load_space": "raysweep.sweep.space.space",
+    "open_store": "raysweep.data.store.store",
     "plan": "raysweep.sweep.preview",
     "run": "raysweep.sweep.run",
 }

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raysweep.cli import main
-from raysweep.commands.sweeps import ui_command
-from raysweep.sweep.lock import driver_lock
-from raysweep.sweep.trial_store import TrialStore
+from raysweep.cli.app import main
+from raysweep.cli.sweeps import ui_command
+from raysweep.storage.lease import driver_lock
+from raysweep.storage.trial_store import TrialStore
 
 RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
 TOYS = str(Path(__file__).parent / "sweep")

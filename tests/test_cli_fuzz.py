@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.cli import main
+from raysweep.cli.app import main
 
 TOYS = str(Path(__file__).parent / "sweep")
 SPACE = """

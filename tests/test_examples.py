@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.data.store import open_store
-from raysweep.sweep.trial_store import TrialStore
+from raysweep.data.store.store import open_store
+from raysweep.storage.trial_store import TrialStore
 
 ROOT = Path(__file__).parents[1]
 SMALLER = [

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from raysweep.errors import DataError, RaysweepError
-from raysweep.masking import masked, masked_values
-from raysweep.sweep.lock import LockLostError
+from raysweep.core.errors import DataError, RaysweepError
+from raysweep.core.masking import masked, masked_values
+from raysweep.storage.lease import LockLostError
 
 SECRET = "s3cr3t+K/ey"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysweep.messages import LONGEST, LONGEST_LINE, kept, last_line, sound
+from raysweep.core.messages import LONGEST, LONGEST_LINE, kept, last_line, sound
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import logging
 import pytest
 from pyarrow import fs
 
-from raysweep import patience
-from raysweep.errors import StorageError
-from raysweep.patience import lose_patience, patiently
+from raysweep.core.errors import StorageError
+from raysweep.core.io import retries as patience
+from raysweep.core.io.retries import lose_patience, patiently
 
 AWAY = "When reading key 'a' in bucket 'b': AWS Error NETWORK_CONNECTION during GetObject: curlCode: 7, refused"
 REMOTE = fs._MockFileSystem()

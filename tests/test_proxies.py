@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from raysweep.proxies import proxy_of, spare_loopback
+from raysweep.core.io.proxies import proxy_of, spare_loopback
 
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.temporary import sweep_dead, temporary_folder
+from raysweep.core.io.temporary import sweep_dead, temporary_folder
 
 OWNER = """
 import sys, time
 from pathlib import Path
-from raysweep.temporary import temporary_folder
+from raysweep.core.io.temporary import temporary_folder
 with temporary_folder("test") as own:
     (own.path / "part").mkdir()
     (own.path / "part" / "file").write_text("content")

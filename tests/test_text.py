@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysweep.text import columns, fitted
+from raysweep.core.text import columns, fitted
 
 TABLE = columns([
     ("family", "points", "γ envelope", "a (N* ~ C^a)", "status"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raysweep.trial import TrialState
+from raysweep.core.trial import TrialState
 
 OPEN, FINAL, FAILED, BADLY = "is_open", "is_final", "is_failed", "ended_badly"
 SAYS = {

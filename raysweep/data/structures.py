@@ -7,8 +7,8 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from raysweep.core.errors import DataError
 from raysweep.data.keys import CELL, CHARGE, ENERGY, FORCES, GROUP, N_ATOMS, NUMBERS, PBC, POSITIONS, RESIDUAL, SPIN
-from raysweep.errors import DataError
 
 PER_ATOM = (NUMBERS, POSITIONS, FORCES)
 OPTIONAL = (CELL, PBC, CHARGE, SPIN)

@@ -14,7 +14,7 @@ from multiprocessing import connection, get_context, parent_process
 from types import TracebackType
 from typing import Protocol, TypeVar
 
-from raysweep.errors import DataError
+from raysweep.core.errors import DataError
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")

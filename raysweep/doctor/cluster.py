@@ -3,16 +3,16 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from raysweep.core.errors import RaysweepError
+from raysweep.core.io.files import absolute
+from raysweep.core.io.proxies import is_loopback
 from raysweep.doctor import judge
 from raysweep.doctor.facts import Facts, gather
 from raysweep.doctor.findings import Finding
-from raysweep.errors import RaysweepError
-from raysweep.files import absolute
-from raysweep.proxies import is_loopback
-from raysweep.sweep.environment import differences, wanted_of_nodes
-from raysweep.sweep.nodes import Answer, alive_nodes, ask_nodes, check_nodes
-from raysweep.sweep.resources import check_fits, joined
-from raysweep.sweep.space import Space
+from raysweep.sweep.cluster.environment import differences, wanted_of_nodes
+from raysweep.sweep.cluster.nodes import Answer, alive_nodes, ask_nodes, check_nodes
+from raysweep.sweep.cluster.resources import check_fits, joined
+from raysweep.sweep.space.space import Space
 
 
 def of_cluster(address: str, space: Space | None, look: Callable[[str], object]) -> Iterator[Finding]:

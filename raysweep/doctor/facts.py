@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from raysweep.files import nearest
-from raysweep.sweep.environment import environment
-from raysweep.sweep.ray_home import ray_root
+from raysweep.core.io.files import nearest
+from raysweep.sweep.cluster.environment import environment
+from raysweep.sweep.cluster.ray_home import ray_root
 
 _SESSION = re.compile(r"[^\s=\0]*/session_\d{4}-[\w.-]+")
 _KINDS = ("gcs_server", "raylet")

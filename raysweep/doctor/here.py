@@ -7,9 +7,9 @@ from raysweep.doctor import judge, places
 from raysweep.doctor.cluster import of_cluster
 from raysweep.doctor.facts import gather
 from raysweep.doctor.findings import Finding, Report
-from raysweep.sweep.ray_home import can_keep_token, has_token, token_file, troubles
-from raysweep.sweep.space import Space
-from raysweep.sweep.totals import missing
+from raysweep.sweep.cluster.ray_home import can_keep_token, has_token, token_file, troubles
+from raysweep.sweep.plan.totals import missing
+from raysweep.sweep.space.space import Space
 
 
 def examine(space: Space | None = None, address: str | None = None) -> Report:

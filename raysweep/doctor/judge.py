@@ -6,7 +6,7 @@ from pathlib import Path
 
 from raysweep.doctor.facts import Facts, Gpu
 from raysweep.doctor.findings import Finding
-from raysweep.sweep.nodes import SAME_VERSIONS
+from raysweep.sweep.cluster.nodes import SAME_VERSIONS
 
 GIB = 2**30
 LEAST_SHM = 512 * 2**20

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pyarrow import fs
 
+from raysweep.core.errors import RaysweepError
+from raysweep.core.io.files import open_location, read_whole, write_whole
 from raysweep.doctor.facts import free_inodes
 from raysweep.doctor.findings import Finding
 from raysweep.doctor.judge import LEAST_INODES
-from raysweep.errors import RaysweepError
-from raysweep.files import open_location, read_whole, write_whole
-from raysweep.sweep.space import Space
+from raysweep.sweep.space.space import Space
 from raysweep.tracking.connection import default_uri
 from raysweep.tracking.health import spared, trouble
 
@@ -57,7 +57,7 @@ def of_data(space: Space, where: str) -> Iterator[Finding]:
     """Yield what is wrong with the structure store; one that the sweep makes itself may be absent."""
     if space.data is None:
         return
-    from raysweep.data.store import open_store
+    from raysweep.data.store.store import open_store
 
     try:
         filesystem, path = open_location(space.data.store)

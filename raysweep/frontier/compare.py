@@ -8,17 +8,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import stats
 
-from raysweep.errors import FrontierError
-from raysweep.frontier.answers import Answer
-from raysweep.frontier.checks import HeldOut, Window, held_out_of, windows_of
+from raysweep.core.errors import FrontierError
+from raysweep.frontier.answers.values import Answer
+from raysweep.frontier.approaches.outcome import Options
 from raysweep.frontier.fit import fit_cleaned, groups, make_options, unwrap
-from raysweep.frontier.intervals import LEAST_DRAWS, Interval, jackknife_variance, robust_error, studentised
-from raysweep.frontier.outcome import Options
-from raysweep.frontier.points import as_table
-from raysweep.frontier.quantities import Law
+from raysweep.frontier.held_out import HeldOut, Window, held_out_of, windows_of
+from raysweep.frontier.laws.quantities import Law
+from raysweep.frontier.numerics.intervals import LEAST_DRAWS, Interval, jackknife_variance, robust_error, studentised
+from raysweep.frontier.numerics.solver import Floats
+from raysweep.frontier.points.cleaning import clean, exclude_mask
+from raysweep.frontier.points.readers import as_table
 from raysweep.frontier.result import Fit, curve_of
-from raysweep.frontier.samples import clean, exclude_mask
-from raysweep.frontier.solver import Floats
 
 METHODS = ("parametric", "isoflop", "envelope")
 _EXPONENTS = ("params_exponent", "data_exponent", "loss_exponent")

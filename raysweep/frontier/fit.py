@@ -8,19 +8,19 @@ import pyarrow as pa
 import scipy
 from numpy.typing import NDArray
 
-from raysweep.errors import FrontierError
-from raysweep.frontier.approaches import envelope, parametric
-from raysweep.frontier.intervals import LEAST_DRAWS, resample
-from raysweep.frontier.minima import isoflops
-from raysweep.frontier.outcome import Options, Outcome
-from raysweep.frontier.parametric import Form
-from raysweep.frontier.points import as_table
+from raysweep.core.errors import FrontierError
+from raysweep.core.version import __version__
+from raysweep.frontier.approaches.approaches import envelope, parametric
+from raysweep.frontier.approaches.minima import isoflops
+from raysweep.frontier.approaches.outcome import Options, Outcome
+from raysweep.frontier.approaches.parametric import Form
+from raysweep.frontier.approaches.trajectories import tellable, trajectories, units
+from raysweep.frontier.numerics.intervals import LEAST_DRAWS, resample
+from raysweep.frontier.numerics.solver import Mask
+from raysweep.frontier.points.cleaning import Cleaned, Samples, clean, exclude_mask
+from raysweep.frontier.points.findings import Finding, Kind, Severity, caution, fatal, status_of
+from raysweep.frontier.points.readers import as_table
 from raysweep.frontier.result import Fit, parameters
-from raysweep.frontier.samples import Cleaned, Samples, clean, exclude_mask
-from raysweep.frontier.solver import Mask
-from raysweep.frontier.statuses import Finding, Kind, Severity, caution, fatal, status_of
-from raysweep.frontier.trajectories import tellable, trajectories, units
-from raysweep.version import __version__
 
 Method = Literal["parametric", "isoflop", "envelope"]
 Exclude = Sequence[int] | Sequence[bool] | NDArray[np.int64] | Mask | None

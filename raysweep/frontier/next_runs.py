@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raysweep.errors import FrontierError
+from raysweep.core.errors import FrontierError
+from raysweep.frontier.approaches.parametric import Prepared, to_surface
 from raysweep.frontier.fit import fit
-from raysweep.frontier.parametric import Prepared, to_surface
-from raysweep.frontier.points import REQUIRED, as_table
-from raysweep.frontier.quantities import quantity
+from raysweep.frontier.laws.quantities import quantity
+from raysweep.frontier.numerics.solver import Floats
+from raysweep.frontier.points.cleaning import column
+from raysweep.frontier.points.readers import REQUIRED, as_table
 from raysweep.frontier.refit import gradient_rows, point_of
 from raysweep.frontier.result import Fit
-from raysweep.frontier.samples import column
-from raysweep.frontier.solver import Floats
 
 _RIDGE = 1e-9
 """Added to the information of the points, relative to its diagonal: directions that they leave open stay finite."""

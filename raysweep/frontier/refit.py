@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from raysweep.frontier.parametric import Prepared, prepare
+from raysweep.frontier.approaches.parametric import Prepared, prepare
+from raysweep.frontier.numerics.solver import Floats
 from raysweep.frontier.result import Fit
-from raysweep.frontier.solver import Floats
 
 
 def point_of(fit: Fit) -> tuple[Prepared, Floats]:

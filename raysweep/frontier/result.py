@@ -6,8 +6,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from raysweep.errors import FrontierError
-from raysweep.frontier.answers import (
+from raysweep.core.errors import FrontierError
+from raysweep.frontier.answers.near_optimal import band, near_optimal
+from raysweep.frontier.answers.prediction import extrapolation_factor, noise_reach
+from raysweep.frontier.answers.values import (
     AdditiveLaw,
     Answer,
     CurveLaw,
@@ -16,16 +18,14 @@ from raysweep.frontier.answers import (
     Influence,
     Optimum,
 )
-from raysweep.frontier.intervals import LEAST_DRAWS, Interval, interval_of
-from raysweep.frontier.laws import Curve, Number, Surface
-from raysweep.frontier.near_optimal import band, near_optimal
-from raysweep.frontier.parametric import Form
-from raysweep.frontier.prediction import extrapolation_factor, noise_reach
-from raysweep.frontier.quantities import Law, Quantity, quantity
-from raysweep.frontier.samples import Exclusion, Samples
-from raysweep.frontier.solver import Floats
-from raysweep.frontier.statuses import Status
-from raysweep.frontier.trajectories import spare, units
+from raysweep.frontier.approaches.parametric import Form
+from raysweep.frontier.approaches.trajectories import spare, units
+from raysweep.frontier.laws.laws import Curve, Number, Surface
+from raysweep.frontier.laws.quantities import Law, Quantity, quantity
+from raysweep.frontier.numerics.intervals import LEAST_DRAWS, Interval, interval_of
+from raysweep.frontier.numerics.solver import Floats
+from raysweep.frontier.points.cleaning import Exclusion, Samples
+from raysweep.frontier.points.findings import Status
 
 REGRET = 0.005
 """Share of the loss that a size may cost and still count as near-optimal, where the caller names none."""

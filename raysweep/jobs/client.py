@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from raysweep.errors import ClusterError
-from raysweep.proxies import is_loopback, proxy_of, spare_loopback
-from raysweep.sweep.ray_home import has_token
+from raysweep.core.errors import ClusterError
+from raysweep.core.io.proxies import is_loopback, proxy_of, spare_loopback
+from raysweep.sweep.cluster.ray_home import has_token
 
 if TYPE_CHECKING:
     import requests

@@ -7,15 +7,15 @@ import os
 import platform
 import sys
 
-from raysweep.errors import ClusterError
-from raysweep.streams import tell
-from raysweep.sweep.environment import check, environment
+from raysweep.core.errors import ClusterError
+from raysweep.core.terminal.streams import tell
+from raysweep.sweep.cluster.environment import check, environment
 
 REFUSED = 78
 """Exit status where the environment is another one than the submitter's (EX_CONFIG of sysexits.h)."""
 OUTPUT_MARK = "raysweep job: "
 """What the line begins with that a job prints before the command does; Ray's own words come before it."""
-_MAIN = "from raysweep.cli import main; main()"
+_MAIN = "from raysweep.cli.app import main; main()"
 
 
 def main() -> None:

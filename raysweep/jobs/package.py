@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from raysweep.errors import RaysweepError
+from raysweep.core.errors import RaysweepError
 
 MIB = 2**20
 LIMIT_MIB = 20.0

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 import raysweep
-from raysweep.errors import ClusterError
+from raysweep.core.errors import ClusterError
+from raysweep.core.masking import masked
 from raysweep.jobs.package import LIMIT_MIB, Package, pack
-from raysweep.masking import masked
-from raysweep.sweep.environment import ANY, VARIABLE, environment, pip_packages
-from raysweep.sweep.space import Space
+from raysweep.sweep.cluster.environment import ANY, VARIABLE, environment, pip_packages
+from raysweep.sweep.space.space import Space
 
 Environment = Literal["cluster", "pip", "any"]
 STOP_SECONDS = 20

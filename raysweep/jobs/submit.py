@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from raysweep.errors import TRY_AGAIN_STATUS, ClusterError
+from raysweep.core.errors import TRY_AGAIN_STATUS, ClusterError
+from raysweep.core.io.temporary import temporary_folder
 from raysweep.jobs.client import Unreachable, errors_named
 from raysweep.jobs.request import STOP_SECONDS, Request
-from raysweep.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from raysweep.data.batches import Batch
-from raysweep.errors import SpaceError
-from raysweep.models.blocks import NormKind, sum_to
+from raysweep.core.errors import SpaceError
+from raysweep.data.graphs.batches import Batch
+from raysweep.models.layers.blocks import NormKind, sum_to
 
 ForceMode = Literal["direct", "conservative"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from raysweep.errors import RaysweepError, SpaceError
+from raysweep.core.errors import RaysweepError, SpaceError
 from raysweep.models.plug_ins import BUILT_IN
 
 _OURS, _TORCHS = (str(Path(of).parent) for of in (Path(__file__).parent, torch.__file__))

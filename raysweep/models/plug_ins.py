@@ -3,20 +3,20 @@
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from raysweep.errors import SpaceError
+from raysweep.core.errors import SpaceError
 
 GROUP = "raysweep.models"
 """Of the entry points by which packages add architectures."""
 
 BUILT_IN = {
-    "mpnn": "raysweep.models.mpnn:ARCHITECTURE",
-    "egnn": "raysweep.models.egnn:ARCHITECTURE",
-    "gemnet": "raysweep.models.gemnet:ARCHITECTURE",
-    "hybrid": "raysweep.models.hybrid:ARCHITECTURE",
-    "schnet": "raysweep.models.geometric:SCHNET",
-    "dimenetpp": "raysweep.models.geometric:DIMENETPP",
-    "visnet": "raysweep.models.geometric:VISNET",
-    "tensor": "raysweep.models.tensor:ARCHITECTURE",
+    "mpnn": "raysweep.models.architectures.mpnn:ARCHITECTURE",
+    "egnn": "raysweep.models.architectures.egnn:ARCHITECTURE",
+    "gemnet": "raysweep.models.architectures.gemnet:ARCHITECTURE",
+    "hybrid": "raysweep.models.architectures.hybrid:ARCHITECTURE",
+    "schnet": "raysweep.models.architectures.geometric:SCHNET",
+    "dimenetpp": "raysweep.models.architectures.geometric:DIMENETPP",
+    "visnet": "raysweep.models.architectures.geometric:VISNET",
+    "tensor": "raysweep.models.architectures.tensor:ARCHITECTURE",
 }
 """Where each of raysweep's own architectures is; imported when it is first asked for."""
 

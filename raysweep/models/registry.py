@@ -16,14 +16,14 @@ import torch
 from pydantic import ValidationError
 from torch.nn.parameter import is_lazy
 
-from raysweep.errors import SpaceError
+from raysweep.core.errors import SpaceError
+from raysweep.core.trial import SizeValue
 from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
 from raysweep.models.guest_errors import named
 from raysweep.models.plug_ins import BUILT_IN as _BUILT_IN
 from raysweep.models.plug_ins import GROUP as GROUP
 from raysweep.models.plug_ins import plug_ins as _plug_ins
 from raysweep.models.randomness import kept_draws, reseed, seed_torch
-from raysweep.trial import SizeValue
 
 
 def names() -> list[str]:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from ruamel.yaml import YAML
 
-from raysweep.report import study
-from raysweep.report.palette import styles
-from raysweep.report.sources import Material
-from raysweep.report.values import Answers, grouped, number
+from raysweep.report.content import study
+from raysweep.report.content.sources import Material
+from raysweep.report.content.values import Answers, grouped, number
+from raysweep.report.figures.palette import styles
 
 FIGURES = {
     "loss_against_compute.png": (

@@ -1,7 +1,7 @@
 """The answers as text for a terminal."""
 
-from raysweep.report.values import Answers, estimate, grouped, number
-from raysweep.text import columns
+from raysweep.core.text import columns
+from raysweep.report.content.values import Answers, estimate, grouped, number
 
 DIGITS = 4
 

@@ -5,9 +5,9 @@ import json
 from dataclasses import dataclass
 from importlib import metadata
 
-from raysweep.files import digest, open_location, read_whole, write_whole
-from raysweep.report.sources import Material
-from raysweep.version import PACKAGE_FOLDER, __version__
+from raysweep.core.io.files import digest, open_location, read_whole, write_whole
+from raysweep.core.version import PACKAGE_FOLDER, __version__
+from raysweep.report.content.sources import Material
 
 PAGE = "report.html"
 RECORD = "report.json"
@@ -40,8 +40,8 @@ def write(material: Material, folder: str) -> Written:
         return found
     # Matplotlib, SciPy and Jinja are imported only where there is something to draw.
     from raysweep.report import table
-    from raysweep.report.assemble import answer, trajectories
-    from raysweep.report.figures import draw
+    from raysweep.report.content.assemble import answer, trajectories
+    from raysweep.report.figures.figures import draw
     from raysweep.report.html import render
 
     answers = answer(material)

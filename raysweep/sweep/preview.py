@@ -3,20 +3,20 @@
 import dataclasses
 import os
 
-from raysweep.sweep.changed_code import codes
-from raysweep.sweep.changed_code import note as code_note
-from raysweep.sweep.earlier import EarlierTrials
-from raysweep.sweep.facts import DataFacts, data_facts, with_structures
-from raysweep.sweep.identity import refuse_other_sweep
-from raysweep.sweep.ladder import with_sizes
-from raysweep.sweep.mup import check_mup
-from raysweep.sweep.plan import make_plan
-from raysweep.sweep.plan_values import Plan
-from raysweep.sweep.rates import given_rates, known_rates
-from raysweep.sweep.rounds import Rounds
-from raysweep.sweep.space import Space, check_sizes
-from raysweep.sweep.totals import missing
-from raysweep.sweep.trial_store import TrialStore
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.plan.planner import make_plan
+from raysweep.sweep.plan.totals import missing
+from raysweep.sweep.plan.values import Plan
+from raysweep.sweep.reuse.changed_code import codes
+from raysweep.sweep.reuse.changed_code import note as code_note
+from raysweep.sweep.reuse.earlier import EarlierTrials
+from raysweep.sweep.reuse.identity import refuse_other_sweep
+from raysweep.sweep.space.facts import DataFacts, data_facts, with_structures
+from raysweep.sweep.space.ladder import with_sizes
+from raysweep.sweep.space.mup_check import check_mup
+from raysweep.sweep.space.space import Space, check_sizes
+from raysweep.sweep.stages.rounds import Rounds
+from raysweep.sweep.tuning.rates import given_rates, known_rates
 
 
 def plan(space: Space) -> Plan:
@@ -39,7 +39,7 @@ def plan(space: Space) -> Plan:
     if space.adaptive.enabled:
         found = Rounds(space, store, lambda _: None).described(found)
     if os.environ.get("RAY_ADDRESS"):
-        from raysweep.sweep.resources import cluster_slots  # imports Ray
+        from raysweep.sweep.cluster.resources import cluster_slots  # imports Ray
 
         found = dataclasses.replace(found, slots=cluster_slots(space))
     told = [note for note in (_to_be_made(space, facts), missing(space), code_note(store, codes(space, store))) if note]

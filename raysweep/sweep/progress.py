@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
-from raysweep.live import LiveLine, console_on, counting, duration, working
-from raysweep.masking import masked
-from raysweep.measurements import Point
-from raysweep.messages import last_line, sound
-from raysweep.streams import Output, lossy_output
-from raysweep.trial import TrialState
+from raysweep.core.masking import masked
+from raysweep.core.messages import last_line, sound
+from raysweep.core.points import Point
+from raysweep.core.terminal.live import LiveLine, console_on, counting, duration, working
+from raysweep.core.terminal.streams import Output, lossy_output
+from raysweep.core.trial import TrialState
 
 _COLOURS = {
     TrialState.DONE: "green",

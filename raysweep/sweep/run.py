@@ -11,38 +11,38 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from raysweep.errors import RaysweepError
-from raysweep.files import open_location
-from raysweep.sweep.caps import CapReachedError
-from raysweep.sweep.cluster_watch import ClusterLostError, ClusterWatch
-from raysweep.sweep.costs import REFUSED, measure_apart
-from raysweep.sweep.earlier import EarlierTrials
-from raysweep.sweep.entrypoint import load_entrypoint
-from raysweep.sweep.facts import DataFacts, data_facts, with_structures
-from raysweep.sweep.grid import GridStage, cost
-from raysweep.sweep.identity import refuse_other_sweep, write_identity
-from raysweep.sweep.interrupts import Interrupted, interruptible
-from raysweep.sweep.ladder import with_sizes
-from raysweep.sweep.last_words import last_words
-from raysweep.sweep.lock import DriverLock, driver_lock
-from raysweep.sweep.mup import check_mup
-from raysweep.sweep.pipeline import Pipeline
-from raysweep.sweep.plan import make_plan
-from raysweep.sweep.plan_values import Plan, PlannedTrial
+from raysweep.core.errors import RaysweepError
+from raysweep.core.io.files import open_location
+from raysweep.core.io.temporary import temporary_folder
+from raysweep.core.trial import TrialState
+from raysweep.storage.lease import DriverLock, driver_lock
+from raysweep.storage.trial_store import Assignment, TrialStore
+from raysweep.sweep.cluster.last_words import last_words
+from raysweep.sweep.cluster.ray_environment import foreign_variables
+from raysweep.sweep.cluster.ray_home import ray_root
+from raysweep.sweep.cluster.resources import check_before_data, cluster, quiet
+from raysweep.sweep.cluster.signals import Interrupted, interruptible
+from raysweep.sweep.cluster.watch import ClusterLostError, ClusterWatch
+from raysweep.sweep.engine.caps import CapReachedError
+from raysweep.sweep.guests.entrypoint import load_entrypoint
+from raysweep.sweep.plan.costs import REFUSED, measure_apart
+from raysweep.sweep.plan.planner import make_plan
+from raysweep.sweep.plan.values import Plan, PlannedTrial
 from raysweep.sweep.progress import Progress, grid_label, telling
-from raysweep.sweep.rates import FILE as RATES_FILE
-from raysweep.sweep.rates import known_rates, write_report
-from raysweep.sweep.ray_environment import foreign_variables
-from raysweep.sweep.ray_home import ray_root
-from raysweep.sweep.resources import check_before_data, cluster, quiet
+from raysweep.sweep.reuse.earlier import EarlierTrials
+from raysweep.sweep.reuse.identity import refuse_other_sweep, write_identity
 from raysweep.sweep.settle_code import settle
-from raysweep.sweep.space import Space, check_sizes
-from raysweep.sweep.space_parts import size_text
-from raysweep.sweep.stage import Listener, Listeners
-from raysweep.sweep.trial_store import Assignment, TrialStore
-from raysweep.sweep.tuning import TuningStage
-from raysweep.temporary import temporary_folder
-from raysweep.trial import TrialState
+from raysweep.sweep.space.facts import DataFacts, data_facts, with_structures
+from raysweep.sweep.space.ladder import with_sizes
+from raysweep.sweep.space.mup_check import check_mup
+from raysweep.sweep.space.parts import size_text
+from raysweep.sweep.space.space import Space, check_sizes
+from raysweep.sweep.stages.grid import GridStage, cost
+from raysweep.sweep.stages.pipeline import Pipeline
+from raysweep.sweep.stages.stage import Listener, Listeners
+from raysweep.sweep.stages.tuning import TuningStage
+from raysweep.sweep.tuning.rates import FILE as RATES_FILE
+from raysweep.sweep.tuning.rates import known_rates, write_report
 
 POINTS_FILE = "points.parquet"
 CLOSING_SECONDS = 3.0
@@ -151,7 +151,7 @@ class _Sweep:
         self.earlier = EarlierTrials(space) if space.earlier else None
         self.rounds = None
         if space.adaptive.enabled:
-            from raysweep.sweep.rounds import Rounds  # imports scipy
+            from raysweep.sweep.stages.rounds import Rounds  # imports scipy
 
             self.rounds = Rounds(space, self.store, progress.say)
         self.plan, self.whole = self._plan(measure=False)
@@ -206,7 +206,7 @@ class _Sweep:
     def _grid(self, listener: Listener, tuning: TuningStage) -> GridStage:
         if self.rounds is None:
             return GridStage(self.plan.trials, listener)
-        from raysweep.sweep.rounds import AdaptiveGrid
+        from raysweep.sweep.stages.rounds import AdaptiveGrid
 
         return AdaptiveGrid(self.plan.trials, listener, lambda family: self._advance(family, tuning))
 
@@ -360,7 +360,7 @@ def _run_pipeline(
     say: Callable[[str], object],
     watch: ClusterWatch,
 ) -> None:
-    from raysweep.sweep.tune_stage import run_stage  # imports Ray, which a finished sweep does not need
+    from raysweep.sweep.engine.tune_stage import run_stage  # imports Ray, which a finished sweep does not need
 
     run_stage(pipeline, space, store, scratch, say, watch)
 
@@ -370,8 +370,8 @@ def _ensure_data(space: Space, progress: Progress) -> DataFacts:
     if facts is None:
         assert space.data is not None
         assert space.data.make is not None
-        from raysweep.data import xtb  # imports RDKit and tblite
-        from raysweep.sweep.ray_workers import data_workers
+        from raysweep.data.generation import xtb  # imports RDKit and tblite
+        from raysweep.sweep.cluster.ray_workers import data_workers
 
         check_sizes(space)  # an error before minutes of work, not after
         check_before_data(space)

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from raysweep.sweep.changed_code import FILE, Codes, changed, codes
-from raysweep.sweep.code import code_files
-from raysweep.sweep.rates import read_report, reported_trials, write_report
-from raysweep.sweep.space import Space
-from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import TrialState
+from raysweep.core.trial import TrialState
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.guests.code import code_files
+from raysweep.sweep.reuse.changed_code import FILE, Codes, changed, codes
+from raysweep.sweep.space.space import Space
+from raysweep.sweep.tuning.rates import read_report, reported_trials, write_report
 
 
 def settle(space: Space, store: TrialStore) -> str | None:

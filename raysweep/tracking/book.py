@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from raysweep.masking import masked
-from raysweep.temporary import temporary_folder
+from raysweep.core.io.temporary import temporary_folder
+from raysweep.core.masking import masked
+from raysweep.core.trial import INTERRUPTED
 from raysweep.tracking import rows as texts
 from raysweep.tracking.calls import Measured, calls_to
 from raysweep.tracking.connection import connect, ensure_experiment, logger
@@ -44,7 +45,6 @@ from raysweep.tracking.views import (
     run_name,
     status_of,
 )
-from raysweep.trial import INTERRUPTED
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -12,10 +12,10 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raysweep.errors import TrackingError
-from raysweep.files import open_location
-from raysweep.masking import masked
-from raysweep.proxies import spare_loopback
+from raysweep.core.errors import TrackingError
+from raysweep.core.io.files import open_location
+from raysweep.core.io.proxies import spare_loopback
+from raysweep.core.masking import masked
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

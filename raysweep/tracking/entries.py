@@ -4,10 +4,10 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from raysweep.core.trial import INTERRUPTED, TrialState
 from raysweep.tracking import rows as texts
 from raysweep.tracking.calls import Calls, RunRecord
 from raysweep.tracking.views import SERVES, STATE
-from raysweep.trial import INTERRUPTED, TrialState
 
 KIND, SWEEP, STORAGE, STAGE, FAMILY = (f"raysweep.{name}" for name in ("kind", "sweep", "storage", "stage", "family"))
 TRIAL_ID = "raysweep.trial_id"

@@ -2,8 +2,8 @@
 
 from urllib.parse import urlsplit
 
-from raysweep.masking import masked
-from raysweep.proxies import LOOPBACK, is_loopback, proxy_of
+from raysweep.core.io.proxies import LOOPBACK, is_loopback, proxy_of
+from raysweep.core.masking import masked
 from raysweep.tracking.connection import database_of, quiet, reason
 
 TIMEOUT_SECONDS = 10.0

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from raysweep.masking import masked
-from raysweep.measurements import Point
+from raysweep.core.masking import masked
+from raysweep.core.points import Point
+from raysweep.core.trial import TrialState
+from raysweep.core.version import PACKAGE_FOLDER, __version__
 from raysweep.tracking.book import WRITING, Book, Place
 from raysweep.tracking.connection import logger, quiet, reason
 from raysweep.tracking.views import TrialView
-from raysweep.trial import TrialState
-from raysweep.version import PACKAGE_FOLDER, __version__
 
 _GATHER_S = 1.0
 """How long news gathers before it is written, in one batch for each trial."""

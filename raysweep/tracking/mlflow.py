@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from raysweep.errors import TrackingError
+from raysweep.core.errors import TrackingError
 from raysweep.tracking import rows as texts
 from raysweep.tracking.book import WRITING, Book, Place
 from raysweep.tracking.calls import calls_to

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
-from raysweep.files import digest
-from raysweep.measurements import POINT_SCHEMA, TABLE_SCHEMA, Point
+from raysweep.core.io.files import digest
+from raysweep.core.points import POINT_SCHEMA, TABLE_SCHEMA, Point
 
 ORDER = ("stage", "family", "trial_id", "step", "budget_kind", "budget")
 """Columns by which a sweep's table is put in order wherever two of them are compared."""

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from raysweep.measurements import POINT_SCHEMA
+from raysweep.core.points import POINT_SCHEMA
 from raysweep.tracking.entries import Entry
 from raysweep.tracking.views import STATE, clean_value
 

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from raysweep.files import digest
-from raysweep.measurements import Point
-from raysweep.trial import TrialState
+from raysweep.core.io.files import digest
+from raysweep.core.points import Point
+from raysweep.core.trial import TrialState
 
 STATE = "raysweep.state"
 SERVES = "raysweep.serves"

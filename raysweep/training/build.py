@@ -5,17 +5,17 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from raysweep.data.batches import GraphSet, load_graphs
-from raysweep.data.store import Store, open_store
+from raysweep.core.trial import TrialSpec
+from raysweep.data.graphs.batches import GraphSet, load_graphs
+from raysweep.data.store.store import Store, open_store
 from raysweep.models.base import ForceField, Surroundings
 from raysweep.models.guest_errors import named
 from raysweep.models.randomness import COST, Apart, generators_of, reseed
 from raysweep.models.registry import check_size, create
-from raysweep.training.cost import Cost, measure_cost, tells_apart
+from raysweep.training.cost.measure import Cost, measure_cost, tells_apart
+from raysweep.training.device.precision import weight_dtype
 from raysweep.training.objective import Objective
-from raysweep.training.precision import weight_dtype
 from raysweep.training.symmetry import step_objective
-from raysweep.trial import TrialSpec
 
 COST_SAMPLE = 64
 """Structures on which the cost of a step is counted: the head of the subset, as a rule."""

@@ -17,10 +17,10 @@ from pyarrow import fs
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from raysweep.errors import TrialError
-from raysweep.files import digest, list_folder, open_location, read_whole, write_whole
-from raysweep.measurements import Point
-from raysweep.patience import patiently
+from raysweep.core.errors import TrialError
+from raysweep.core.io.files import digest, list_folder, open_location, read_whole, write_whole
+from raysweep.core.io.retries import patiently
+from raysweep.core.points import Point
 
 KEPT = 2
 _JSON_NAME = re.compile(r"step-(\d{12})\.json")

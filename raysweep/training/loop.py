@@ -6,14 +6,14 @@ from collections.abc import Generator, Iterator
 
 import torch
 
-from raysweep.data.store import Store
-from raysweep.measurements import Point
+from raysweep.core.points import Point
+from raysweep.core.trial import TrialSpec
+from raysweep.data.store.store import Store
 from raysweep.models.randomness import Apart
 from raysweep.training.build import measure
 from raysweep.training.checkpoint import newest, save
-from raysweep.training.cost import Stopwatch
+from raysweep.training.cost.measure import Stopwatch
 from raysweep.training.trajectory import Trajectory
-from raysweep.trial import TrialSpec
 
 __all__ = ["measure", "train"]
 

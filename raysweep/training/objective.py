@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from raysweep.data.batches import Batch
-from raysweep.errors import SpaceError
+from raysweep.core.errors import SpaceError
+from raysweep.data.graphs.batches import Batch
 from raysweep.models.base import Prediction
 
 Predictor = Callable[[Batch], Prediction]

@@ -8,8 +8,8 @@ import torch
 from schedulefree import AdamWScheduleFree
 from torch import nn
 
-from raysweep.models.width_scaling import RateGroup
-from raysweep.trial import OptimizerSpec
+from raysweep.core.trial import OptimizerSpec
+from raysweep.models.mup import RateGroup
 
 _GROUP_NUMBERS = ("k", "weight_sum", "lr_max", "scheduled_lr")
 

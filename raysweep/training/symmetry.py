@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from raysweep.data.batches import Batch
-from raysweep.errors import SpaceError
+from raysweep.core.errors import SpaceError
+from raysweep.core.trial import SizeValue, SymmetrySpec
+from raysweep.data.graphs.batches import Batch
 from raysweep.models.base import Prediction
-from raysweep.models.blocks import sum_to
+from raysweep.models.layers.blocks import sum_to
 from raysweep.models.registry import architecture, check_size
 from raysweep.training.objective import Objective, Predictor
-from raysweep.trial import SizeValue, SymmetrySpec
 
 _AUGMENT, _LOSS, _PROBE = 1, 2, 3
 """Streams of random numbers, so that no two uses of a seed see the same."""

@@ -10,24 +10,25 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from raysweep.data.batches import Batch, GraphSet, cut_batches, epoch_order
-from raysweep.data.store import Store
-from raysweep.errors import DataError, DivergedError
-from raysweep.measurements import Point
+from raysweep.core.errors import DataError, DivergedError
+from raysweep.core.points import Point
+from raysweep.core.trial import TrialSpec
+from raysweep.data.graphs.batches import Batch, GraphSet, cut_batches, epoch_order
+from raysweep.data.store.store import Store
+from raysweep.models.mup import rate_groups
 from raysweep.models.randomness import EVALUATION, STEP, generators_of, reseed
 from raysweep.models.registry import check_size
-from raysweep.models.width_scaling import rate_groups
-from raysweep.training.ahead import ahead
 from raysweep.training.build import build_base, build_model, cost_of, graphs_of, objective
 from raysweep.training.checkpoint import Checkpoint
-from raysweep.training.compiled import CompiledStep, check_compiler, check_compiles, plain_step
-from raysweep.training.cost import Stopwatch
-from raysweep.training.devices import device_name, together
-from raysweep.training.kept import Kept
-from raysweep.training.memory import keep_freed_memory, peak_memory
+from raysweep.training.cost.measure import Stopwatch
+from raysweep.training.device.compilation import CompiledStep, check_compiler, check_compiles, plain_step
+from raysweep.training.device.devices import device_name, together
+from raysweep.training.device.memory import keep_freed_memory, peak_memory
+from raysweep.training.device.precision import check_precision, mixed, tf32_products, weight_dtype
+from raysweep.training.hidden_state import Kept
 from raysweep.training.objective import Errors, Objective, Predictor, evaluate
 from raysweep.training.optimizers import decay_factor, make_optimizer
-from raysweep.training.precision import check_precision, mixed, tf32_products, weight_dtype
+from raysweep.training.prefetch import ahead
 from raysweep.training.symmetry import (
     check_symmetry,
     epoch_rotations,
@@ -36,7 +37,6 @@ from raysweep.training.symmetry import (
     step_objective,
     turned,
 )
-from raysweep.trial import TrialSpec
 
 Budget = tuple[str, float]
 """Kind, `data` (atoms) or `flops`, and amount."""

@@ -2,9 +2,9 @@
 
 import sys
 
-from raysweep.errors import RaysweepError, Stopped
+from raysweep.core.errors import RaysweepError, Stopped
 from raysweep.sweep.run import run
-from raysweep.sweep.space import load_space
+from raysweep.sweep.space.space import load_space
 
 if __name__ == "__main__":
     try:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import TrialState
+from raysweep.core.trial import TrialState
+from raysweep.storage.trial_store import TrialStore
 
 HERE = Path(__file__).parent
 TOY = HERE.parent / "sweep"

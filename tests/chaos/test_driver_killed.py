@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from killable import Sweep, kill
 
-from raysweep.trial import TrialState
+from raysweep.core.trial import TrialState
 
 SweepMaker = Callable[..., Sweep]
 WORKERS = 2

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import pytest
 from killable import HERE, TOY, Sweep
 
-from raysweep.errors import TRY_AGAIN_STATUS
-from raysweep.sweep.lock import FILE
-from raysweep.trial import TrialState
+from raysweep.core.errors import TRY_AGAIN_STATUS
+from raysweep.core.trial import TrialState
+from raysweep.storage.lease import FILE
 
 _ELSEWHERE = ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$0" "$@"']
 """A name of its own: all that tells two hosts apart for a driver that shares the disk with another one."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from killable import Sweep, child
 
-from raysweep.trial import TrialState
+from raysweep.core.trial import TrialState
 
 SERVICES = ("raylet", "gcs_server")
 

@@ -14,10 +14,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from raysweep.files import open_location, read_whole, write_whole
-from raysweep.measurements import Point
-from raysweep.sweep.costs import Cost
-from raysweep.trial import TrialSpec
+from raysweep.core.io.files import open_location, read_whole, write_whole
+from raysweep.core.points import Point
+from raysweep.core.trial import TrialSpec
+from raysweep.sweep.plan.costs import Cost
 
 MEETING_SECONDS = 150.0
 EVERY = 4

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from raysweep.measurements import to_table
-from raysweep.sweep.trial_store import TrialStore
+from raysweep.core.points import to_table
+from raysweep.storage.trial_store import TrialStore
 
 TIMES = ("seconds", "throughput", "peak_memory", "device")
 """Columns of a point that say how fast a machine was, not what was learned."""

@@ -121,7 +121,7 @@ class Cluster:
 
     def submit(self, space: Path, *arguments: str, timeout: float = 200) -> "subprocess.CompletedProcess[str]":
         """Submit a search space from the third host, as the documentation says, and follow it to its end."""
-        code = f"import os; os.chdir({str(space.parent)!r}); from raysweep.cli import main; main()"
+        code = f"import os; os.chdir({str(space.parent)!r}); from raysweep.cli.app import main; main()"
         command = [sys.executable, "-c", code, "submit", space.name, "--address", self.dashboard, *arguments]
         return self.outside.run(command, self.environment, timeout)
 

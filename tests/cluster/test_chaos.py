@@ -11,7 +11,7 @@ import pytest
 from cluster_sweeps import assert_whole, chain_space, points_of, steps_lost, steps_made_twice
 from ray_hosts import Cluster, wait_until
 
-from raysweep.sweep.trial_store import TrialStore
+from raysweep.storage.trial_store import TrialStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 TRIALS = 4

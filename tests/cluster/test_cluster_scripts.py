@@ -11,8 +11,8 @@ import pytest
 from cluster_sweeps import assert_whole, chain_space, points_of
 from ray_hosts import BIN, Cluster, wait_until
 
-from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import TrialState
+from raysweep.core.trial import TrialState
+from raysweep.storage.trial_store import TrialStore
 
 SCRIPTS = Path(__file__).parents[2] / "cluster"
 _SSH = """#!/bin/bash

@@ -10,8 +10,8 @@ from network import Host
 from ray_hosts import Cluster, wait_until
 from servers import ObjectStore
 
-from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import TrialState
+from raysweep.core.trial import TrialState
+from raysweep.storage.trial_store import TrialStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 STEPS = 60

@@ -7,7 +7,7 @@ import pytest
 from cluster_sweeps import assert_whole, chain_space, points_of
 from ray_hosts import Cluster
 
-from raysweep.sweep.trial_store import TrialStore
+from raysweep.storage.trial_store import TrialStore
 
 
 @pytest.mark.slow  # three drivers on two hosts

@@ -15,7 +15,7 @@ from cluster_sweeps import assert_whole, chain_space, points_of, steps_made_twic
 from ray_hosts import BIN, Cluster, wait_until
 from servers import MlflowServer, Postgres, why_no_postgresql
 
-from raysweep.sweep.trial_store import TrialStore
+from raysweep.storage.trial_store import TrialStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 LOOK = """

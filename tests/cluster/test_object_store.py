@@ -9,7 +9,7 @@ from cluster_sweeps import assert_whole, chain_space, points_of, steps_made_twic
 from ray_hosts import Cluster, wait_until
 from servers import ObjectStore
 
-from raysweep.sweep.trial_store import TrialStore
+from raysweep.storage.trial_store import TrialStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -8,7 +8,7 @@ import pytest
 from cluster_sweeps import assert_whole, chain_space, learned, points_of, quickstart_space
 from ray_hosts import BIN, Cluster
 
-from raysweep.sweep.trial_store import TrialStore
+from raysweep.storage.trial_store import TrialStore
 
 
 def test_sweep_runs_on_both_hosts_and_gives_every_point_once(cluster: Cluster, tmp_path: Path, notes: Path) -> None:

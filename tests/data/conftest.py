@@ -2,8 +2,8 @@
 
 import pytest
 
-from raysweep.data.store import Store
-from raysweep.data.xtb import make_store
+from raysweep.data.generation.xtb import make_store
+from raysweep.data.store.store import Store
 
 REAL_STRUCTURES = 120
 REAL_SEED = 7

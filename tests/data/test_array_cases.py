@@ -14,9 +14,9 @@ from pyarrow import parquet as pq
 from test_array_dialects import BOHR, HARTREE, KCAL, assert_right, imported, plain, truth
 from test_formats import labelled, write_aselmdb, write_mptrj
 
-from raysweep.data.formats.blocks import Names
-from raysweep.data.imports import import_store
-from raysweep.errors import DataError
+from raysweep.core.errors import DataError
+from raysweep.data.formats.fields.blocks import Names
+from raysweep.data.importing.imports import import_store
 
 CASES = Path(__file__).parent / "cases"
 

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet as pq
 
-from raysweep.data.formats.blocks import Names
-from raysweep.data.imports import import_store
-from raysweep.data.store import Store
+from raysweep.core.errors import DataError
+from raysweep.data.formats.fields.blocks import Names
+from raysweep.data.importing.imports import import_store
+from raysweep.data.store.store import Store
 from raysweep.data.structures import Structures
-from raysweep.errors import DataError
 
 KCAL, HARTREE, BOHR = 0.0433641042418, 27.211386245988, 0.529177210903
 ENERGY = {

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from invented import invent
 
-from raysweep.data import batches as batches_module
-from raysweep.data.batches import Batch, GraphSet, cut_batches, epoch_order, load_graphs, neighbourhood
-from raysweep.data.graphs import build_graphs
-from raysweep.data.store import Store
+from raysweep.data.graphs import batches as batches_module
+from raysweep.data.graphs.batches import Batch, GraphSet, cut_batches, epoch_order, load_graphs, neighbourhood
+from raysweep.data.graphs.neighbours import build_graphs
+from raysweep.data.store.store import Store
 from raysweep.data.structures import Structures
 
 CUTOFF = 2.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.data.cache import cache_folder
+from raysweep.data.store.cache import cache_folder
 
 
 def test_a_cache_is_where_it_is_named_or_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from ase.neighborlist import neighbor_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysweep.data.closeness import nearest_images, shortest_distances
-from raysweep.data.imports import import_store
+from raysweep.data.graphs.closeness import nearest_images, shortest_distances
+from raysweep.data.importing.imports import import_store
+from raysweep.data.inspection.summary import summarise
 from raysweep.data.structures import Structures
-from raysweep.data.summary import summarise
 
 LIMIT = 0.55
 

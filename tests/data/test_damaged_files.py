@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_formats import labelled, write_aselmdb, write_mptrj
 
-from raysweep.data.exporting import export_store
-from raysweep.data.imports import import_store
-from raysweep.errors import DataError
+from raysweep.core.errors import DataError
+from raysweep.data.importing.imports import import_store
+from raysweep.data.inspection.exporting import export_store
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.data import digests
-from raysweep.data.digests import digest_of, digests_beside
+from raysweep.data.importing import digests
+from raysweep.data.importing.digests import digest_of, digests_beside
 
 
 @pytest.fixture

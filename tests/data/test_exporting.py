@@ -12,12 +12,12 @@ from ase.io import write as ase_write
 from pyarrow import parquet as pq
 from test_formats import labelled, stored
 
-from raysweep.data import exporting
-from raysweep.data.exporting import export_store
-from raysweep.data.formats.blocks import Names
-from raysweep.data.imports import import_store
-from raysweep.data.store import Store
-from raysweep.errors import DataError
+from raysweep.core.errors import DataError
+from raysweep.data.formats.fields.blocks import Names
+from raysweep.data.importing.imports import import_store
+from raysweep.data.inspection import exporting
+from raysweep.data.inspection.exporting import export_store
+from raysweep.data.store.store import Store
 
 CASES = Path(__file__).parent / "cases"
 

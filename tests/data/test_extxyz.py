@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from test_extxyz_dialects import COMPRESS, read_all
 
-from raysweep.data.formats.blocks import Names
-from raysweep.data.imports import import_store
-from raysweep.errors import DataError
+from raysweep.core.errors import DataError
+from raysweep.data.formats.fields.blocks import Names
+from raysweep.data.importing.imports import import_store
 
 HARTREE, BOHR, KCAL = 27.211386245988, 0.529177210903, 0.0433641042418
 PER_BOHR = HARTREE / BOHR

@@ -15,8 +15,8 @@ from ase.io.extxyz import read_xyz
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from raysweep.data.formats import extxyz
-from raysweep.data.formats.blocks import Bad, Names
+from raysweep.data.formats.fields.blocks import Bad, Names
+from raysweep.data.formats.xyz import extxyz
 from raysweep.data.formats.xyz.headers import HeaderError, any_header, plain_header
 from raysweep.data.structures import Structures, concatenate
 

@@ -9,9 +9,9 @@ import pytest
 from ase.io import write as ase_write
 from test_formats import labelled
 
+from raysweep.core.errors import DataError
 from raysweep.data.formats.folders import counted, files_of
-from raysweep.data.imports import import_store
-from raysweep.errors import DataError
+from raysweep.data.importing.imports import import_store
 
 CASES = Path(__file__).parent / "cases"
 

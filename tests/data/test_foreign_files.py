@@ -12,12 +12,12 @@ from ase import Atoms
 from ase.db import connect
 from pyarrow import parquet as pq
 
-from raysweep.data.formats.blocks import Names
-from raysweep.data.formats.units import Quantity, factor_of
-from raysweep.data.imports import import_store
-from raysweep.data.store import Store
+from raysweep.core.errors import DataError
+from raysweep.data.formats.fields.blocks import Names
+from raysweep.data.formats.fields.units import Quantity, factor_of
+from raysweep.data.importing.imports import import_store
+from raysweep.data.store.store import Store
 from raysweep.data.structures import Structures
-from raysweep.errors import DataError
 
 HARTREE, BOHR, KCAL = 27.211386245988, 0.529177210903, 0.0433641042418
 METHANE, WATER = np.array([6, 1, 1, 1, 1]), np.array([8, 1, 1])

@@ -17,14 +17,16 @@ from ase.db import connect
 from ase.io import iread
 from ase.io import write as ase_write
 
-from raysweep.data.formats import aselmdb, extxyz, mptrj
-from raysweep.data.formats.blocks import Bad, Names, Part, Torn
+from raysweep.core.errors import DataError
+from raysweep.data.formats import mptrj
+from raysweep.data.formats.ase import aselmdb
+from raysweep.data.formats.fields.blocks import Bad, Names, Part, Torn
 from raysweep.data.formats.xyz import atoms as xyz_atoms
+from raysweep.data.formats.xyz import extxyz
 from raysweep.data.formats.xyz.fixed_width import fixed_columns
-from raysweep.data.imports import import_store
-from raysweep.data.store import Store
+from raysweep.data.importing.imports import import_store
+from raysweep.data.store.store import Store
 from raysweep.data.structures import Structures, concatenate
-from raysweep.errors import DataError
 
 
 def labelled(count: int = 24, *, periodic: bool = True) -> list[Atoms]:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from invented import invent
 
-from raysweep.data.graphs import DENSE_ATOMS, build_graphs
+from raysweep.core.errors import DataError
+from raysweep.data.graphs.neighbours import DENSE_ATOMS, build_graphs
 from raysweep.data.structures import Structures
-from raysweep.errors import DataError
 
 CUTOFF = 3.0
 NO_CELL = np.zeros((3, 3))

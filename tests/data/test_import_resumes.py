@@ -9,12 +9,13 @@ import pytest
 from ase.io import write as ase_write
 from test_formats import labelled, stored, write_aselmdb, write_mptrj
 
-from raysweep.data import imports
-from raysweep.data.converting import Converted, Task
-from raysweep.data.formats import aselmdb, extxyz
-from raysweep.data.formats.blocks import Names
-from raysweep.data.imports import import_store
-from raysweep.errors import DataError
+from raysweep.core.errors import DataError
+from raysweep.data.formats.ase import aselmdb
+from raysweep.data.formats.fields.blocks import Names
+from raysweep.data.formats.xyz import extxyz
+from raysweep.data.importing import imports
+from raysweep.data.importing.converting import Converted, Task
+from raysweep.data.importing.imports import import_store
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_a_killed_import_goes_on(tmp_path: Path) -> None:
 
 
 def test_two_imports_into_one_store_do_not_mix(many: Path, tmp_path: Path) -> None:
-    from raysweep.data.scratch import Scratch, scratch_folder
+    from raysweep.data.importing.scratch import Scratch, scratch_folder
 
     with (
         Scratch(scratch_folder(tmp_path / "s")).held(),
@@ -150,7 +151,7 @@ def test_one_torn_file_of_several_can_be_left_out(many: Path, tmp_path: Path) ->
 
 
 def test_a_ray_cluster_gives_the_same_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from raysweep.sweep.ray_tasks import ray_tasks
+    from raysweep.sweep.cluster.ray_tasks import ray_tasks
 
     frames = [atoms for atoms in labelled(60) if atoms.pbc.all()]
     write_mptrj(tmp_path / "MPtrj.json", frames)

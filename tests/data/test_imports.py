@@ -12,11 +12,11 @@ from ase.io import write as ase_write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysweep.data.formats.blocks import Names
-from raysweep.data.formats.units import ENERGY_EV, LENGTH_ANGSTROM
-from raysweep.data.imports import import_store
-from raysweep.data.store import Store
-from raysweep.errors import DataError
+from raysweep.core.errors import DataError
+from raysweep.data.formats.fields.blocks import Names
+from raysweep.data.formats.fields.units import ENERGY_EV, LENGTH_ANGSTROM
+from raysweep.data.importing.imports import import_store
+from raysweep.data.store.store import Store
 
 Molecule = tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """(name, numbers [n], positions [m, n, 3] Å, energies [m] eV, forces [m, n, 3] eV/Å)"""

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raysweep.data.imports import import_store
-from raysweep.data.store import Store
-from raysweep.data.summary import summarise
-from raysweep.errors import DataError
+from raysweep.core.errors import DataError
+from raysweep.data.importing.imports import import_store
+from raysweep.data.inspection.summary import summarise
+from raysweep.data.store.store import Store
 
 CASES = Path(__file__).parent / "cases"
 MOLECULE = (
@@ -126,7 +126,7 @@ def test_isolated_atoms_of_another_method_are_named(tmp_path: Path) -> None:
 def test_isolated_atoms_count_whatever_part_of_whatever_file_they_are_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from raysweep.data.formats import extxyz
+    from raysweep.data.formats.xyz import extxyz
 
     monkeypatch.setattr(extxyz, "SPAN_BYTES", 400)
     (tmp_path / "atoms.xyz").write_text(ATOM.format(-13.6, "", "H") + ATOM.format(-2043.0, "", "O"))

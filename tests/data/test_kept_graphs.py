@@ -8,10 +8,10 @@ import pytest
 import torch
 from invented import invent
 
-from raysweep.data.batches import GraphSet, StoreRows, load_graphs
-from raysweep.data.kept_graphs import kept_graphs
-from raysweep.data.store import Store, open_store
-from raysweep.data.writing import Provenance, write_store
+from raysweep.data.graphs.batches import GraphSet, StoreRows, load_graphs
+from raysweep.data.graphs.cached import kept_graphs
+from raysweep.data.store.store import Store, open_store
+from raysweep.data.store.writing import Provenance, write_store
 
 CUTOFF = 3.0
 

@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from raysweep.data.labels import Grown, Labelled, label, label_molecule
-from raysweep.data.motion import displace
+from raysweep.data.generation.labels import Grown, Labelled, label, label_molecule
+from raysweep.data.generation.molecules.motion import displace
+from raysweep.data.generation.presets import SMALL_ORGANICS, Displacing
 from raysweep.data.physics import ATOMIC_MASS, BOHR_ANGSTROM, BOLTZMANN, HARTREE_EV, MASSES, RADII
-from raysweep.data.presets import SMALL_ORGANICS, Displacing
 from raysweep.data.reasons import FORCE_ABOVE_LIMIT, NO_PARAMETERS, NOT_EMBEDDED
-from raysweep.data.store import Store
+from raysweep.data.store.store import Store
 
 WATER = np.array([8, 1, 1], dtype=np.uint8)
 WATER_POSITIONS = np.array([[[0.0, 0.0, 0.1173], [0.0, 0.7572, -0.4692], [0.0, -0.7572, -0.4692]]], dtype=np.float32)

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from raysweep.data.conformers import conformers
-from raysweep.data.labels import grow_range
-from raysweep.data.molecules import VALENCE, grow
-from raysweep.data.presets import PRESETS, SMALL_ORGANICS, Preset
+from raysweep.data.generation.labels import grow_range
+from raysweep.data.generation.molecules.conformers import conformers
+from raysweep.data.generation.molecules.growth import VALENCE, grow
+from raysweep.data.generation.presets import PRESETS, SMALL_ORGANICS, Preset
 
 
 @settings(max_examples=200, deadline=None)

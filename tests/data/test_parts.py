@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 from invented import invent
 
-from raysweep.data.labels import Labelled, Made
-from raysweep.data.parts import Parts, Seen
-from raysweep.data.splitting import index_of
+from raysweep.data.generation.labels import Labelled, Made
+from raysweep.data.generation.parts import Parts, Seen
+from raysweep.data.store.splitting import index_of
 from raysweep.data.structures import concatenate
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from raysweep.data.labels import label
+from raysweep.core.errors import DataError
+from raysweep.data.generation.labels import label
+from raysweep.data.generation.presets import PRESETS, Displacing
+from raysweep.data.generation.xtb import make_store
 from raysweep.data.physics import BOHR_ANGSTROM, HARTREE_EV
-from raysweep.data.presets import PRESETS, Displacing
-from raysweep.data.store import Store, open_store
-from raysweep.data.xtb import make_store
-from raysweep.errors import DataError
+from raysweep.data.store.store import Store, open_store
 
 
 @pytest.fixture(scope="module")

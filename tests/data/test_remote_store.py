@@ -7,12 +7,13 @@ import pytest
 from invented import invent
 from pyarrow import fs
 
-from raysweep.data import parts, writing
-from raysweep.data import store as store_module
-from raysweep.data.store import Store, open_store
-from raysweep.data.writing import Provenance, write_store
-from raysweep.data.xtb import make_store
-from raysweep.errors import DataError
+from raysweep.core.errors import DataError
+from raysweep.data.generation import parts
+from raysweep.data.generation.xtb import make_store
+from raysweep.data.store import store as store_module
+from raysweep.data.store import writing
+from raysweep.data.store.store import Store, open_store
+from raysweep.data.store.writing import Provenance, write_store
 
 
 @pytest.fixture

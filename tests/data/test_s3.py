@@ -13,15 +13,15 @@ from pyarrow import fs
 from s3_server import BUCKET, Counted, s3_server
 from test_formats import labelled, stored, write_aselmdb
 
-from raysweep.data.exporting import export_store
-from raysweep.data.imports import import_store
-from raysweep.data.store import Store, open_store
-from raysweep.data.writing import Provenance, write_store
-from raysweep.errors import DataError
+from raysweep.core.errors import DataError
+from raysweep.data.importing.imports import import_store
+from raysweep.data.inspection.exporting import export_store
+from raysweep.data.store.store import Store, open_store
+from raysweep.data.store.writing import Provenance, write_store
 
 PLACE = f"s3://{BUCKET}/stores/invented"
 READ = (
-    "import sys, numpy as np\nfrom raysweep.data.store import open_store\n"
+    "import sys, numpy as np\nfrom raysweep.data.store.store import open_store\n"
     "store = open_store(sys.argv[1])\nprint(store.read(np.arange(len(store))).positions.sum())\n"
 )
 

@@ -4,13 +4,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from raysweep.data.conformers import Conformers, conformers
-from raysweep.data.deform import STRETCHES, scan, stretch
-from raysweep.data.motion import dynamics, langevin
-from raysweep.data.pairs import CLOSENESS, pair, transfer
+from raysweep.data.generation.molecules.conformers import Conformers, conformers
+from raysweep.data.generation.molecules.deform import STRETCHES, scan, stretch
+from raysweep.data.generation.molecules.motion import dynamics, langevin
+from raysweep.data.generation.molecules.pairs import CLOSENESS, pair, transfer
+from raysweep.data.generation.molecules.sampling import sample
+from raysweep.data.generation.presets import PRESETS, Displacing
 from raysweep.data.physics import BOLTZMANN, ELEMENTARY_CHARGE, RADII
-from raysweep.data.presets import PRESETS, Displacing
-from raysweep.data.sampling import sample
 
 STIFF = Displacing(wavenumber=1e9, structures_per_molecule=12)
 """Without thermal motion."""

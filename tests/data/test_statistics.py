@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from raysweep.data.statistics import SQUARES_AT_ONCE, MeanSquare
+from raysweep.data.store.statistics import SQUARES_AT_ONCE, MeanSquare
 
 
 @pytest.mark.parametrize("count", [1, SQUARES_AT_ONCE, SQUARES_AT_ONCE + 1, 5 * SQUARES_AT_ONCE + 13])

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from invented import invent
 
-from raysweep.data.splitting import split
-from raysweep.data.store import Store, open_store
+from raysweep.core.errors import DataError
+from raysweep.data.store.splitting import split
+from raysweep.data.store.store import Store, open_store
+from raysweep.data.store.writing import Provenance, write_store
 from raysweep.data.structures import Structures
-from raysweep.data.writing import Provenance, write_store
-from raysweep.errors import DataError
 
 INVENTED = Provenance(source="invented", licence="none")
 
@@ -217,7 +217,7 @@ def test_the_manifest_is_json_with_units_and_a_digest(tmp_path: Path) -> None:
 
 
 def test_a_failure_in_the_middle_of_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from raysweep.data import writing
+    from raysweep.data.store import writing
 
     written: list[str] = []
 
@@ -286,8 +286,8 @@ def test_a_file_uri_opens_the_same_store(real_store: Store) -> None:
 def test_reading_and_writing_shards_imports_no_pandas(real_store: Store, tmp_path: Path) -> None:
     """It would take a third of a second and 40 MB of every trial."""
     program = (
-        "import sys\nimport numpy as np\nfrom raysweep.data.store import open_store\n"
-        "from raysweep.data.shards import shard_bytes\n"
+        "import sys\nimport numpy as np\nfrom raysweep.data.store.store import open_store\n"
+        "from raysweep.data.store.shards import shard_bytes\n"
         "assert shard_bytes(open_store(sys.argv[1]).read(np.arange(20)))\n"
         "assert 'pandas' not in sys.modules\n"
     )

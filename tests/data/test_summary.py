@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raysweep.data import summary
-from raysweep.data.store import Store
+from raysweep.data.inspection import summary
+from raysweep.data.inspection.summary import summarise
+from raysweep.data.store.store import Store
+from raysweep.data.store.writing import Provenance, write_store
 from raysweep.data.structures import Structures
-from raysweep.data.summary import summarise
-from raysweep.data.writing import Provenance, write_store
-from raysweep.report.data_summary import data_picture
+from raysweep.report.figures.data_summary import data_picture
 
 INVENTED = Provenance(source="changed", licence="none")
 

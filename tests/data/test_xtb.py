@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raysweep.data import parts, xtb
-from raysweep.data.presets import Displacing
+from raysweep.core.errors import DataError, StorageError
+from raysweep.data.generation import parts, xtb
+from raysweep.data.generation.presets import Displacing
+from raysweep.data.generation.xtb import make_store
 from raysweep.data.reasons import (
     DUPLICATE,
     FORCE_ABOVE_LIMIT,
@@ -24,9 +26,7 @@ from raysweep.data.reasons import (
     NOT_EMBEDDED,
     NOT_GROWN,
 )
-from raysweep.data.store import Store, open_store
-from raysweep.data.xtb import make_store
-from raysweep.errors import DataError, StorageError
+from raysweep.data.store.store import Store, open_store
 
 
 def test_one_worker_makes_the_same_store_as_two(real_store: Store, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_kill_9_leaves_no_store_and_no_workers_and_a_rerun_goes_on(tmp_path: Pat
     program = (
         "import multiprocessing, sys\n"
         "from raysweep.data import parts\n"
-        "from raysweep.data.xtb import make_store\n"
+        "from raysweep.data.generation.xtb import make_store\n"
         "parts.PART_STRUCTURES = 100\n"
         "def say(done, wanted):\n"
         "    if done >= 500:\n"
@@ -264,7 +264,8 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path: Pat
 def test_a_plain_script_can_make_a_store(tmp_path: Path, from_file: bool) -> None:
     """With no `if __name__ == "__main__"`, from a file and from standard input."""
     program = (
-        "import sys\nfrom raysweep.data.xtb import make_store\nmake_store(sys.argv[1], structures=20, workers=2)\n"
+        "import sys\nfrom raysweep.data.generation.xtb import make_store\n"
+        "make_store(sys.argv[1], structures=20, workers=2)\n"
     )
     (tmp_path / "make.py").write_text(program)
     source = str(tmp_path / "make.py") if from_file else "-"

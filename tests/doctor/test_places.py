@@ -18,7 +18,7 @@ from mlflow.version import VERSION
 from raysweep.doctor import places
 from raysweep.doctor.findings import Finding
 from raysweep.doctor.here import examine
-from raysweep.sweep.space import Space, parse_space
+from raysweep.sweep.space.space import Space, parse_space
 from raysweep.tracking.connection import connect
 
 SPACE = """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from surfaces import CHINCHILLA, chinchilla, optimum, surface, valleys
 
-from raysweep.errors import FrontierError
+from raysweep.core.errors import FrontierError
 from raysweep.frontier import compare, crossovers, fit, held_out, next_runs, windows
 
 STEEPER = {**CHINCHILLA, "alpha": 0.45, "beta": 0.45, "A": 4000.0, "B": 20000.0}

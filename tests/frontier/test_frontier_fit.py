@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from surfaces import CHINCHILLA, chinchilla, optimum, surface, valleys
 
-from raysweep.errors import FrontierError
+from raysweep.core.errors import FrontierError
 from raysweep.frontier import checklist, fit, from_json, to_json
-from raysweep.frontier.statuses import Kind
+from raysweep.frontier.points.findings import Kind
 
 STEEP = {"E": 1.8, "A": 2000.0, "alpha": 0.6, "B": 30.0, "beta": 0.2}
 

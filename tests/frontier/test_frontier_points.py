@@ -11,9 +11,9 @@ import pyarrow.parquet
 import pytest
 from surfaces import CHINCHILLA, valleys
 
-from raysweep.errors import FrontierError
+from raysweep.core.errors import FrontierError
+from raysweep.core.points import Point, to_table
 from raysweep.frontier import fit, read_csv, read_parquet, read_store, to_json
-from raysweep.measurements import Point, to_table
 
 
 def trial(number, budgets):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from surfaces import CHINCHILLA, optimum, surface, valleys
 
-from raysweep.errors import FrontierError
+from raysweep.core.errors import FrontierError
 from raysweep.frontier import checklist, fit, to_json
 from raysweep.frontier.compare import crossovers
-from raysweep.frontier.statuses import Kind, Severity
+from raysweep.frontier.points.findings import Kind, Severity
 
 
 def with_rows(points, **more):

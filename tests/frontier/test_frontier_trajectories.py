@@ -5,8 +5,8 @@ import pytest
 from surfaces import CHINCHILLA, optimum, surface, valleys
 
 from raysweep.frontier import checklist, compare, crossovers, fit, from_json, to_json
-from raysweep.frontier.intervals import resample
-from raysweep.frontier.statuses import Kind
+from raysweep.frontier.numerics.intervals import resample
+from raysweep.frontier.points.findings import Kind
 
 METHODS = ("parametric", "isoflop", "envelope")
 NOISE = 0.005

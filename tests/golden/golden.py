@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from raysweep.data.store import Store
+from raysweep.core.trial import OptimizerSpec, SymmetrySpec, TrialSpec
+from raysweep.data.store.store import Store
+from raysweep.data.store.writing import Provenance, write_store
 from raysweep.data.structures import Structures
-from raysweep.data.writing import Provenance, write_store
 from raysweep.frontier import fit, to_json
 from raysweep.models.base import Surroundings
 from raysweep.models.registry import create
 from raysweep.training.loop import train
-from raysweep.trial import OptimizerSpec, SymmetrySpec, TrialSpec
 
 VALUES = Path(__file__).with_name("values.json")
 FINGERPRINT = "0" * 64

@@ -12,7 +12,7 @@ import golden
 import pytest
 import torch
 
-from raysweep.data.store import Store
+from raysweep.data.store.store import Store
 
 VALUES = json.loads(golden.VALUES.read_text())
 

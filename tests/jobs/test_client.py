@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from raysweep.errors import ClusterError
+from raysweep.core.errors import ClusterError
 from raysweep.jobs import client
 from raysweep.jobs.client import connect, in_clear, is_loopback
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import raysweep
-from raysweep.errors import ClusterError
-from raysweep.sweep.environment import VARIABLE, check, environment, pip_packages, source_digest
+from raysweep.core.errors import ClusterError
+from raysweep.sweep.cluster.environment import VARIABLE, check, environment, pip_packages, source_digest
 
 
 def test_the_same_environment_passes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from raysweep.errors import ClusterError
+from raysweep.core.errors import ClusterError
 from raysweep.jobs import submit
 from raysweep.jobs.submit import Job, ask, follow
 

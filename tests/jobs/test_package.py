@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.errors import RaysweepError
+from raysweep.core.errors import RaysweepError
 from raysweep.jobs.package import MIB, pack
 
 ROOT = Path(__file__).parents[2]
@@ -89,6 +89,6 @@ def test_modules_are_added_unless_the_folder_has_them(tmp_path: Path) -> None:
 
 def test_this_project_is_small_to_send(tmp_path: Path) -> None:
     package = pack(ROOT, tmp_path / "p.zip")
-    assert "raysweep/cli.py" in package.names
+    assert "raysweep/cli/app.py" in package.names
     assert "search_spaces/quickstart.yaml" in package.names
     assert package.size <= 5 * MIB

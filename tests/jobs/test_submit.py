@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from ray_head import BIN, Head, UserMaker, free_port, short_folder
 
-from raysweep.measurements import TIMED
+from raysweep.core.points import TIMED
+from raysweep.core.trial import TrialState
+from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.run import run
-from raysweep.sweep.space import load_space
-from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import TrialState
+from raysweep.sweep.space.space import load_space
 from tests.terminal.on_a_terminal import OnTerminal
 
 
@@ -184,9 +184,9 @@ def test_strangers_are_refused_with_the_remedy(head: Head, make_user: UserMaker)
 def test_another_environment_is_refused_before_anything_runs(head: Head, make_user: UserMaker, tmp_path: Path) -> None:
     user = make_user(head)
     patched = (
-        "import raysweep.sweep.environment as e, raysweep.jobs.request as r; "
+        "import raysweep.sweep.cluster.environment as e, raysweep.jobs.request as r; "
         "r.environment = lambda: {**e.environment(), 'torch': '1.0'}; "
-        "from raysweep.cli import main; main()"
+        "from raysweep.cli.app import main; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", patched, "submit", "toy.yaml", "--address", head.address],

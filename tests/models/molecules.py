@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from raysweep.data.batches import Batch
+from raysweep.data.graphs.batches import Batch
 from raysweep.models.base import ForceField, Surroundings
 from raysweep.models.registry import architecture, check_size, create
 

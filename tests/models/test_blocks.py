@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from raysweep.models.blocks import DegreeLinear, Norm, TensorNorm
+from raysweep.models.layers.blocks import DegreeLinear, Norm, TensorNorm
 
 A, WIDTH = 4, 3
 

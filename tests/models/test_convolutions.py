@@ -7,8 +7,8 @@ import torch
 from e3nn import o3
 from torch.utils.flop_counter import FlopCounterMode
 
-from raysweep.errors import SpaceError
-from raysweep.models.convolutions import (
+from raysweep.core.errors import SpaceError
+from raysweep.models.layers.convolutions import (
     CgConvolution,
     EdgeCouplings,
     EdgeFrames,
@@ -18,8 +18,8 @@ from raysweep.models.convolutions import (
     convolution,
     geometry,
 )
-from raysweep.models.harmonics import EvenHarmonics, edge_paths, half_turn
-from raysweep.models.operations import turn
+from raysweep.models.layers.harmonics import EvenHarmonics, edge_paths, half_turn
+from raysweep.models.layers.operations import turn
 from tests.models.molecules import force_field, random_batch
 
 POLAR = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.special import eval_legendre
 
-from raysweep.models.blocks import lengths_and_directions
-from raysweep.models.gemnet import reverse_edges
+from raysweep.models.architectures.gemnet import reverse_edges
+from raysweep.models.layers.blocks import lengths_and_directions
 from tests.models.molecules import force_field, random_batch, relative
 
 

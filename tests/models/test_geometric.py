@@ -8,9 +8,9 @@ import pytest
 import torch
 from scipy.special import eval_legendre, spherical_jn
 
-from raysweep.errors import SpaceError
+from raysweep.core.errors import SpaceError
+from raysweep.models.architectures.geometric import SphericalBasis, dimenet, schnet, triplets, visnet
 from raysweep.models.base import Surroundings
-from raysweep.models.geometric import SphericalBasis, dimenet, schnet, triplets, visnet
 from raysweep.models.registry import check_size, create
 from tests.models.molecules import ELEMENTS, force_field, random_batch, relative
 

@@ -4,8 +4,14 @@ import pytest
 import torch
 from e3nn import o3
 
-from raysweep.models.harmonics import SphericalHarmonics, pair_coupling, pair_paths, square_coupling, square_paths
-from raysweep.models.products import pairs, squares
+from raysweep.models.layers.harmonics import (
+    SphericalHarmonics,
+    pair_coupling,
+    pair_paths,
+    square_coupling,
+    square_paths,
+)
+from raysweep.models.layers.products import pairs, squares
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from raysweep.errors import SpaceError
+from raysweep.core.errors import SpaceError
 from raysweep.models.registry import architecture, check_size
 from tests.models.molecules import EQUIVARIANT, force_field, random_batch, relative
 

@@ -9,7 +9,7 @@ import torch
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from raysweep.data.batches import Batch
+from raysweep.data.graphs.batches import Batch
 from tests.models.molecules import SIZES, force_field, relative
 
 CELL = [[2.6, 0.0, 0.0], [0.5, 2.9, 0.0], [-0.3, 0.4, 3.3]]

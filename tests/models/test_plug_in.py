@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.errors import SpaceError
+from raysweep.core.errors import SpaceError
 from raysweep.models import registry
 
 ROOT = Path(__file__).parents[2]
 
 USE = """
 import json, torch
-from raysweep.data.batches import Batch
+from raysweep.data.graphs.batches import Batch
 from raysweep.models.base import Surroundings
 from raysweep.models.registry import check_size, create, names
 

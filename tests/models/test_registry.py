@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from raysweep.errors import SpaceError
+from raysweep.core.errors import SpaceError
+from raysweep.models.mup import rate_groups
 from raysweep.models.registry import check_size, create, names
-from raysweep.models.width_scaling import rate_groups
 from tests.models.molecules import SIZES, force_field
 
 FIXED_FAN_IN = (

@@ -5,9 +5,9 @@ import torch
 from e3nn import o3
 from torch import nn
 
-from raysweep.errors import SpaceError
+from raysweep.core.errors import SpaceError
 from raysweep.models.base import Surroundings
-from raysweep.models.width_scaling import rate_groups
+from raysweep.models.mup import rate_groups
 from tests.models.molecules import SIZES, force_field
 from tests.training.networks import NETWORKS
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from raysweep.data.batches import Batch
+from raysweep.data.graphs.batches import Batch
 from tests.models.molecules import EQUIVARIANT, SIZES, force_field, random_batch
 
 

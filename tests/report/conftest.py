@@ -9,10 +9,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import synthetic_sweep
 
-from raysweep.report.assemble import answer, trajectories
-from raysweep.report.figures import draw
-from raysweep.report.sources import Material, from_storage
-from raysweep.report.values import Answers
+from raysweep.report.content.assemble import answer, trajectories
+from raysweep.report.content.sources import Material, from_storage
+from raysweep.report.content.values import Answers
+from raysweep.report.figures.figures import draw
 
 
 @pytest.fixture(scope="session")

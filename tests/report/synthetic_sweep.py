@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raysweep.measurements import Point, to_table
+from raysweep.core.points import Point, to_table
 
 TRIVIAL = 2.0
 LAWS = {

@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 import synthetic_sweep
 
-from raysweep.report.assemble import answer
-from raysweep.report.sources import Material, from_points
+from raysweep.report.content.assemble import answer
+from raysweep.report.content.sources import Material, from_points
+from raysweep.report.content.values import Answers, Estimate, estimate, number
 from raysweep.report.table import text
-from raysweep.report.values import Answers, Estimate, estimate, number
 
 
 def holds(found: Estimate | None, truth: float) -> bool:
@@ -127,6 +127,6 @@ def test_numbers_read_well():
 
 
 def _as_read(table: pa.Table) -> pa.Table:
-    from raysweep.frontier.points import as_table
+    from raysweep.frontier.points.readers import as_table
 
     return as_table(table)

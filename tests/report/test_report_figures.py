@@ -5,13 +5,13 @@ import pytest
 import synthetic_sweep
 from PIL import Image
 
-from raysweep.report.assemble import answer, trajectories
-from raysweep.report.canvas import house_style, log_axis, new_figure, panels
-from raysweep.report.figures import draw, optimal_model
-from raysweep.report.palette import shade, styles
-from raysweep.report.rate_curves import rate_figure
-from raysweep.report.sources import RateSearch, RateTrial, from_points
-from raysweep.report.values import Answers
+from raysweep.report.content.assemble import answer, trajectories
+from raysweep.report.content.sources import RateSearch, RateTrial, from_points
+from raysweep.report.content.values import Answers
+from raysweep.report.figures.canvas import house_style, log_axis, new_figure, panels
+from raysweep.report.figures.figures import draw, optimal_model
+from raysweep.report.figures.palette import shade, styles
+from raysweep.report.figures.rate_curves import rate_figure
 
 ALL = {
     "loss_against_compute.png",

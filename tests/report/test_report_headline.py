@@ -1,7 +1,7 @@
 import dataclasses
 
-from raysweep.report.headline import headline
-from raysweep.report.values import Estimate, FamilyFit, Standing
+from raysweep.report.content.headline import headline
+from raysweep.report.content.values import Estimate, FamilyFit, Standing
 
 
 def standing(family: str, loss: float | None, interval: tuple[float, float] | None = None) -> Standing:

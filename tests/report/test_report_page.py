@@ -9,13 +9,13 @@ import pyarrow as pa
 import pytest
 import synthetic_sweep
 
-from raysweep.report import study
+from raysweep.core.trial import TrialState
+from raysweep.report.content import study
+from raysweep.report.content.sources import Material, from_points, from_storage
+from raysweep.report.content.values import Answers
+from raysweep.report.figures.palette import styles
 from raysweep.report.html import render
-from raysweep.report.palette import styles
-from raysweep.report.sources import Material, from_points, from_storage
-from raysweep.report.values import Answers
 from raysweep.report.write import write
-from raysweep.trial import TrialState
 
 
 class Reader(HTMLParser):

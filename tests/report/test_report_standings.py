@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from raysweep.report.standings import Curve, curves, largest_common, standings
+from raysweep.report.content.standings import Curve, curves, largest_common, standings
 
 
 def curve(params: float, flops: list[float], loss: list[float]) -> Curve:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from toy_sweep import SpaceMaker, toy_space
 
-from raysweep.sweep.ray_environment import set_environment
+from raysweep.sweep.cluster.ray_environment import set_environment
 
 
 @pytest.fixture

@@ -10,16 +10,16 @@ import pyarrow.parquet as pq
 import toy_trials
 import yaml
 
+from raysweep.core.trial import TrialState
+from raysweep.data.store.writing import Provenance, write_store
 from raysweep.data.structures import Structures
-from raysweep.data.writing import Provenance, write_store
-from raysweep.sweep.facts import data_facts
-from raysweep.sweep.identity import write_identity
-from raysweep.sweep.plan import make_plan
-from raysweep.sweep.rates import known_rates
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.plan.planner import make_plan
+from raysweep.sweep.reuse.identity import write_identity
 from raysweep.sweep.run import POINTS_FILE
-from raysweep.sweep.space import Space, load_space
-from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import TrialState
+from raysweep.sweep.space.facts import data_facts
+from raysweep.sweep.space.space import Space, load_space
+from raysweep.sweep.tuning.rates import known_rates
 
 TOYS = str(Path(__file__).parent)
 RAYSWEEP = str(Path(sys.executable).parent / "raysweep")

@@ -15,9 +15,9 @@ from decimal import Decimal
 import numpy as np
 import toy_trials
 
-from raysweep.errors import DivergedError
-from raysweep.measurements import Point
-from raysweep.trial import TrialSpec
+from raysweep.core.errors import DivergedError
+from raysweep.core.points import Point
+from raysweep.core.trial import TrialSpec
 
 Source = Iterator[object]
 

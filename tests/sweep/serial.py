@@ -4,11 +4,11 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from raysweep.measurements import Point
-from raysweep.sweep.entrypoint import entrypoint_points
-from raysweep.sweep.stage import Stage
-from raysweep.sweep.trial_store import Claim, TrialStore
-from raysweep.trial import TrialSpec, TrialState
+from raysweep.core.points import Point
+from raysweep.core.trial import TrialSpec, TrialState
+from raysweep.storage.trial_store import Claim, TrialStore
+from raysweep.sweep.guests.entrypoint import entrypoint_points
+from raysweep.sweep.stages.stage import Stage
 
 
 class KilledError(Exception):

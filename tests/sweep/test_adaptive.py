@@ -11,20 +11,20 @@ from rich.console import Console
 from serial import KilledError, run_serially
 from toy_sweep import Recorder, SpaceMaker
 
-from raysweep.commands.status import sweep_status
-from raysweep.errors import SpaceError
+from raysweep.cli.status import sweep_status
+from raysweep.core.errors import SpaceError
 from raysweep.frontier import fit, read_store
-from raysweep.sweep.adaptive import Candidate, first_round, next_round
-from raysweep.sweep.facts import data_facts
-from raysweep.sweep.plan import make_plan
-from raysweep.sweep.plan_values import Plan
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.plan.planner import make_plan
+from raysweep.sweep.plan.values import Plan
 from raysweep.sweep.preview import plan
-from raysweep.sweep.rates import known_rates
-from raysweep.sweep.rounds import AdaptiveGrid, Rounds
 from raysweep.sweep.run import run
-from raysweep.sweep.space import Space
-from raysweep.sweep.space_parts import Adaptive
-from raysweep.sweep.trial_store import TrialStore
+from raysweep.sweep.space.facts import data_facts
+from raysweep.sweep.space.parts import Adaptive
+from raysweep.sweep.space.space import Space
+from raysweep.sweep.stages.adaptive import Candidate, first_round, next_round
+from raysweep.sweep.stages.rounds import AdaptiveGrid, Rounds
+from raysweep.sweep.tuning.rates import known_rates
 
 GRID = {"structures": [100, 400, 1600, 6400, 25600], "seeds": [0]}
 SIZES = {"a": {"architecture": "toy-a", "sizes": {"width": [1, 2, 4, 8, 16]}}}

@@ -5,8 +5,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysweep.sweep.asha import Curve, Verdict, judge
-from raysweep.sweep.space_parts import rung_structures
+from raysweep.sweep.space.parts import rung_structures
+from raysweep.sweep.tuning.asha import Curve, Verdict, judge
 
 
 def test_one_in_three_goes_on_and_the_first_always_does() -> None:

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 from pyarrow import fs
 
-from raysweep.files import read_whole, write_whole
-from raysweep.sweep import attempts, tune_stage
-from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import TrialSpec, TrialState
+from raysweep.core.io.files import read_whole, write_whole
+from raysweep.core.trial import TrialSpec, TrialState
+from raysweep.storage import checkpoints as attempts
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.engine import tune_stage
 
 LOCAL = fs.LocalFileSystem()
 SPEC = TrialSpec(

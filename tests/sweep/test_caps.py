@@ -8,11 +8,11 @@ import toy_trials
 from rich.console import Console
 from toy_sweep import Recorder, SpaceMaker
 
-from raysweep.sweep import caps
-from raysweep.sweep.caps import CapReachedError, Spending
+from raysweep.core.trial import TrialSpec, TrialState
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.engine import caps
+from raysweep.sweep.engine.caps import CapReachedError, Spending
 from raysweep.sweep.run import run
-from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import TrialSpec, TrialState
 
 RATES = {"rates": {"a": 0.02, "b": 0.02}}
 SPEC = TrialSpec(

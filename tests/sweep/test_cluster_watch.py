@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 from toy_sweep import SpaceMaker
 
-from raysweep.sweep import cluster_watch
-from raysweep.sweep.cluster_watch import ClusterLostError, ClusterWatch
-from raysweep.sweep.interrupts import Interrupted, interrupt, interruptible
+from raysweep.core.trial import TrialSpec, TrialState
+from raysweep.storage.trial_store import TrialRecord, TrialStore
+from raysweep.sweep.cluster import watch as cluster_watch
+from raysweep.sweep.cluster.ray_services import HeadSilentError, Told
+from raysweep.sweep.cluster.signals import Interrupted, interrupt, interruptible
+from raysweep.sweep.cluster.watch import ClusterLostError, ClusterWatch
 from raysweep.sweep.preview import plan
-from raysweep.sweep.ray_services import HeadSilentError, Told
-from raysweep.sweep.trial_store import TrialRecord, TrialStore
-from raysweep.trial import TrialSpec, TrialState
 
 AGAIN = "What was saved is kept; run the same command again to go on where it stopped"
 
@@ -199,7 +199,7 @@ class One:
 
 @pytest.mark.parametrize("lost", [True, False])
 def test_a_death_with_its_host_is_not_counted_against_the_trial(make_space: SpaceMaker, lost: bool) -> None:
-    from raysweep.sweep.tune_stage import _Driver
+    from raysweep.sweep.engine.tune_stage import _Driver
 
     class Watch:
         def host_lost(self, address: str | None) -> bool:
@@ -254,7 +254,9 @@ def _told() -> None:
 
 
 def words(tmp_path: Path, code: str) -> tuple[int, str]:
-    program = f"import os\nfrom raysweep.sweep.last_words import *\nwith last_words('/logs/ray.log'):\n    {code}\n"
+    program = (
+        f"import os\nfrom raysweep.sweep.cluster.last_words import *\nwith last_words('/logs/ray.log'):\n    {code}\n"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     return done.returncode, done.stderr
 

@@ -9,17 +9,17 @@ import pytest
 from rich.console import Console
 from toy_sweep import SpaceMaker
 
-from raysweep.errors import SpaceError, TrialError
+from raysweep.core.errors import SpaceError, TrialError
+from raysweep.core.trial import NO_DATA, TrialSpec, TrialState
 from raysweep.models import plug_ins
-from raysweep.sweep.changed_code import codes
-from raysweep.sweep.code import code_digest, code_files, code_named
-from raysweep.sweep.earlier import EarlierTrials
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.engine.trainable import points_of
+from raysweep.sweep.guests.code import code_digest, code_files, code_named
 from raysweep.sweep.preview import plan
+from raysweep.sweep.reuse.changed_code import codes
+from raysweep.sweep.reuse.earlier import EarlierTrials
 from raysweep.sweep.run import run
-from raysweep.sweep.space import Space
-from raysweep.sweep.trainable import points_of
-from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import NO_DATA, TrialSpec, TrialState
+from raysweep.sweep.space.space import Space
 
 TRAIN = '''
 """A training."""
@@ -69,7 +69,7 @@ PACKAGE = {
     "own_net/layers/__init__.py": "",
     "own_net/layers/norm.py": "from ..shared import eps as e\n",
     "own_net/shared/eps.py": "E = 1\n",
-    "own_net/deep/late.py": "import json, numpy, raysweep.trial\n",
+    "own_net/deep/late.py": "import json, numpy, raysweep.core.trial\n",
     "own_net/named.py": "def broken(:\n",
     "own_net/unused.py": "X = 1\n",
     "own_data.py": "import own_net.train\n",

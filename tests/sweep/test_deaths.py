@@ -10,9 +10,9 @@ import pytest
 from ray.core.generated import common_pb2
 from ray.exceptions import ActorDiedError, OutOfMemoryError
 
-from raysweep.errors import TRY_AGAIN_STATUS
-from raysweep.sweep.deaths import Death, cause_of_death, host_of, is_out_of_memory
-from raysweep.sweep.watchdog import Limits, Watchdog
+from raysweep.core.errors import TRY_AGAIN_STATUS
+from raysweep.sweep.engine.failures import Death, cause_of_death, host_of, is_out_of_memory
+from raysweep.sweep.engine.watchdog import Limits, Watchdog
 
 CRASH = (
     "Worker exit type: SYSTEM_ERROR Worker exit detail: Worker unexpectedly exits with a connection error code 2. End "
@@ -94,7 +94,7 @@ def test_trial_that_takes_too_long_is_ended_and_one_that_ended_is_left_alone() -
 
 def test_call_that_keeps_pythons_lock_is_ended_from_outside_python(tmp_path: Path) -> None:
     code = (
-        "import ctypes, raysweep.sweep.watchdog as w; w.GRACE_SECONDS = 0.5\n"
+        "import ctypes, raysweep.sweep.engine.watchdog as w; w.GRACE_SECONDS = 0.5\n"
         "w.Watchdog(w.Limits(timeout=0.2), print)\n"
         "ctypes.PyDLL(None).sleep(60)\n"
     )

@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 from toy_sweep import SpaceMaker
 
-from raysweep.errors import SpaceError
-from raysweep.sweep import totals
+from raysweep.core.errors import SpaceError
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.plan import totals
 from raysweep.sweep.preview import plan
 from raysweep.sweep.run import run
-from raysweep.sweep.trial_store import TrialStore
 
 RATES = {"rates": {"a": 0.02}}
 WIDTHS = [1, 2, 4, 8, 16, 32]

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from finished_sweep import finish, write_space
 
-from raysweep.errors import SpaceError
-from raysweep.sweep.earlier import EarlierTrials
-from raysweep.sweep.learning_rate import RateSearch, spread_rates
+from raysweep.core.errors import SpaceError
+from raysweep.core.trial import TrialSpec
 from raysweep.sweep.preview import plan
-from raysweep.sweep.space import check_sizes, load_space
-from raysweep.sweep.space_parts import Grid, LearningRate
-from raysweep.trial import TrialSpec
+from raysweep.sweep.reuse.earlier import EarlierTrials
+from raysweep.sweep.space.parts import Grid, LearningRate
+from raysweep.sweep.space.space import check_sizes, load_space
+from raysweep.sweep.tuning.search import RateSearch, spread_rates
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import pytest
 from rich.console import Console
 from toy_sweep import Recorder, SpaceMaker
 
-from raysweep.errors import SpaceError
+from raysweep.core.errors import SpaceError
+from raysweep.core.trial import TrialState
+from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.preview import plan
 from raysweep.sweep.run import run
-from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import TrialState
 
 FIRST = {"a": {"architecture": "toy-a", "sizes": {"width": [8, 16]}}}
 SECOND = {"renamed": {"architecture": "toy-a", "sizes": {"width": [8, 16, 24]}}}

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from toy_sweep import SpaceMaker
 
-from raysweep.errors import SpaceError
-from raysweep.sweep.facts import data_facts, with_structures
+from raysweep.core.errors import SpaceError
+from raysweep.sweep.space.facts import data_facts, with_structures
 
 
 def test_atoms_of_budgets_are_those_of_the_stores_subsets(make_space: SpaceMaker, tmp_path: Path) -> None:
-    from raysweep.data.xtb import make_store
+    from raysweep.data.generation.xtb import make_store
 
     location = str(tmp_path / "data")
     make = {"structures": 40, "seed": 3}

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from raysweep.errors import RaysweepError
-from raysweep.sweep.entrypoint import entrypoint_cost, load_entrypoint
-from raysweep.sweep.guests import kept_surroundings
-from raysweep.sweep.trainable import _surroundings
-from raysweep.trial import NO_DATA, TrialSpec
+from raysweep.core.errors import RaysweepError
+from raysweep.core.trial import NO_DATA, TrialSpec
+from raysweep.sweep.engine.trainable import _surroundings
+from raysweep.sweep.guests.entrypoint import entrypoint_cost, load_entrypoint
+from raysweep.sweep.guests.protection import kept_surroundings
 
 
 def spec_of(module: str, seed: int = 0) -> TrialSpec:

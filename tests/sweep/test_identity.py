@@ -10,14 +10,14 @@ import pytest
 from finished_sweep import files, finished, make_store, write_space
 from rich.console import Console
 
-from raysweep.commands import points, sweeps, tracking
-from raysweep.commands.status import show_status
-from raysweep.data.store import open_store
-from raysweep.errors import SpaceError
+from raysweep.cli import points, sweeps, tracking
+from raysweep.cli.status import show_status
+from raysweep.core.errors import SpaceError
+from raysweep.data.store.store import open_store
+from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.preview import plan
 from raysweep.sweep.run import run
-from raysweep.sweep.space import load_space
-from raysweep.sweep.trial_store import TrialStore
+from raysweep.sweep.space.space import load_space
 
 COMMANDS: dict[str, Callable[[str], object]] = {
     "run": lambda path: run(load_space(path), console=Console(file=io.StringIO())),

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_sweep import SpaceMaker
 
-from raysweep.errors import SpaceError
-from raysweep.sweep import ladder
-from raysweep.sweep.ladder import nearest_widths, with_sizes
+from raysweep.core.errors import SpaceError
+from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.preview import plan
-from raysweep.sweep.trial_store import TrialStore
+from raysweep.sweep.space import ladder
+from raysweep.sweep.space.ladder import nearest_widths, with_sizes
 
 
 def family(start: float, stop: float, steps: int) -> dict[str, object]:

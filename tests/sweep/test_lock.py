@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.errors import RaysweepError, Stopped
-from raysweep.sweep import lock as locks
-from raysweep.sweep.lock import FILE, LockLostError, driver_lock, running_driver
-from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import TrialSpec, TrialState
+from raysweep.core.errors import RaysweepError, Stopped
+from raysweep.core.trial import TrialSpec, TrialState
+from raysweep.storage import lease as locks
+from raysweep.storage.lease import FILE, LockLostError, driver_lock, running_driver
+from raysweep.storage.trial_store import TrialStore
 
 
 @pytest.fixture(autouse=True)

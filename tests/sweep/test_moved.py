@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from finished_sweep import command, files, finish, write_space
 
-from raysweep.commands.sweeps import run_sweep
-from raysweep.sweep.lock import FILE, driver_lock, running_driver
-from raysweep.sweep.space import load_space
+from raysweep.cli.sweeps import run_sweep
+from raysweep.storage.lease import FILE, driver_lock, running_driver
+from raysweep.sweep.space.space import load_space
 from raysweep.tracking.connection import database_of, default_uri, quiet
 
 
@@ -82,7 +82,7 @@ def test_a_storage_goes_on_where_it_lies(tmp_path: Path, how: str) -> None:
 
 
 def test_a_lock_that_was_copied_blocks_nobody_and_the_original_s_still_does(tmp_path: Path) -> None:
-    code = "import sys, raysweep.sweep.lock as l\nwith l.driver_lock(sys.argv[1]): print(flush=True); input()"
+    code = "import sys, raysweep.storage.lease as l\nwith l.driver_lock(sys.argv[1]): print(flush=True); input()"
     driver = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "old")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

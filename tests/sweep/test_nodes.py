@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from toy_sweep import SpaceMaker
 
-from raysweep.errors import ClusterError, SpaceError
-from raysweep.sweep import nodes
-from raysweep.sweep.environment import environment
-from raysweep.sweep.nodes import Answer, Look, Node
+from raysweep.core.errors import ClusterError, SpaceError
+from raysweep.sweep.cluster import nodes
+from raysweep.sweep.cluster.environment import environment
+from raysweep.sweep.cluster.nodes import Answer, Look, Node
+from raysweep.sweep.cluster.resources import check_fits
 from raysweep.sweep.preview import plan
-from raysweep.sweep.resources import check_fits
 
 NODE = Node("ab12", "10.0.0.2", "second", {"CPU": 4.0})
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from finished_sweep import files, finished, write_space
 
-from raysweep.commands import points, tracking
-from raysweep.commands.status import show_status
-from raysweep.errors import RaysweepError
-from raysweep.files import open_folder, open_location
-from raysweep.sweep.lock import driver_lock
+from raysweep.cli import points, tracking
+from raysweep.cli.status import show_status
+from raysweep.core.errors import RaysweepError
+from raysweep.core.io.files import open_folder, open_location
+from raysweep.storage.lease import driver_lock
 from raysweep.sweep.preview import plan
-from raysweep.sweep.space import load_space
+from raysweep.sweep.space.space import load_space
 
 READING: dict[str, Callable[[str], object]] = {
     "plan": lambda path: plan(load_space(path)).table(),

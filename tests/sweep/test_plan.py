@@ -9,13 +9,13 @@ import pytest
 import toy_trials
 from toy_sweep import SpaceMaker
 
-from raysweep.errors import SpaceError
-from raysweep.sweep.facts import DataFacts, data_facts
-from raysweep.sweep.plan import make_plan
+from raysweep.core.errors import SpaceError
+from raysweep.core.trial import TrialState
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.plan.planner import make_plan
 from raysweep.sweep.preview import plan
-from raysweep.sweep.space_parts import LearningRate
-from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import TrialState
+from raysweep.sweep.space.facts import DataFacts, data_facts
+from raysweep.sweep.space.parts import LearningRate
 
 RATES = {"rates": {"a": 0.02, "b": 0.03}}
 

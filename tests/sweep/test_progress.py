@@ -7,9 +7,9 @@ import pytest
 import toy_trials
 from rich.console import Console
 
+from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.sweep.progress import Progress
-from raysweep.sweep.stage import announce
-from raysweep.trial import TrialSpec, TrialState
+from raysweep.sweep.stages.stage import announce
 
 SPEC = TrialSpec(
     architecture="toy", size={"width": 8}, fingerprint="none", structures=100, data_budgets=(10.0,), learning_rate=0.02

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from raysweep.sweep.rate_choice import choose
+from raysweep.sweep.tuning.rate_choice import choose
 
 
 def surface(rate: float, best: float = 0.02) -> float:

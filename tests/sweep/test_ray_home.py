@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.errors import ClusterError
-from raysweep.sweep import ray_home
-from raysweep.sweep.ray_home import has_token, private_token, ray_root, require_room, token_file, troubles
+from raysweep.core.errors import ClusterError
+from raysweep.sweep.cluster import ray_home
+from raysweep.sweep.cluster.ray_home import has_token, private_token, ray_root, require_room, token_file, troubles
 
 AS_NOBODY = ["unshare", "--user", "--map-user=12345", "--map-group=12345"]
 """A user id that is in no table, as containers have it; it may read what this user may."""
@@ -81,7 +81,7 @@ def test_a_folder_of_somebody_else_ends_a_run_with_one_line(nobody: list[str], t
             os.chown(folder, 4242, 4242)
         except PermissionError:
             pytest.skip("only root gives a folder away")
-        code = "from raysweep.sweep.ray_home import require_room; require_room()"
+        code = "from raysweep.sweep.cluster.ray_home import require_room; require_room()"
         done = subprocess.run(
             [*nobody, sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False,
             env={**os.environ, "RAY_TMPDIR": folder},
@@ -126,7 +126,7 @@ def test_a_home_that_cannot_be_written_makes_a_token_of_this_process(
 
 def test_a_user_whom_no_table_knows_runs_a_local_ray(nobody: list[str], tmp_path: Path) -> None:
     code = (
-        "from raysweep.sweep.resources import joined\n"
+        "from raysweep.sweep.cluster.resources import joined\n"
         "with joined('local'):\n"
         "    import getpass, ray, ray.tune\n"
         "    try: getpass.getuser()\n"
@@ -142,7 +142,7 @@ def test_a_user_whom_no_table_knows_runs_a_local_ray(nobody: list[str], tmp_path
 
 
 def test_without_a_home_there_is_no_token_file(nobody: list[str]) -> None:
-    code = "from raysweep.sweep.ray_home import *; print(token_file(), has_token(), can_keep_token())"
+    code = "from raysweep.sweep.cluster.ray_home import *; print(token_file(), has_token(), can_keep_token())"
     done = subprocess.run(
         [*nobody, sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
@@ -160,7 +160,7 @@ def test_a_run_that_cannot_start_ray_says_so_in_one_line_and_exits_with_1(tmp_pa
     kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     path = os.pathsep.join([str(Path(__file__).parent), *(path for path in sys.path if path)])
     done = subprocess.run(
-        [sys.executable, "-c", "from raysweep.cli import main; main()", "run", str(space)], capture_output=True,
+        [sys.executable, "-c", "from raysweep.cli.app import main; main()", "run", str(space)], capture_output=True,
         text=True, timeout=120, check=False, cwd=tmp_path,
         env={**kept, "PYTHONPATH": path, "RAY_TMPDIR": str(tmp_path / ("x" * 60))},
     )  # fmt: skip

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.data.presets import Displacing
+from raysweep.core.errors import DataError, RaysweepError
+from raysweep.data.generation.presets import Displacing
+from raysweep.data.generation.xtb import make_store
 from raysweep.data.workers import Workers
-from raysweep.data.xtb import make_store
-from raysweep.errors import DataError, RaysweepError
-from raysweep.sweep.ray_workers import RayWorkers, data_workers
+from raysweep.sweep.cluster.ray_workers import RayWorkers, data_workers
 
 DISPLACING = Displacing(structures_per_molecule=4)
 pytestmark = pytest.mark.usefixtures("no_ray")
@@ -35,7 +35,7 @@ def test_all_nodes_work_with_one_thread_each_and_a_dead_worker_is_replaced(two_n
         import numpy as np
         import ray
 
-        from raysweep.data.labels import label
+        from raysweep.data.generation.labels import label
 
         water = np.array([[[0, 0, 0.1173], [0, 0.7572, -0.4692], [0, -0.7572, -0.4692]]], dtype=np.float32)
         before = len(os.listdir("/proc/self/task"))

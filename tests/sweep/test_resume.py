@@ -12,11 +12,11 @@ from rich.console import Console
 from serial import KilledError, run_serially
 from toy_sweep import Recorder, toy_space
 
+from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep import run as run_module
-from raysweep.sweep.pipeline import Pipeline
 from raysweep.sweep.run import SweepResult, run
-from raysweep.sweep.space import Space
-from raysweep.sweep.trial_store import TrialStore
+from raysweep.sweep.space.space import Space
+from raysweep.sweep.stages.pipeline import Pipeline
 
 
 def run_without_ray(space: Space, workers: int, draw: random.Random, events: int = 10**9) -> tuple[SweepResult, int]:

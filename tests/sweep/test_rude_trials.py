@@ -10,16 +10,16 @@ import toy_trials
 from rich.console import Console
 from toy_sweep import SpaceMaker
 
-from raysweep.errors import RaysweepError
-from raysweep.sweep.entrypoint import entrypoint_cost, entrypoint_points, load_entrypoint
-from raysweep.sweep.guests import kept_surroundings, own_streams
+from raysweep.core.errors import RaysweepError
+from raysweep.core.trial import NO_DATA, TrialSpec, TrialState
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.guests.entrypoint import entrypoint_cost, entrypoint_points, load_entrypoint
+from raysweep.sweep.guests.protection import kept_surroundings, own_streams
 from raysweep.sweep.run import run
-from raysweep.sweep.space import Space
-from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import NO_DATA, TrialSpec, TrialState
+from raysweep.sweep.space.space import Space
 
 REFUSED = {
-    "none": (1, "yielded None, a NoneType, not a raysweep.measurements.Point; yield Point(...) at each budget"),
+    "none": (1, "yielded None, a NoneType, not a raysweep.core.points.Point; yield Point(...) at each budget"),
     "mapping": (1, "yielded {'loss': 0.1}, a dict"),
     "text": (1, "yielded 'loss=0.1', a str"),
     "number": (1, "yielded 0.1, a float"),

@@ -13,12 +13,12 @@ import toy_trials
 from rich.console import Console
 from toy_sweep import Recorder, SpaceMaker
 
-from raysweep.errors import RaysweepError, SpaceError
-from raysweep.measurements import TIMED
-from raysweep.sweep.costs import Cost
+from raysweep.core.errors import RaysweepError, SpaceError
+from raysweep.core.points import TIMED
+from raysweep.core.trial import TrialState
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.plan.costs import Cost
 from raysweep.sweep.run import run
-from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import TrialState
 
 GOLDEN_TABLE = "0dcd00d598009daaa93ffab91323be329979888bda2aa3e2143135ba810178f8"
 """Of the toy sweep's points: a refactor must not change it (see tests/golden)."""
@@ -173,7 +173,8 @@ def test_planning_imports_neither_ray_nor_torch() -> None:
     import subprocess
 
     code = (
-        "import sys, raysweep.sweep.run, raysweep.sweep.trainable; print({'ray', 'torch', 'optuna'} & set(sys.modules))"
+        "import sys, raysweep.sweep.run, raysweep.sweep.engine.trainable; "
+        "print({'ray', 'torch', 'optuna'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "set()"
@@ -183,7 +184,7 @@ def test_planning_imports_neither_ray_nor_torch() -> None:
 def test_worker_that_stands_still_is_ended_by_the_driver(
     make_space: SpaceMaker, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from raysweep.sweep import tune_stage
+    from raysweep.sweep.engine import tune_stage
 
     monkeypatch.setattr(tune_stage, "LATE_SECONDS", 2.0)
     space = make_space(

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from rich.console import Console
 from toy_sweep import SpaceMaker
 
-from raysweep.errors import RaysweepError
+from raysweep.core.errors import RaysweepError
 from raysweep.sweep.run import _alone, run
 
 

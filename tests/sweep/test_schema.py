@@ -6,8 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from raysweep.sweep import yaml_lines
-from raysweep.sweep.space import Space
+from raysweep.sweep.space.space import Space, yaml_lines
 
 EXAMPLES = Path(__file__).parents[2] / "search_spaces"
 SCHEMA = json.loads((EXAMPLES / "schema.json").read_text())

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from finished_sweep import command, files, write_space
 
-from raysweep.cli import main
-from raysweep.errors import ClusterError
+from raysweep.cli.app import main
+from raysweep.core.errors import ClusterError
 from raysweep.jobs.request import Request
-from raysweep.sweep.space import load_space
+from raysweep.sweep.space.space import load_space
 
 SECRET = "hunter2"
 LEAKY = f"""

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from raysweep.errors import SpaceError
+from raysweep.core.errors import SpaceError
+from raysweep.core.trial import OptimizerSpec, TrialSpec
 from raysweep.models.registry import architecture
-from raysweep.sweep.entrypoint import load_entrypoint
-from raysweep.sweep.space import Space, check_sizes, load_space, parse_space
-from raysweep.trial import OptimizerSpec, TrialSpec
+from raysweep.sweep.guests.entrypoint import load_entrypoint
+from raysweep.sweep.space.space import Space, check_sizes, load_space, parse_space
 
 TEXT = """\
 name: toy

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from toy_sweep import toy_content
 
-from raysweep.errors import RaysweepError
-from raysweep.sweep import yaml_lines
+from raysweep.core.errors import RaysweepError
 from raysweep.sweep.preview import plan
-from raysweep.sweep.space import load_space
+from raysweep.sweep.space.space import load_space, yaml_lines
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))
 HOSTILE = (

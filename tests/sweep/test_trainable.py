@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import toy_trials
 
-from raysweep.errors import DivergedError
-from raysweep.measurements import Point
-from raysweep.messages import last_line
-from raysweep.sweep.trainable import execute
-from raysweep.sweep.trial_store import TrialStore
-from raysweep.trial import TrialSpec, TrialState
+from raysweep.core.errors import DivergedError
+from raysweep.core.messages import last_line
+from raysweep.core.points import Point
+from raysweep.core.trial import TrialSpec, TrialState
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.engine.trainable import execute
 
 SPEC = TrialSpec(
     architecture="toy",

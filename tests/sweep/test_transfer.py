@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.cli import main
-from raysweep.data.xtb import make_store
-from raysweep.errors import SpaceError
-from raysweep.sweep.transfer import TransferCheck, _in_processes, check_transfer, coordinate_check
-from raysweep.trial import OptimizerSpec, TrialSpec
+from raysweep.cli.app import main
+from raysweep.core.errors import SpaceError
+from raysweep.core.trial import OptimizerSpec, TrialSpec
+from raysweep.data.generation.xtb import make_store
+from raysweep.sweep.tuning.transfer_check import TransferCheck, _in_processes, check_transfer, coordinate_check
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import toy_trials
 
-from raysweep.errors import TrialError
-from raysweep.measurements import from_table
-from raysweep.messages import LONGEST
-from raysweep.sweep.trial_store import Assignment, TrialStore
-from raysweep.trial import TrialSpec, TrialState
+from raysweep.core.errors import TrialError
+from raysweep.core.messages import LONGEST
+from raysweep.core.points import from_table
+from raysweep.core.trial import TrialSpec, TrialState
+from raysweep.storage.trial_store import Assignment, TrialStore
 
 SPEC = TrialSpec(
     architecture="toy",

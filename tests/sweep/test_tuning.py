@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from serial import KilledError, run_serially
 from toy_sweep import Recorder, SpaceMaker, toy_space
 
-from raysweep.errors import SpaceError
-from raysweep.files import digest
-from raysweep.measurements import POINT_SCHEMA, Point
-from raysweep.sweep.facts import data_facts
+from raysweep.core.errors import SpaceError
+from raysweep.core.io.files import digest
+from raysweep.core.points import POINT_SCHEMA, Point
+from raysweep.core.trial import TrialSpec, TrialState
+from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.preview import plan
-from raysweep.sweep.rates import write_report
-from raysweep.sweep.space import Space
-from raysweep.sweep.stage import Listeners
-from raysweep.sweep.trial_store import TrialStore
-from raysweep.sweep.tuning import TuningStage
-from raysweep.trial import TrialSpec, TrialState
+from raysweep.sweep.space.facts import data_facts
+from raysweep.sweep.space.space import Space
+from raysweep.sweep.stages.stage import Listeners
+from raysweep.sweep.stages.tuning import TuningStage
+from raysweep.sweep.tuning.rates import write_report
 
 
 def tune(space: Space, workers: int, draw: random.Random, events: int = 10**9) -> tuple[TuningStage, Recorder]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.errors import SpaceError
-from raysweep.sweep.yaml_lines import MAX_BYTES, Source, override, parse, read
+from raysweep.core.errors import SpaceError
+from raysweep.sweep.space.yaml_lines import MAX_BYTES, Source, override, parse, read
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import yaml
 
-from raysweep.measurements import Point
-from raysweep.sweep.space import Space, parse_space
-from raysweep.trial import TrialState
+from raysweep.core.points import Point
+from raysweep.core.trial import TrialState
+from raysweep.sweep.space.space import Space, parse_space
 
 SpaceMaker = Callable[..., Space]
 

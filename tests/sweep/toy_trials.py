@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from raysweep.errors import DivergedError
-from raysweep.measurements import Point
-from raysweep.sweep.costs import Cost
-from raysweep.trial import TrialSpec
+from raysweep.core.errors import DivergedError
+from raysweep.core.points import Point
+from raysweep.core.trial import TrialSpec
+from raysweep.sweep.plan.costs import Cost
 
 BEST_RATE = 0.02
 

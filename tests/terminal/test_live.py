@@ -7,9 +7,9 @@ import time
 import pytest
 from rich.console import Console
 
-from raysweep import live
-from raysweep.live import Count, LiveLine, console_on, counting, duration
-from raysweep.streams import Output
+from raysweep.core.terminal import live
+from raysweep.core.terminal.live import Count, LiveLine, console_on, counting, duration
+from raysweep.core.terminal.streams import Output
 
 
 class Heard(io.StringIO):

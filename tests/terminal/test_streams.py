@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from raysweep.errors import OutputError
-from raysweep.streams import Output
+from raysweep.core.errors import OutputError
+from raysweep.core.terminal.streams import Output
 from raysweep.sweep.progress import Progress
 
 

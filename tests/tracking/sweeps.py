@@ -9,10 +9,10 @@ import pyarrow as pa
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from raysweep.measurements import TABLE_SCHEMA, Point, to_table
+from raysweep.core.points import TABLE_SCHEMA, Point, to_table
+from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.tracking.mlflow import TrialView, canonical
 from raysweep.tracking.views import metrics_of
-from raysweep.trial import TrialSpec, TrialState
 
 
 def spec(index: int = 0, family: str = "mpnn") -> TrialSpec:

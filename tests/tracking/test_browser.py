@@ -11,11 +11,11 @@ from mlflow.tracking import MlflowClient
 from sweeps import points, runs, spec, trial_runs, view
 from test_server import Server
 
-from raysweep.measurements import to_table
-from raysweep.report.sources import from_points
+from raysweep.core.points import to_table
+from raysweep.core.trial import TrialState
+from raysweep.report.content.sources import from_points
 from raysweep.report.write import write
 from raysweep.tracking.mlflow import Report, find_experiment, sync
-from raysweep.trial import TrialState
 
 EVIL = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

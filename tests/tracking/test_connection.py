@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.errors import TrackingError
+from raysweep.core.errors import TrackingError
 from raysweep.tracking.connection import default_uri, quiet
 
 _WRITE = """

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from sweeps import points, spec
 
-from raysweep.frontier.points import read_mlflow, read_store
-from raysweep.sweep.trial_store import Assignment, TrialStore
+from raysweep.core.trial import TrialState
+from raysweep.frontier.points.readers import read_mlflow, read_store
+from raysweep.storage.trial_store import Assignment, TrialStore
 from raysweep.tracking.mlflow import canonical, read_points, sync
-from raysweep.trial import TrialState
 
-commands = pytest.importorskip("raysweep.commands.tracking")
+commands = pytest.importorskip("raysweep.cli.tracking")
 
 
 def test_mlflow_gives_back_the_trial_store_s_table(uri: str, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 from sweeps import assert_metrics, runs, table_of, tell, trial_runs, view
 
 import raysweep
+from raysweep.core.trial import TrialState
 from raysweep.tracking.mlflow import MlflowMirror, TrialView, read_points, sync
-from raysweep.trial import TrialState
 
 
 def drive(mirror: MlflowMirror, views: list[TrialView]) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweeps import points, spec
 
-from raysweep.measurements import POINT_SCHEMA, TABLE_SCHEMA, Point, from_table
+from raysweep.core.points import POINT_SCHEMA, TABLE_SCHEMA, Point, from_table
 from raysweep.tracking import rows
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)

@@ -9,9 +9,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 from sweeps import assert_metrics, metric_rows, runs, slower, table_of, trial_runs, view
 
-from raysweep.errors import TrackingError
+from raysweep.core.errors import TrackingError
+from raysweep.core.trial import TrialState
 from raysweep.tracking.mlflow import Report, SyncResult, TrialView, read_points, sync
-from raysweep.trial import TrialState
 
 
 def to_mlflow(views: list[TrialView], uri: str, **options: bool) -> SyncResult:

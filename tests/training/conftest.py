@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from raysweep.data.store import Store
-from raysweep.data.xtb import make_store
+from raysweep.core.trial import OptimizerSpec, TrialSpec
+from raysweep.data.generation.xtb import make_store
+from raysweep.data.store.store import Store
 from raysweep.models import registry
-from raysweep.trial import OptimizerSpec, TrialSpec
 from tests.training.habits import HABITS
 from tests.training.networks import NETWORKS
 

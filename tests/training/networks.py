@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils.flop_counter import register_flop_formula
 
 from raysweep.models.base import Architecture, ForceField, Size
-from raysweep.models.blocks import ElementEmbedding, Linear, RadialBasis, Readout, lengths_and_directions, sum_to
-from raysweep.models.flops import declare_flops
+from raysweep.models.declared_flops import declare_flops
+from raysweep.models.layers.blocks import ElementEmbedding, Linear, RadialBasis, Readout, lengths_and_directions, sum_to
 
 
 class Pairs(ForceField):

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from raysweep.training.ahead import ahead
+from raysweep.training.prefetch import ahead
 
 
 def test_items_come_in_their_order_made_by_one_other_thread():

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from raysweep.data.batches import GraphSet
+from raysweep.core.trial import TrialSpec
+from raysweep.data.graphs.batches import GraphSet
+from raysweep.data.store.writing import Provenance, write_store
 from raysweep.data.structures import Structures
-from raysweep.data.writing import Provenance, write_store
 from raysweep.models.base import Surroundings
 from raysweep.models.registry import create
 from raysweep.training.build import cost_of, graphs_of, measure, objective
-from raysweep.training.cost import measure_cost
-from raysweep.training.flops import FlopMeter
+from raysweep.training.cost.flops import FlopMeter
+from raysweep.training.cost.measure import measure_cost
 from raysweep.training.objective import Objective, differentiate
-from raysweep.trial import TrialSpec
 
 OBJECTIVE = Objective(rms_energy=1.0, rms_force=1.0)
 

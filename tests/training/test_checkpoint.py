@@ -7,7 +7,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from raysweep.measurements import Point
+from raysweep.core.points import Point
 from raysweep.training.checkpoint import Checkpoint, newest, save
 
 ID = "0123456789abcdef"

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from raysweep.data.batches import Batch, load_graphs
-from raysweep.data.store import Store
-from raysweep.errors import SpaceError
+from raysweep.core.errors import SpaceError
+from raysweep.data.graphs.batches import Batch, load_graphs
+from raysweep.data.store.store import Store
 from raysweep.models.base import ForceField, Size
 from raysweep.models.registry import create
 from raysweep.training.build import surroundings
-from raysweep.training.compiled import PATIENCE, CompiledStep, check_compiler, plain_step
+from raysweep.training.device.compilation import PATIENCE, CompiledStep, check_compiler, plain_step
+from raysweep.training.device.precision import mixed
 from raysweep.training.loop import train
 from raysweep.training.objective import Objective
-from raysweep.training.precision import mixed
 from raysweep.training.symmetry import SymmetryObjective, step_rotations
 from raysweep.training.trajectory import Trajectory
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from raysweep.errors import DataError
-from raysweep.training.cost import Stopwatch, measure_cost
-from raysweep.training.flops import FlopMeter
+from raysweep.core.errors import DataError
+from raysweep.training.cost.flops import FlopMeter
+from raysweep.training.cost.measure import Stopwatch, measure_cost
 from raysweep.training.objective import Errors, differentiate, evaluate
 from raysweep.training.trajectory import Trajectory
 
@@ -29,7 +29,7 @@ def test_backward_passes_are_counted():
 
 
 def analytic_products_of_mpnn(width, depth, n_edge, n_atoms, n_edges):
-    """Matrix products of a direct-force training step, by hand: see raysweep/models/mpnn.py."""
+    """Matrix products of a direct-force training step, by hand: see raysweep/models/architectures/mpnn.py."""
     node = 2 * n_atoms * width * width
     edge = 2 * n_edges * n_edge * width
     forward_layer = 5 * node + edge

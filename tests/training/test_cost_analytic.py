@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.analytic_cost import count
-from raysweep.training.flops import FlopMeter
+from raysweep.training.cost.flops import FlopMeter
 from raysweep.training.objective import differentiate
 from tests.models.molecules import SIZES, force_field, random_batch
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from raysweep.training.devices import cpu_model, device_name, together
+from raysweep.training.device.devices import cpu_model, device_name, together
 
 
 def test_a_processor_is_called_by_its_model(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from raysweep.errors import SpaceError
-from raysweep.models.flops import METERS, declare_flops
-from raysweep.training.flops import FlopMeter
-from raysweep.training.formulas import OTHERS, PRODUCTS
+from raysweep.core.errors import SpaceError
+from raysweep.models.declared_flops import METERS, declare_flops
+from raysweep.training.cost.flops import FlopMeter
+from raysweep.training.cost.formulas import OTHERS, PRODUCTS
+from raysweep.training.cost.operations import FREE, PER_INPUT, PER_RESULT, SCATTERS
 from raysweep.training.loop import measure, train
-from raysweep.training.operations import FREE, PER_INPUT, PER_RESULT, SCATTERS
 from tests.models.molecules import SIZES, force_field, random_batch
 
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from raysweep.errors import SpaceError
-from raysweep.measurements import TIMED
+from raysweep.core.errors import SpaceError
+from raysweep.core.points import TIMED
+from raysweep.core.trial import OptimizerSpec
 from raysweep.training.loop import measure, train
-from raysweep.trial import OptimizerSpec
 
 BOTH = ("direct", "conservative")
 pytestmark = pytest.mark.filterwarnings("ignore")  # what torch's compiler warns of while it traces

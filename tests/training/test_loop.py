@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from raysweep.errors import DataError, DivergedError
-from raysweep.measurements import TIMED
+from raysweep.core.errors import DataError, DivergedError
+from raysweep.core.points import TIMED
 from raysweep.training.checkpoint import newest, save
-from raysweep.training.cost import Stopwatch
+from raysweep.training.cost.measure import Stopwatch
 from raysweep.training.loop import measure, train
 from raysweep.training.trajectory import Trajectory
 

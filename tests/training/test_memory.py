@@ -9,7 +9,7 @@ import pytest
 
 FAULTS = """
 import resource, torch
-from raysweep.training.memory import keep_freed_memory
+from raysweep.training.device.memory import keep_freed_memory
 
 if {keep}:
     assert keep_freed_memory()

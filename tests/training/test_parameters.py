@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from raysweep.errors import SpaceError
-from raysweep.measurements import TIMED
+from raysweep.core.errors import SpaceError
+from raysweep.core.points import TIMED
+from raysweep.core.trial import OptimizerSpec
 from raysweep.models.registry import create
 from raysweep.training.build import build_model, surroundings
 from raysweep.training.checkpoint import newest
 from raysweep.training.loop import measure, train
 from raysweep.training.trajectory import Trajectory
-from raysweep.trial import OptimizerSpec
 
 CPU = torch.device("cpu")
 

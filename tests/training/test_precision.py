@@ -5,8 +5,8 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from raysweep.errors import SpaceError
-from raysweep.measurements import POINT_SCHEMA, from_table, to_table
+from raysweep.core.errors import SpaceError
+from raysweep.core.points import POINT_SCHEMA, from_table, to_table
 from raysweep.training.loop import train
 from raysweep.training.trajectory import Trajectory
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from raysweep.measurements import TIMED
+from raysweep.core.points import TIMED
+from raysweep.core.trial import OptimizerSpec
 from raysweep.models.registry import create
 from raysweep.training.build import surroundings
-from raysweep.training.cost import Stopwatch
+from raysweep.training.cost.measure import Stopwatch
 from raysweep.training.loop import measure, train
 from raysweep.training.trajectory import Trajectory
-from raysweep.trial import OptimizerSpec
 
 CPU = torch.device("cpu")
 OPTIMIZERS = ("schedulefree_adamw", "wsd", "cosine")

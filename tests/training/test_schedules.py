@@ -6,14 +6,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from raysweep.errors import DataError
-from raysweep.measurements import TIMED
+from raysweep.core.errors import DataError
+from raysweep.core.points import TIMED
+from raysweep.core.trial import OptimizerSpec, TrialSpec
 from raysweep.training.checkpoint import newest, save
 from raysweep.training.loop import train
 from raysweep.training.objective import evaluate
 from raysweep.training.optimizers import decay_factor
 from raysweep.training.trajectory import Trajectory
-from raysweep.trial import OptimizerSpec, TrialSpec
 
 CPU = torch.device("cpu")
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from raysweep.errors import SpaceError
-from raysweep.measurements import TIMED
-from raysweep.training.flops import FlopMeter
+from raysweep.core.errors import SpaceError
+from raysweep.core.points import TIMED
+from raysweep.core.trial import SymmetrySpec
+from raysweep.training.cost.flops import FlopMeter
 from raysweep.training.loop import measure, train
 from raysweep.training.objective import Objective
 from raysweep.training.symmetry import (
@@ -21,7 +22,6 @@ from raysweep.training.symmetry import (
     turned,
 )
 from raysweep.training.trajectory import Trajectory
-from raysweep.trial import SymmetrySpec
 from tests.models.molecules import force_field, moved, random_batch, relative, rotation
 
 OBJECTIVE = Objective(rms_energy=1.0, rms_force=1.0)

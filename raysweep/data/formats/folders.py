@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from raysweep.core.errors import DataError
 from raysweep.data.formats.compressed import FAULTS, decompressed, is_compressed
-from raysweep.data.manifest import MANIFEST_NAME
-from raysweep.errors import DataError
+from raysweep.data.store.manifest import MANIFEST_NAME
 
 SUFFIXES = (".aselmdb", ".extxyz", ".xyz", ".npz", ".h5", ".hdf5", ".parquet", ".json", ".db")
 """Files that a folder is searched for."""

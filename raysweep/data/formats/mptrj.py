@@ -14,12 +14,12 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
+from raysweep.core.errors import DataError
 from raysweep.data.elements import numbers_of
-from raysweep.data.formats.blocks import Bad, Chunk, Flat, Names, Span, checked, unreadable
-from raysweep.data.formats.cells import pbc_rows
-from raysweep.data.formats.keyed import absent, no_such
-from raysweep.data.formats.stated import Labels, Scale, scale_of
-from raysweep.errors import DataError
+from raysweep.data.formats.fields.blocks import Bad, Chunk, Flat, Names, Span, checked, unreadable
+from raysweep.data.formats.fields.cells import pbc_rows
+from raysweep.data.formats.fields.keyed import absent, no_such
+from raysweep.data.formats.fields.stated import Labels, Scale, scale_of
 
 SPAN_BYTES = 8 * 2**20
 _QUOTE, _ESCAPE, _OPEN, _CLOSE = b'"\\{}'

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from raysweep.data.formats.blocks import Bad, Chunk, Names, Span
+from raysweep.core.errors import DataError
 from raysweep.data.formats.compressed import FAULTS, decompressed, is_compressed
+from raysweep.data.formats.fields.blocks import Bad, Chunk, Names, Span
 from raysweep.data.formats.folders import SUFFIXES, is_text
-from raysweep.errors import DataError
 
 Format = Literal["aselmdb", "extxyz", "md17", "spice", "ani1x", "mptrj", "parquet", "ase", "hdf5", "asedb"]
 FIXED_KEYS: tuple[Format, ...] = ("aselmdb", "extxyz", "mptrj", "ase", "asedb")
@@ -28,19 +28,19 @@ def reader(format: Format) -> Reader:
     """Return the reader of a format; its module is imported now, since a worker needs only one."""
     match format:
         case "aselmdb":
-            from raysweep.data.formats import aselmdb
+            from raysweep.data.formats.ase import aselmdb
 
             return Reader(aselmdb.spans, aselmdb.read)
         case "extxyz":
-            from raysweep.data.formats import extxyz
+            from raysweep.data.formats.xyz import extxyz
 
             return Reader(extxyz.spans, extxyz.read)
         case "md17":
-            from raysweep.data.formats import npz
+            from raysweep.data.formats.arrays import npz
 
             return Reader(npz.spans, npz.read)
         case "spice" | "ani1x" | "hdf5":
-            from raysweep.data.formats import hdf5
+            from raysweep.data.formats.arrays import hdf5
 
             return Reader(hdf5.spans_of(format), hdf5.read_of(format))
         case "mptrj":
@@ -48,15 +48,15 @@ def reader(format: Format) -> Reader:
 
             return Reader(mptrj.spans, mptrj.read)
         case "parquet":
-            from raysweep.data.formats import parquet
+            from raysweep.data.formats.arrays import parquet
 
             return Reader(parquet.spans, parquet.read)
         case "ase":
-            from raysweep.data.formats import ase_readable
+            from raysweep.data.formats.ase import readable as ase_readable
 
             return Reader(ase_readable.spans, ase_readable.read)
         case "asedb":
-            from raysweep.data.formats import asedb
+            from raysweep.data.formats.ase import asedb
 
             return Reader(asedb.spans, asedb.read)
 
@@ -76,7 +76,7 @@ def format_of(path: Path) -> Format:
     if suffix in plain:
         return plain[suffix]
     if suffix in (".h5", ".hdf5"):
-        from raysweep.data.formats import hdf5
+        from raysweep.data.formats.arrays import hdf5
 
         return hdf5.layout(path)
     if suffix == ".json":
@@ -86,7 +86,7 @@ def format_of(path: Path) -> Format:
             mptrj.refuse_unavailable(path)
             return "mptrj"
     if suffix in (".json", ".db"):
-        from raysweep.data.formats import asedb
+        from raysweep.data.formats.ase import asedb
 
         if asedb.looks_like_it(path):
             return "asedb"

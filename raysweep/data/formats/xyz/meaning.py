@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from raysweep.data.formats.blocks import Names
-from raysweep.data.formats.keyed import absent
-from raysweep.data.formats.stated import frames_scale, statements
-from raysweep.data.formats.units import Quantity, factor_of
+from raysweep.core.errors import DataError
+from raysweep.data.formats.fields.blocks import Names
+from raysweep.data.formats.fields.keyed import absent
+from raysweep.data.formats.fields.stated import frames_scale, statements
+from raysweep.data.formats.fields.units import Quantity, factor_of
 from raysweep.data.formats.xyz.headers import shown
-from raysweep.errors import DataError
 
 LATTICE, PBC, CONFIG_TYPE = b"Lattice", b"pbc", b"config_type"
 _FLAG = {"t": True, "true": True, "1": True, "f": False, "false": False, "0": False}

@@ -1,0 +1,32 @@
+"""Search spaces as the command line names them: a file, overrides, and options that are overrides too."""
+
+from collections.abc import Sequence
+
+import typer
+
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.reuse.identity import differences, refuse_other_sweep
+from raysweep.sweep.space.space import Space, load_space
+
+
+def read_space(
+    path: str, overrides: Sequence[str], tracking_uri: str | None = None, *, adaptive: bool = False
+) -> Space:
+    """Return a search space, with the options of the command line in it."""
+    given = [] if tracking_uri is None else [f"tracking.uri={tracking_uri}"]
+    given += ["adaptive.enabled=true"] if adaptive else []
+    return load_space(path, [*overrides, *given])
+
+
+def read_run_space(path: str, overrides: Sequence[str] = (), tracking_uri: str | None = None) -> Space:
+    """Return a search space whose last run is to be told of; say where that run was of other settings.
+
+    Raises:
+        SpaceError: its storage holds another sweep.
+    """
+    space = read_space(path, overrides, tracking_uri)
+    store = TrialStore(space.storage)
+    refuse_other_sweep(space, store)
+    for sentence in differences(space, store):
+        typer.echo(f"{path}: {sentence}; what follows is of the last run", err=True)
+    return space

@@ -1,0 +1,171 @@
+"""`status`: how far a sweep is, from its trial store; nothing is measured and nothing written."""
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raysweep.cli.show import print_json, show
+from raysweep.cli.spaces import read_space
+from raysweep.core.messages import last_line
+from raysweep.core.text import columns
+from raysweep.core.trial import INTERRUPTED, TrialState
+from raysweep.storage.lease import running_driver
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.plan.planner import make_plan
+from raysweep.sweep.plan.values import Plan
+from raysweep.sweep.reuse.identity import FILE, refuse_other_sweep
+from raysweep.sweep.space.facts import data_facts, with_structures
+from raysweep.sweep.space.ladder import with_sizes
+from raysweep.sweep.space.parts import Adaptive
+from raysweep.sweep.space.space import Space
+from raysweep.sweep.stages.rounds import Rounds
+from raysweep.sweep.tuning.rates import given_rates, known_rates
+
+SHOWN = ("running", "cancelled", "diverged", "failed", "out_of_memory", "timed_out")
+"""States with a column of their own, where any trial is in them."""
+TROUBLES_SHOWN = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyStatus:
+    """How far the grid of one family is."""
+
+    family: str
+    trajectories: int
+    ended: int
+    states: dict[str, int]
+    points: int
+    learning_rates: tuple[float, ...]
+    """At the base size, one; at each size where rates are tuned per size; none before they are tuned."""
+    best_loss: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """A trial that ended badly: it diverged, failed or was cancelled."""
+
+    trial_id: str
+    state: str
+    reason: str
+    """Last line of the message in its state file that says something."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """The progress of a sweep."""
+
+    name: str
+    storage: str
+    complete: bool
+    """Whether every trajectory of the grid ended, well or by divergence."""
+    trials: dict[str, int]
+    """By state, trials of both stages that were ever begun."""
+    families: tuple[FamilyStatus, ...]
+    troubles: tuple[Trouble, ...]
+    """Trials of both stages that came to no good end, and why."""
+    driver: str | None
+    """Which process runs the sweep; None: none does, or the one that did is dead."""
+    notes: tuple[str, ...]
+
+
+def sweep_status(space: Space) -> Status:
+    """Return the progress of a sweep."""
+    store = TrialStore(space.storage)
+    refuse_other_sweep(space, store)
+    space = with_sizes(_as_last_run(space, store), store)
+    facts = data_facts(space)
+    space = with_structures(space, facts)
+    rates = known_rates(space, facts, store) if facts else given_rates(space)
+    plan = make_plan(space, facts, rates, measure=False)
+    rounds = Rounds(space, store, lambda _: None) if space.adaptive.enabled else None
+    over = rounds is None or (plan.identified and rounds.over(plan))
+    plan = rounds.chosen(plan) if rounds else plan
+    driver = running_driver(space.storage)
+    # Without a driver nothing runs: what says so was cut short, and the next run goes on with it.
+    names: dict[str, str] = {} if driver else {TrialState.RUNNING: INTERRUPTED}
+    records = {trial_id: store.record(trial_id) for trial_id in store.ids()}
+    trials = Counter(names.get(record.state, str(record.state)) for record in records.values())
+    troubles = [
+        Trouble(trial_id=trial_id, state=str(record.state), reason=last_line(record.message) or "-")
+        # Failures first: of many troubles only the first are printed.
+        for trial_id, record in sorted(records.items(), key=lambda pair: (not pair[1].state.is_failed, pair[0]))
+        if record.state.ended_badly
+    ]
+    families = tuple(_family_status(label, plan, store) for label in space.families)
+    return Status(
+        name=space.name,
+        storage=space.storage,
+        complete=over and all(family.ended == family.trajectories for family in families),
+        trials=dict(sorted(trials.items())),
+        families=families,
+        troubles=tuple(troubles),
+        driver=driver,
+        notes=tuple(dict.fromkeys(store.notes)),
+    )
+
+
+def _as_last_run(space: Space, store: TrialStore) -> Space:
+    """Return the space as the last run took it: with `--adaptive`, where that was given."""
+    last = store.read_json(FILE)
+    settings = last["space"].get("adaptive", {}) if isinstance(last, dict) else {}
+    if not settings.get("enabled"):
+        return space
+    given = space.adaptive.model_dump(exclude_unset=True)
+    found = space.model_copy(update={"adaptive": Adaptive(**{**settings, **given, "enabled": True})})
+    found._source = space._source
+    return found
+
+
+def show_status(path: str, overrides: Sequence[str], *, as_json: bool) -> None:
+    """Print how far a sweep is."""
+    status = sweep_status(read_space(path, overrides))
+    if as_json:
+        print_json(dataclasses.asdict(status))
+        return
+    seen = [state for state in SHOWN if any(family.states[state] for family in status.families)]
+    head = ("family", "ended", "of", *(state.replace("_", " ") for state in seen), "points", "rate", "best loss")
+    show(columns([head, *(_row(family, seen) for family in status.families)]))
+    begun = ", ".join(f"{count} {state}" for state, count in status.trials.items()) or "none yet"
+    show(f"{status.name}: {'complete' if status.complete else 'not complete'}; trials of both stages: {begun}")
+    for trouble in status.troubles[:TROUBLES_SHOWN]:
+        show(f"{trouble.trial_id} {trouble.state}: {trouble.reason[:160]}")
+    if len(status.troubles) > TROUBLES_SHOWN:
+        show(f"and {len(status.troubles) - TROUBLES_SHOWN} more; --json prints all")
+    if status.driver:
+        show(f"running now: {status.driver}")
+    for note in status.notes:
+        show(note)
+
+
+def _row(family: FamilyStatus, seen: Sequence[str]) -> tuple[str, ...]:
+    return (
+        family.family,
+        str(family.ended),
+        str(family.trajectories),
+        *(str(family.states[state]) for state in seen),
+        str(family.points),
+        " ".join(f"{rate:g}" for rate in family.learning_rates) or "to be tuned",
+        "-" if family.best_loss is None else f"{family.best_loss:.4g}",
+    )
+
+
+def _family_status(label: str, plan: Plan, store: TrialStore) -> FamilyStatus:
+    trials = [trial for trial in plan.trials if trial.family == label]
+    ended = [trial for trial in trials if trial.state.is_final]
+    losses: list[float] = []
+    for trial in ended:
+        assert trial.spec is not None
+        losses += store.points(trial.spec.trial_id)["loss"].to_pylist()
+    finite = [loss for loss in losses if loss is not None and math.isfinite(loss)]
+    rates = dict.fromkeys(trial.learning_rate for trial in trials if trial.learning_rate is not None)
+    return FamilyStatus(
+        family=label,
+        trajectories=len(trials),
+        ended=len(ended),
+        states={str(state): sum(t.state == state for t in trials) for state in TrialState},
+        points=len(losses),
+        learning_rates=tuple(rates),
+        best_loss=min(finite, default=None),
+    )

@@ -1,0 +1,114 @@
+"""`run`, `plan` and `schema`."""
+
+import json
+import shlex
+from collections.abc import Sequence
+
+import typer
+
+from raysweep.cli.points import material_of, report_folder, tell_report
+from raysweep.cli.show import print_json, show
+from raysweep.cli.spaces import read_space
+from raysweep.core.errors import OutputError, TrackingError
+from raysweep.core.io.files import absolute
+from raysweep.core.terminal.live import working
+from raysweep.core.terminal.streams import tell
+from raysweep.core.trial import TrialState
+from raysweep.report.write import Written, write
+from raysweep.sweep.cluster.signals import interruptible
+from raysweep.sweep.run import POINTS_FILE, SweepResult, run
+from raysweep.sweep.space.space import Space
+from raysweep.sweep.stages.stage import Listener
+
+
+def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, adaptive: bool) -> int:
+    """Run a sweep, write its report, print its frontier; return the exit status, 0 where all of its grid ended."""
+    space = read_space(path, overrides, tracking_uri, adaptive=adaptive)
+    if space.tracking.enabled:
+        from raysweep.tracking.connection import default_uri
+
+        space.tracking.uri or default_uri(space.storage)  # an error before hours of work, not after
+    with interruptible():
+        result = run(space, mirror=_mirror if space.tracking.enabled else None)
+        written = _report(space)
+    try:
+        show(f"\n{written.text}\n")
+        tell_report(written)
+        _tell_places(space, ui_command(path, overrides, tracking_uri))
+    except OutputError as lost:  # nothing of the sweep is, so its own exit status stays
+        if not lost.broken_pipe:
+            tell(f"{lost}; the frontier is in {report_folder(space.storage)}")
+    return _verdict(result)
+
+
+def _report(space: Space) -> Written:
+    """Write the report, and make MLflow equal to the trial store, with the report where there is one."""
+    try:
+        with working("fitting the frontier"):
+            return write(material_of(space.storage), report_folder(space.storage))
+    finally:
+        if space.tracking.enabled:
+            with working("looking through MLflow"):
+                _make_mlflow_equal(space)
+
+
+def _mirror(space: Space) -> Listener:
+    from raysweep.cli.tracking import mirror_of
+
+    return mirror_of(space)
+
+
+def _make_mlflow_equal(space: Space) -> None:
+    """Make up for what a driver that was killed, or an MLflow that was away, left behind."""
+    from raysweep.cli.tracking import is_equal, make_equal
+
+    if not is_equal(space):
+        try:
+            make_equal(space)
+        except TrackingError as error:
+            typer.echo(f"{error}; the trial store has everything, `raysweep sync` writes it to MLflow", err=True)
+
+
+def _tell_places(space: Space, pages: str) -> None:
+    root = absolute(space.storage)
+    show(f"points: {root}/{POINTS_FILE}")
+    if space.tracking.enabled:
+        show(f"MLflow: {pages}")
+
+
+def ui_command(path: str, overrides: Sequence[str], tracking_uri: str | None) -> str:
+    """Return the command that shows a sweep in MLflow, with what was typed of its name, storage and tracking."""
+    kept = [text for text in overrides if text.startswith(("name=", "storage=", "tracking."))]
+    kept += [] if tracking_uri is None else ["--tracking-uri", tracking_uri]
+    return shlex.join(["raysweep", "ui", path, *kept])
+
+
+def _verdict(result: SweepResult) -> int:
+    if result.complete:
+        return 0
+    again = [state for state in TrialState if state.ended_badly and not state.is_final]
+    counts = ", ".join(f"{result.count(s)} {s.replace('_', ' ')}" for s in again if result.count(s)) or "0 failed"
+    rates = f"; no learning rate was found for {', '.join(result.without_rate)}" if result.without_rate else ""
+    tell(
+        f"the sweep is not complete: trials {counts}{rates}. `raysweep status` shows which and why; "
+        "the same command tries them again"
+    )
+    return 1
+
+
+def show_plan(path: str, overrides: Sequence[str], *, adaptive: bool, as_json: bool) -> None:
+    """Print what a sweep would run."""
+    from raysweep.sweep.preview import plan
+
+    space = read_space(path, overrides, adaptive=adaptive)
+    with working("measuring costs"):
+        found = plan(space)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        show(found.table())
+
+
+def show_schema() -> None:
+    """Print the JSON schema of a search space."""
+    typer.echo(json.dumps(Space.model_json_schema(), indent=1))

@@ -1,0 +1,130 @@
+"""`check-transfer`."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from raysweep.cli.show import print_json, show
+from raysweep.core.errors import SpaceError
+from raysweep.core.terminal.live import counting
+from raysweep.core.text import columns
+from raysweep.core.trial import SizeValue, TrialSpec
+from raysweep.data.store.store import open_store
+from raysweep.models.registry import check_size
+from raysweep.report.figures.transfer import transfer_figure
+from raysweep.sweep.space import yaml_lines
+from raysweep.sweep.tuning.transfer_check import TransferCheck, check_transfer, mean_loss
+
+DRIFT = 2.0
+"""Activations whose scales at two widths differ by more than this factor do not transfer; learning rates likewise."""
+
+
+def show_transfer(
+    architecture: str,
+    store: str,
+    *,
+    knobs: Sequence[str],
+    widths: Sequence[int],
+    coordinate_widths: Sequence[int],
+    rates: Sequence[float],
+    structures: int,
+    seeds: int,
+    coordinate_seeds: int,
+    conservative: bool,
+    out: str,
+    as_json: bool,
+) -> int:
+    """Check an architecture, write the figure, print the findings and return 0 where it transfers, else 1."""
+    base, *others = dict.fromkeys(widths)
+    size: dict[str, SizeValue] = {**_knobs(knobs), "width": base}
+    check_size(architecture, size)
+    opened = open_store(store)
+    atoms = float(opened.read(opened.subset(structures)).n_atoms.sum())
+    spec = TrialSpec(
+        architecture=architecture,
+        size=size,
+        forces="conservative" if conservative else "direct",
+        fingerprint=opened.manifest.fingerprint,
+        structures=structures,
+        validation_structures=min(256, opened.manifest.validation_structures),
+        data_budgets=(atoms,),
+        learning_rate=rates[0],
+    )
+    with counting("trainings") as count:
+        check = check_transfer(
+            spec,
+            opened,
+            rates=sorted(rates),
+            widths=others,
+            coordinate_widths=coordinate_widths,
+            seeds=range(seeds),
+            coordinate_seeds=range(coordinate_seeds),
+            progress=count.update,
+        )
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    figure = folder / f"transfer-{architecture}.png"
+    figure.write_bytes(transfer_figure(check.losses, check.best, check.scales))
+    if as_json:
+        print_json({**check.to_dict(), "figure": str(figure)})
+    else:
+        show(_text(check))
+        show(f"figure: {figure}")
+    return 0 if check.shift is not None and check.shift <= DRIFT and check.drift[0] < DRIFT else 1
+
+
+def _text(check: TransferCheck) -> str:
+    drift, module = check.drift
+    rows = [("width", "best rate", "loss there")]
+    for width, rate in check.best.items():
+        lowest = min(mean_loss(of) for _, of in check.losses[width])
+        rows.append((str(width), *(("none", "diverged") if rate is None else (f"{rate:g}", f"{lowest:.3f}"))))
+    shift = "unknown" if check.shift is None else f"a factor {check.shift:.2f}"
+    return "\n".join(
+        [
+            columns(rows),
+            f"best learning rate, base to any other width: {shift} (at most {DRIFT:g})",
+            f"scale of activations over widths: at most a factor {drift:.2f}, at {module} (below {DRIFT:g})",
+            f"scale of the outputs after the steps: a factor {check.output_drift:.2f}",
+        ]
+    )
+
+
+def numbers(option: str, text: str) -> list[float]:
+    """Return the numbers of a list such as `16,32,64`.
+
+    Raises:
+        SpaceError: one is no number, or not above 0.
+    """
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or not all(0 < value < math.inf for value in values):
+        raise SpaceError(f"{option} {text!r}: give numbers above 0, separated by commas, such as 16,32,64.")
+    return values
+
+
+def wholes(option: str, text: str) -> list[int]:
+    """Return the whole numbers of a list such as `16,32,64`.
+
+    Raises:
+        SpaceError: one is no whole number above 0.
+    """
+    values = numbers(option, text)
+    if not all(value.is_integer() for value in values):
+        raise SpaceError(f"{option} {text!r}: give whole numbers, such as 16,32,64.")
+    return [int(value) for value in values]
+
+
+def _knobs(pairs: Sequence[str]) -> dict[str, SizeValue]:
+    knobs: dict[str, SizeValue] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise SpaceError(f"{pair!r} is no KEY=VALUE; knobs are given like l_max=2.")
+        parsed = yaml_lines.parse(value, f"knob {pair!r}").value
+        if not isinstance(parsed, int | float | str):
+            raise SpaceError(f"{pair!r}: a knob is a number, a word, true or false; knobs are given like l_max=2.")
+        knobs[key] = parsed
+    return knobs

@@ -1,0 +1,66 @@
+"""Errors that a user can cause; our own mistakes are plain `assert`s."""
+
+from raysweep.core.masking import masked
+
+
+class RaysweepError(Exception):
+    """The root of all errors that raysweep raises on purpose; the message names file, key, value and remedy.
+
+    Passwords in addresses are masked, wherever the message is shown or kept.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(masked(message))
+
+
+class SpaceError(RaysweepError):
+    """A search space (YAML) that cannot be read, or that asks for something that does not exist."""
+
+
+class DataError(RaysweepError):
+    """A structure store that is absent, torn, altered or unusable for what was asked of it."""
+
+
+class TrialError(RaysweepError):
+    """A trial directory, checkpoint or trial specification that is absent, torn or altered."""
+
+
+class StorageError(RaysweepError):
+    """A disk that is full, or has become read-only, under a sweep: no fault of any trial."""
+
+
+class DivergedError(RaysweepError):
+    """A training run whose loss or gradient left the finite numbers; the points before it are kept."""
+
+
+class TrackingError(RaysweepError):
+    """An MLflow server or experiment that is absent, unreachable or not written by raysweep."""
+
+
+class FrontierError(RaysweepError):
+    """Points that cannot be read or a question that a fit cannot answer."""
+
+
+class ClusterError(RaysweepError):
+    """A Ray cluster that is absent, refuses the token, or is not what a sweep needs."""
+
+
+TRY_AGAIN_STATUS = 75
+"""EX_TEMPFAIL of sysexits.h: exit status of a process that was cut short by something outside it."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A sweep that ended before it was complete; nothing is lost, the same command goes on with it."""
+
+    def __init__(self, reason: str, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(masked(reason))
+
+
+class OutputError(RaysweepError):
+    """Standard output that takes no more: its reader has gone, its disk is full, or it was closed."""
+
+    def __init__(self, message: str, *, broken_pipe: bool) -> None:
+        super().__init__(message)
+        self.broken_pipe = broken_pipe
+        """Whether the reader has closed the pipe, which needs no message."""

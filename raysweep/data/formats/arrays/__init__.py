@@ -1,0 +1,1 @@
+"""Formats of arrays over frames: npz, HDF5, Parquet."""

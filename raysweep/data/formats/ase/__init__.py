@@ -1,0 +1,1 @@
+"""ASE's databases, and the formats that ASE reads."""

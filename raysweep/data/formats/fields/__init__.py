@@ -1,0 +1,1 @@
+"""Fields of a record, whatever the format: keys, units, cells."""

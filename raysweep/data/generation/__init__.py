@@ -1,0 +1,1 @@
+"""The embedded source: random molecules with GFN2-xTB labels."""

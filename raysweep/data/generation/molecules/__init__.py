@@ -1,0 +1,1 @@
+"""Molecules, their conformers, and the structures that are made of them."""

@@ -1,0 +1,1 @@
+"""Neighbour graphs of structures, and batches of them."""

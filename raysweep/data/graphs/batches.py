@@ -1,0 +1,281 @@
+"""Batches of graphs: many structures in one set of tensors, cut by atom count, in an order that the seed alone sets."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from itertools import chain, islice
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import JsonValue
+
+from raysweep.data.graphs.cached import kept_graphs
+from raysweep.data.graphs.neighbours import Graphs, build_graphs
+from raysweep.data.store.store import Store
+from raysweep.data.structures import Structures
+
+GATHERED = 32
+ATOMS_AT_ONCE = 32_768
+"""Batches that are read and moved to the device at once, and how many atoms they may have together."""
+STRUCTURES_AT_ONCE = 4096
+"""Structures whose edges are counted at once."""
+ORDER_AT_ONCE = 1_000_000
+"""Structures of an order that are cut into batches at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Structures in one set of tensors: S structures, A atoms, E directed edges, edges sorted by receiver.
+
+    Attributes:
+        numbers: [A] int64, atomic numbers.
+        positions: [A, 3] float, Å.
+        structure: [A] int64, which structure an atom belongs to, ascending.
+        n_atoms: [S] float, atoms of each structure.
+        senders: [E] int64, the neighbour's atom index.
+        receivers: [E] int64, the atom that is looked at, ascending.
+        shifts: [E, 3] float, Å, to the periodic image; None where nothing is periodic.
+        energy: [S] float, eV, labelled energy less reference energies.
+        forces: [A, 3] float, eV/Å.
+    """
+
+    numbers: torch.Tensor
+    positions: torch.Tensor
+    structure: torch.Tensor
+    n_atoms: torch.Tensor
+    senders: torch.Tensor
+    receivers: torch.Tensor
+    shifts: torch.Tensor | None
+    energy: torch.Tensor
+    forces: torch.Tensor
+
+    def vectors(self) -> torch.Tensor:
+        """Return [E, 3] in Å: from each edge's receiver to its sender (the nearest image that the edge means)."""
+        x = self.positions
+        vectors = x.index_select(0, self.senders) - x.index_select(0, self.receivers)
+        return vectors if self.shifts is None else vectors + self.shifts
+
+    @property
+    def n_triplets(self) -> int:
+        """Pairs of different edges that share their receiver, ordered."""
+        degree = torch.bincount(self.receivers)
+        return int((degree * (degree - 1)).sum())
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "Batch":
+        """Return the batch on a device, its floating-point tensors in `dtype`."""
+        moved: dict[str, torch.Tensor | None] = {}
+        for field in fields(self):
+            value: torch.Tensor | None = getattr(self, field.name)
+            if value is not None:
+                value = value.to(device, dtype if value.is_floating_point() else value.dtype)
+            moved[field.name] = value
+        return Batch(**moved)  # type: ignore[arg-type]
+
+    def split(self, sizes: list[tuple[int, int, int]]) -> list["Batch"]:
+        """Cut the tensors into parts of so many structures, atoms and edges; indices stay as they are."""
+        counts = dict(zip(("structures", "atoms", "edges"), map(list, zip(*sizes, strict=True)), strict=True))
+        axes = {"structures": ("n_atoms", "energy"), "edges": ("senders", "receivers", "shifts")}
+        along = {name: axis for axis, names in axes.items() for name in names}
+        columns: dict[str, Sequence[torch.Tensor | None]] = {}
+        for field in fields(self):
+            value: torch.Tensor | None = getattr(self, field.name)
+            parts = counts[along.get(field.name, "atoms")]
+            columns[field.name] = [None] * len(sizes) if value is None else torch.split(value, parts)
+        return [Batch(**{name: column[i] for name, column in columns.items()}) for i in range(len(sizes))]  # type: ignore[arg-type]
+
+
+class Source(Protocol):
+    """What structures are drawn from: `Structures` in memory, or rows of a store that are mapped from its files."""
+
+    @property
+    def n_atoms(self) -> npt.NDArray[np.int64]:
+        """[S] atoms of each structure."""
+
+    def take(self, rows: npt.NDArray[np.int64], /) -> Structures:
+        """Return the structures at `rows`, in that order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphSet:
+    """Structures of a source, and batches of them with their graphs, which are made as the batches are.
+
+    So memory depends on the size of a batch, not on the number of structures, but for `n_atoms` (8 bytes each).
+
+    Attributes:
+        source: the structures.
+        cutoff: Å; atoms nearer than this see each other.
+        graphs: where the graphs come from; made anew for each batch by default.
+    """
+
+    source: Source
+    cutoff: float
+    graphs: Callable[[npt.NDArray[np.int64], Structures], Graphs] | None = None
+
+    @property
+    def n_atoms(self) -> npt.NDArray[np.int64]:
+        """[S] atoms of each structure."""
+        return self.source.n_atoms
+
+    @cached_property
+    def _extents(self) -> npt.NDArray[np.int64]:
+        """[S, 2] edges and triplets of each structure: a pass over all of them."""
+        found = []
+        for start in range(0, len(self), STRUCTURES_AT_ONCE):
+            structures, graphs = self._read(np.arange(start, min(start + STRUCTURES_AT_ONCE, len(self))))
+            atoms = graphs.receivers + np.repeat(structures.offsets[:-1], graphs.n_edges)
+            degree = np.bincount(atoms, minlength=len(structures.numbers))
+            pairs = np.concatenate([[0], np.cumsum(degree * (degree - 1))])
+            found.append(np.stack([graphs.n_edges, np.diff(pairs[structures.offsets])], axis=1))
+        return np.concatenate(found) if found else np.zeros((0, 2), dtype=np.int64)
+
+    @property
+    def n_edges(self) -> npt.NDArray[np.int64]:
+        """[S] edges of each structure; the first call looks at all of them (millions of atoms a second)."""
+        return self._extents[:, 0]
+
+    @property
+    def n_triplets(self) -> npt.NDArray[np.int64]:
+        """[S] pairs of different edges that share their receiver, ordered: what enumerating angles is linear in."""
+        return self._extents[:, 1]
+
+    def __len__(self) -> int:
+        """Return the number of structures."""
+        return len(self.n_atoms)
+
+    def head(self, n: int) -> "GraphSet":
+        """Return the first n structures, read into memory."""
+        return GraphSet(source=self.source.take(np.arange(n)), cutoff=self.cutoff)
+
+    def batch(self, rows: npt.NDArray[np.int64]) -> Batch:
+        """Return the structures at `rows` as one batch, in that order."""
+        return self._batch(rows)[0]
+
+    def batches(
+        self, order: npt.NDArray[np.int64], batch_atoms: int, device: torch.device, dtype: torch.dtype
+    ) -> Iterator[tuple[npt.NDArray[np.int64], Batch]]:
+        """Yield the structures of `order` in batches of at least `batch_atoms` atoms, each with its rows, on a device.
+
+        What a batch holds does not depend on where in an order the iteration began.
+        """
+        return chain.from_iterable(self.groups(order, batch_atoms, device, dtype))
+
+    def groups(
+        self, order: npt.NDArray[np.int64], batch_atoms: int, device: torch.device, dtype: torch.dtype
+    ) -> Iterator[list[tuple[npt.NDArray[np.int64], Batch]]]:
+        """Yield what `batches` yields, several at a time: read, converted, moved to the device at once and cut there.
+
+        One by one, that takes as long as a tenth of a small step.
+        """
+        at_once = min(max(ATOMS_AT_ONCE // batch_atoms, 1), GATHERED)
+        cuts = cut_batches(self.n_atoms, order, batch_atoms)
+        while group := list(islice(cuts, at_once)):
+            whole, n_edges = self._batch(np.concatenate(group))
+            ends = np.cumsum([len(rows) for rows in group])
+            per_atom = np.add.reduceat(self.n_atoms[np.concatenate(group)], ends - [len(rows) for rows in group])
+            per_edge = np.add.reduceat(n_edges, ends - [len(rows) for rows in group])
+            sizes = [
+                (len(rows), int(atoms), int(edges))
+                for rows, atoms, edges in zip(group, per_atom, per_edge, strict=True)
+            ]
+            firsts = np.cumsum([(0, 0, 0), *sizes[:-1]], axis=0)
+            whole = whole.to(device, dtype)
+            first_structure = torch.from_numpy(np.repeat(firsts[:, 0], per_atom)).to(device)
+            first_atom = torch.from_numpy(np.repeat(firsts[:, 1], per_edge)).to(device)
+            whole = replace(
+                whole,
+                structure=whole.structure - first_structure,
+                senders=whole.senders - first_atom,
+                receivers=whole.receivers - first_atom,
+            )
+            yield list(zip(group, whole.split(sizes), strict=True))
+
+    def _read(self, rows: npt.NDArray[np.int64]) -> tuple[Structures, Graphs]:
+        structures = self.source.take(rows)
+        if self.graphs is None:
+            return structures, build_graphs(structures, self.cutoff)
+        return structures, self.graphs(rows, structures)
+
+    def _batch(self, rows: npt.NDArray[np.int64]) -> tuple[Batch, npt.NDArray[np.int64]]:
+        """Return one batch and the edges of each of its structures."""
+        data, graphs = self._read(rows)
+        first_atom = np.repeat(data.offsets[:-1], graphs.n_edges)
+        batch = Batch(
+            numbers=torch.from_numpy(data.numbers.astype(np.int64)),
+            positions=torch.from_numpy(data.positions),
+            structure=torch.from_numpy(np.repeat(np.arange(len(rows)), data.n_atoms)),
+            n_atoms=torch.from_numpy(data.n_atoms.astype(np.float32)),
+            senders=torch.from_numpy(graphs.senders + first_atom),
+            receivers=torch.from_numpy(graphs.receivers + first_atom),
+            shifts=None if graphs.shifts is None else torch.from_numpy(graphs.shifts),
+            energy=torch.from_numpy(data.residual),
+            forces=torch.from_numpy(data.forces),
+        )
+        return batch, graphs.n_edges
+
+
+def load_graphs(store: Store, rows: npt.NDArray[np.int64], cutoff: float) -> GraphSet:
+    """Return the structures at ascending `rows` of a store with graphs within `cutoff` (Å), read batch by batch.
+
+    Where structures are periodic, the graphs are kept beside the store (kept_graphs.py).
+    """
+    source, kept = StoreRows(store, rows), kept_graphs(store, rows, cutoff)
+    graphs = None if kept is None else lambda chosen, structures: kept(source.rows(chosen), structures)
+    return GraphSet(source=source, cutoff=cutoff, graphs=graphs)
+
+
+def neighbourhood(store: Store, cutoff: float, sample: int = 4096) -> dict[str, JsonValue]:
+    """Return the mean edges and triplets per atom within `cutoff` (Å), over the first training structures."""
+    n = min(sample, store.manifest.train_structures)
+    graphs = GraphSet(source=StoreRows(store, store.subset(n)), cutoff=cutoff)
+    atoms = float(graphs.n_atoms.sum())
+    return {
+        "cutoff": cutoff,
+        "edges_per_atom": float(graphs.n_edges.sum()) / atoms,
+        "triplets_per_atom": float(graphs.n_triplets.sum()) / atoms,
+        "edges_counted_in": n,
+    }
+
+
+class StoreRows:
+    """Ascending rows of a store as a source of batches: they stay in its mapped files until they are taken."""
+
+    def __init__(self, store: Store, rows: npt.NDArray[np.int64]) -> None:
+        self._store = store
+        in_a_row = len(rows) > 0 and bool((np.diff(rows) == 1).all())
+        self._rows = None if in_a_row else rows
+        self._first = int(rows[0]) if in_a_row else 0
+        self.n_atoms = store.n_atoms(rows)
+
+    def take(self, rows: npt.NDArray[np.int64], /) -> Structures:
+        """Return the structures at `rows` of these rows, in that order."""
+        return self._store.read(self.rows(rows))
+
+    def rows(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return where in the store the structures at `rows` of these rows are."""
+        return rows + self._first if self._rows is None else self._rows[rows]
+
+
+def cut_batches(
+    n_atoms: npt.NDArray[np.int64], order: npt.NDArray[np.int64], batch_atoms: int
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Cut `order` into runs that hold at least `batch_atoms` atoms, the last structure of each taken whole."""
+    begin, at_once = 0, max(ORDER_AT_ONCE, batch_atoms)
+    while begin < len(order):  # in pieces, so that an order of millions is not summed up as a whole
+        piece = order[begin : begin + at_once]
+        total = np.cumsum(n_atoms[piece])
+        start, last = 0, begin + len(piece) == len(order)
+        while start < len(piece):
+            seen = total[start - 1] if start else 0
+            stop = int(np.searchsorted(total, seen + batch_atoms, side="left")) + 1
+            if stop > len(piece) and not last:
+                break
+            yield piece[start:stop]
+            start = min(stop, len(piece))
+        begin += start
+
+
+def epoch_order(n_structures: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """Return the order in which an epoch visits the structures of a subset; a function of its arguments alone."""
+    return np.random.default_rng([seed, epoch]).permutation(n_structures)

@@ -1,0 +1,1 @@
+"""Summaries of stores and their export."""

@@ -1,0 +1,1 @@
+"""Answers of a fit: optima, predictions and near-optimal ranges, with intervals."""

@@ -1,0 +1,49 @@
+"""How flat the optimum is, and how it runs along a range of costs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import brentq
+
+from raysweep.frontier.answers.values import Answer, Band
+from raysweep.frontier.laws.laws import Surface
+from raysweep.frontier.laws.quantities import Law
+
+_FAR = 40.0
+"""ln of the factor from N* beyond which a size is called infinitely far."""
+
+
+def near_optimal(
+    law: Law, cost: float, best: tuple[float, float], regret: float, unique: float | None
+) -> tuple[float, float] | None:
+    """Return the sizes whose loss at a cost exceeds the best by at most a share `regret` of it.
+
+    Args:
+        law: None is returned for one that knows no loss off the frontier.
+        cost: what all sizes spend.
+        best: N* and L* there.
+        regret: share of L*.
+        unique: distinct data there are, None for as much as is wanted.
+    """
+    if not isinstance(law, Surface) or not all(0 < value < np.inf for value in best):
+        return None
+    surface, target = law, best[1] * (1.0 + regret)
+
+    def excess(log_params: float) -> float:
+        params = float(np.exp(log_params))
+        return float(surface.loss(params, surface.cost.data_for(cost, params), unique)) - target
+
+    centre = float(np.log(best[0]))
+    with np.errstate(over="ignore"):
+        low = brentq(excess, centre - _FAR, centre) if excess(centre - _FAR) > 0 else -np.inf
+        high = brentq(excess, centre, centre + _FAR) if excess(centre + _FAR) > 0 else np.inf
+    return float(np.exp(low)), float(np.exp(high))
+
+
+def band(answers: Sequence[Answer]) -> Band:
+    """Return answers along a line as arrays, NaN where there is no interval."""
+    return Band(
+        value=np.array([answer.value for answer in answers]),
+        low=np.array([answer.interval.low if answer.interval else np.nan for answer in answers]),
+        high=np.array([answer.interval.high if answer.interval else np.nan for answer in answers]),
+    )

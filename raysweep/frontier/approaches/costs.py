@@ -1,0 +1,90 @@
+"""What a run costs as a function of N and D: the measured column fitted once, so that a frontier can stand on it."""
+
+import numpy as np
+
+from raysweep.frontier.laws.laws import CostModel
+from raysweep.frontier.numerics.solver import Floats
+from raysweep.frontier.points.cleaning import Samples
+from raysweep.frontier.points.findings import Finding, Kind, caution
+
+EXACT = 5e-3
+"""C = 6 N D counts as exact where every point obeys it within this share (columns are often rounded)."""
+_LOOSE = 0.15
+"""Root mean square of ln C about the power law beyond which the frontier in C is only roughly right."""
+_SHARE = 0.1
+_GAP = 0.4
+"""ln of the ratio between two conventions that is taken for a mixture: 2ND, 3ND and 6ND differ by 1.5 or more."""
+
+
+def fit_cost(samples: Samples) -> CostModel:
+    """Return C = kappa N^p D^q by least squares on logarithms; exactly 6 N D, or kappa N D, where that holds.
+
+    Where the points do not determine p and q (one size, or N and D in lockstep) they are 1 as far as that is possible.
+    """
+    model = fit_cost_draws(samples, np.ones((1, samples.count)))
+    ratio = np.log(samples.cost / (samples.params * samples.data))
+    if samples.cost_name == "flops" and np.all(np.abs(ratio - np.log(6.0)) < EXACT):
+        return CostModel(log_kappa=float(np.log(6.0)), params_power=1.0, data_power=1.0, residual=0.0, exact=True)
+    if np.ptp(ratio) < EXACT:
+        return CostModel(log_kappa=float(ratio.mean()), params_power=1.0, data_power=1.0, residual=float(ratio.std()))
+    log_kappa, p, q = (float(np.ravel(value)[0]) for value in (model.log_kappa, model.params_power, model.data_power))
+    point = CostModel(log_kappa=log_kappa, params_power=p, data_power=q)
+    away = np.log(samples.cost / point.cost(samples.params, samples.data))
+    return CostModel(log_kappa=log_kappa, params_power=p, data_power=q, residual=float(np.sqrt(np.mean(away**2))))
+
+
+def fit_cost_draws(samples: Samples, weights: Floats) -> CostModel:
+    """Return the cost model of each bootstrap, `weights` of shape (k, n)."""
+    x, y = np.log(samples.params), np.log(samples.data)
+    centre = np.array([x.mean(), y.mean()])
+    # Departures from C ~ N D, shrunk by a whisker: directions that the points leave open then stay at p = q = 1.
+    target = np.log(samples.cost) - x - y
+    design = np.stack([np.ones_like(x), x - centre[0], y - centre[1]], axis=1)
+    normal = np.einsum("kn,ni,nj->kij", weights, design, design, optimize=True)
+    normal += np.diag([0.0, 1e-6, 1e-6]) * samples.count
+    moment = np.einsum("kn,ni,n->ki", weights, design, target, optimize=True)
+    found = np.linalg.solve(normal, moment[:, :, None])[:, :, 0]
+    log_kappa = found[:, 0] - found[:, 1:] @ centre
+    return CostModel(log_kappa=log_kappa, params_power=1.0 + found[:, 1], data_power=1.0 + found[:, 2])
+
+
+def cost_findings(samples: Samples, model: CostModel) -> list[Finding]:
+    """Return what is suspect about the cost column: two conventions mixed, or no power law."""
+    found = []
+    if samples.cost_name == "flops" and _mixed(samples, model):
+        found.append(
+            caution(
+                Kind.MIXED_FLOP_CONVENTIONS,
+                "the points' C / (N D) falls into groups as if two ways of counting FLOPs were mixed (2ND, 3ND, 6ND, "
+                "with or without embeddings): recount them one way",
+            )
+        )
+    elif model.residual > _LOOSE:
+        found.append(
+            caution(
+                Kind.COST_NOT_A_POWER_LAW,
+                f"the cost departs from kappa N^p D^q by {model.residual:.0%} (rms): N* and D* at a cost are rough",
+            )
+        )
+    if float(model.params_power) <= 0 or float(model.data_power) <= 0:
+        found.append(
+            caution(Kind.COST_NOT_A_POWER_LAW, "the cost falls as N or D grows: there is no optimum at a given cost")
+        )
+    return found
+
+
+def _mixed(samples: Samples, model: CostModel) -> bool:
+    ratio = np.log(samples.cost / (samples.params * samples.data))
+    sixes = np.abs(ratio - np.log(6.0)) < EXACT
+    if _SHARE <= sixes.mean() <= 1 - _SHARE and np.any(np.abs(ratio[~sixes] - np.log(6.0)) > _GAP):
+        return True
+    away = np.sort(np.log(samples.cost / model.cost(samples.params, samples.data)))
+    if away.size < 6:
+        return False
+    gaps = np.diff(away)
+    split = int(np.argmax(gaps)) + 1
+    parts = away[:split], away[split:]
+    if min(part.size for part in parts) < _SHARE * away.size or gaps[split - 1] < 0.5 * _GAP:
+        return False
+    within = max(float(part.std()) for part in parts)
+    return bool(parts[1].mean() - parts[0].mean() > _GAP and gaps[split - 1] > 2.0 * within)

@@ -1,0 +1,1 @@
+"""Scaling laws as values, and the quantities that follow from them."""

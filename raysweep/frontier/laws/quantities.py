@@ -1,0 +1,77 @@
+"""The names that a fit answers to: each a function of a law, and whether its interval is taken on the logarithm."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from raysweep.core.errors import FrontierError
+from raysweep.frontier.laws.laws import Curve, Surface
+from raysweep.frontier.numerics.solver import Floats
+
+Law = Surface | Curve
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """Something that a law gives a number for; `positive` ones get intervals on the logarithm, cut at `least`."""
+
+    value: Callable[[Law], Floats]
+    positive: bool
+    least: float = float("-inf")
+
+
+def _field(name: str) -> Callable[[Law], Floats]:
+    return lambda law: np.asarray(getattr(law, name))
+
+
+_EXPONENTS = {
+    "params_exponent": Quantity(value=_field("params_exponent"), positive=False, least=0.0),
+    "data_exponent": Quantity(value=_field("data_exponent"), positive=False, least=0.0),
+    "loss_exponent": Quantity(value=_field("loss_exponent"), positive=False, least=0.0),
+}
+_SURFACE = {
+    "E": Quantity(value=_field("E"), positive=False, least=0.0),
+    "A": Quantity(value=lambda law: np.exp(_field("log_A")(law)), positive=True),
+    "alpha": Quantity(value=_field("alpha"), positive=False, least=0.0),
+    "B": Quantity(value=lambda law: np.exp(_field("log_B")(law)), positive=True),
+    "repeats": Quantity(value=lambda law: np.exp(_field("log_repeats")(law)), positive=True),
+    "beta": Quantity(value=_field("beta"), positive=False, least=0.0),
+}
+_CURVE = {
+    "E": _SURFACE["E"],
+    "F": Quantity(value=lambda law: np.exp(_field("log_F")(law)), positive=True),
+    "gamma": _EXPONENTS["loss_exponent"],
+}
+_SHORT = {"a": "params_exponent", "b": "data_exponent", "gamma": "loss_exponent", "optimal": "optimal_params"}
+_OPTIMAL = ("optimal_params", "optimal_data", "optimal_loss")
+
+
+def _surface(law: Law) -> Surface:
+    assert isinstance(law, Surface)
+    return law
+
+
+def quantity(law: Law, name: str, flops: float | None, unique_data: float | None = None) -> Quantity:
+    """Return the quantity of a name.
+
+    Names: a (params_exponent), b (data_exponent), gamma (loss_exponent), the law's own parameters, and optimal_params
+    (optimal), optimal_data, optimal_loss, which need `flops`.
+
+    Raises:
+        FrontierError: the law has no such quantity, or `flops` is absent.
+    """
+    name = _SHORT.get(name, name)
+    if name in _OPTIMAL:
+        if flops is None:
+            raise FrontierError(f"interval({name!r}) needs flops=: at which compute?")
+        place, cost = _OPTIMAL.index(name), flops
+        if unique_data is not None and isinstance(law, Surface):
+            unique = unique_data
+            return Quantity(value=lambda law: _surface(law).optimum_with(cost, unique)[place], positive=True)
+        return Quantity(value=lambda law: law.optimum(cost)[place], positive=True)
+    known = _EXPONENTS | (_SURFACE if isinstance(law, Surface) else _CURVE)
+    if name not in known:
+        names = ", ".join([*known, *_SHORT, *_OPTIMAL])
+        raise FrontierError(f"no quantity {name!r} in this fit; it has {names}")
+    return known[name]

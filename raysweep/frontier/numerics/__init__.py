@@ -1,0 +1,1 @@
+"""The solver, its starts, and intervals from bootstrap draws."""

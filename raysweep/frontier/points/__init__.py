@@ -1,0 +1,1 @@
+"""Tables of points: read, cleaned, and what was found wrong with them."""

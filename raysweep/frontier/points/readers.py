@@ -1,0 +1,249 @@
+"""Readers: from a sweep's storage, MLflow, Parquet or CSV to one table of points.
+
+The table has `params`, `data`, `flops`, `loss`, all numbers; further columns that the estimator knows are optional.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.ipc
+import pyarrow.parquet
+from pyarrow import fs
+
+from raysweep.core.errors import FrontierError
+from raysweep.core.io.files import open_folder, open_location, read_whole
+from raysweep.frontier.numerics.solver import Floats
+
+REQUIRED = ("params", "data", "flops", "loss")
+OPTIONAL = ("seconds", "architecture", "seed", "trajectory", "weight", "unique_data", "trivial_loss", "device")
+LEARNING_RATE_STAGE = "learning_rate"
+
+
+def read_store(path: str | Path) -> pa.Table:
+    """Return the grid stage's points of a sweep from its storage (a folder, or a URI that pyarrow.fs knows).
+
+    The sweep-level `points.parquet` is taken where it is there, else the trials' own `points.arrow`.
+
+    Raises:
+        FrontierError: there is no sweep, or it has no points yet.
+    """
+    filesystem, root = open_folder(path)
+    whole = read_whole(filesystem, f"{root}/points.parquet")
+    if whole is not None:
+        table = pyarrow.parquet.read_table(pa.BufferReader(whole))
+    else:
+        table = _from_trials(filesystem, root, str(path))
+    return _as_points(table, str(path))
+
+
+def read_mlflow(experiment: str, tracking_uri: str | None = None) -> pa.Table:
+    """Return the grid stage's points of a sweep from its MLflow experiment; equal to `read_store` to the last digit.
+
+    Raises:
+        TrackingError: the server or the experiment is absent, or was not written by raysweep.
+        FrontierError: it has no points yet.
+    """
+    from raysweep.tracking.mlflow import read_points
+
+    where = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if not where:
+        raise FrontierError(f"experiment {experiment!r}: where? Give tracking_uri=, or set MLFLOW_TRACKING_URI")
+    return _as_points(read_points(experiment, where), f"MLflow experiment {experiment!r}")
+
+
+def read_parquet(path: str | Path, columns: Mapping[str, str] | None = None) -> pa.Table:
+    """Return the points of a Parquet file; `columns` maps the estimator's names to the file's, as in `read_csv`."""
+    filesystem, place = open_location(path)
+    whole = read_whole(filesystem, place)
+    if whole is None:
+        raise FrontierError(f"{path}: there is no such file")
+    try:
+        table = pyarrow.parquet.read_table(pa.BufferReader(whole))
+    except pa.ArrowInvalid as error:
+        raise FrontierError(f"{path}: not a Parquet file: {error}") from error
+    return _as_points(table, str(path), columns)
+
+
+def read_csv(path: str | Path, columns: Mapping[str, str] | None = None) -> pa.Table:
+    """Return the points of a CSV file with a header.
+
+    Args:
+        path: of the file.
+        columns: the estimator's name -> the file's, where they differ: {"params": "N", "data": "tokens"}. Where none
+            of the file's columns is `flops`, map {"flops": "6ND"} to compute it as 6 N D.
+
+    Raises:
+        FrontierError: the file or a column is absent, or a column holds no numbers.
+    """
+    filesystem, place = open_location(path)
+    whole = read_whole(filesystem, place)
+    if whole is None:
+        raise FrontierError(f"{path}: there is no such file")
+    options = pyarrow.csv.ConvertOptions(strings_can_be_null=True, null_values=["", "NA", "null", "None"])
+    try:
+        table = pyarrow.csv.read_csv(pa.BufferReader(whole), convert_options=options)
+    except pa.ArrowInvalid as error:
+        raise FrontierError(f"{path}: not a CSV file with a header: {error}") from error
+    if table.num_columns == 1 and (found := [sign for sign in ";\t|" if sign in table.column_names[0]]):
+        raise FrontierError(f"{path}: columns are separated by {found[0]!r}: write them with commas, and 0.5, not 0,5")
+    return _as_points(table, str(path), columns)
+
+
+def _from_trials(filesystem: fs.FileSystem, root: str, shown: str) -> pa.Table:
+    """Return the points of every trial that ended, with the family and stage that `assignments.json` gives it."""
+    listed = read_whole(filesystem, f"{root}/assignments.json")
+    if listed is None:
+        raise FrontierError(f"{shown}: neither points.parquet nor assignments.json is here; is it a sweep's storage?")
+    try:
+        rows = pa.Table.from_pylist(_json_rows(listed)).to_pylist()
+        wanted = [(str(row["trial_id"]), str(row["family"]), str(row["stage"])) for row in rows]
+    except (ValueError, KeyError) as error:
+        raise FrontierError(f"{shown}/assignments.json is torn: {error}; run the sweep again to write it") from error
+    parts = []
+    for trial_id, family, stage in wanted:
+        data = read_whole(filesystem, f"{root}/trials/{trial_id}/points.arrow")
+        if data is None:
+            continue
+        part = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+        labels = {"family": family, "stage": stage}
+        for name, label in labels.items():
+            part = part.append_column(name, pa.array([label] * part.num_rows, pa.string()))
+        parts.append(part)
+    if not parts:
+        raise FrontierError(f"{shown}: no trial of the sweep has ended yet, so there are no points to fit")
+    return pa.concat_tables(parts)
+
+
+def _json_rows(data: bytes) -> list[dict[str, object]]:
+    rows = json.loads(data)
+    if not isinstance(rows, list):
+        raise ValueError("not a list")
+    return rows
+
+
+def _as_points(
+    table: pa.Table, source: str, columns: Mapping[str, str] | None = None, required: Sequence[str] = REQUIRED
+) -> pa.Table:
+    """Rename to the estimator's words, keep the grid stage, and check that every column asked for is there."""
+    asked = {name: name for name in (*REQUIRED, *OPTIONAL)} | dict(columns or {})
+    for name in dict.fromkeys((*asked.values(), "stage", "family", "trial_id")):
+        if table.column_names.count(name) > 1:
+            raise FrontierError(f"{source}: two columns are named {name!r}; rename or remove one")
+    for wanted, given in (columns or {}).items():
+        if wanted not in (*REQUIRED, *OPTIONAL):
+            known = ", ".join((*REQUIRED, *OPTIONAL))
+            raise FrontierError(f"{source}: columns names {wanted!r}, unknown to the estimator; it knows {known}")
+        if given == "6ND" and wanted == "flops" and "6ND" not in table.column_names:
+            continue
+        if given not in table.column_names:
+            raise FrontierError(f"{source}: no column {given!r} for {wanted}; it has {', '.join(table.column_names)}")
+        table = _put(table, wanted, table[given])
+    if "stage" in table.column_names:
+        in_grid = pc.fill_null(pc.not_equal(table["stage"], LEARNING_RATE_STAGE), True)
+        table = table.filter(in_grid)
+    table = _each_once(table)
+    if "trial_id" in table.column_names and "trajectory" not in table.column_names:
+        table = _put(table, "trajectory", table["trial_id"])
+    if "family" in table.column_names:
+        table = _put(table, "architecture", table["family"])
+    if (columns or {}).get("flops") == "6ND" and "6ND" not in table.column_names:
+        table = _put(table, "flops", _six_n_d(table, source))
+    return _numeric(_checked(table, source, required), source, asked)
+
+
+NUMERIC = (*REQUIRED, "seconds", "weight", "unique_data", "trivial_loss")
+
+
+def _numeric(table: pa.Table, source: str, asked: Mapping[str, str]) -> pa.Table:
+    """Check that columns of numbers hold such.
+
+    Raises:
+        FrontierError: one holds a text such as 8.7B; names the column as the source does, the value and its row.
+    """
+    for name in (name for name in NUMERIC if name in table.column_names):
+        column = table[name]
+        try:
+            column.cast(pa.float64(), safe=False)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            row, value = next(((i, v) for i, v in enumerate(column.to_pylist()) if not _is_number(v)), (0, None))
+            raise FrontierError(
+                f"{source}: column {asked[name]!r} holds {value!r:.60} in row {row + 1}, which is not a number; write "
+                "numbers such as 8.7e9, without units or thousands separators"
+            ) from error
+    return table
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return value is None
+    return True
+
+
+def _each_once(table: pa.Table) -> pa.Table:
+    """Return a sweep's points without second rows of one evaluation: where two budgets fall on one step, it has two."""
+    keys = [name for name in ("trial_id", "step", "data", "flops", "family") if name in table.column_names]
+    if not {"trial_id", "step", "budget"} <= set(table.column_names):
+        return table
+    rows = zip(*(table[name].to_pylist() for name in keys), strict=True)
+    first = {row: place for place, row in reversed(list(enumerate(rows)))}
+    return table if len(first) == table.num_rows else table.take(sorted(first.values()))
+
+
+def _six_n_d(table: pa.Table, source: str) -> pa.ChunkedArray:
+    for name in ("params", "data"):
+        if name not in table.column_names:
+            raise FrontierError(f"{source}: no column for {name}; name it in columns={{{name!r}: ...}}")
+    params, data = (pc.cast(table[name], pa.float64()) for name in ("params", "data"))
+    return pc.multiply(pc.multiply(params, data), 6.0)
+
+
+def _checked(table: pa.Table, source: str, required: Sequence[str]) -> pa.Table:
+    for name in required:
+        if name not in table.column_names:
+            raise FrontierError(
+                f"{source}: no column for {name}; it has {', '.join(table.column_names)}. "
+                f"Name it in columns={{{name!r}: ...}}"
+            )
+    if table.num_rows == 0:
+        raise FrontierError(f"{source}: the table has no points")
+    return table.select([name for name in (*REQUIRED, *OPTIONAL) if name in table.column_names])
+
+
+def _put(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:
+    """Return the table with a column set, whether it was there or not."""
+    if name in table.column_names:
+        return table.set_column(table.column_names.index(name), name, values)
+    return table.append_column(name, values)
+
+
+def as_table(points: object, source: str = "points", required: Sequence[str] = REQUIRED) -> pa.Table:
+    """Return anything that holds points as a table: an Arrow table, a pandas frame, or a mapping of columns.
+
+    Raises:
+        FrontierError: it is none of them, or lacks a column.
+    """
+    if isinstance(points, pa.Table):
+        return _as_points(points, source, None, required)
+    if isinstance(points, Mapping):
+        table = pa.table({str(key): _column(values) for key, values in points.items()})
+        return _as_points(table, source, None, required)
+    if hasattr(points, "__dataframe__") or type(points).__module__.startswith("pandas"):
+        return _as_points(pa.Table.from_pandas(points, preserve_index=False), source, None, required)
+    raise FrontierError(
+        f"{source} is a {type(points).__name__}: give a pyarrow table, a pandas frame or a dict of columns"
+    )
+
+
+def _column(values: Sequence[float] | Floats) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (OverflowError, pa.ArrowInvalid):
+        # Totals beyond 9.2e18 do not fit Arrow's integers; as floats they lose nothing that matters.
+        return pa.array([float(value) for value in values])

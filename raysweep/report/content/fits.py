@@ -1,0 +1,143 @@
+"""From a fit of `raysweep.frontier` to the plain values of the report: the one place that knows both."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from raysweep.core.errors import FrontierError
+from raysweep.frontier import Fit
+from raysweep.frontier.answers.values import Answer
+from raysweep.frontier.numerics.solver import Floats
+from raysweep.frontier.points.findings import Severity
+from raysweep.report.content.values import Estimate, Excluded, FamilyFit, Optimum, Standing
+
+DRAWN = 48
+"""Places along a frontier at which it is drawn."""
+BEYOND = 3.0
+"""How far it is drawn beyond the largest compute of the points, as a factor."""
+
+
+def family_fit(family: str, fit: Fit, envelope: Fit, computes: Sequence[float]) -> FamilyFit:
+    """Return what was fitted to one family.
+
+    Args:
+        family: its label.
+        fit: by the approach that answers.
+        envelope: by the lower envelope, for its exponent alone.
+        computes: FLOPs at which the optimum is wanted.
+    """
+    told = FamilyFit(
+        family=family,
+        points=fit.samples.count,
+        usable=fit.status.usable,
+        status=fit.status.kind.value,
+        sentences=_sentences(fit),
+        cautions=_sentences(fit, Severity.CAUTION),
+        envelope_exponent=_estimate(envelope, "gamma"),
+    )
+    if not fit.status.usable:
+        return told
+    return replace(
+        told,
+        alpha=_estimate(fit, "alpha"),
+        beta=_estimate(fit, "beta"),
+        asymptote=_estimate(fit, "E"),
+        params_exponent=_estimate(fit, "a"),
+        data_exponent=_estimate(fit, "b"),
+        loss_exponent=_estimate(fit, "gamma"),
+        optima=tuple(_optimum(fit, flops) for flops in computes),
+        path=tuple(_optimum(fit, flops) for flops in _places(fit)),
+    )
+
+
+def exclusions(family: str, fit: Fit, points: pa.Table) -> tuple[Excluded, ...]:
+    """Return the points of a family that were kept out of its fit; `points` is the table that was fitted."""
+    found = []
+    for item in fit.excluded:
+        row = points.slice(item.row, 1).to_pylist()[0]
+        numbers = {
+            name: float("nan") if row[name] is None else float(row[name])
+            for name in ("params", "data", "flops", "loss")
+        }
+        found.append(Excluded(family=family, reason=item.reason, **numbers))
+    return tuple(found)
+
+
+def run_interval(fit: Fit, standing: Standing) -> tuple[float, float] | None:
+    """Return about a measured loss where another such run would come out; None where the fit cannot tell.
+
+    It is the law's prediction interval at that size and data (its uncertainty and the noise of one run), moved to the
+    measured loss: at sizes that were tried it does not rest on where the law puts its optimum.
+    """
+    loss, params, data = standing.loss_at_flops, standing.params_at_flops, standing.data_at_flops
+    if not fit.status.usable or fit.method != "parametric" or loss is None or params is None or data is None:
+        return None
+    found = fit.loss(params, data)
+    if found.interval is None:
+        return None
+    scale = loss / found.value
+    return float(scale * found.interval.low), float(scale * found.interval.high)
+
+
+def _places(fit: Fit) -> list[float]:
+    cost = fit.samples.cost
+    return [float(c) for c in np.geomspace(cost.min(), BEYOND * cost.max(), DRAWN)]
+
+
+def _optimum(fit: Fit, flops: float) -> Optimum:
+    found = fit.optimal(flops=flops)
+    samples = fit.samples
+    near = found.params_range
+    return Optimum(
+        flops=flops,
+        params=_plain(found.params),
+        data=_plain(found.data),
+        loss=_plain(found.loss),
+        near=None if near is None else (float(near[0]), float(near[1])),
+        regret=found.regret,
+        extrapolated=bool(flops > samples.cost.max() * (1 + 1e-9) or flops < samples.cost.min() * (1 - 1e-9)),
+        untried=", ".join(
+            part
+            for part in (
+                _side("N*", found.params.value, samples.params, "sizes tried"),
+                _side("D*", found.data.value, samples.data, "data tried"),
+            )
+            if part
+        ),
+    )
+
+
+def _side(name: str, value: float, tried: Floats, what: str) -> str:
+    """Return on which side of what was tried a value lies; empty where it lies within."""
+    if tried.min() <= value <= tried.max():
+        return ""
+    return f"{name} {'below' if value < tried.min() else 'above'} the {what}"
+
+
+def _plain(answer: Answer) -> Estimate:
+    if answer.interval is None:
+        return Estimate(value=float(answer.value))
+    return Estimate(value=float(answer.value), low=float(answer.interval.low), high=float(answer.interval.high))
+
+
+def _estimate(fit: Fit, name: str) -> Estimate | None:
+    """Return a parameter or exponent by its name; None where the law has none, or where the fit is not usable."""
+    if not fit.status.usable:
+        return None
+    exponents = {"a": "params_exponent", "b": "data_exponent", "gamma": "loss_exponent"}
+    value = getattr(fit, exponents[name]) if name in exponents else getattr(fit.law, name, None)
+    if value is None or not np.isfinite(value):
+        return None
+    try:
+        interval = fit.interval(name)
+    except FrontierError:  # fewer bootstraps than an interval needs; the status has a sentence about it
+        return Estimate(value=float(value))
+    return Estimate(value=float(value), low=float(interval.low), high=float(interval.high))
+
+
+def _sentences(fit: Fit, least: Severity = Severity.NOTE) -> tuple[str, ...]:
+    found = sorted(fit.status.findings, key=lambda finding: -finding.severity)
+    told = [finding.sentence for finding in found if finding.severity >= least]
+    return tuple(dict.fromkeys([fit.status.sentence, *told] if fit.status.severity >= least else told))

@@ -1,0 +1,92 @@
+"""What all figures share: size, type, axes, and how one becomes a PNG."""
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from raysweep.report.content.values import number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 150
+_STYLE: dict[Any, Any] = {
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "mathtext.default": "regular",
+}
+
+
+@contextlib.contextmanager
+def house_style() -> Iterator[None]:
+    """Draw in raysweep's style within the block; what the caller has set for matplotlib comes back after it."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        yield
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure, `width` by `height` inches, that belongs to no window system."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def panels(figure: "Figure", rows: int, columns: int, *, share: bool) -> "list[Axes]":
+    """Return the panels of a figure, row by row."""
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
+    return [axes for row in grid for axes in row]
+
+
+def log_axis(axes: "Axes", which: str, values: Sequence[float]) -> None:
+    """Make an axis logarithmic with labels that can be read, also where it spans less than a decade."""
+    from matplotlib import ticker
+
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    sound = [value for value in values if value > 0]
+    if not sound:  # nothing is drawn, and an empty logarithmic axis has no ticks to choose
+        return
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    span = max(sound) / min(sound)
+    if span < 2:
+        axis.set_major_locator(ticker.MaxNLocator(5))
+    elif span < 30:
+        wide = 8 if which == "x" else 25  # labels stand side by side along x
+        many = (1.0, 2.0, 5.0) if which == "x" or span >= 12 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+        axis.set_major_locator(ticker.LogLocator(subs=(1.0, 3.0) if span >= wide else many))
+    if span < 30:
+        # One notation along an axis: `number` has none for millions that goes on beyond them.
+        text = number if max(sound) < 1e9 else _with_exponent
+        axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: text(value)))
+        axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _with_exponent(value: float) -> str:
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def png(figure: "Figure") -> bytes:
+    """Return a figure as the bytes of a PNG file; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()

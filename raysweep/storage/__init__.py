@@ -1,0 +1,1 @@
+"""The storage of a sweep: its trials, checkpoints and the lease of its driver."""

@@ -1,0 +1,48 @@
+"""The values that a trial store keeps about trials, beside their specifications and points."""
+
+from dataclasses import dataclass
+
+from raysweep.core.trial import TrialState
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """What `state.json` says: where a trial stands, and who may write about it."""
+
+    state: TrialState = TrialState.PLANNED
+    attempt: int = 0
+    """How often it was begun."""
+    writer: str | None = None
+    """Token of the attempt that owns the directory; a writer that finds another one here stops writing."""
+    message: str | None = None
+    """Why it ended, where it did not end well."""
+    points_sha256: str | None = None
+    started: float | None = None
+    """Seconds since 1970 at which this attempt began."""
+    ended: float | None = None
+    code: str | None = None
+    """Name and digest of the code that trained it, where that is not raysweep's own (see `code.code_of`)."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to write about a trial, until somebody begins it anew."""
+
+    trial_id: str
+    attempt: int
+    writer: str
+    started: float
+    code: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """Which trial serves which family and stage: a trial may serve several, and is run once."""
+
+    trial_id: str
+    family: str
+    stage: str
+    seed: int
+    size: str
+    """Knobs as JSON with sorted keys."""
+    learning_rate: float

@@ -1,0 +1,1 @@
+"""The Ray cluster of a sweep: started or joined, checked and watched."""

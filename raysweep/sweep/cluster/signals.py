@@ -1,0 +1,93 @@
+"""SIGINT, SIGTERM and SIGHUP: the first ends a sweep so that it resumes, a second one ends it at once.
+
+SIGHUP comes when the terminal is closed or its connection is cut. Where it is ignored (`nohup`), it stays so, and the
+sweep goes on.
+
+Exit statuses of a sweep that the same command goes on with: 128 and the signal's number; 130 where a cap is reached; 75
+(EX_TEMPFAIL of sysexits.h) where its Ray cluster was lost, or another driver has taken it over.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from raysweep.core.errors import Stopped
+from raysweep.core.io.retries import lose_patience
+from raysweep.sweep.cluster.last_words import leave_word
+
+
+class Interrupted(Stopped):
+    """A sweep that was told to end by a signal; its exit status is 128 and the signal's number, as shells expect."""
+
+    def __init__(self, signum: int) -> None:
+        self.signum = signum
+        reason = f"ended by {signal.Signals(signum).name}; run the same command again to go on where it stopped"
+        super().__init__(reason, 128 + signum)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_told: list[int] = []
+"""Signals that this process was sent since it entered the outermost `interruptible` block."""
+_reasons: list[Stopped] = []
+"""Why a thread of this process ended that block (see `interrupt`)."""
+_inside = [False]
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise `Interrupted` in the block on the first SIGINT, SIGTERM or SIGHUP; a second one ends the process.
+
+    Blocks may be nested, an inner one where something has put handlers of its own in between; a second signal ends the
+    process wherever the first one was. Ray Tune has no handler for SIGTERM, which Kubernetes and Slurm send: its driver
+    aborts with code 134.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    outermost, _inside[0] = not _inside[0], True
+
+    told_by = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _handle) for number in told_by}
+    try:
+        yield
+    except KeyboardInterrupt:
+        if _told:  # Ray's core turns what a handler raises into a plain KeyboardInterrupt
+            raise _reason() from None
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if outermost:
+            _told.clear()
+            _reasons.clear()
+            lose_patience(False)
+            _inside[0] = False
+
+
+def interrupt(reason: Stopped) -> None:
+    """Raise a reason in the main thread's `interruptible` block, from another thread, as a first signal does.
+
+    Does nothing where there is no such block, or a signal has ended it already.
+    """
+    if _told or signal.getsignal(signal.SIGTERM) is not _handle:
+        return
+    _reasons.append(reason)
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGTERM)  # which wakes it from a system call, too
+
+
+def _handle(signum: int, frame: FrameType | None) -> None:
+    if _told:
+        os._exit(128 + signum)
+    _told.append(signum)
+    lose_patience()
+    leave_word(str(_reason()))
+    raise _reason()
+
+
+def _reason() -> Stopped:
+    return _reasons[0] if _reasons else Interrupted(_told[0])

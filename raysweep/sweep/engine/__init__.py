@@ -1,0 +1,1 @@
+"""The engine: trials of a stage in Ray Tune and on its workers."""

@@ -1,0 +1,218 @@
+"""What a Ray worker runs: one trial, from its specification to its end in the trial store.
+
+Workers import this module, so it stays light: torch comes with the training of the first trial.
+"""
+
+import contextlib
+import functools
+import json
+import math
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from raysweep.core.errors import DivergedError, RaysweepError, StorageError, TrialError
+from raysweep.core.messages import LONGEST, sound
+from raysweep.core.points import Point
+from raysweep.core.trial import TrialSpec, TrialState
+from raysweep.storage.trial_store import Claim, TrialStore
+from raysweep.sweep.engine.failures import is_out_of_memory
+from raysweep.sweep.engine.watchdog import Limits, Watchdog
+from raysweep.sweep.guests.code import code_named
+from raysweep.sweep.guests.entrypoint import enter_folder, entrypoint_points, load_entrypoint
+from raysweep.sweep.guests.protection import (
+    described,
+    empty_command_line,
+    kept_streams,
+    kept_surroundings,
+    own_streams,
+    seed_generators,
+    shown_error,
+)
+from raysweep.sweep.plan.costs import set_threads
+from raysweep.sweep.reuse.identity import FILE as SWEEP_FILE
+
+if TYPE_CHECKING:
+    from raysweep.data.store.store import Store
+
+Report = Callable[[int, Point], None]
+Config = dict[str, str | float | None]
+
+
+def run_trial(config: Config) -> None:
+    """Run one trial as Ray Tune calls it, telling Tune of each point.
+
+    Args:
+        config: `storage` and `data`, locations; `spec`, a TrialSpec as JSON; `code`, that of the training, as the
+            driver knows it (see `code.code_of`); `cpu` and `gpu`, what the trial holds;
+            `path`, where the driver finds an entrypoint's module; `timeout` and `stall`, limits in seconds.
+
+    Raises:
+        MemoryError: the trial ran out of memory, so that no other one is given this process, which may still hold it.
+    """
+    from ray import tune  # a trial runs without Ray too (see `execute`)
+
+    _extend_path(str(config["path"]))
+    set_threads(int(float(str(config["cpu"]))))
+    spec = TrialSpec.model_validate_json(str(config["spec"]))
+    store = TrialStore(str(config["storage"]))
+    _check_shared(store)
+    data = None if config["data"] is None else str(config["data"])
+    code = None if config["code"] is None else str(config["code"])
+    claim = store.begin(spec, code)
+    with _surroundings(spec):
+        state = execute(
+            spec,
+            store,
+            claim,
+            lambda: points_of(spec, data, store.take_checkpoints(claim), "cuda" if config["gpu"] else "cpu", code),
+            # As text: Tune flattens mappings, and copies them several times.
+            lambda index, point: tune.report({"index": index, "point": json.dumps(asdict(point))}),
+            Limits(_seconds(config["timeout"]), _seconds(config["stall"])),
+        )
+    if state == TrialState.OUT_OF_MEMORY:
+        raise MemoryError(store.record(spec.trial_id).message)
+
+
+@contextlib.contextmanager
+def _surroundings(spec: TrialSpec) -> Iterator[None]:
+    """Protect the process, which trains other trials later, from a user's own training."""
+    if spec.entrypoint is None:
+        yield
+        return
+    with kept_streams(), own_streams(), empty_command_line(spec.entrypoint.partition(":")[0]):
+        # What its module sets when it is imported stays, since it is imported once: all trials find the same.
+        with contextlib.suppress(RaysweepError):  # which the trial raises, too
+            load_entrypoint(spec.entrypoint)
+        with kept_surroundings():
+            enter_folder(spec.entrypoint)
+            seed_generators(int(spec.trial_id, 16))
+            yield
+
+
+def _check_shared(store: TrialStore) -> None:
+    """Refuse to work on a node that came later than the check of all nodes, and does not see the sweep's storage."""
+    if store.read_bytes(SWEEP_FILE) is None:
+        raise TrialError(
+            f"storage {store.location}: {socket.gethostname()} does not see the sweep there; mount the shared path on "
+            "every node, or give a URI (s3://, gs://)"
+        )
+
+
+def _seconds(value: str | float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def execute(
+    spec: TrialSpec,
+    store: TrialStore,
+    claim: Claim,
+    source: Callable[[], Iterator[Point]],
+    report: Report,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> TrialState | None:
+    """Run a trial to its end and write that end; return it, None where somebody else has begun the trial anew.
+
+    A trial that raises ends FAILED, one that leaves the finite numbers DIVERGED, one that gets no memory OUT_OF_MEMORY;
+    one that passes a limit ends TIMED_OUT, with its process. All keep the points before the end.
+
+    Raises:
+        StorageError: its storage cannot be written, which is for the driver to tell; the trial goes on later.
+    """
+    points: list[Point] = []
+    state, message = TrialState.DONE, None
+    watchdog = Watchdog(limits, lambda why: store.end(claim, TrialState.TIMED_OUT, points, why))
+    source_or_none: Iterator[Point] | None = None
+    while True:
+        try:
+            source_or_none = source_or_none or source()
+            point = next(source_or_none, None)
+            if point is None:
+                break
+            point = _checked(spec, point)
+        except DivergedError as error:
+            state, message = TrialState.DIVERGED, shown_error(error, LONGEST).partition(": ")[2]
+            break
+        except StorageError:
+            watchdog.stop()
+            raise
+        except RaysweepError as error:  # says what to mend, and where
+            state, message = TrialState.FAILED, shown_error(error, LONGEST)
+            break
+        except Exception as error:  # noqa: BLE001 - whatever a training raises ends this trial and no other
+            state = TrialState.OUT_OF_MEMORY if is_out_of_memory(error) else TrialState.FAILED
+            message = described(error)
+            break
+        watchdog.pause()
+        if not store.holds(claim):
+            watchdog.stop()
+            return None
+        points.append(point)
+        try:
+            report(len(points) - 1, point)  # its errors pass: that the driver is gone is no fault of the training
+        except BaseException:
+            watchdog.stop()
+            raise
+        watchdog.go_on()
+    watchdog.stop()
+    getattr(source_or_none, "close", lambda: None)()
+    if not points and state == TrialState.DONE:
+        state, message = TrialState.FAILED, "the training yielded no point; check budgets and entrypoint"
+    return state if store.end(claim, state, points, message) else None
+
+
+def points_of(
+    spec: TrialSpec, data: str | None, checkpoints: str, device: str, code: str | None = None
+) -> Iterator[Point]:
+    """Return the points of a trajectory as its training yields them: raysweep's own, or the entrypoint's."""
+    _check_code(spec, code)
+    structures = None if data is None else _open_once(data)
+    if spec.entrypoint is not None:
+        return entrypoint_points(spec, structures, checkpoints, device)
+    from raysweep.training import loop  # imports torch, which reads the number of threads from the environment
+
+    assert structures is not None
+    return loop.train(spec, structures, checkpoints=checkpoints, device=device)
+
+
+def _extend_path(path: str) -> None:
+    """Look for modules where the driver looks too: an entrypoint's module need not be installed."""
+    sys.path.extend(place for place in path.split(os.pathsep) if place and place not in sys.path)
+
+
+def _check_code(spec: TrialSpec, wanted: str | None) -> None:
+    """Refuse to train with code that differs from the driver's, edited meanwhile or of another version on this node."""
+    found = _code_here(spec.entrypoint, spec.architecture) if wanted is not None else None
+    if found != wanted:
+        raise TrialError(
+            f"the code of {spec.entrypoint or spec.architecture} on {socket.gethostname()} is {found}, and the sweep "
+            f"began with {wanted}: it was changed since, or this node has another; run the sweep again"
+        )
+
+
+@functools.cache
+def _code_here(entrypoint: str | None, architecture: str) -> str | None:
+    """Return the code digest at this process's first import, which stays what it trains by."""
+    return code_named(entrypoint, architecture)
+
+
+@functools.lru_cache(maxsize=2)
+def _open_once(location: str) -> "Store":
+    from raysweep.data.store.store import open_store  # a sweep without data needs none
+
+    return open_store(location)
+
+
+def _checked(spec: TrialSpec, point: Point) -> Point:
+    """Return a point with texts that Arrow and MLflow take: a device's name, or what an entrypoint put there."""
+    if not isinstance(point, Point):
+        raise TrialError(f"the training yielded a {type(point).__name__}, not a raysweep.core.points.Point")
+    if point.trial_id != spec.trial_id:
+        raise TrialError(f"the training yielded a point of trial {point.trial_id}; set trial_id=spec.trial_id")
+    if not math.isfinite(point.loss):
+        raise DivergedError(f"the loss is {point.loss} after {point.step} steps")
+    texts = {name: value for name, value in asdict(point).items() if isinstance(value, str)}
+    return replace(point, **{name: sound(value) for name, value in texts.items()})  # type: ignore[arg-type]

@@ -1,0 +1,283 @@
+"""The checks on what other people's code hands to a sweep: the points and costs of an entrypoint.
+
+Nothing behind these checks converts or doubts a value again: a number is a Python number, finite and in range, and a
+point lies at a budget of its trial. What does not pass is refused at once, in words that name entrypoint, field, value
+and remedy; what was wrong once would be wrong at every retry.
+"""
+
+import dataclasses
+import json
+import math
+import numbers
+import typing
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from raysweep.core.errors import DivergedError, TrialError
+from raysweep.core.messages import sound
+from raysweep.core.points import POINT_SCHEMA, Point
+from raysweep.core.trial import NO_DATA, TrialSpec
+from raysweep.sweep.guests.protection import shown
+
+TOLERANCE = 0.1
+"""How far from its budget a point may be taken, as a share of the budget."""
+SAME = 1e-6
+"""Numbers that differ by no larger share are equal: a budget may have passed through float32."""
+_POSITIVE = frozenset({"budget", "params", "data", "flops", "trivial_loss", "flops_per_atom", "seconds_per_atom"})
+_ANY_SIGN = frozenset({"loss", "train_loss"})
+_FROM_SPEC = frozenset({"trial_id", "architecture", "size", "seed", "learning_rate"})
+_LONGEST_TEXT = 250
+_LARGEST = 2**63 - 1
+_OPTIONAL = frozenset(f.name for f in dataclasses.fields(Point) if f.default is not dataclasses.MISSING)
+_REMEDY = {
+    "params": "give the number of trainable parameters, the same at each point",
+    "flops": "give the training FLOPs since the beginning of the training",
+    "data": "give the atoms seen since the beginning of the training",
+    "seconds": "give the seconds of training since its beginning, or leave it None",
+    "step": "give the optimizer steps taken since the beginning of the training",
+}
+
+
+def number(value: object, name: str, *, whole: bool = False) -> float | int:
+    """Return a value as Python's own number.
+
+    Args:
+        value: a number, or an array or tensor that holds one.
+        name: the field, which decides the sign that it may have.
+        whole: whether it has to be an integer.
+
+    Raises:
+        ValueError: it is no number, or out of range; says why.
+    """
+    if value is None or np.ma.is_masked(value):
+        raise ValueError("a number is missing")
+    if isinstance(value, bool | str | bytes):
+        raise ValueError("not a number")
+    if isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real):
+        raise ValueError("not a real number")
+    shape = getattr(value, "shape", ())
+    if math.prod(tuple(shape)) != 1:
+        raise ValueError(f"an array of shape {tuple(shape)}, not a number")
+    if not hasattr(value, "__float__") and not hasattr(value, "item"):
+        raise ValueError("not a number")
+    plain = value.item() if hasattr(value, "item") else value
+    if isinstance(plain, bool | str | bytes | complex):
+        raise ValueError("not a real number")
+    found = float(typing.cast(typing.SupportsFloat, plain))
+    if name != "loss" and not math.isfinite(found):
+        raise ValueError("not finite" + ("; leave out what was not measured" if name in _OPTIONAL else ""))
+    if name in _POSITIVE and found <= 0:
+        raise ValueError("must be above 0")
+    if name not in _ANY_SIGN and found < 0:
+        raise ValueError("must not be negative")
+    if not whole:
+        return found
+    integer = int(plain) if isinstance(plain, numbers.Integral) else int(found)
+    if integer != plain or integer > _LARGEST:
+        raise ValueError("not an integer below 2^63")
+    return integer
+
+
+class PointCheck:
+    """Validates the points of one training in the order in which it yields them."""
+
+    def __init__(self, spec: TrialSpec) -> None:
+        self._spec = spec
+        self._pending = {"data": list(spec.data_budgets), "flops": list(spec.flops_budgets)}
+        self._last: dict[str, Point] = {}
+        self._params: int | None = None
+        self._beside: list[float] = []
+        self._count = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is a point at each budget."""
+        return not any(self._pending.values())
+
+    def take(self, value: object) -> Point | None:
+        """Return a yielded value as a point with plain values, None for a point that lies between two budgets.
+
+        Raises:
+            TrialError: it is no point of this trial at its next budget.
+            DivergedError: its loss is not finite.
+        """
+        self._count += 1
+        point = self._read(value)
+        if not math.isfinite(point.loss):
+            raise DivergedError(f"the loss is {point.loss} after {point.step} steps")
+        if self._params not in (None, point.params):
+            self._refuse("params", point.params, f"was {self._params} at the point before", _REMEDY["params"])
+        self._params = point.params
+        budget = self._budget_of(point)
+        if budget is None:
+            self._beside.append(point.budget)
+            self._refuse_passed(point)
+            return None
+        self._check_reached(point, budget)
+        self._check_ascending(point)
+        self._pending[point.budget_kind].pop(0)
+        self._refuse_passed(point)
+        kept = dataclasses.replace(point, budget=budget)
+        self._last[point.budget_kind] = kept
+        return kept
+
+    def end(self) -> None:
+        """Check that no budget is missing at the end; compute budgets that the training does not reach may be.
+
+        Raises:
+            TrialError: names those that are.
+        """
+        missing = self._pending["data"]
+        if not missing and self._last:
+            return
+        missing = missing or self._pending["flops"]
+        beside = f"; its points at {_listed(self._beside)} are at no budget" if self._beside else ""
+        if not self._count:
+            beside = "; the training yielded no point"
+        self._fail(
+            f"ended without a point at budget {_listed(missing)}{beside}. Yield a point, with `budget` and "
+            "`budget_kind`, at each of spec.data_budgets and spec.flops_budgets, those before a checkpoint again"
+        )
+
+    def _read(self, value: object) -> Point:
+        if not isinstance(value, Point):
+            self._fail(
+                f"yielded {shown(value)}, a {type(value).__name__}, not a raysweep.core.points.Point; "
+                "yield Point(...) at each budget"
+            )
+        if (named := getattr(value, "trial_id", None)) != self._spec.trial_id:
+            self._refuse("trial_id", named, f"not {self._spec.trial_id}", "set trial_id=spec.trial_id")
+        read = {
+            "trial_id": self._spec.trial_id,
+            "architecture": self._spec.architecture,
+            "size": json.dumps(self._spec.size, sort_keys=True),
+            "seed": self._spec.seed,
+            "learning_rate": self._spec.learning_rate,
+        }
+        # The loss before all metrics: a training that has diverged measures nothing.
+        for field in sorted(POINT_SCHEMA, key=lambda field: field.name not in ("step", "loss")):
+            if field.name not in _FROM_SPEC:
+                read[field.name] = self._field(field, getattr(value, field.name, None))
+                if field.name == "loss" and not math.isfinite(typing.cast(float, read["loss"])):
+                    raise DivergedError(f"the loss is {read['loss']} after {read['step']} steps")
+        return Point(**read)  # type: ignore[arg-type]
+
+    def _field(self, field: pa.Field, value: object) -> object:
+        if value is None and field.name in _OPTIONAL:
+            return None
+        try:
+            if field.type != pa.string():
+                return number(value, field.name, whole=field.type == pa.int64())
+            if not isinstance(value, str):
+                raise ValueError("not a text")
+            if len(value) > _LONGEST_TEXT:
+                raise ValueError(f"longer than {_LONGEST_TEXT} characters")
+            if field.name == "budget_kind" and value not in self._pending:
+                raise ValueError("neither 'data' nor 'flops'")
+            return sound(value)
+        except Exception as error:  # noqa: BLE001 - of other people's types, too
+            reason = str(error) if type(error) is ValueError else f"cannot be read: {type(error).__name__}"
+            meaning = POINT_SCHEMA.field(field.name).metadata[b"meaning"].decode()
+            self._refuse(field.name, value, reason, f"it is: {meaning}")
+
+    def _budget_of(self, point: Point) -> float | None:
+        """Return the budget of the trial at which a point is, None where it is at none."""
+        kind, spec = point.budget_kind, self._spec
+        budgets = spec.data_budgets if kind == "data" else spec.flops_budgets
+        budget = next((b for b in sorted(budgets) if abs(point.budget - b) <= SAME * b), None)
+        if budget is None:
+            return None
+        if budget not in self._pending[kind]:
+            self._refuse("budget", point.budget, "had a point before", "yield one at each budget, ascending")
+        before = self._pending[kind][: self._pending[kind].index(budget)]
+        if before:
+            reason = f"comes before the point at {kind} budget {_listed(before)}"
+            self._refuse("budget", point.budget, reason, f"yield a point at each of spec.{kind}_budgets, ascending")
+        return budget
+
+    def _check_reached(self, point: Point, budget: float) -> None:
+        kind = point.budget_kind
+        spent = getattr(point, kind)
+        if not (1 - TOLERANCE) * budget <= spent <= self._latest(point, budget):
+            self._refuse(
+                kind, spent, f"{abs(spent / budget - 1):.0%} off its budget {budget:.10g}",
+                f"evaluate within {TOLERANCE:.0%} of the budget or a batch of spec.batch_atoms, and "
+                + _REMEDY[kind],
+            )  # fmt: skip
+
+    def _check_ascending(self, point: Point) -> None:
+        last = self._last.get(point.budget_kind)
+        if point.unique_data is not None and point.unique_data > point.data * (1 + SAME):
+            self._refuse("unique_data", point.unique_data, f"above data {point.data:.10g}", "count each atom once")
+        if last is None:
+            return
+        for name in ("data", "flops", "step"):
+            value, before = getattr(point, name), getattr(last, name)
+            if value < before or (name == "flops" and value == before and point.data > last.data):
+                reason = f"does not rise: it was {before:.10g} at budget {last.budget:.10g}"
+                self._refuse(name, value, reason, _REMEDY[name])
+
+    def _refuse_passed(self, point: Point) -> None:
+        """Refuse a training that is beyond a budget at which it gave no point: at its end that costs no less."""
+        for kind, pending in self._pending.items():
+            spent = getattr(point, kind)
+            passed = [budget for budget in pending if spent > self._latest(point, budget, kind)]
+            if passed:
+                self._refuse(
+                    kind, spent, f"there was no point at {kind} budget {_listed(passed)}",
+                    f"yield a point, with `budget` and `budget_kind`, at each of spec.{kind}_budgets, ascending",
+                )  # fmt: skip
+
+    def _latest(self, point: Point, budget: float, kind: str | None = None) -> float:
+        """Return the most data or FLOPs that a point at a budget may have: a training ends with a whole batch."""
+        batch = 0 if self._spec.fingerprint == NO_DATA else float(self._spec.batch_atoms)
+        if (kind or point.budget_kind) == "flops":
+            batch *= point.flops / point.data
+        return (1 + TOLERANCE) * budget + batch
+
+    def _refuse(self, name: str, value: object, reason: str, remedy: str) -> typing.NoReturn:
+        self._fail(f"point {self._count} has {name}={shown(value)}: {reason}; {remedy}")
+
+    def _fail(self, what: str) -> typing.NoReturn:
+        raise TrialError(f"entrypoint {self._spec.entrypoint}: {what}")
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckedCost:
+    """The validated result of an entrypoint's `cost` (see `costs.Cost`)."""
+
+    params: int
+    flops_per_atom: float
+    seconds_per_atom: float
+    peak_memory: int | None
+    device_memory: int | None
+
+
+def checked_cost(value: object) -> CheckedCost:
+    """Return a cost with plain values.
+
+    Raises:
+        ValueError: a field is missing or no number that it can be; names it.
+    """
+    found: dict[str, float | int | None] = {}
+    for name, whole, optional in (
+        ("params", True, False),
+        ("flops_per_atom", False, False),
+        ("seconds_per_atom", False, False),
+        ("peak_memory", True, True),
+        ("device_memory", True, True),
+    ):
+        given = getattr(value, name, None)
+        try:
+            found[name] = None if given is None and optional else number(given, name, whole=whole)
+        except Exception as error:
+            reason = str(error) if type(error) is ValueError else f"cannot be read: {type(error).__name__}"
+            raise ValueError(f"{name}={shown(given)}: {reason}") from error
+    return CheckedCost(**found)  # type: ignore[arg-type]
+
+
+def _listed(budgets: Sequence[float]) -> str:
+    text = ", ".join(f"{budget:.10g}" for budget in budgets[:5])
+    return text + (f" and {len(budgets) - 5} more" if len(budgets) > 5 else "")

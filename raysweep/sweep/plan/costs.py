@@ -1,0 +1,154 @@
+"""What a trajectory costs, measured once for each architecture and size and kept with the sweep."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Protocol
+
+from raysweep.core.trial import TrialSpec
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.guests.code import code_of
+from raysweep.sweep.guests.entrypoint import entrypoint_cost
+from raysweep.sweep.guests.yielded import checked_cost
+from raysweep.sweep.space.space import Space
+
+if TYPE_CHECKING:
+    from raysweep.data.store.store import Store
+
+FILE = "costs.json"
+USABLE = 0.95
+"""Of a GPU's memory, beside what its driver keeps."""
+HEADROOM = 1.3
+"""Over the memory of a training step: optimizer, evaluation, and batches larger than those measured."""
+REFUSED = 3
+"""Exit status of the process that measures, where a network cannot be."""
+MOST_PACKED = 16
+"""Trials on one GPU at most: more of them would wait for each other."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Per atom seen in training, forward and backward."""
+
+    params: int
+    flops_per_atom: float
+    seconds_per_atom: float
+    peak_memory: int | None = None
+    """Bytes that one trial holds of a GPU; None: not measured, this machine has none."""
+    device_memory: int | None = None
+    """Bytes that the GPU has."""
+
+    @property
+    def gpu_share(self) -> float:
+        """Share 1/n of a GPU that a trial needs by its memory; a whole one where that was not measured."""
+        if not self.peak_memory or not self.device_memory:
+            return 1.0
+        fit = int(self.device_memory * USABLE / (self.peak_memory * HEADROOM))
+        return 1 / min(max(fit, 1), MOST_PACKED)
+
+
+class _Measured(Protocol):
+    @property
+    def params(self) -> int: ...
+    @property
+    def flops_per_atom(self) -> float: ...
+    @property
+    def seconds_per_atom(self) -> float: ...
+
+
+class CostBook:
+    """Costs by architecture and size; unknown ones are measured, if asked to."""
+
+    def __init__(self, space: Space, store: TrialStore, *, measure: bool) -> None:
+        self._space, self._store, self._measure = space, store, measure
+        content = store.read_json(FILE)
+        self._codes: dict[tuple[str | None, str], str | None] = {}
+        self._known: dict[str, Cost | None] = {}
+        self._new = False
+        for key, value in content.items() if isinstance(content, dict) else ():
+            try:
+                self._known[key] = Cost(**asdict(checked_cost(SimpleNamespace(**value))))
+            except (TypeError, ValueError) as error:
+                store.notes.append(f"{FILE}: {key} is unusable ({error}) and is measured again")
+
+    def cost(self, spec: TrialSpec) -> Cost | None:
+        """Return the cost of a trajectory's size, None where it is not known and cannot be measured."""
+        key = self._key(spec) + ("-gpu" if self._space.resources.gpu else "")
+        if key not in self._known and self._measure:
+            self._known[key] = self._measured(spec)
+            self._new = self._known[key] is not None or self._new
+        return self._known.get(key)
+
+    def save(self) -> None:
+        """Write `costs.json`, if there is something new to keep; a disk that is read-only gets a note."""
+        if self._new:
+            known = {k: asdict(v) for k, v in self._known.items() if v is not None}
+            self._store.keep_json(FILE, known, "the measured costs")
+            self._new = False
+
+    def _key(self, spec: TrialSpec) -> str:
+        """Return the hash of what a cost depends on: not of rate, seed or budgets."""
+        who = spec.entrypoint, spec.architecture
+        if who not in self._codes:
+            self._codes[who] = code_of(spec)
+        code = self._codes[who]
+        fields = ("architecture", "size", "forces", "fingerprint", "batch_atoms", "precision", "symmetry", "entrypoint")
+        values = spec.model_dump(mode="json", include=set(fields))
+        content = json.dumps(values if code is None else {**values, "code": code}, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def _measured(self, spec: TrialSpec) -> Cost | None:
+        store = None
+        if self._space.data is not None:
+            from raysweep.data.store.store import open_store
+
+            store = open_store(self._space.data.store)
+        set_threads(int(self._space.resources.cpu))
+        gpu = bool(self._space.resources.gpu)
+        first = _measure(spec, store, gpu)
+        if first is None:
+            return None
+        second = _measure(spec, store, gpu) or first  # again, since other processes only ever make a measurement longer
+        seconds = min(float(first.seconds_per_atom), float(second.seconds_per_atom))
+        memory = (getattr(second, name, None) for name in ("peak_memory", "device_memory"))
+        return Cost(int(first.params), float(first.flops_per_atom), seconds, *memory)
+
+
+def _measure(spec: TrialSpec, store: "Store | None", gpu: bool) -> _Measured | None:
+    if spec.entrypoint is None:
+        from raysweep.training import loop  # imports torch
+
+        assert store is not None
+        return loop.measure(spec, store, gpu=gpu)
+    return entrypoint_cost(spec, store)
+
+
+def measure_apart(space: Space) -> "subprocess.Popen[str]":
+    """Begin to measure all costs of a space in a process of its own, and return that; they stand in `costs.json` then.
+
+    So the driver of a sweep never loads torch, and Ray starts meanwhile. Where a network cannot be measured the process
+    exits with REFUSED, and its standard output says why.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "raysweep.sweep.plan.measure_costs"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    with process.stdin as stream:
+        stream.write(space.model_dump_json())
+    return process
+
+
+def set_threads(count: int) -> None:
+    """Let numerical libraries use so many threads: those that a trial holds, so that packed trials don't fight."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(max(1, count))
+    torch = sys.modules.get("torch")
+    if torch is not None:  # it reads the environment once, when it is loaded
+        torch.set_num_threads(max(1, count))

@@ -1,0 +1,159 @@
+"""What a plan costs in all: by family, on this cluster, in money, and beside the naive grid of a run for each point."""
+
+import glob
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from raysweep.sweep.space.space import Space
+
+T = TypeVar("T", int, float)
+
+
+class _Trial(Protocol):
+    """What is read of a planned trajectory (`plan.PlannedTrial`)."""
+
+    @property
+    def family(self) -> str: ...
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def params(self) -> int | None: ...
+    @property
+    def data(self) -> float | None: ...
+    @property
+    def flops(self) -> float | None: ...
+    @property
+    def naive_flops(self) -> float | None: ...
+    @property
+    def device_seconds(self) -> float | None: ...
+    @property
+    def disk_bytes(self) -> float | None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """Of one family, or of the whole grid. None where the cost of any of its trajectories is not known."""
+
+    family: str
+    trajectories: int
+    done: int
+    params: tuple[int, int] | None
+    """N of the smallest and of the largest size."""
+    data: tuple[float, float] | None
+    """D at the end of the shortest and of the longest trajectory, atoms."""
+    flops: float | None
+    naive_flops: float | None
+    """What the same points would cost with one run for each of them."""
+    device_hours: float | None
+    device_hours_left: float | None
+    """Of the trajectories that are not done."""
+    disk_bytes: float | None
+    hours_left: float | None
+    """Wall-clock of what is left on `Cluster.slots` trials at once; no less than the longest of them takes."""
+    price_left: float | None
+
+    @property
+    def saving(self) -> float | None:
+        """How many times the FLOPs the naive grid would have cost."""
+        return self.naive_flops / self.flops if self.naive_flops and self.flops else None
+
+
+def totals(family: str, trials: Sequence[_Trial], slots: int | None, price: float | None) -> Totals:
+    """Return the totals of some trajectories.
+
+    Args:
+        family: what to call them.
+        trials: the trajectories.
+        slots: trials that run at once; None: not known.
+        price: of a device hour, in any currency; None: not given.
+    """
+    left = [trial for trial in trials if not trial.ended]
+    seconds = [trial.device_seconds for trial in left]
+    to_go = _sum(seconds)
+    longest = max((value for value in seconds if value is not None), default=0.0)
+    hours = None if to_go is None else to_go / 3600
+    whole = _sum([trial.device_seconds for trial in trials])
+    return Totals(
+        family=family,
+        trajectories=len(trials),
+        done=len(trials) - len(left),
+        params=_range([trial.params for trial in trials]),
+        data=_range([trial.data for trial in trials]),
+        flops=_sum([trial.flops for trial in trials]),
+        naive_flops=_sum([trial.naive_flops for trial in trials]),
+        device_hours=None if whole is None else whole / 3600,
+        device_hours_left=hours,
+        disk_bytes=_sum([trial.disk_bytes for trial in trials]),
+        hours_left=None if to_go is None or slots is None else max(to_go / slots, longest) / 3600,
+        price_left=None if hours is None or price is None else hours * price,
+    )
+
+
+def family_rows(rows: Sequence[Totals]) -> list[tuple[str, ...]]:
+    """Return a head and a row of texts for each of the totals."""
+    head = ("family", "trials", "done", "N", "D atoms", "C FLOP", "naive", "device h", "to go", "wall h", "disk MB")
+    priced = any(row.price_left is not None for row in rows)
+    lines = [head + (("price",) if priced else ())]
+    for row in rows:
+        cells = (
+            row.family, str(row.trajectories), str(row.done), _between(row.params), _between(row.data),
+            _short(row.flops), "?" if row.saving is None else f"× {row.saving:.1f}", _short(row.device_hours),
+            _short(row.device_hours_left), _short(row.hours_left),
+            _short(None if row.disk_bytes is None else row.disk_bytes / 1e6),
+        )  # fmt: skip
+        lines.append(cells + ((_short(row.price_left),) if priced else ()))
+    return lines
+
+
+def slots(space: Space) -> int | None:
+    """Return how many trials run at once, None where that is up to a cluster that is not this machine."""
+    if os.environ.get("RAY_ADDRESS"):
+        return space.resources.parallel
+    held = machine()
+    fit = [int(held[name] / count) for name, count in _wanted(space).items() if count]
+    return min([*fit, space.resources.parallel or min(fit)]) or None
+
+
+def missing(space: Space) -> str | None:
+    """Return what this machine lacks to hold one trial, None where it has it or a cluster is joined instead."""
+    if os.environ.get("RAY_ADDRESS"):
+        return None
+    held = machine()
+    for name, count in _wanted(space).items():
+        if count > held[name]:
+            return (
+                f"no trial can run here: resources.{name.lower()} asks for {count:g} {name}, and this machine has "
+                f"{held[name]:g}; ask for less, or join a cluster (RAY_ADDRESS)"
+            )
+    return None
+
+
+def machine() -> dict[str, float]:
+    """Return the cores and GPUs of this machine, as Ray would find them."""
+    return {"CPU": float(os.cpu_count() or 1), "GPU": float(len(glob.glob("/dev/nvidia[0-9]*")))}
+
+
+def _wanted(space: Space) -> dict[str, float]:
+    return space.resources.most
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(sum(known)) if len(known) == len(values) else None
+
+
+def _range(values: Sequence[T | None]) -> tuple[T, T] | None:
+    known = [value for value in values if value is not None]
+    return (min(known), max(known)) if known else None
+
+
+def _between(ends: tuple[float, float] | None) -> str:
+    if ends is None:
+        return "?"
+    return _short(ends[0]) if ends[0] == ends[1] else f"{_short(ends[0])}–{_short(ends[1])}"
+
+
+def _short(value: float | None) -> str:
+    return "?" if value is None else f"{value:.3g}"

@@ -1,0 +1,114 @@
+"""The identity of the sweep in a storage: name, structures and training; other sweeps are refused.
+
+More seeds, sizes, budgets or families are the same sweep, which grows: a trial's id is the hash of its content. A sweep
+of another name or of other structures in the same storage would take the place of the first one in the report, the
+frontier and MLflow.
+"""
+
+import platform
+from collections.abc import Mapping
+
+from raysweep.core.io.files import absolute
+from raysweep.core.masking import masked, masked_values
+from raysweep.core.trial import NO_DATA
+from raysweep.core.version import __version__
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.space.facts import DataFacts, data_fingerprint
+from raysweep.sweep.space.space import Space
+
+FILE = "sweep.json"
+_COMPARED = ("forces", "training", "data.validation_structures", "learning_rate.transfer")
+"""Settings that make other trials of the same sizes, so that a report of the last run is none of them."""
+
+
+def write_identity(store: TrialStore, space: Space, facts: DataFacts) -> None:
+    """Write the sweep's identity into its storage: name, structures, resolved search space, versions."""
+    content = {
+        "name": space.name,
+        "space": space.model_dump(mode="json"),
+        "fingerprint": facts.fingerprint,
+        "versions": {"raysweep": __version__, "python": platform.python_version()},
+    }
+    store.write_json(FILE, masked_values(content))
+
+
+def refuse_other_sweep(space: Space, store: TrialStore, fingerprint: str | None = None) -> None:
+    """Refuse a storage that another sweep has used.
+
+    Args:
+        space: the search space.
+        store: its storage.
+        fingerprint: of the structure store; None: the store is asked, where it is there.
+
+    Raises:
+        SpaceError: the storage is another sweep's; names both and the remedy.
+    """
+    kept = store.read_json(FILE)
+    if not isinstance(kept, dict):
+        return
+    place = masked(absolute(space.storage))
+    name = kept.get("name")
+    if name != space.name:
+        raise space.error(
+            ("storage",),
+            f"{place} holds the sweep {name!r}, and this one is {space.name!r}: give it a storage of its own, or set "
+            f"name: {name} where it is the same sweep",
+        )
+    remedy = "give this one a storage of its own (and a name), since neither can be compared with the other"
+    last = kept.get("space")
+    entrypoint = last.get("entrypoint", space.entrypoint) if isinstance(last, dict) else space.entrypoint
+    if entrypoint != space.entrypoint:
+        shown = [text or "raysweep's own training" for text in (entrypoint, space.entrypoint)]
+        raise space.error(
+            ("entrypoint",) if space.entrypoint else ("storage",),
+            f"{place} holds a sweep {name!r} of {shown[0]}, and this one is of {shown[1]}: {remedy}",
+        )
+    before, now = kept.get("fingerprint"), fingerprint or data_fingerprint(space)
+    if before is not None and now is not None and before != now:
+        shown = ["no structures" if text == NO_DATA else f"structures {text[:12]}" for text in map(str, (before, now))]
+        data = masked(space.data.store) if space.data else "no data.store"
+        raise space.error(
+            ("data", "store") if space.data else ("storage",),
+            f"{place} holds a sweep {name!r} on {shown[0]}, and {data} has {shown[1]} (see `raysweep data info`): "
+            f"{remedy}",
+        )
+
+
+def differences(space: Space, store: TrialStore) -> list[str]:
+    """Describe each setting in which a storage's last run differs from the search space.
+
+    The storage's results are then those of the last run.
+    """
+    kept = store.read_json(FILE)
+    last = kept.get("space") if isinstance(kept, dict) else None
+    if not isinstance(last, dict):
+        return []
+    now = space.model_dump(mode="json")
+    found = []
+    for key in _COMPARED:
+        before, after = _value(last, key), _value(now, key)
+        if before != after and before is not None and after is not None:
+            found.append(
+                f"{key}: the last run had {_shown(before, after)}, the search space has {_shown(after, before)}"
+            )
+    families = last.get("families")
+    if isinstance(families, dict):
+        absent = [label for label in space.families if label not in families]
+        found += [f"families.{label}: it was not in the last run" for label in absent]
+    return found
+
+
+def _value(content: Mapping[str, object], key: str) -> object:
+    for part in key.split("."):
+        found = content.get(part)
+        if not isinstance(found, Mapping):
+            return found
+        content = found
+    return content
+
+
+def _shown(value: object, other: object) -> str:
+    """Return a value; of a mapping only what differs from the other."""
+    if isinstance(value, Mapping) and isinstance(other, Mapping):
+        return ", ".join(f"{k} {v}" for k, v in value.items() if other.get(k) != v) or "nothing of it"
+    return str(value)

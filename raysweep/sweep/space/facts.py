@@ -1,0 +1,187 @@
+"""What the planner needs to know about the structures: how many there are, and how many atoms the first n hold."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pyarrow import fs
+from pydantic import JsonValue
+
+from raysweep.core.errors import DataError, RaysweepError
+from raysweep.core.io.files import open_location
+from raysweep.core.trial import NO_DATA
+from raysweep.data.generation.presets import DEFAULT_PRESET, RECIPE_NAME
+from raysweep.sweep.space.space import Space
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """Of the training part of a store."""
+
+    fingerprint: str
+    structures: int | None
+    """Training structures; None: no store, no end."""
+    cumulative: npt.NDArray[np.int64] | None
+    """[n] atoms of the first 1, 2, ..., n structures of the store's one order, as far as the sweep needs them."""
+
+    def atoms(self, seen: int, subset: int) -> float:
+        """Return the atoms in `seen` structures, on a trajectory that passes over a subset of so many."""
+        if self.cumulative is None:
+            return float(seen)
+        if subset > len(self.cumulative):
+            return float(seen) * float(self.cumulative[-1]) / len(self.cumulative)
+        passes, rest = divmod(seen, subset)
+        return float(passes * self.cumulative[subset - 1] + (self.cumulative[rest - 1] if rest else 0))
+
+    def subset_with(self, atoms: float) -> int:
+        """Return the smallest subset that holds so many atoms."""
+        return math.ceil(atoms) if self.cumulative is None else int(np.searchsorted(self.cumulative, atoms)) + 1
+
+    def seen_with(self, atoms: float, subset: int) -> int:
+        """Return how many structures, on a trajectory that passes over a subset of so many, first hold the atoms."""
+        if self.cumulative is None:
+            return math.ceil(atoms)
+        passes, rest = divmod(atoms, float(self.cumulative[subset - 1]))
+        return int(passes) * subset + (self.subset_with(rest) if rest else 0)
+
+
+def with_structures(space: Space, facts: DataFacts | None) -> Space:
+    """Return the space with `grid.atoms` turned into `grid.structures`: as many as first hold so many atoms.
+
+    Raises:
+        SpaceError: the structure store, whose structures they are, is not there yet, or holds too few.
+    """
+    grid = space.grid
+    if not grid.atoms:
+        return space
+    path = ("grid", "atoms")
+    if facts is None:
+        raise space.error(
+            path,
+            "how many structures hold so many atoms is known once the structure store is there: make it first "
+            "(`raysweep data make SPACE`), or give `structures`",
+        )
+    share = grid.atoms[-1] / grid.epochs
+    held = math.inf if facts.cumulative is None else float(facts.cumulative[-1])
+    if share > held:
+        raise space.error(
+            path,
+            f"{grid.atoms[-1]:g} atoms in {grid.epochs:g} epochs need {share:g} different ones, and the store has "
+            f"{held:g} for training; ask for fewer, make more (data.make.structures), or raise grid.epochs",
+        )
+    subset = facts.subset_with(share)
+    seen = [facts.seen_with(atoms, subset) for atoms in grid.atoms]
+    seen[-1] = max(seen[-1], int((subset - 1) * grid.epochs) + 1)  # so that the subset is no smaller
+    resolved = space.model_copy(
+        update={"grid": grid.model_copy(update={"atoms": (), "structures": tuple(dict.fromkeys(seen))})}
+    )
+    resolved._source = space._source
+    return resolved
+
+
+def data_fingerprint(space: Space) -> str | None:
+    """Return the fingerprint of a space's store, `NO_DATA` without one; None where it is not there, or not readable."""
+    if space.data is None:
+        return NO_DATA
+    from raysweep.data.store.store import open_store  # a sweep without data needs no store
+
+    try:
+        return open_store(space.data.store).manifest.fingerprint
+    except (RaysweepError, OSError):
+        return None
+
+
+def data_facts(space: Space) -> DataFacts | None:
+    """Return the facts about a space's store, None where the store is still to be made.
+
+    Raises:
+        SpaceError: there is no store and no recipe to make one.
+    """
+    if space.data is None:
+        return DataFacts(NO_DATA, None, None)
+    from raysweep.data.store.store import open_store  # a sweep without data needs no store
+
+    try:
+        store = open_store(space.data.store)
+    except DataError as error:
+        if space.data.make is None:
+            raise space.error(("data", "store"), f"{error}; or add data.make to make one") from error
+        if not _absent(space.data.store):
+            raise
+        _check_recipe(space, space.data.make.structures)
+        return None
+    _refuse_other_recipe(space, store.manifest.recipe)
+    held_out, available = store.manifest.validation_structures, store.manifest.train_structures
+    if space.data.validation_structures > held_out:
+        raise space.error(
+            ("data", "validation_structures"),
+            f"{space.data.validation_structures} were asked for, the store has {held_out}; ask for fewer",
+        )
+    count = available if space.grid.atoms else min(available, _needed(space))
+    cumulative = np.cumsum(store.read(store.subset(count)).n_atoms.astype(np.int64))
+    facts = DataFacts(store.manifest.fingerprint, available, cumulative)
+    _check_batch(space, facts)
+    return facts
+
+
+def _check_batch(space: Space, facts: DataFacts) -> None:
+    """Raise an error where the first step of a trial passes its smallest data budget."""
+    grid, batch = space.grid, space.training.batch_atoms
+    if space.entrypoint is not None or facts.cumulative is None:
+        return  # what a batch is lies with the entrypoint
+    first = grid.structures[0] if grid.structures else 0
+    smallest = grid.atoms[0] if grid.atoms else facts.atoms(first, max(first, _needed(space)))
+    if batch > smallest:
+        raise space.error(
+            ("training", "batch_atoms"),
+            f"a batch of {batch} atoms is more than the smallest data budget of the grid ({smallest:g} atoms); ask for "
+            "a smaller batch, or a larger smallest budget",
+        )
+
+
+def _needed(space: Space) -> int:
+    """Return the training structures of the largest subset, as far as they are known without a store."""
+    grid = space.grid
+    last = math.ceil(grid.structures[-1] / grid.epochs) if grid.structures else 0
+    return max(max(grid.unique, default=last), space.learning_rate.structures or 0)
+
+
+def _refuse_other_recipe(space: Space, recipe: Mapping[str, JsonValue]) -> None:
+    """Raise an error where the embedded source made the store by another recipe than the one that is asked for."""
+    if space.data is None or space.data.make is None or recipe.get("name") != RECIPE_NAME:
+        return
+    found = {"preset": DEFAULT_PRESET, **recipe}
+    for key, wanted in space.data.make.model_dump().items():
+        if found[key] != wanted:
+            raise space.error(
+                ("data", "make", key),
+                f"{wanted} is asked for, and the store {space.data.store} was made with {found[key]}; name another "
+                "data.store, remove that one, or leave data.make out to take what is there",
+            )
+
+
+def _check_recipe(space: Space, structures: int) -> None:
+    """Raise an error before minutes of labelling, not after, where the recipe cannot make enough.
+
+    A tenth of the molecules is held out.
+    """
+    if _needed(space) > 0.9 * structures:
+        raise space.error(
+            ("data", "make", "structures"),
+            f"{structures} leave about {0.9 * structures:.0f} to train on, and the largest subset needs "
+            f"{_needed(space)}; make more, or ask for smaller grid.structures or learning_rate.structures",
+        )
+    validation = space.data.validation_structures if space.data else 0
+    if validation > 0.12 * structures + 1:
+        raise space.error(
+            ("data", "validation_structures"),
+            f"{validation} were asked for, and data.make.structures: {structures} hold out about "
+            f"{0.1 * structures:.0f}; ask for fewer, or make more",
+        )
+
+
+def _absent(location: str) -> bool:
+    filesystem, path = open_location(location)
+    return bool(filesystem.get_file_info(f"{path}/manifest.json").type == fs.FileType.NotFound)

@@ -1,0 +1,199 @@
+"""The search space: what a sweep varies and what it holds fixed, as one typed YAML file."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PrivateAttr, ValidationError
+
+from raysweep.core.errors import RaysweepError, SpaceError
+from raysweep.sweep.space import yaml_lines
+from raysweep.sweep.space.errors import first_error, refuse_other_searches, refuse_unusable_numbers
+from raysweep.sweep.space.parts import LABEL, NAME, PLACE, Adaptive, Data, Family, Grid, LearningRate, Part
+from raysweep.sweep.space.running import Caps, Resources, Tracking, Training
+
+
+class Space(Part):
+    """A search space, read and checked by `load_space`."""
+
+    name: str = Field(pattern=NAME, description="name of the sweep")
+    storage: str = Field(pattern=PLACE, description="where its trials are kept: a folder or a URI (s3://, gs://)")
+    earlier: tuple[Annotated[str, Field(pattern=PLACE)], ...] = Field(
+        default=(),
+        description="storages of earlier sweeps: equal trials that ended there are taken over, not run again",
+    )
+    data: Data | None = Field(default=None, description="the structures; only an `entrypoint` may do without")
+    entrypoint: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="package.module:function, a generator of points that replaces raysweep's own training",
+    )
+    changed_code: Literal["ask", "keep", "redo"] = Field(
+        default="ask",
+        description="trials made by other code of the entrypoint or of a plug-in's architecture: ask: refuse to go on; "
+        "keep: they count as equal; redo: they run anew",
+    )
+    families: dict[Annotated[str, Field(pattern=LABEL)], Family] = Field(
+        min_length=1, description="the curves to compare"
+    )
+    forces: Literal["direct", "conservative"] = Field(
+        default="direct", description="direct: a head predicts forces; conservative: minus the energy's gradient"
+    )
+    grid: Grid = Field(description="the joint grid")
+    adaptive: Adaptive = Field(default_factory=Adaptive, description="which part of the grid `--adaptive` runs")
+    learning_rate: LearningRate = Field(description="the learning-rate stage")
+    training: Training = Field(default_factory=Training, description="what all trials share")
+    resources: Resources = Field(default_factory=Resources, description="what one trial holds")
+    caps: Caps = Field(default_factory=Caps, description="what the sweep may spend before it stops, resumably")
+    tracking: Tracking = Field(default_factory=Tracking, description="MLflow")
+
+    _source: yaml_lines.Source | None = PrivateAttr(default=None)
+
+    def seeds(self) -> tuple[int, ...]:
+        """Return the seeds that trajectories are planned with; `--adaptive` has more to choose from."""
+        if not self.adaptive.enabled:
+            return self.grid.seeds
+        wanted = self.adaptive.seeds or 4 * len(self.grid.seeds)
+        others = (seed for seed in range(max(self.grid.seeds) + wanted + 1) if seed not in self.grid.seeds)
+        return tuple(islice(chain(self.grid.seeds, others), wanted))
+
+    def error(self, path: Sequence[str | int], reason: str) -> SpaceError:
+        """Return the error to raise about a key, with the line it stands in."""
+        source = self._source or yaml_lines.Source(self.name, None)
+        return source.error(path, reason)
+
+
+def load_space(path: str | Path, overrides: Sequence[str] = ()) -> Space:
+    """Return the search space of a YAML file, with `key=value` overrides applied.
+
+    Args:
+        path: the YAML file.
+        overrides: such as `grid.seeds=[0,1]`; dots lead into mappings and lists, values are YAML.
+
+    Raises:
+        SpaceError: names file, line, key, reason and the nearest right key.
+    """
+    space = _validated(yaml_lines.override(yaml_lines.read(path), overrides))
+    if space.entrypoint is not None:
+        _make_importable(str(Path(path).expanduser().resolve().parent))
+    return space
+
+
+def parse_space(text: str, name: str = "search space", overrides: Sequence[str] = ()) -> Space:
+    """Return the search space of a YAML text (see `load_space`)."""
+    return _validated(yaml_lines.override(yaml_lines.parse(text, name), overrides))
+
+
+def _make_importable(folder: str) -> None:
+    """Find an entrypoint's module beside the search space and in the current folder; workers look where we do.
+
+    Last, so that a file there hides no library. The `raysweep` script, unlike `python -m`, does not look there.
+    """
+    sys.path.extend(place for place in dict.fromkeys((folder, os.getcwd())) if place not in sys.path)
+
+
+def _validated(source: yaml_lines.Source) -> Space:
+    if not isinstance(source.value, dict):
+        raise source.error((), f"a search space is a mapping of keys to values, not {type(source.value).__name__}")
+    refuse_other_searches(source)
+    refuse_unusable_numbers(source, Space)
+    try:
+        space = Space.model_validate(source.value)
+    except ValidationError as error:
+        raise first_error(source, error, Space) from None
+    space._source = source
+    _check_together(space)
+    return space
+
+
+def _check_together(space: Space) -> None:
+    """Check what no single part can see."""
+    if space.data is None and space.entrypoint is None:
+        raise space.error(("data",), "missing: raysweep's own training needs a structure store (data.store)")
+    if space.training.precision == "tf32" and space.resources.gpu == 0:
+        raise space.error(
+            ("training", "precision"), "tf32 is a number of GPUs, and resources.gpu is 0; use float32 or bf16"
+        )
+    for label in space.learning_rate.rates:
+        if label not in space.families:
+            raise space.error(
+                ("learning_rate", "rates", label), f"no such family{yaml_lines.nearest(label, space.families)}"
+            )
+    for label, family in space.families.items():
+        if space.learning_rate.transfer == "power_law" and label not in space.learning_rate.rates:
+            _check_power_law(space, label, family)
+    if set(space.families) - set(space.learning_rate.rates):
+        for key in ("low", "high", "structures"):
+            if getattr(space.learning_rate, key) is None:
+                raise space.error(
+                    ("learning_rate", key), "missing: give low, high and structures, or known `rates` for every family"
+                )
+
+
+def _check_power_law(space: Space, label: str, family: Family) -> None:
+    """Check that a power law in width can be drawn through some sizes of a family."""
+    if family.ladder is not None:
+        return
+    others = [{k: v for k, v in size.items() if k != "width"} for size in family.members()]
+    if (
+        len(family.sizes) < 2
+        or not all("width" in size for size in family.members())
+        or others != others[:1] * len(others)
+    ):
+        raise space.error(
+            ("families", label, "sizes"),
+            "learning_rate.transfer: power_law needs two sizes or more that differ in width alone; use mup or per_size",
+        )
+
+
+def check_sizes(space: Space) -> None:
+    """Raise a SpaceError for a size that its architecture does not know; imports torch, so `load_space` leaves it."""
+    if space.entrypoint is not None:
+        return
+    from raysweep.models import registry
+    from raysweep.training.device.compilation import check_compiles
+    from raysweep.training.symmetry import check_symmetry
+
+    for label, family in space.families.items():
+        solved_later = ({**family.fixed, "width": 1},)
+        complete: dict[str, int] = {}
+        for index, size in enumerate(solved_later if family.ladder else (*family.members(), family.base_size())):
+            try:
+                knobs = registry.check_size(family.architecture, size).model_dump_json()
+            except RaysweepError as error:
+                raise space.error(_path_of(space, label, str(error)), str(error)) from error
+            if complete.setdefault(knobs, index) != index < len(family.sizes):
+                first = json.dumps(dict(family.members()[complete[knobs]]))
+                raise space.error(
+                    ("families", label, "sizes"),
+                    f"{json.dumps(dict(size))} is the same network as {first}, by the knobs that one of them leaves "
+                    "to the architecture: leave one of the two out",
+                )
+            try:
+                check_symmetry(family.architecture, size, family.symmetry)
+            except RaysweepError as error:
+                raise space.error(("families", label, "symmetry"), str(error)) from error
+        if space.training.compile:
+            try:
+                check_compiles(family.architecture)
+            except RaysweepError as error:
+                raise space.error(("training", "compile"), str(error)) from error
+
+
+def _path_of(space: Space, label: str, message: str) -> tuple[str, ...]:
+    """Return the path of the first key of the family that the message speaks of."""
+    family = space.families[label]
+    for part, knobs in (
+        ("sizes", family.sizes[0] if family.sizes else {}),
+        ("fixed", family.fixed),
+        ("base", family.base),
+    ):
+        for knob in knobs:
+            if re.search(rf"\b{re.escape(knob)}\b", message.split(";")[0]):
+                return ("families", label, part, knob)
+    return ("families", label, "architecture")

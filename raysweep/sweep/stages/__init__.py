@@ -1,0 +1,1 @@
+"""Stages: sources of trials that the engine runs."""

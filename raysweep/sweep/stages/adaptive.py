@@ -1,0 +1,170 @@
+"""Which trajectories of a grid are worth their compute: rounds, each chosen by what the points before it leave open.
+
+The first round spreads over all sizes at equal compute. Each later one fits the law to what is there, takes the
+interval of the answer in question, and lets `frontier.next_runs` choose among the trajectories that are left, at every
+length that the grid allows, until the interval is as narrow as was asked for, or the budget is spent.
+
+A family's rounds depend on its own points and on nothing else, so more workers, or other families, never change them.
+"""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from raysweep.core.errors import FrontierError
+from raysweep.frontier import fit, next_runs
+from raysweep.frontier.points.findings import Kind
+from raysweep.frontier.result import Fit
+from raysweep.sweep.space.parts import Adaptive
+
+ENLARGED = 2.0
+"""Where no fit is possible yet, a round of trajectories that cost up to so many times the dearest one before."""
+AT_ONCE = 16
+"""Trajectories of a round at most: each is charged that share of the round's budget on top of what it costs, so that
+one that tells more is preferred to many that cost next to nothing."""
+MARGIN = 0.95
+"""A round aims a little below the width that was asked for, since what it promises is an estimate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A trajectory of one family that could be run, to one of the ends that the grid allows."""
+
+    trial_id: str
+    size: str
+    """As text: what candidates of the same size share."""
+    seed: int
+    run: str
+    """What candidates share that are one run, trained for longer or shorter: at most one of them is chosen."""
+    params: int
+    atoms: tuple[float, ...]
+    """Seen at each of its points."""
+    flops: float
+    """What it costs in all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What comes next for a family."""
+
+    chosen: tuple[Candidate, ...]
+    """Empty where there is nothing more to do."""
+    interval: tuple[float, float] | None
+    """Of the answer, from the points before this round; None where there was no usable fit."""
+    ended: str | None
+    """Why nothing was chosen: width, flops (the budget), grid (nothing is left), points (no trial gave any)."""
+
+
+def first_round(candidates: Sequence[Candidate], settings: Adaptive) -> Round:
+    """Return the round to begin with: each size once, for as much compute as the smallest size can take.
+
+    So the points span both N and D at a small part of the grid's cost: a large size is trained for short at first.
+    """
+    smallest = min(candidate.params for candidate in candidates)
+    limit = max(candidate.flops for candidate in candidates if candidate.params == smallest)
+    return _within(_spread(candidates, limit), 0.0, settings, None)
+
+
+def next_round(
+    candidates: Sequence[Candidate], taken: Collection[str], points: pa.Table | None, settings: Adaptive
+) -> Round:
+    """Return what the points so far call for.
+
+    Args:
+        candidates: all trajectories of the family at all lengths.
+        taken: trial ids of the rounds before.
+        points: on them, as in `frontier.fit`; None: no trial gave any.
+        settings: what is asked for.
+    """
+    if points is None:
+        return Round(chosen=(), interval=None, ended="points")
+    points = points.drop_columns([name for name in ("architecture",) if name in points.column_names])
+    before = [candidate for candidate in candidates if candidate.trial_id in taken]
+    spent = math.fsum(candidate.flops for candidate in before)
+    begun = {candidate.run for candidate in before}
+    left = [candidate for candidate in candidates if candidate.run not in begun]
+    found = _fit(points)
+    interval = _interval(found, settings)
+    # Without runs to tell trajectories apart by, the interval is too narrow to end on.
+    told = found is not None and interval is not None and not found.status.found(Kind.TOO_FEW_TRAJECTORIES)
+    if told and interval is not None and settings.width is not None and _width(interval, settings) <= settings.width:
+        return Round(chosen=(), interval=interval, ended="width")
+    if not left:
+        return Round(chosen=(), interval=interval, ended="grid")
+    if not told or interval is None:
+        dearest = max(candidate.flops for candidate in before)
+        return _within(_spread(left, ENLARGED * dearest), spent, settings, interval)
+    return _within(_most_telling(left, points, interval, spent, settings), spent, settings, interval)
+
+
+def _fit(points: pa.Table) -> Fit | None:
+    try:
+        found = fit(points)
+    except FrontierError:  # too few points to speak of a law
+        return None
+    assert isinstance(found, Fit)
+    return found if found.status.usable else None
+
+
+def _interval(found: Fit | None, settings: Adaptive) -> tuple[float, float] | None:
+    if found is None:
+        return None
+    interval = found.interval(settings.target, flops=settings.at_flops)
+    known = math.isfinite(interval.low) and math.isfinite(interval.high)
+    return (interval.low, interval.high) if known else None
+
+
+def _width(interval: tuple[float, float], settings: Adaptive) -> float:
+    low, high = interval
+    return math.log(high / low) if settings.relative else high - low
+
+
+def _spread(candidates: Sequence[Candidate], limit: float) -> list[Candidate]:
+    """Return for each size its first seed, as long as it may be within a cost; sizes that have none so short last."""
+    by_size: dict[str, list[Candidate]] = {}
+    for candidate in sorted(candidates, key=lambda c: (c.params, c.size)):
+        by_size.setdefault(candidate.size, []).append(candidate)
+    chosen = []
+    for of_size in by_size.values():
+        seed = min(candidate.seed for candidate in of_size)
+        ends = sorted((c for c in of_size if c.seed == seed), key=lambda c: (c.flops, c.trial_id))
+        within = [candidate for candidate in ends if candidate.flops <= limit]
+        chosen.append(within[-1] if within else ends[0])
+    return sorted(chosen, key=lambda c: (c.flops > limit, c.params))
+
+
+def _most_telling(
+    left: Sequence[Candidate], points: pa.Table, interval: tuple[float, float], spent: float, settings: Adaptive
+) -> list[Candidate]:
+    """Return the trajectories that narrow the interval most per FLOP: a round of them, and no more than are needed."""
+    costs = np.array([candidate.flops for candidate in left])
+    budget = max(settings.growth * spent, float(costs.min()))
+    table = {
+        "params": np.array([float(candidate.params) for candidate in left]),
+        "data": np.array([max(candidate.atoms) for candidate in left]),
+        "flops": costs + budget / AT_ONCE,
+        "trajectory": [candidate.run for candidate in left],
+    }
+    found = next_runs(points, table, (1 + 1 / AT_ONCE) * budget, target=settings.target, flops=settings.at_flops)
+    width, error = _width(interval, settings), found.standard_errors[None]
+    chosen = []
+    for run in found.runs:
+        chosen.append(left[run.row])
+        if settings.width is not None and width * run.standard_error / error <= MARGIN * settings.width:
+            break
+    return chosen
+
+
+def _within(
+    wanted: Sequence[Candidate], spent: float, settings: Adaptive, interval: tuple[float, float] | None
+) -> Round:
+    """Return the round of what the budget has room for."""
+    chosen = []
+    for candidate in wanted:
+        if settings.flops is None or spent + candidate.flops <= settings.flops:
+            chosen.append(candidate)
+            spent += candidate.flops
+    return Round(chosen=tuple(chosen), interval=interval, ended=None if chosen else "flops")

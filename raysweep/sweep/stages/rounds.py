@@ -1,0 +1,222 @@
+"""The rounds of `run --adaptive`: what was chosen so far, kept with the sweep, and the stage that asks for more.
+
+What was chosen stands in `adaptive.json`, so a sweep that was cut short goes on with the round that it was in.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import pyarrow as pa
+
+from raysweep.core.stages import GRID
+from raysweep.core.trial import TrialSpec
+from raysweep.frontier.points.readers import as_table
+from raysweep.storage.trial_store import TrialRecord, TrialStore
+from raysweep.sweep.plan.specs import assignment
+from raysweep.sweep.plan.values import Plan, PlannedTrial
+from raysweep.sweep.space.parts import size_text
+from raysweep.sweep.space.space import Space
+from raysweep.sweep.stages.adaptive import Candidate, Round, first_round, next_round
+from raysweep.sweep.stages.grid import GridStage
+from raysweep.sweep.stages.stage import Listener
+
+FILE = "adaptive.json"
+_WHY = {
+    "width": "the interval is as narrow as asked for (adaptive.width)",
+    "flops": "no further trajectory fits into adaptive.flops",
+    "grid": "no trajectory of the grid is left; widen the grid, or allow more of adaptive.seeds",
+    "points": "no trial gave a point",
+}
+
+
+class Rounds:
+    """What was chosen of a sweep's grid, family by family."""
+
+    def __init__(self, space: Space, store: TrialStore, say: Callable[[str], None]) -> None:
+        self._space, self._store, self._say = space, store, say
+        self._settings = space.adaptive
+        kept = store.read_json(FILE)
+        self._chosen: dict[str, list[str]] = {}
+        """Trial ids by family, of all rounds."""
+        if isinstance(kept, dict):
+            self._chosen = {str(label): [str(i) for i in ids] for label, ids in kept.items()}
+        self._over: dict[str, str] = {}
+        """Why a family's rounds are over, as far as this process has asked."""
+
+    def chosen(self, whole: Plan) -> Plan:
+        """Return the part of a plan that was chosen so far, its first round where nothing was.
+
+        Args:
+            whole: the plan of every trajectory of the grid at each of its lengths.
+        """
+        trials: list[PlannedTrial] = []
+        for label, of_family in by_family(whole).items():
+            if not all(trial.spec for trial in of_family):  # neither rates nor costs are known: no round yet
+                trials += _longest(of_family)
+                continue
+            known = _by_id(of_family)
+            ids = [trial_id for trial_id in self._chosen.get(label, ()) if trial_id in known]
+            trials += [known[trial_id] for trial_id in ids or self._first(of_family)]
+        return dataclasses.replace(whole, trials=tuple(trials))
+
+    def described(self, whole: Plan) -> Plan:
+        """Return the part that was chosen so far, with a note that says what it is a part of."""
+        part = self.chosen(whole)
+        if not all(trial.spec for trial in whole.trials):
+            note = "adaptive: which part of this runs is chosen once costs and learning rates are known"
+        else:
+            grid = math.fsum(self._grid_flops(of_family) for of_family in by_family(whole).values())
+            spent = math.fsum(trial.flops or 0.0 for trial in part.trials)
+            note = f"adaptive: the rounds so far, {spent:.3g} FLOP; the whole grid would cost {grid:.3g} FLOP"
+        return dataclasses.replace(part, notes=(*part.notes, note))
+
+    def over(self, whole: Plan) -> bool:
+        """Return whether nothing is left to do: every trajectory that was chosen ended, and no family needs more."""
+        return all(trial.state.is_final for trial in self.chosen(whole).trials) and not any(
+            self._next(label, of_family).chosen for label, of_family in by_family(whole).items()
+        )
+
+    def advance(self, whole: Plan, family: str) -> Sequence[PlannedTrial]:
+        """Choose the next round of a family, the trials of which have ended; empty where its rounds are over."""
+        of_family = by_family(whole)[family]
+        coming = self._next(family, of_family)
+        known = _by_id(of_family)
+        if not self._chosen.get(family):  # the first round was run by now
+            self._chosen[family] = self._first(of_family)
+        self._chosen[family] += [candidate.trial_id for candidate in coming.chosen]
+        self._store.write_json(FILE, self._chosen)
+        self._tell(family, of_family, coming)
+        return [known[candidate.trial_id] for candidate in coming.chosen]
+
+    def _first(self, of_family: Sequence[PlannedTrial]) -> list[str]:
+        candidates = self._candidates(of_family)
+        chosen = first_round(candidates, self._settings).chosen
+        if not chosen:
+            cheapest = min(candidate.flops for candidate in candidates)
+            label = of_family[0].family
+            raise self._space.error(
+                ("adaptive", "flops"), f"{label}: not even its cheapest trajectory fits, at {cheapest:.3g} FLOP"
+            )
+        return [candidate.trial_id for candidate in chosen]
+
+    def _next(self, family: str, of_family: Sequence[PlannedTrial]) -> Round:
+        taken = set(self._chosen.get(family) or self._first(of_family))
+        return next_round(self._candidates(of_family), taken, self._points(of_family, taken), self._settings)
+
+    def _candidates(self, of_family: Iterable[PlannedTrial]) -> list[Candidate]:
+        found = []
+        for trial in of_family:
+            assert trial.spec is not None
+            assert trial.params is not None
+            assert trial.flops is not None
+            run = f"{size_text(trial.size)} {trial.seed}"
+            if self._space.training.optimizer.name == "cosine":  # a run for each budget
+                run = trial.spec.trial_id
+            found.append(
+                Candidate(
+                    trial_id=trial.spec.trial_id,
+                    size=size_text(trial.size),
+                    seed=trial.seed,
+                    run=run,
+                    params=trial.params,
+                    atoms=trial.atoms,
+                    flops=trial.flops,
+                )
+            )
+        return found
+
+    def _points(self, of_family: Iterable[PlannedTrial], taken: set[str]) -> pa.Table | None:
+        """Return the points of a family's trials that ended, as the frontier reads them."""
+        rows = [assignment(t.spec, t.family, GRID) for t in of_family if t.spec and t.spec.trial_id in taken]
+        table = self._store.table(rows)
+        return as_table(table) if table.num_rows else None
+
+    def _grid_flops(self, of_family: Sequence[PlannedTrial]) -> float:
+        """Return what a family's grid costs without rounds."""
+        return math.fsum(t.flops or 0.0 for t in _longest(of_family) if t.seed in self._space.grid.seeds)
+
+    def _tell(self, family: str, of_family: Sequence[PlannedTrial], coming: Round) -> None:
+        known = _by_id(of_family)
+        spent = math.fsum(known[i].flops or 0.0 for i in self._chosen[family] if i in known)
+        whole = self._grid_flops(of_family)
+        target = self._settings.target
+        found = "no fit yet"
+        if coming.interval is not None:
+            low, high = coming.interval
+            width = math.log(high / low) if self._settings.relative else high - low
+            found = f"{target} in [{low:.4g}, {high:.4g}], width {width:.3g}"
+        share = f"{spent:.3g} FLOP, {spent / whole:.1%} of the grid's" if whole else f"{spent:.3g} FLOP"
+        if coming.chosen:
+            self._say(f"{family}: {found}; {len(coming.chosen)} trajectories more, with them {share}")
+        elif family not in self._over:
+            self._over[family] = coming.ended or ""
+            self._say(f"{family}: {found}; after {share}, {_WHY[coming.ended or 'grid']}")
+
+
+class AdaptiveGrid(GridStage):
+    """The grid stage that asks for the next round of a family whenever all of its trajectories have ended."""
+
+    def __init__(
+        self, trials: Sequence[PlannedTrial], listener: Listener, advance: Callable[[str], Sequence[PlannedTrial]]
+    ) -> None:
+        self._advance = advance
+        self._open: dict[str, set[str]] = {}
+        """By family the trials that have not ended yet; none: its next round is due."""
+        self._over: set[str] = set()
+        super().__init__(trials, listener)
+
+    def add(self, trials: Sequence[PlannedTrial]) -> None:
+        """Take the trajectories that are ready, not done, and not here yet."""
+        for trial in trials:
+            if trial.spec is not None:
+                open_ = self._open.setdefault(trial.family, set())
+                if not trial.state.is_final and trial.spec.trial_id not in self:
+                    open_.add(trial.spec.trial_id)
+        super().add(trials)
+
+    def next_trial(self) -> TrialSpec | None:
+        """Return the longest trajectory that is left."""
+        self._go_on()
+        return super().next_trial()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all were handed out, and no round will follow."""
+        self._go_on()
+        return super().finished and all(family in self._over for family in self._open)
+
+    def ended(self, trial_id: str, record: TrialRecord) -> None:
+        """Pass the end on, and note that the family has one less to wait for."""
+        super().ended(trial_id, record)
+        for open_ in self._open.values():
+            open_.discard(trial_id)
+
+    def _go_on(self) -> None:
+        for family in [label for label, open_ in self._open.items() if not open_ and label not in self._over]:
+            more = self._advance(family)
+            self.add(more)
+            if not self._open[family]:
+                self._over.add(family)
+
+
+def by_family(plan: Plan) -> dict[str, list[PlannedTrial]]:
+    """Return the trials of a plan by family, in its order."""
+    found: dict[str, list[PlannedTrial]] = {}
+    for trial in plan.trials:
+        found.setdefault(trial.family, []).append(trial)
+    return found
+
+
+def _by_id(trials: Iterable[PlannedTrial]) -> Mapping[str, PlannedTrial]:
+    return {trial.spec.trial_id: trial for trial in trials if trial.spec is not None}
+
+
+def _longest(trials: Iterable[PlannedTrial]) -> list[PlannedTrial]:
+    """Return of each size and seed the trajectory with the most points."""
+    found: dict[tuple[str, int], PlannedTrial] = {}
+    for trial in trials:
+        key = size_text(trial.size), trial.seed
+        if key not in found or trial.points > found[key].points:
+            found[key] = trial
+    return list(found.values())

@@ -1,0 +1,111 @@
+"""What a stage is to the engine that runs its trials: a source of trials that hears how they go."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from raysweep.core.points import Point
+from raysweep.core.trial import TrialSpec, TrialState
+from raysweep.core.version import __version__
+from raysweep.storage.trial_store import TrialRecord
+
+
+class Stage(Protocol):
+    """A source of trials. Its methods are called by one thread, in the driver."""
+
+    name: str
+    """"grid" or "learning_rate"."""
+
+    def next_trial(self) -> TrialSpec | None:
+        """Return the next trial to run, None where there is none at present."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is none now and there will be none."""
+
+    def started(self, trial_id: str) -> None:
+        """Hear that a worker has the trial."""
+
+    def point(self, trial_id: str, point: Point) -> bool:
+        """Hear of a point, once for each; return whether the trial is to stop here."""
+
+    def ended(self, trial_id: str, record: TrialRecord) -> None:
+        """Hear how a trial ended."""
+
+    def cancelled(self, trial_id: str, record: TrialRecord) -> None:
+        """Hear that a trial was ended with its sweep; a later run goes on with it, so nothing follows from it."""
+
+
+class Listener(Protocol):
+    """Who follows the trials of a sweep: MLflow's mirror, the live line. No call may take long or raise."""
+
+    def trial_started(
+        self, trial_id: str, family: str, stage: str, params: dict[str, str], tags: dict[str, str]
+    ) -> None:
+        """Hear that a trial has begun, or goes on."""
+
+    def point(self, trial_id: str, point: Point) -> None:
+        """Hear of a point; a resumed trial tells the points before its end again."""
+
+    def trial_ended(self, trial_id: str, state: TrialState, message: str | None) -> None:
+        """Hear how a trial ended."""
+
+    def close(self) -> None:
+        """Hear that no more comes."""
+
+
+class Listeners:
+    """Several listeners as one."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._listeners = tuple(listeners)
+
+    def trial_started(
+        self, trial_id: str, family: str, stage: str, params: dict[str, str], tags: dict[str, str]
+    ) -> None:
+        """Tell all of them."""
+        for listener in self._listeners:
+            listener.trial_started(trial_id, family, stage, params, tags)
+
+    def point(self, trial_id: str, point: Point) -> None:
+        """Tell all of them."""
+        for listener in self._listeners:
+            listener.point(trial_id, point)
+
+    def trial_ended(self, trial_id: str, state: TrialState, message: str | None) -> None:
+        """Tell all of them."""
+        for listener in self._listeners:
+            listener.trial_ended(trial_id, state, message)
+
+    def close(self) -> None:
+        """Tell all of them."""
+        for listener in self._listeners:
+            listener.close()
+
+
+def describe(spec: TrialSpec, family: str, stage: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return a trial's parameters and tags as texts."""
+    params = {key: str(value) for key, value in _flat(spec.model_dump(mode="json")).items()}
+    tags = {
+        "raysweep.trial_id": spec.trial_id,
+        "raysweep.family": family,
+        "raysweep.stage": stage,
+        "raysweep.fingerprint": spec.fingerprint,
+        "raysweep.core.version": __version__,
+    }
+    return params, tags
+
+
+def announce(listener: Listener, spec: TrialSpec, family: str, stage: str) -> None:
+    """Tell a listener that a trial has begun."""
+    params, tags = describe(spec, family, stage)
+    listener.trial_started(spec.trial_id, family, stage, params, tags)
+
+
+def _flat(values: dict[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat

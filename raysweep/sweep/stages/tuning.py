@@ -1,0 +1,180 @@
+"""The learning-rate stage as a source of trials: the searches of all families side by side."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from raysweep.core.points import Point, from_table
+from raysweep.core.stages import LEARNING_RATE
+from raysweep.core.trial import TrialSpec, TrialState
+from raysweep.storage.trial_store import Assignment, TrialRecord, TrialStore
+from raysweep.sweep.plan.specs import assignment
+from raysweep.sweep.reuse.earlier import EarlierTrials
+from raysweep.sweep.space.facts import DataFacts
+from raysweep.sweep.space.space import Space
+from raysweep.sweep.stages.stage import Listener, announce
+from raysweep.sweep.tuning.rates import (
+    Cell,
+    cells,
+    make_search,
+    read_report,
+    report_row,
+    reported_assignments,
+    reported_trials,
+)
+from raysweep.sweep.tuning.search import Candidate, RateSearch
+
+
+@dataclass
+class _Told:
+    """What the listener knows of a trial."""
+
+    started: bool = False
+    points: int = 0
+    ended: bool = False
+
+
+class TuningStage:
+    """Hands out the trials of all searches, reads back those that an earlier run ended, and keeps the store canonical.
+
+    A trial may have gone on after the rung at which ASHA's verdict stops it (see `asha`): its points beyond are dropped
+    from the store, and the listener hears only of what is certain.
+    """
+
+    name = LEARNING_RATE
+
+    def __init__(
+        self,
+        space: Space,
+        facts: DataFacts,
+        store: TrialStore,
+        listener: Listener,
+        earlier: EarlierTrials | None = None,
+    ) -> None:
+        self._store, self._listener, self._earlier = store, listener, earlier
+        report = read_report(store)
+        self._cells: list[Cell] = cells(space, facts)
+        self.rows: dict[str, Mapping[str, object]] = {
+            c.key: report[c.key] for c in self._cells if report.get(c.key, {}).get("rate") is not None
+        }
+        """Rows of `learning_rates.json` by cell key, those of searches that are finished."""
+        self._reported = tuple(self.rows)  # by an earlier run; the trials of these searches are not read again
+        self._searches: dict[str, RateSearch] = {}
+        for cell in self._cells:
+            if cell.key not in self.rows and cell.search not in self._searches:
+                self._searches[cell.search] = make_search(space, facts, cell)
+        self._home: dict[str, tuple[RateSearch, Candidate]] = {}
+        self._told: dict[str, _Told] = {}
+        # Read back what earlier runs ended, up to the first trial of each search that has to run.
+        found = [self._ask(search) for search in self._searches.values()]
+        self._ready = [candidate for candidate in found if candidate is not None]
+
+    @property
+    def searching(self) -> int:
+        """How many searches are not finished."""
+        return sum(not search.finished for search in self._searches.values())
+
+    def count(self) -> tuple[int, int]:
+        """Return how many trials there are, as far as is known (ranges may be widened), and how many have ended."""
+        asked = [candidate for search in self._searches.values() for candidate in search.candidates]
+        planned = sum(max(s.settings.trials, len(s.candidates)) for s in self._searches.values())
+        reported = {row["trial_id"] for key in self._reported for row in reported_trials(self.rows[key])}
+        return planned + len(reported), sum(candidate.ended for candidate in asked) + len(reported)
+
+    def next_trial(self) -> TrialSpec | None:
+        """Return the next trial of the search that is least far, so that all families move on together."""
+        if self._ready:
+            return self._ready.pop(0).spec
+        for search in sorted(self._searches.values(), key=lambda s: len(s.candidates)):
+            candidate = self._ask(search)
+            if candidate is not None:
+                return candidate.spec
+        return None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all searches are finished."""
+        return not self._ready and all(search.finished for search in self._searches.values())
+
+    def started(self, trial_id: str) -> None:
+        """Note that a worker has the trial."""
+        search, candidate = self._home[trial_id]
+        if not candidate.ended:
+            candidate.state = TrialState.RUNNING
+        told = self._told[trial_id]
+        told.started = True
+        announce(self._listener, candidate.spec, search.family, self.name)
+
+    def point(self, trial_id: str, point: Point) -> bool:
+        """Note a point and return whether ASHA stops the trial."""
+        search, candidate = self._home[trial_id]
+        if not candidate.ended:
+            candidate.hear([point])
+            self._settle(search)
+        return candidate.ended
+
+    def ended(self, trial_id: str, record: TrialRecord) -> None:
+        """Note how a trial ended; one that ASHA stopped is ended by `_settle`, with the points that count."""
+        search, candidate = self._home[trial_id]
+        candidate.state = record.state
+        self._settle(search)
+
+    def cancelled(self, trial_id: str, record: TrialRecord) -> None:
+        """Tell the listener; no verdict may rest on a trial that goes on later."""
+        told = self._told[trial_id]
+        if told.started and not told.ended:
+            told.ended = True
+            self._listener.trial_ended(trial_id, record.state, record.message)
+
+    def assignments(self) -> list[Assignment]:
+        """Return the trials of all searches, those of earlier runs too, in the order of families and of asking."""
+        rows: list[Assignment] = []
+        for cell in self._cells:
+            if cell.search in self._searches:
+                rows += [assignment(c.spec, cell.family, self.name) for c in self._searches[cell.search].candidates]
+            else:
+                rows += reported_assignments(self.rows[cell.key])
+        return rows
+
+    def report(self) -> dict[str, Mapping[str, object]]:
+        """Return the rows of `learning_rates.json`, with those of the searches that are finished by now."""
+        for cell in self._cells:
+            search = self._searches.get(cell.search)
+            if search is not None and search.finished:
+                self.rows[cell.key] = report_row(cell, search)
+        return {cell.key: self.rows[cell.key] for cell in self._cells if cell.key in self.rows}
+
+    def _ask(self, search: RateSearch) -> Candidate | None:
+        """Return the search's next trial that has to run; those that ran before are read back from the store."""
+        while (candidate := search.ask()) is not None:
+            trial_id = candidate.spec.trial_id
+            self._home[trial_id] = (search, candidate)
+            self._told[trial_id] = _Told()
+            record = self._store.standing(candidate.spec)
+            if not record.state.is_final:
+                if self._earlier is None or not self._earlier.take(candidate.spec, self._store):
+                    return candidate
+                record = self._store.sound_record(trial_id)
+            candidate.hear(from_table(self._store.points(trial_id)))
+            candidate.state = record.state
+            self._settle(search)
+        return None
+
+    def _settle(self, search: RateSearch) -> None:
+        """Tell what has become certain, and end in the store the trials that ASHA's verdict stops."""
+        for candidate, verdict in zip(search.candidates, search.verdicts(), strict=True):
+            trial_id = candidate.spec.trial_id
+            told = self._told[trial_id]
+            for point in candidate.points[told.points : verdict.length]:
+                if told.started:
+                    self._listener.point(trial_id, point)
+                told.points += 1
+            cut = verdict.stopped and verdict.length <= len(candidate.points)  # else it diverged before its next rung
+            if cut and (candidate.state != TrialState.STOPPED or len(candidate.points) > verdict.length):
+                candidate.points = candidate.points[: verdict.length]
+                candidate.state = TrialState.STOPPED
+                self._store.close(trial_id, TrialState.STOPPED, candidate.points)
+            if verdict.settled and candidate.ended and not told.ended:
+                told.ended = True
+                if told.started:
+                    message = self._store.record(trial_id).message
+                    self._listener.trial_ended(trial_id, candidate.state, message)

@@ -1,0 +1,1 @@
+"""The search of learning rates: pure functions of losses."""

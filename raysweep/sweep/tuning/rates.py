@@ -1,0 +1,189 @@
+"""The learning rates of a sweep: which are searched, what was found, and the file that keeps it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from raysweep.core.stages import LEARNING_RATE
+from raysweep.core.trial import TrialSpec
+from raysweep.storage.trial_store import Assignment, TrialStore
+from raysweep.sweep.plan.specs import make_spec
+from raysweep.sweep.space.facts import DataFacts
+from raysweep.sweep.space.parts import Size, rung_structures, size_text
+from raysweep.sweep.space.space import Space
+from raysweep.sweep.tuning.search import RateSearch
+
+FILE = "learning_rates.json"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One learning rate to find: of a family at its base size, or of one size where rates are tuned per size."""
+
+    family: str
+    size: Size
+    search: str
+    """Hash of all that determines the search: families that share it are searched once."""
+
+    @property
+    def key(self) -> str:
+        """Return what its row in `learning_rates.json` is known by."""
+        return f"{self.family}-{self.search}"
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Return the key in a table of rates."""
+        return self.family, size_text(self.size)
+
+
+def cells(space: Space, facts: DataFacts) -> list[Cell]:
+    """Return all learning rates that have to be searched, in the order of the families."""
+    found = []
+    for label, family in space.families.items():
+        if label not in space.learning_rate.rates:
+            sizes = family.tuned_sizes(space.learning_rate)
+            found += [Cell(label, size, _search(space, facts, label, size)) for size in sizes]
+    return found
+
+
+def tuning_spec(space: Space, facts: DataFacts, label: str, size: Size, rate: float) -> TrialSpec:
+    """Return one trial of the learning-rate stage: its data budgets are ASHA's rungs."""
+    settings = space.learning_rate
+    assert settings.structures is not None
+    rungs = rung_structures(settings.structures, settings.rungs, settings.reduction_factor)
+    return make_spec(
+        space, facts, label, size, seed=settings.seed, rate=rate, subset=settings.structures, epochs=1.0,
+        data_budgets=tuple(facts.atoms(n, settings.structures) for n in rungs),
+        key=("learning_rate", "structures"),
+    )  # fmt: skip
+
+
+def make_search(space: Space, facts: DataFacts, cell: Cell) -> RateSearch:
+    """Return the search of a cell, nothing asked yet."""
+    probe = tuning_spec(space, facts, cell.family, cell.size, 1.0)
+    return RateSearch(
+        cell.family,
+        cell.size,
+        space.learning_rate,
+        len(probe.data_budgets),
+        lambda rate: tuning_spec(space, facts, cell.family, cell.size, rate),
+    )
+
+
+def given_rates(space: Space) -> dict[tuple[str, str], float]:
+    """Return the rates that the space gives, by (family, size as JSON)."""
+    rates = {}
+    for label, rate in space.learning_rate.rates.items():
+        family = space.families[label]
+        rates.update({(label, size_text(size)): rate for size in (*family.members(), family.base_size())})
+    return rates
+
+
+def known_rates(space: Space, facts: DataFacts, store: TrialStore) -> dict[tuple[str, str], float]:
+    """Return the rates that the space gives and those that an earlier run found, by (family, size as JSON)."""
+    rates = given_rates(space)
+    found = read_report(store)
+    for cell in cells(space, facts):
+        row = found.get(cell.key)
+        if row is not None and isinstance(row.get("rate"), float):
+            rates[cell.place] = float(str(row["rate"]))
+    return _power_laws(space, rates) if space.learning_rate.transfer == "power_law" else rates
+
+
+def _power_laws(space: Space, rates: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+    """Return the rates of all sizes by the power law in width through those that were tuned, once all of them are."""
+    found = {place: rate for place, rate in rates.items() if place[0] in space.learning_rate.rates}
+    for label, family in space.families.items():
+        if label in space.learning_rate.rates:
+            continue
+        tuned = {
+            float(size["width"]): rates.get((label, size_text(size)))
+            for size in family.tuned_sizes(space.learning_rate)
+        }
+        known = {width: rate for width, rate in tuned.items() if rate is not None}
+        if len(known) == len(tuned):
+            slope, constant = np.polyfit(np.log(list(known)), np.log(list(known.values())), 1)
+            for size in family.members():
+                rate = float(np.exp(constant + slope * np.log(float(size["width"]))))
+                found[label, size_text(size)] = float(f"{rate:.6g}")  # no digits that a search does not give
+    return found
+
+
+def read_report(store: TrialStore) -> dict[str, Mapping[str, object]]:
+    """Return the rows of `learning_rates.json` by cell key; none where it is absent, torn or altered."""
+    content = store.read_json(FILE)
+    if not isinstance(content, dict) or content.get("sha256") != _digest(content.get("cells")):
+        if content is not None:
+            store.notes.append(f"{FILE} was altered; the learning rates are worked out again from the trials")
+        return {}
+    return {row["key"]: row for row in content["cells"]}
+
+
+def write_report(store: TrialStore, rows: Mapping[str, Mapping[str, object]]) -> None:
+    """Write `learning_rates.json` whole: by cell the chosen rate, how it was found, and the curve of every trial."""
+    cells = list(rows.values())
+    store.write_json(FILE, {"sha256": _digest(cells), "cells": cells})
+
+
+def reported_trials(row: Mapping[str, object]) -> list[dict[str, object]]:
+    """Return the trials of a row of `learning_rates.json`."""
+    trials = row["trials"]
+    assert isinstance(trials, list)
+    return trials
+
+
+def reported_assignments(row: Mapping[str, object]) -> list[Assignment]:
+    """Return which trials a row of `learning_rates.json` rests on."""
+    return [
+        Assignment(
+            trial_id=str(trial["trial_id"]),
+            family=str(row["family"]),
+            stage=LEARNING_RATE,
+            seed=int(str(row["seed"])),
+            size=json.dumps(row["size"], sort_keys=True),
+            learning_rate=float(str(trial["learning_rate"])),
+        )
+        for trial in reported_trials(row)
+    ]
+
+
+def report_row(cell: Cell, search: RateSearch) -> dict[str, object]:
+    """Return what a finished search found, as plain values."""
+    choice = search.choice()
+    trials = []
+    for candidate, verdict in zip(search.candidates, search.verdicts(), strict=True):
+        points = candidate.points[: verdict.length]
+        trials.append(
+            {
+                "trial_id": candidate.spec.trial_id,
+                "learning_rate": candidate.spec.learning_rate,
+                "state": str(candidate.state),
+                "data": [point.data for point in points],
+                "losses": [point.loss for point in points],
+            }
+        )
+    return {
+        "key": cell.key,
+        "family": cell.family,
+        "size": dict(cell.size),
+        "seed": search.settings.seed,
+        "rate": choice.rate if choice else None,
+        "method": choice.method if choice else None,
+        "edge": choice.edge if choice else None,
+        "widened": search.widened,
+        "on_plateau": search.on_plateau,
+        "trials": trials,
+    }
+
+
+def _search(space: Space, facts: DataFacts, label: str, size: Size) -> str:
+    settings = space.learning_rate.model_dump(mode="json", exclude={"rates", "transfer", "tuned"})
+    content = {"probe": tuning_spec(space, facts, label, size, 1.0).trial_id, "settings": settings}
+    return _digest(content)[:16]
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""The measured cost of training: FLOPs and device seconds."""

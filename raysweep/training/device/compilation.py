@@ -1,0 +1,311 @@
+"""A training step, loss and gradients of the weights, as one compiled function that serves batches of all sizes.
+
+Conservative forces are a gradient, so the gradients of the weights are second derivatives, which torch.compile cannot
+take of what it has compiled. Here the whole step is traced with its backward passes already taken, as one graph of
+operations over numbers of structures, atoms and edges that stay symbols, and torch's inductor compiles that graph (as
+nequip does for its energies and forces, arXiv 2504.16068).
+"""
+
+import os
+import platform
+import shlex
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from raysweep.core.errors import SpaceError
+from raysweep.data.graphs.batches import Batch
+from raysweep.models.registry import architecture
+from raysweep.training.objective import Objective, differentiate
+
+if TYPE_CHECKING:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+Loss = Callable[[Objective, Batch], torch.Tensor]
+"""A forward pass of the network and its loss."""
+
+PATIENCE = 64
+MOST_PROGRAMS = 4
+"""Batches that are left to the plain step before another program is made for them, and how many are made at most."""
+TOLERANCE, NEGLIGIBLE = 0.1, 1e-3
+"""How far a program's gradients may be from the plain step's, bf16's rounding included, and of the largest of all
+gradients how small ones may be that are not looked at."""
+
+
+def check_compiles(name: str) -> None:
+    """Raise a SpaceError where the steps of an architecture cannot be compiled."""
+    if not architecture(name).network.compiles:
+        raise SpaceError(
+            f"compile: true is not possible with architecture {name!r}, see its `compiles`. Leave compile out, or that "
+            "family."
+        )
+
+
+def check_compiler(device: torch.device) -> None:
+    """Raise a SpaceError where there is no compiler of what steps on the device are compiled to.
+
+    On a CPU that is C++; on a GPU triton compiles the kernels, and C code that starts them.
+    """
+    variable, usual = ("CC", ("gcc", "clang")) if device.type == "cuda" else ("CXX", ("g++",))
+    wanted = [os.environ[variable]] if variable in os.environ else usual
+    if not any(shutil.which(shlex.split(name)[0]) for name in wanted if name.strip()):
+        raise SpaceError(
+            f"training.compile: true needs a compiler on every machine that trains, and {platform.node()} has no "
+            f"{' or '.join(wanted)}. Install one (apt-get install g++), name another in the environment variable "
+            f"{variable}, or leave compile out."
+        )
+
+
+def plain_step(loss: Loss, weights: Sequence[nn.Parameter], objective: Objective, batch: Batch) -> torch.Tensor:
+    """Return the loss of a batch, and leave its gradient in the weights' `grad`."""
+    value = loss(objective, batch)
+    differentiate(value, weights)
+    return value.detach()
+
+
+@dataclass(frozen=True)
+class _Program:
+    """A compiled step.
+
+    Attributes:
+        run: takes the sizes that are symbols, weights, buffers, and the tensors of objective and batch; returns the
+            loss and gradients.
+        inputs: names of the tensors of a batch.
+        symbols: which of structures, atoms and edges are symbols.
+        trained: the weights that the loss depends on.
+        holds: whether the program is right for so many structures, atoms and edges.
+    """
+
+    run: Callable[..., Sequence[torch.Tensor]]
+    inputs: tuple[str, ...]
+    symbols: list[int]
+    trained: Sequence[nn.Parameter]
+    holds: Callable[[Sequence[int]], bool]
+
+
+class CompiledStep:
+    """What `plain_step` does, compiled at the first batch, once for batches of all sizes.
+
+    torch takes some things for granted of the sizes that it compiles for: that one which is not 0 or 1 never is, that
+    small products stay small. Batches of which they do not hold, a lone structure at the end of an epoch, say, are left
+    to `plain_step`; where they are many, there will be a second program.
+
+    Attributes:
+        plain_steps: batches that were left to `plain_step`.
+    """
+
+    def __init__(self, model: nn.Module, loss: Loss, weights: Sequence[nn.Parameter]) -> None:
+        self._model, self._loss, self._weights = model, loss, list(weights)
+        self._programs: list[_Program] = []
+        self.plain_steps = 0
+
+    @property
+    def compilations(self) -> int:
+        """Programs made so far."""
+        return len(self._programs)
+
+    def prepare(self, objective: Objective, batch: Batch) -> None:
+        """Compile, if it is time to: that takes seconds to minutes.
+
+        Raises:
+            SpaceError: the network cannot be compiled, or not for all sizes of batches, or the compiled step gives
+                other gradients than the plain one.
+        """
+        due = self.plain_steps >= PATIENCE * self.compilations and self.compilations < MOST_PROGRAMS
+        if due and self._program_of(batch) is None:
+            program = self._compile(objective, batch)
+            self._compare(program, objective, batch)
+            self._programs.append(program)
+
+    def __call__(self, objective: Objective, batch: Batch) -> torch.Tensor:
+        """Return the loss of a batch, and leave its gradient in the weights' `grad`."""
+        program = self._program_of(batch)
+        if program is None:
+            self.plain_steps += 1
+            return plain_step(self._loss, self._weights, objective, batch)
+        loss, *gradients = self._run(program, objective, batch)
+        for weight, gradient in zip(program.trained, gradients, strict=True):
+            weight.grad = gradient
+        return loss
+
+    def _run(self, program: _Program, objective: Objective, batch: Batch) -> list[torch.Tensor]:
+        sizes = _sizes(batch)
+        inputs = [*self._fixed(objective), *_tensors(batch).values()]
+        with torch.no_grad():
+            return list(program.run(*(sizes[i] for i in program.symbols), *inputs))
+
+    def _compare(self, program: _Program, objective: Objective, batch: Batch) -> None:
+        """Raise a SpaceError where a program's loss or gradients are not those of the plain step.
+
+        torch's compiler can be wrong without a word: it is with ViSNet's conservative forces (torch 2.13).
+        """
+        ours = self._run(program, objective, batch)
+        loss = plain_step(self._loss, self._weights, objective, batch)
+        plain = [loss.detach(), *(weight.grad for weight in program.trained)]
+        for weight in self._weights:
+            weight.grad = None
+        names = {id(weight): name for name, weight in self._model.named_parameters()}
+        of = ["the loss", *(f"the gradient of {names[id(weight)]}" for weight in program.trained)]
+        largest = max(float(x.abs().max()) for x in plain[1:] if x is not None)
+        for name, x, y in zip(of, ours, plain, strict=True):
+            assert y is not None, f"no plain gradient: {name}"
+            away, size = float((x - y).abs().max()), max(float(y.abs().max()), NEGLIGIBLE * largest, 1e-30)
+            if not away <= TOLERANCE * size:
+                raise SpaceError(
+                    f"training.compile: true: the compiled step of {type(self._model).__name__} is wrong: {name} is "
+                    f"{away / size:.0%} away from the plain step's. Either the network draws random numbers, or "
+                    "torch's compiler errs. Leave compile out."
+                )
+
+    def _program_of(self, batch: Batch) -> _Program | None:
+        inputs, sizes = tuple(_tensors(batch)), _sizes(batch)
+        return next((of for of in self._programs if of.inputs == inputs and of.holds(sizes)), None)
+
+    def _fixed(self, objective: Objective) -> list[torch.Tensor]:
+        """Return the inputs whose shapes never change."""
+        return [*self._weights, *self._still(), *_tensors(objective).values()]
+
+    def _still(self) -> list[torch.Tensor]:
+        """Return the tensors of the network that no step moves."""
+        return [*(weight for weight in self._model.parameters() if not weight.requires_grad), *self._model.buffers()]
+
+    def _compile(self, objective: Objective, batch: Batch) -> _Program:
+        from torch._guards import TracingContext, tracing
+        from torch._inductor import config
+        from torch._subclasses.fake_tensor import FakeTensorMode
+        from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from torch._inductor.compile_fx import compile_fx
+
+        shapes = ShapeEnv()
+        fake = FakeTensorMode(shape_env=shapes, allow_non_fake_inputs=True)
+        of_batch = {name: _stand_in(fake, tensor, name) for name, tensor in _tensors(batch).items()}
+        tensors = [*(_stand_in(fake, tensor, None) for tensor in self._fixed(objective)), *of_batch.values()]
+        sizes = [of_batch[name].shape[0] for name in ("n_atoms", "numbers", "senders")]
+        symbols = [i for i, size in enumerate(sizes) if isinstance(size, torch.SymInt)]
+        try:
+            graph, trained = self._traced(objective, batch, fake, [*(sizes[i] for i in symbols), *tensors])
+            self._refuse_constants(sizes)
+            with (
+                torch.no_grad(),
+                tracing(TracingContext(fake)),
+                config.patch(compile_threads=torch.get_num_threads()),
+            ):
+                run: Any = compile_fx(graph, [*(sizes[i] for i in symbols), *tensors])
+        except (torch.OutOfMemoryError, SpaceError):
+            raise
+        except Exception as error:  # of torch's tracer, of inductor, of what they run: they have no common kind
+            lines = str(error).strip().splitlines() or [""]
+            said = next((line for line in lines if "error:" in line), lines[0])
+            raise SpaceError(
+                f"training.compile: true: the step of {type(self._model).__name__} could not be compiled "
+                f"({type(error).__name__}: {said.strip()}). Leave compile out."
+            ) from error
+        code = shapes.produce_guards_expression([sizes[i] for i in symbols])  # type: ignore[misc]
+        constants = {i: size for i, size in enumerate(sizes) if i not in symbols}
+
+        def holds(of: Sequence[int]) -> bool:
+            same = all(of[i] == size for i, size in constants.items())
+            return same and (code is None or shapes.evaluate_guards_expression(code, [of[i] for i in symbols]))
+
+        return _Program(run, tuple(of_batch), symbols, trained, holds)
+
+    def _traced(
+        self, objective: Objective, batch: Batch, fake: "FakeTensorMode", inputs: Sequence[torch.Tensor | int]
+    ) -> tuple[torch.fx.GraphModule, list[nn.Parameter]]:
+        """Return the step as operations, and the weights whose gradients it returns after the loss."""
+        from torch._dispatch.python import enable_python_dispatcher
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        slots = [*self._weights, *self._still()]
+        of_objective, of_batch = list(_tensors(objective)), list(_tensors(batch))
+        trained: list[nn.Parameter] = []
+
+        def step(*values: torch.Tensor | int) -> list[torch.Tensor]:
+            tensors = [value for value in values if isinstance(value, torch.Tensor)]
+            weights = [tensor.detach().requires_grad_() for tensor in tensors[: len(self._weights)]]
+            within, rest = tensors[len(weights) : len(slots)], tensors[len(slots) :]
+            goal = replace(objective, **dict(zip(of_objective, rest, strict=False)))  # type: ignore[arg-type]
+            seen = replace(batch, **dict(zip(of_batch, rest[len(of_objective) :], strict=True)))
+            with torch.enable_grad(), _replaced(self._model, slots, [*weights, *within]):
+                loss = self._loss(goal, seen)
+                gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+            found = [(w, g) for w, g in zip(self._weights, gradients, strict=True) if g is not None]
+            trained[:] = [weight for weight, _ in found]
+            return [loss.detach(), *(gradient.contiguous() for _, gradient in found)]
+
+        with fake, enable_python_dispatcher():
+            graph = make_fx(step)(*inputs)
+        aten = torch.ops.aten
+        for node in graph.graph.nodes:
+            # Inductor may lay out what a view is taken of differently than it was when traced.
+            if node.target in (aten.view.default, aten._unsafe_view.default):
+                node.target = aten.reshape.default
+        graph.graph.eliminate_dead_code()
+        graph.recompile()
+        return graph, trained
+
+    def _refuse_constants(self, sizes: Sequence[int | torch.SymInt]) -> None:
+        """Raise a SpaceError where tracing has made a number of a symbol."""
+        for size, of in zip(sizes, ("structures", "atoms", "edges"), strict=True):
+            if isinstance(size, torch.SymInt) and size.node.maybe_as_int() is not None:
+                raise SpaceError(
+                    f"training.compile: true: {type(self._model).__name__} takes the number of {of} of a batch for a "
+                    "constant, so that every batch would have to be compiled. Write x.shape[0] where it says len(x) of "
+                    "a tensor, or leave compile out."
+                )
+
+
+def _sizes(batch: Batch) -> tuple[int, int, int]:
+    return len(batch.n_atoms), len(batch.numbers), len(batch.senders)
+
+
+def _tensors(values: Batch | Objective) -> dict[str, torch.Tensor]:
+    """Return the fields that are tensors."""
+    found = {field.name: getattr(values, field.name) for field in fields(values)}
+    return {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
+
+
+def _stand_in(fake: "FakeTensorMode", tensor: torch.Tensor, name: str | None) -> torch.Tensor:
+    """Return a tensor without numbers; if it has a name, its first axis is a symbol, that of others of that length."""
+    from torch._dynamo.source import ConstantSource
+    from torch.fx.experimental.symbolic_shapes import DimDynamic, StatelessSymbolicContext
+
+    sizes = [DimDynamic.STATIC] * tensor.dim()
+    if name is not None:
+        sizes[0] = DimDynamic.DUCK
+    context: Any = StatelessSymbolicContext(dynamic_sizes=sizes)
+    source = ConstantSource(name or "fixed")
+    found: torch.Tensor = fake.from_tensor(tensor.detach(), source=source, symbolic_context=context)
+    return found
+
+
+@contextmanager
+def _replaced(model: nn.Module, old: Sequence[torch.Tensor], new: Sequence[torch.Tensor]) -> Iterator[None]:
+    """Let tensors stand for a network's weights and buffers while the block runs, wherever they are shared.
+
+    torch.func.functional_call leaves stand-ins behind in modules that a network holds twice, as SchNet's does.
+    """
+    stands_for = {id(before): after for before, after in zip(old, new, strict=True)}
+    slots = [
+        (of, name, tensor)
+        for module in model.modules()
+        for of in (module._parameters, module._buffers)
+        for name, tensor in of.items()
+        if tensor is not None
+    ]
+    try:
+        for of, name, tensor in slots:
+            of[name] = stands_for[id(tensor)]  # type: ignore[assignment]
+        yield
+    finally:
+        for of, name, tensor in slots:
+            of[name] = tensor  # type: ignore[assignment]

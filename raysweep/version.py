@@ -1,6 +1,0 @@
-"""The version of raysweep, which the package's metadata reads as well, and the folder that it runs from."""
-
-from pathlib import Path
-
-__version__ = "0.1.0"
-PACKAGE_FOLDER = Path(__file__).resolve().parent
