@@ -8,7 +8,7 @@ import pytest
 
 from raysweep.sweep.space.space import Space, yaml_lines
 
-EXAMPLES = Path(__file__).parents[2] / "search_spaces"
+EXAMPLES = Path(__file__).parents[3] / "search_spaces"
 SCHEMA = json.loads((EXAMPLES / "schema.json").read_text())
 
 

@@ -19,7 +19,7 @@ from raysweep.core.errors import RaysweepError
 from raysweep.sweep.preview import plan
 from raysweep.sweep.space.space import load_space, yaml_lines
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))
+EXAMPLES = sorted((Path(__file__).parents[3] / "search_spaces").glob("*.yaml"))
 HOSTILE = (
     *(None, True, False, 0, -1, 1, 3, 7.5, -0.0, 1e-310, 1e-9, 1e12, 1e300, 2**33, 2**70, 10**400),
     *(math.inf, -math.inf, math.nan, "", " ", "x", "on", "1e5", "12", "inf", "a/b", "../up", "%41?x#y", "~nobody/x"),

@@ -9,7 +9,7 @@ import pytest
 from ase.io import write as ase_write
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_formats import labelled, write_aselmdb, write_mptrj
+from labelled_files import labelled, write_aselmdb, write_mptrj
 
 from raysweep.core.errors import DataError
 from raysweep.data.importing.imports import import_store

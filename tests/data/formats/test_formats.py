@@ -10,12 +10,12 @@ import lmdb
 import numpy as np
 import pytest
 from ase import Atoms, units
-from ase.build import bulk, fcc111
 from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.db import connect
 from ase.io import iread
 from ase.io import write as ase_write
+from labelled_files import labelled, write_aselmdb, write_mptrj
 
 from raysweep.core.errors import DataError
 from raysweep.data.formats import mptrj
@@ -25,61 +25,7 @@ from raysweep.data.formats.xyz import atoms as xyz_atoms
 from raysweep.data.formats.xyz import extxyz
 from raysweep.data.formats.xyz.fixed_width import fixed_columns
 from raysweep.data.importing.imports import import_store
-from raysweep.data.store.store import Store
 from raysweep.data.structures import Structures, concatenate
-
-
-def labelled(count: int = 24, *, periodic: bool = True) -> list[Atoms]:
-    """Return crystals, slabs and clusters of argon and copper with Lennard-Jones energies and forces (eV, eV/Å)."""
-    frames = []
-    for i in range(count):
-        kind = i % 3 if periodic else 2
-        atoms = (
-            bulk("Ar", "fcc", a=5.3, cubic=True)
-            if kind == 0
-            else fcc111("Cu", (2, 1, 2), vacuum=6.0)
-            if kind == 1
-            else Atoms("ArCuAr", np.array([[0, 0, 0], [3.6, 0, 0], [0, 3.7, 0.0]]))
-        )
-        atoms.rattle(0.1, seed=i)
-        atoms.calc = LennardJones(sigma=3.0, epsilon=0.05, rc=6.0, smooth=True)
-        energy, forces = atoms.get_potential_energy(), atoms.get_forces()
-        atoms.calc = SinglePointCalculator(atoms, energy=energy - 1e4, forces=forces)
-        atoms.info = {"charge": i % 3 - 1, "spin": 1 + i % 2, "data_id": f"part{i % 2}", "group": f"g{i % 8}"}
-        frames.append(atoms)
-    return frames
-
-
-def write_aselmdb(path: Path, frames: list[Atoms]) -> None:
-    with connect(str(path), type="aselmdb") as database:
-        for atoms in frames:
-            database.write(atoms, data=atoms.info)
-
-
-def write_mptrj(path: Path, frames: list[Atoms]) -> None:
-    """The layout of MPtrj_2022.9_full.json: pymatgen's dictionary of a structure, and the energies beside it."""
-    content: dict[str, dict[str, object]] = {}
-    for i, atoms in enumerate(frames):
-        sites = [
-            {
-                "species": [{"element": symbol, "occu": 1}], "abc": abc.tolist(), "xyz": xyz.tolist(),
-                "label": symbol, "properties": {"note": 'a "quoted \\ {text'},
-            }
-            for symbol, abc, xyz in zip(
-                atoms.get_chemical_symbols(), atoms.get_scaled_positions(wrap=False), atoms.positions, strict=True
-            )
-        ]  # fmt: skip
-        energy = atoms.get_potential_energy()
-        content.setdefault(f"mp-{i % 5}", {})[f"mp-{i % 5}-{i}-0"] = {
-            "structure": {
-                "@module": "pymatgen.core.structure", "@class": "Structure", "charge": None,
-                "lattice": {"matrix": atoms.cell.array.tolist(), "a": 1.0}, "sites": sites,
-            },
-            "uncorrected_total_energy": energy, "corrected_total_energy": energy - 3.0,
-            "energy_per_atom": (energy - 3.0) / len(atoms), "force": atoms.get_forces().tolist(),
-            "stress": np.zeros((3, 3)).tolist(), "magmom": None, "bandgap": 0.0, "mp_id": f"mp-{i % 5}",
-        }  # fmt: skip
-    path.write_text(json.dumps(content))
 
 
 def read_all(module: object, path: Path, names: Names | None = None) -> Structures:
@@ -332,13 +278,3 @@ def test_named_units_of_aselmdb_are_converted(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.cell, plain.cell * units.Bohr, rtol=1e-5)
     with pytest.raises(DataError, match="unknown unit of energy 'furlong'"):
         list(aselmdb.spans(tmp_path / "a.aselmdb", Names(energy_unit="furlong")))
-
-
-def stored(store: Store) -> list[tuple[object, ...]]:
-    """Return each structure's bytes, sorted."""
-    found = store.read(np.arange(len(store)))
-    edges = found.offsets
-    return sorted(
-        (found.energy[i].tobytes(), found.positions[edges[i] : edges[i + 1]].tobytes(), found.group[i])
-        for i in range(len(found))
-    )

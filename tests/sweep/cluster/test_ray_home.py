@@ -158,7 +158,7 @@ def test_a_run_that_cannot_start_ray_says_so_in_one_line_and_exits_with_1(tmp_pa
         "families: {a: {architecture: toy, sizes: {width: [8]}}}, learning_rate: {rates: {a: 0.02}}}"
     )
     kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    path = os.pathsep.join([str(Path(__file__).parent), *(path for path in sys.path if path)])
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *(path for path in sys.path if path)])
     done = subprocess.run(
         [sys.executable, "-c", "from raysweep.cli.app import main; main()", "run", str(space)], capture_output=True,
         text=True, timeout=120, check=False, cwd=tmp_path,

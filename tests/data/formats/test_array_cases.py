@@ -10,15 +10,15 @@ import pyarrow as pa
 import pytest
 from ase.db import connect
 from ase.io import write as ase_write
+from labelled_files import labelled, write_aselmdb, write_mptrj
 from pyarrow import parquet as pq
 from test_array_dialects import BOHR, HARTREE, KCAL, assert_right, imported, plain, truth
-from test_formats import labelled, write_aselmdb, write_mptrj
 
 from raysweep.core.errors import DataError
 from raysweep.data.formats.fields.blocks import Names
 from raysweep.data.importing.imports import import_store
 
-CASES = Path(__file__).parent / "cases"
+CASES = Path(__file__).parents[1] / "cases"
 
 
 def case(tmp_path: Path, name: str, names: Names | None = None, **how: Any) -> Any:

@@ -9,8 +9,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from ase.io import write as ase_write
+from labelled_files import labelled, stored
 from pyarrow import parquet as pq
-from test_formats import labelled, stored
 
 from raysweep.core.errors import DataError
 from raysweep.data.formats.fields.blocks import Names
@@ -19,7 +19,7 @@ from raysweep.data.inspection import exporting
 from raysweep.data.inspection.exporting import export_store
 from raysweep.data.store.store import Store
 
-CASES = Path(__file__).parent / "cases"
+CASES = Path(__file__).parents[1] / "cases"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from raysweep.data.importing.imports import import_store
 
 HARTREE, BOHR, KCAL = 27.211386245988, 0.529177210903, 0.0433641042418
 PER_BOHR = HARTREE / BOHR
-CASES = Path(__file__).parent / "cases"
+CASES = Path(__file__).parents[1] / "cases"
 
 
 def test_symbols_on_the_right_of_their_column_are_read(tmp_path: Path) -> None:

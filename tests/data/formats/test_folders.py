@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.io import write as ase_write
-from test_formats import labelled
+from labelled_files import labelled
 
 from raysweep.core.errors import DataError
 from raysweep.data.formats.folders import counted, files_of
 from raysweep.data.importing.imports import import_store
 
-CASES = Path(__file__).parent / "cases"
+CASES = Path(__file__).parents[1] / "cases"
 
 
 def write(path: Path, first: int, count: int) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from invented import invent
+from labelled_files import labelled, stored, write_aselmdb
 from pyarrow import fs
 from s3_server import BUCKET, Counted, s3_server
-from test_formats import labelled, stored, write_aselmdb
 
 from raysweep.core.errors import DataError
 from raysweep.data.importing.imports import import_store

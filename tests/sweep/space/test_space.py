@@ -34,7 +34,7 @@ learning_rate:
   high: 1e-1
   structures: 100
 """
-QUICKSTART = Path(__file__).parents[2] / "search_spaces" / "quickstart.yaml"
+QUICKSTART = Path(__file__).parents[3] / "search_spaces" / "quickstart.yaml"
 
 
 def parse(old: str = "", new: str = "", *overrides: str) -> Space:

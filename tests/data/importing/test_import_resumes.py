@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ase.io import write as ase_write
-from test_formats import labelled, stored, write_aselmdb, write_mptrj
+from labelled_files import labelled, stored, write_aselmdb, write_mptrj
 
 from raysweep.core.errors import DataError
 from raysweep.data.formats.ase import aselmdb

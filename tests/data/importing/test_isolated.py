@@ -10,7 +10,7 @@ from raysweep.data.importing.imports import import_store
 from raysweep.data.inspection.summary import summarise
 from raysweep.data.store.store import Store
 
-CASES = Path(__file__).parent / "cases"
+CASES = Path(__file__).parents[1] / "cases"
 MOLECULE = (
     "3\nProperties=species:S:1:pos:R:3:forces:R:3 energy={} {}\n"
     "O 0 0 0 0.5 0 0\nH 0.97 0 0 -0.5 0 0\nH 0 0.97 0 0 0 0\n"
