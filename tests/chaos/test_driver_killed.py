@@ -10,8 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 from killable import Sweep, kill
 
-from raysweep.core.trial import TrialState
-
 SweepMaker = Callable[..., Sweep]
 WORKERS = 2
 
@@ -25,8 +23,7 @@ def test_kill_9_in_the_middle_of_the_grid_ends_with_the_points_of_an_uninterrupt
     tuning = sum(row.stage == "learning_rate" for row in whole.store.assignments())
     killed.wait(lambda: len(killed.store.ids()) >= tuning + 3, driver)
     kill(driver)
-    states = {i: killed.store.record(i).state for i in killed.store.ids()}
-    assert TrialState.RUNNING in states.values()
+    assert len(killed.store.ids()) < len(whole.store.ids())  # in the middle
     assert (
         not (killed.storage / "points.parquet").exists() or pq.read_table(killed.storage / "points.parquet") != expected
     )

@@ -34,7 +34,7 @@ class Part(BaseModel):
 
 
 class MakeData(Part):
-    """How the embedded source makes the store where it is absent (see raysweep.data.generation.xtb)."""
+    """How the embedded source makes the store where it is absent (see docs/data.md)."""
 
     structures: int = Field(gt=0, description="structures to label, training and validation together")
     preset: PresetName = Field(

@@ -10,7 +10,7 @@ import pytest
 from finished_sweep import files, finished, make_store, write_space
 from rich.console import Console
 
-from raysweep.cli import points, sweeps, tracking
+from raysweep.cli import points, spaces, tracking
 from raysweep.cli.status import show_status
 from raysweep.core.errors import SpaceError
 from raysweep.data.store.store import open_store
@@ -136,4 +136,4 @@ def test_a_sweep_goes_on_where_nothing_says_whose_the_storage_is(tmp_path: Path)
         (tmp_path / "sweep" / "sweep.json").write_bytes(content)
         assert run(load_space(str(path)), console=Console(file=io.StringIO())).ran == 0
     os.remove(tmp_path / "sweep" / "sweep.json")
-    assert sweeps.read_run_space(str(path)).name == "toy"
+    assert spaces.read_run_space(str(path)).name == "toy"
