@@ -15,7 +15,8 @@ import typer
 from raysweep.cli.show import show
 from raysweep.cli.spaces import read_run_space
 from raysweep.core.errors import RaysweepError, TrialError
-from raysweep.core.io.files import digest, open_location
+from raysweep.core.hashing import digest
+from raysweep.core.io.files import open_location
 from raysweep.core.masking import masked
 from raysweep.core.points import from_table
 from raysweep.core.terminal.live import working

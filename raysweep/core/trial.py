@@ -1,12 +1,12 @@
 """A trajectory as a pure value: all that determines one training run, and the hash that is its identity."""
 
 import enum
-import hashlib
-import json
 import math
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
+
+from raysweep.core.hashing import content_id
 
 SPEC_VERSION = 6
 """Raised whenever the same fields would train differently, so that old trials are not taken for new ones."""
@@ -170,10 +170,4 @@ class TrialSpec(BaseModel):
     @property
     def trial_id(self) -> str:
         """Sixteen hexadecimal digits: the content hash of every field, the same on every machine and Python."""
-        content = json.dumps(
-            {"version": SPEC_VERSION, **self.model_dump(mode="json")},
-            sort_keys=True,
-            separators=(",", ":"),
-            allow_nan=False,
-        )
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        return content_id({"version": SPEC_VERSION, **self.model_dump(mode="json")}, 16, allow_nan=False)

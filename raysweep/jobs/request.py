@@ -1,6 +1,5 @@
 """What is submitted: a search space as a command, its package, and the identity by which its jobs are found again."""
 
-import hashlib
 import json
 import shlex
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Literal
 
 import raysweep
 from raysweep.core.errors import ClusterError
+from raysweep.core.hashing import digest
 from raysweep.core.masking import masked
 from raysweep.jobs.package import LIMIT_MIB, Package, pack
 from raysweep.sweep.cluster.environment import ANY, VARIABLE, environment, pip_packages
@@ -39,7 +39,7 @@ class Request:
     def sweep_id(self) -> str:
         """The identity of the sweep: of its name and its storage alone, so that submitting it again finds its jobs."""
         content = f"{self.space.name}\0{self.space.storage.rstrip('/')}"
-        return f"raysweep-{self.space.name}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
+        return f"raysweep-{self.space.name}-{digest(content.encode())[:10]}"
 
     @property
     def space_name(self) -> str:

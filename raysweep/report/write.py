@@ -5,7 +5,8 @@ import json
 from dataclasses import dataclass
 from importlib import metadata
 
-from raysweep.core.io.files import digest, open_location, read_whole, write_whole
+from raysweep.core.hashing import digest
+from raysweep.core.io.files import open_location, read_whole, write_whole
 from raysweep.core.version import PACKAGE_FOLDER, __version__
 from raysweep.report.content.sources import Material
 

@@ -20,7 +20,8 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from raysweep.core.errors import StorageError, TrialError
-from raysweep.core.io.files import absolute, digest, list_folder, open_folder, read_whole, write_whole
+from raysweep.core.hashing import content_id, digest
+from raysweep.core.io.files import absolute, list_folder, open_folder, read_whole, write_whole
 from raysweep.core.messages import kept
 from raysweep.core.points import POINT_SCHEMA, TABLE_SCHEMA, Point, at_budgets, from_table
 from raysweep.core.trial import TrialSpec, TrialState
@@ -88,7 +89,7 @@ class TrialStore:
         try:
             content = json.loads(data)
             spec = TrialSpec.model_validate(content["spec"])
-            whole = content["sha256"] == _digest_of(content["spec"])
+            whole = content["sha256"] == content_id(content["spec"])
         except (ValueError, KeyError, TypeError, ValidationError) as error:
             raise TrialError(f"trial {trial_id}: spec.json is torn: {error}; {remedy}") from error
         if not whole or spec.trial_id != trial_id:
@@ -107,7 +108,7 @@ class TrialStore:
             record = TrialRecord(**{**content, "state": TrialState(content["state"]), "message": message})
         except (ValueError, KeyError, TypeError, AttributeError):
             return self._torn(trial_id, "state.json is torn")
-        if checksum != _digest_of(content):
+        if checksum != content_id(content):
             return self._torn(trial_id, "state.json was altered")
         return record
 
@@ -346,11 +347,11 @@ class TrialStore:
 
     def _write_spec(self, spec: TrialSpec) -> None:
         content = spec.model_dump(mode="json")
-        self._write(spec.trial_id, "spec.json", {"sha256": _digest_of(content), "spec": content})
+        self._write(spec.trial_id, "spec.json", {"sha256": content_id(content), "spec": content})
 
     def _write_record(self, trial_id: str, record: TrialRecord, before: Callable[[], object] = lambda: None) -> None:
         content = dataclasses.asdict(record)
-        self._write(trial_id, "state.json", {**content, "sha256": _digest_of(content)}, before)
+        self._write(trial_id, "state.json", {**content, "sha256": content_id(content)}, before)
 
     def _write(
         self, trial_id: str, name: str, content: Mapping[str, object], before: Callable[[], object] = lambda: None
@@ -377,7 +378,3 @@ class TrialStore:
 
 class _FencedError(Exception):
     """The claim no longer holds."""
-
-
-def _digest_of(content: object) -> str:
-    return digest(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from raysweep.core.errors import RaysweepError
+from raysweep.core.hashing import size_json
 from raysweep.core.io.files import open_location
 from raysweep.core.io.temporary import temporary_folder
 from raysweep.core.trial import TrialState
@@ -35,7 +36,6 @@ from raysweep.sweep.settle_code import settle
 from raysweep.sweep.space.facts import DataFacts, data_facts, with_structures
 from raysweep.sweep.space.ladder import with_sizes
 from raysweep.sweep.space.mup_check import check_mup
-from raysweep.sweep.space.parts import size_text
 from raysweep.sweep.space.space import Space, check_sizes
 from raysweep.sweep.stages.grid import GridStage, cost
 from raysweep.sweep.stages.pipeline import Pipeline
@@ -281,7 +281,7 @@ class _Sweep:
             process.stdout.close()
 
     def _begin_progress(self, tuning: TuningStage) -> None:
-        trials = {(t.family, size_text(t.size), t.seed): t for t in self.plan.trials}
+        trials = {(t.family, size_json(t.size), t.seed): t for t in self.plan.trials}
         tuning_total, tuning_done = tuning.count()
         left = [trial for trial in trials.values() if not trial.state.is_final]
         labels = {grid_label(t.family, " ".join(f"{k}={v}" for k, v in t.size.items()), t.seed) for t in left}

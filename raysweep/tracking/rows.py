@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
-from raysweep.core.io.files import digest
+from raysweep.core.hashing import digest
 from raysweep.core.points import POINT_SCHEMA, TABLE_SCHEMA, Point
 
 ORDER = ("stage", "family", "trial_id", "step", "budget_kind", "budget")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from raysweep.core.io.files import digest
+from raysweep.core.hashing import digest
 from raysweep.core.points import Point
 from raysweep.core.trial import TrialState
 

@@ -18,7 +18,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from raysweep.core.errors import TrialError
-from raysweep.core.io.files import digest, list_folder, open_location, read_whole, write_whole
+from raysweep.core.hashing import canonical_json, digest
+from raysweep.core.io.files import list_folder, open_location, read_whole, write_whole
 from raysweep.core.io.retries import patiently
 from raysweep.core.points import Point
 
@@ -56,7 +57,7 @@ def save(location: str, checkpoint: Checkpoint) -> None:
         "points": [asdict(point) for point in checkpoint.points],
         "tensors_sha256": digest(blob),
     }
-    text = json.dumps(body, sort_keys=True)
+    text = canonical_json(body, spaced=True)
     name = f"{folder}/step-{checkpoint.step:012d}"
     write_whole(filesystem, f"{name}.safetensors", blob)
     write_whole(filesystem, f"{name}.json", json.dumps({"sha256": digest(text.encode()), "body": text}).encode())

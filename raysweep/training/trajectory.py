@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from raysweep.core.errors import DataError, DivergedError
+from raysweep.core.hashing import size_json
 from raysweep.core.points import Point
 from raysweep.core.trial import TrialSpec
 from raysweep.data.graphs.batches import Batch, GraphSet, cut_batches, epoch_order
@@ -298,7 +299,7 @@ class Trajectory:
         return Point(
             trial_id=spec.trial_id,
             architecture=spec.architecture,
-            size=json.dumps(dict(spec.size), sort_keys=True),
+            size=size_json(spec.size),
             seed=spec.seed,
             learning_rate=spec.learning_rate,
             step=p.step,

@@ -105,11 +105,6 @@ def can_make(path: Path) -> bool:
     return os.access(nearest(path), os.W_OK | os.X_OK)
 
 
-def digest(data: bytes | memoryview) -> str:
-    """Return the SHA-256 of the bytes as 64 hexadecimal digits."""
-    return hashlib.sha256(data).hexdigest()
-
-
 def digest_file(filesystem: fs.FileSystem, path: str) -> tuple[str, int] | None:
     """Return a file's SHA-256 and its bytes, read piece by piece, or None where there is no such file."""
     total, size = hashlib.sha256(), 0

@@ -7,7 +7,6 @@ file of another size than the record says, is as good as absent. How structures 
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 import time
@@ -21,7 +20,8 @@ from pyarrow import fs
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from raysweep.core.errors import DataError, RaysweepError
-from raysweep.core.io.files import digest, open_location, read_whole, write_whole
+from raysweep.core.hashing import content_id, digest
+from raysweep.core.io.files import open_location, read_whole, write_whole
 from raysweep.core.io.temporary import temporary_folder
 from raysweep.data.generation.labels import Labelled, Made
 from raysweep.data.store.part_rows import PartRows
@@ -82,7 +82,7 @@ class Parts:
 
     def __init__(self, location: str | Path, determined_by: Mapping[str, JsonValue]) -> None:
         self._filesystem, place = open_location(location)
-        key = digest(json.dumps(determined_by, sort_keys=True).encode())[:KEY_LENGTH]
+        key = content_id(determined_by, KEY_LENGTH, spaced=True)
         folder, slash, name = place.rpartition("/")
         self.path = f"{folder}{slash}.{name}.making-{key}"
         self.seen = Seen()

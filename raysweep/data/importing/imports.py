@@ -1,7 +1,5 @@
 """Published data sets become stores: files in, part by part and in parallel, one store out."""
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,6 +11,7 @@ from typing import Protocol, TypeVar, get_args
 from pydantic import JsonValue
 
 from raysweep.core.errors import DataError
+from raysweep.core.hashing import content_id, digest
 from raysweep.data.formats.fields.blocks import Bad, Names, Torn
 from raysweep.data.formats.folders import LeftOut, counted, files_of
 from raysweep.data.formats.readers import FIXED_KEYS, Format, format_of, reader
@@ -192,8 +191,7 @@ def _tasks(file: Path, format: Format | None, rules: Rules, rejected: Counter[st
             if isinstance(span, Bad):
                 refuse(span, rules, rejected)
                 continue
-            content = json.dumps([*key, span.start, span.stop], sort_keys=True)
-            name = hashlib.sha256(content.encode()).hexdigest()[:32]
+            name = content_id([*key, span.start, span.stop], 32, spaced=True)
             yield Task(name=name, path=file.absolute(), format=found, span=span, rules=rules)
     except Torn as error:
         if not rules.skip_bad:
@@ -273,7 +271,7 @@ def _recipe(files: dict[str, str], format: Format | None, rules: Rules, division
         "names": dict(asdict(rules.names)),
         "group_by": rules.group_by,
         "validation_fraction": division.validation_fraction if held is None else None,
-        "held_out": None if held is None else hashlib.sha256("\0".join(held).encode()).hexdigest(),
+        "held_out": None if held is None else digest("\0".join(held).encode()),
         "stratify": division.stratify,
         "seed": division.seed,
         "skip_bad": rules.skip_bad,

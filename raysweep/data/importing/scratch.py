@@ -1,7 +1,6 @@
 """What an import has read so far, on disk: parts that are done are not read again after a kill."""
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -15,7 +14,8 @@ import numpy as np
 from pyarrow import fs
 
 from raysweep.core.errors import DataError
-from raysweep.core.io.files import digest, no_room_is_ours, open_location
+from raysweep.core.hashing import digest
+from raysweep.core.io.files import no_room_is_ours, open_location
 from raysweep.data.importing.converting import Converted
 from raysweep.data.importing.isolated import References
 from raysweep.data.store.cache import cache_folder
@@ -28,7 +28,7 @@ def scratch_folder(location: str | Path) -> Path:
     filesystem, path = open_location(location)
     if isinstance(filesystem, fs.LocalFileSystem):
         return Path(path).parent / f".{Path(path).name}.importing"
-    return cache_folder() / "importing" / hashlib.sha256(str(location).encode()).hexdigest()[:16]
+    return cache_folder() / "importing" / digest(str(location).encode())[:16]
 
 
 class Scratch:

@@ -6,7 +6,8 @@ from pyarrow import fs
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from raysweep.core.errors import DataError
-from raysweep.core.io.files import digest, read_whole
+from raysweep.core.hashing import content_id
+from raysweep.core.io.files import read_whole
 from raysweep.data.keys import CELL, CHARGE, ENERGY, FORCES, POSITIONS, RESIDUAL, SPIN
 
 SCHEMA_VERSION = 1
@@ -66,9 +67,7 @@ class Manifest(_Part):
 def manifest_bytes(manifest: Manifest) -> bytes:
     """Return the manifest as JSON text that carries its own SHA-256."""
     content = manifest.model_dump(mode="json")
-    return json.dumps(
-        {"sha256": digest(_canonical(content)), "manifest": content}, indent=1, ensure_ascii=False
-    ).encode()
+    return json.dumps({"sha256": content_id(content), "manifest": content}, indent=1, ensure_ascii=False).encode()
 
 
 def read_manifest(filesystem: fs.FileSystem, path: str) -> Manifest:
@@ -90,7 +89,7 @@ def read_manifest(filesystem: fs.FileSystem, path: str) -> Manifest:
         raise DataError(
             f"{file}: torn or no manifest ({error!r}). Remove the store's folder and make it again"
         ) from error
-    if digest(_canonical(content)) != stated:
+    if content_id(content) != stated:
         raise DataError(f"{file}: altered, its content does not match its sha256. Remove the folder and make it again")
     version = content.get("schema_version")
     if version != SCHEMA_VERSION:
@@ -102,7 +101,3 @@ def read_manifest(filesystem: fs.FileSystem, path: str) -> Manifest:
         return Manifest.model_validate(content)
     except ValidationError as error:
         raise DataError(f"{file}: not a manifest of this version: {error}") from error
-
-
-def _canonical(content: object) -> bytes:
-    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()

@@ -15,7 +15,8 @@ from pyarrow import fs
 from pydantic import JsonValue
 
 from raysweep.core.errors import DataError
-from raysweep.core.io.files import digest, open_location, read_whole, write_whole
+from raysweep.core.hashing import digest
+from raysweep.core.io.files import open_location, read_whole, write_whole
 from raysweep.data.store.manifest import MANIFEST_NAME, Manifest, Shard, manifest_bytes
 from raysweep.data.store.shards import shard_buffer
 from raysweep.data.store.splitting import split

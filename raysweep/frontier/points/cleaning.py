@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from raysweep.core.errors import FrontierError
-from raysweep.core.io.files import digest
+from raysweep.core.hashing import digest
 from raysweep.core.points import PLATEAU_SHARE
 from raysweep.frontier.numerics.solver import Floats, Mask
 from raysweep.frontier.points.findings import Finding, Kind, caution, fatal, note

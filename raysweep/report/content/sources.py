@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from raysweep.core.io.files import digest, open_location, read_whole
+from raysweep.core.hashing import digest
+from raysweep.core.io.files import open_location, read_whole
 from raysweep.core.masking import masked, masked_values
 from raysweep.core.messages import kept, last_line
 from raysweep.core.trial import TrialState

@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 from pyarrow import fs
 
 from raysweep.core.errors import ClusterError
-from raysweep.core.io.files import digest, open_location, read_whole, write_whole
+from raysweep.core.hashing import digest
+from raysweep.core.io.files import open_location, read_whole, write_whole
 from raysweep.sweep.cluster.environment import differences, environment
 
 SAME_VERSIONS = "install the same versions on every node (pip install -c constraints.txt)"

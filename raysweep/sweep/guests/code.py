@@ -8,7 +8,6 @@ functions. Files that are read (weights, configurations), modules elsewhere and 
 
 import ast
 import functools
-import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 from pathlib import Path
 
+from raysweep.core.hashing import digest
 from raysweep.core.trial import TrialSpec
 from raysweep.models.plug_ins import plug_ins
 
@@ -42,7 +42,7 @@ def code_named(entrypoint: str | None, architecture: str) -> str | None:
 def code_digest(module: str) -> str:
     """Return twelve hexadecimal digits of the SHA-256 over a module and the user's own modules that it imports."""
     lines = [f"{name} {_read(path).digest}\n" for name, path in sorted(code_files(module).items())]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()[:12]
+    return digest("".join(lines).encode())[:12]
 
 
 def code_files(module: str) -> dict[str, Path]:
@@ -122,8 +122,8 @@ def _read_once(path: Path, modified: int, size: int) -> _Source:
         tree = ast.parse(data)
         content = repr(_canonical(tree)).encode("utf-8", "backslashreplace")
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # compiled, or beyond Python's parser
-        return _Source(hashlib.sha256(data).hexdigest(), ())
-    return _Source(hashlib.sha256(content).hexdigest(), tuple(dict.fromkeys(_imports(tree))))
+        return _Source(digest(data), ())
+    return _Source(digest(content), tuple(dict.fromkeys(_imports(tree))))
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:

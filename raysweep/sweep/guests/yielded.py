@@ -6,7 +6,6 @@ and remedy; what was wrong once would be wrong at every retry.
 """
 
 import dataclasses
-import json
 import math
 import numbers
 import typing
@@ -16,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from raysweep.core.errors import DivergedError, TrialError
+from raysweep.core.hashing import size_json
 from raysweep.core.messages import sound
 from raysweep.core.points import POINT_SCHEMA, Point
 from raysweep.core.trial import NO_DATA, TrialSpec
@@ -152,7 +152,7 @@ class PointCheck:
         read = {
             "trial_id": self._spec.trial_id,
             "architecture": self._spec.architecture,
-            "size": json.dumps(self._spec.size, sort_keys=True),
+            "size": size_json(self._spec.size),
             "seed": self._spec.seed,
             "learning_rate": self._spec.learning_rate,
         }

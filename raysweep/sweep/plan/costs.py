@@ -1,7 +1,5 @@
 """What a trajectory costs, measured once for each architecture and size and kept with the sweep."""
 
-import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -9,6 +7,7 @@ from dataclasses import asdict, dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Protocol
 
+from raysweep.core.hashing import content_id
 from raysweep.core.trial import TrialSpec
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.guests.code import code_of
@@ -98,8 +97,7 @@ class CostBook:
         code = self._codes[who]
         fields = ("architecture", "size", "forces", "fingerprint", "batch_atoms", "precision", "symmetry", "entrypoint")
         values = spec.model_dump(mode="json", include=set(fields))
-        content = json.dumps(values if code is None else {**values, "code": code}, sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        return content_id(values if code is None else {**values, "code": code}, 16, spaced=True)
 
     def _measured(self, spec: TrialSpec) -> Cost | None:
         store = None

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from itertools import product
 
+from raysweep.core.hashing import size_json
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.plan.costs import Cost, CostBook
@@ -14,7 +15,7 @@ from raysweep.sweep.plan.totals import slots
 from raysweep.sweep.plan.values import Plan, PlannedTrial
 from raysweep.sweep.reuse.earlier import EarlierTrials
 from raysweep.sweep.space.facts import DataFacts
-from raysweep.sweep.space.parts import Size, size_text
+from raysweep.sweep.space.parts import Size
 from raysweep.sweep.space.space import Space
 
 Rates = Mapping[tuple[str, str], float]
@@ -48,7 +49,7 @@ def make_plan(
     by_cost = space.grid.design == "isoflop" or space.adaptive.enabled or bool(space.grid.device_hours)
     for label, family in space.families.items():
         for size in family.members():
-            rate = rates.get((label, size_text(_rate_size(space, label, size))))
+            rate = rates.get((label, size_json(_rate_size(space, label, size))))
             for seed, course in product(space.seeds(), designed):
                 probe = grid_spec(space, facts, label, size, seed, rate or 1.0, course) if facts else None
                 cost = book.cost(probe) if probe else None

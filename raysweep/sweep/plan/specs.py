@@ -1,10 +1,11 @@
 """Specifications of trials: of the grid, and of any trajectory of a family."""
 
+from raysweep.core.hashing import size_json
 from raysweep.core.trial import TrialSpec
 from raysweep.storage.trial_store import Assignment
 from raysweep.sweep.plan.designs import Course
 from raysweep.sweep.space.facts import DataFacts
-from raysweep.sweep.space.parts import Size, size_text
+from raysweep.sweep.space.parts import Size
 from raysweep.sweep.space.space import Space
 
 
@@ -64,6 +65,6 @@ def make_spec(
 def assignment(spec: TrialSpec, family: str, stage: str) -> Assignment:
     """Return the statement that a trajectory serves a family and a stage."""
     return Assignment(
-        trial_id=spec.trial_id, family=family, stage=stage, seed=spec.seed, size=size_text(spec.size),
+        trial_id=spec.trial_id, family=family, stage=stage, seed=spec.seed, size=size_json(spec.size),
         learning_rate=spec.learning_rate,
     )  # fmt: skip

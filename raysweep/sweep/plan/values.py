@@ -4,13 +4,14 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from raysweep.core.hashing import size_json
 from raysweep.core.stages import GRID
 from raysweep.core.text import columns
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage.trial_store import Assignment
 from raysweep.sweep.plan.specs import assignment
 from raysweep.sweep.plan.totals import Totals, family_rows, totals
-from raysweep.sweep.space.parts import Size, size_text
+from raysweep.sweep.space.parts import Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +154,7 @@ class Plan:
 def _groups(trials: Sequence[PlannedTrial]) -> list[list[PlannedTrial]]:
     groups: dict[tuple[str, str], list[PlannedTrial]] = {}
     for trial in trials:
-        groups.setdefault((trial.family, size_text(trial.size)), []).append(trial)
+        groups.setdefault((trial.family, size_json(trial.size)), []).append(trial)
     return list(groups.values())
 
 

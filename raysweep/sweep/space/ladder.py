@@ -1,11 +1,10 @@
 """Ladders that are given by parameters, `sizes: {params: {from: 1e4, to: 1e7, steps: 8}}`: solved for the width."""
 
-import hashlib
-import json
 import math
 from collections.abc import Callable
 
 from raysweep.core.errors import SpaceError
+from raysweep.core.hashing import content_id
 from raysweep.core.trial import NO_DATA, TrialSpec
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.guests.code import code_named
@@ -43,7 +42,7 @@ def with_sizes(space: Space, store: TrialStore) -> Space:
             code_named(space.entrypoint, family.architecture),
             elements,
         ]
-        key = _digest([*content, family.ladder.model_dump(mode="json")])
+        key = content_id([*content, family.ladder.model_dump(mode="json")], 16, spaced=True)
         if key not in known:
             known[key] = _solve(space, label, family.ladder, _counter(space, label, elements, scale))
         widths = [int(width) for width in known[key]]
@@ -161,7 +160,3 @@ def _elements(space: Space, label: str) -> tuple[tuple[int, ...], float]:
             "is not there yet: make it first (`raysweep data make SPACE`)",
         ) from error
     return tuple(sorted(manifest.reference_energies)), manifest.rms_force
-
-
-def _digest(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

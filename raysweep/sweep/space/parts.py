@@ -1,6 +1,5 @@
 """The parts of a search space, each a mapping of its YAML file: what they mean and what they may hold."""
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -294,8 +293,3 @@ class LearningRate(Part):
 def rung_structures(structures: int, rungs: int, reduction_factor: float) -> tuple[int, ...]:
     """Return the rungs of a tuning trial in structures seen: structures / reduction_factor^k, ascending, at least 1."""
     return tuple(sorted({max(1, round(structures / reduction_factor**k)) for k in range(rungs)}))
-
-
-def size_text(size: Size) -> str:
-    """Return a size as JSON with sorted keys, as points carry it."""
-    return json.dumps(size, sort_keys=True)

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
+from raysweep.core.hashing import size_json
 from raysweep.core.stages import GRID
 from raysweep.core.trial import TrialSpec
 from raysweep.frontier.points.readers import as_table
 from raysweep.storage.trial_store import TrialRecord, TrialStore
 from raysweep.sweep.plan.specs import assignment
 from raysweep.sweep.plan.values import Plan, PlannedTrial
-from raysweep.sweep.space.parts import size_text
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.adaptive import Candidate, Round, first_round, next_round
 from raysweep.sweep.stages.grid import GridStage
@@ -110,13 +110,13 @@ class Rounds:
             assert trial.spec is not None
             assert trial.params is not None
             assert trial.flops is not None
-            run = f"{size_text(trial.size)} {trial.seed}"
+            run = f"{size_json(trial.size)} {trial.seed}"
             if self._space.training.optimizer.name == "cosine":  # a run for each budget
                 run = trial.spec.trial_id
             found.append(
                 Candidate(
                     trial_id=trial.spec.trial_id,
-                    size=size_text(trial.size),
+                    size=size_json(trial.size),
                     seed=trial.seed,
                     run=run,
                     params=trial.params,
@@ -216,7 +216,7 @@ def _longest(trials: Iterable[PlannedTrial]) -> list[PlannedTrial]:
     """Return of each size and seed the trajectory with the most points."""
     found: dict[tuple[str, int], PlannedTrial] = {}
     for trial in trials:
-        key = size_text(trial.size), trial.seed
+        key = size_json(trial.size), trial.seed
         if key not in found or trial.points > found[key].points:
             found[key] = trial
     return list(found.values())

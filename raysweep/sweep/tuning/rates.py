@@ -1,18 +1,17 @@
 """The learning rates of a sweep: which are searched, what was found, and the file that keeps it."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from raysweep.core.hashing import canonical_json, content_id, size_json
 from raysweep.core.stages import LEARNING_RATE
 from raysweep.core.trial import TrialSpec
 from raysweep.storage.trial_store import Assignment, TrialStore
 from raysweep.sweep.plan.specs import make_spec
 from raysweep.sweep.space.facts import DataFacts
-from raysweep.sweep.space.parts import Size, rung_structures, size_text
+from raysweep.sweep.space.parts import Size, rung_structures
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.tuning.search import RateSearch
 
@@ -36,7 +35,7 @@ class Cell:
     @property
     def place(self) -> tuple[str, str]:
         """Return the key in a table of rates."""
-        return self.family, size_text(self.size)
+        return self.family, size_json(self.size)
 
 
 def cells(space: Space, facts: DataFacts) -> list[Cell]:
@@ -78,7 +77,7 @@ def given_rates(space: Space) -> dict[tuple[str, str], float]:
     rates = {}
     for label, rate in space.learning_rate.rates.items():
         family = space.families[label]
-        rates.update({(label, size_text(size)): rate for size in (*family.members(), family.base_size())})
+        rates.update({(label, size_json(size)): rate for size in (*family.members(), family.base_size())})
     return rates
 
 
@@ -100,7 +99,7 @@ def _power_laws(space: Space, rates: Mapping[tuple[str, str], float]) -> dict[tu
         if label in space.learning_rate.rates:
             continue
         tuned = {
-            float(size["width"]): rates.get((label, size_text(size)))
+            float(size["width"]): rates.get((label, size_json(size)))
             for size in family.tuned_sizes(space.learning_rate)
         }
         known = {width: rate for width, rate in tuned.items() if rate is not None}
@@ -108,14 +107,14 @@ def _power_laws(space: Space, rates: Mapping[tuple[str, str], float]) -> dict[tu
             slope, constant = np.polyfit(np.log(list(known)), np.log(list(known.values())), 1)
             for size in family.members():
                 rate = float(np.exp(constant + slope * np.log(float(size["width"]))))
-                found[label, size_text(size)] = float(f"{rate:.6g}")  # no digits that a search does not give
+                found[label, size_json(size)] = float(f"{rate:.6g}")  # no digits that a search does not give
     return found
 
 
 def read_report(store: TrialStore) -> dict[str, Mapping[str, object]]:
     """Return the rows of `learning_rates.json` by cell key; none where it is absent, torn or altered."""
     content = store.read_json(FILE)
-    if not isinstance(content, dict) or content.get("sha256") != _digest(content.get("cells")):
+    if not isinstance(content, dict) or content.get("sha256") != content_id(content.get("cells")):
         if content is not None:
             store.notes.append(f"{FILE} was altered; the learning rates are worked out again from the trials")
         return {}
@@ -125,7 +124,7 @@ def read_report(store: TrialStore) -> dict[str, Mapping[str, object]]:
 def write_report(store: TrialStore, rows: Mapping[str, Mapping[str, object]]) -> None:
     """Write `learning_rates.json` whole: by cell the chosen rate, how it was found, and the curve of every trial."""
     cells = list(rows.values())
-    store.write_json(FILE, {"sha256": _digest(cells), "cells": cells})
+    store.write_json(FILE, {"sha256": content_id(cells), "cells": cells})
 
 
 def reported_trials(row: Mapping[str, object]) -> list[dict[str, object]]:
@@ -143,7 +142,7 @@ def reported_assignments(row: Mapping[str, object]) -> list[Assignment]:
             family=str(row["family"]),
             stage=LEARNING_RATE,
             seed=int(str(row["seed"])),
-            size=json.dumps(row["size"], sort_keys=True),
+            size=canonical_json(row["size"], spaced=True),
             learning_rate=float(str(trial["learning_rate"])),
         )
         for trial in reported_trials(row)
@@ -182,8 +181,4 @@ def report_row(cell: Cell, search: RateSearch) -> dict[str, object]:
 def _search(space: Space, facts: DataFacts, label: str, size: Size) -> str:
     settings = space.learning_rate.model_dump(mode="json", exclude={"rates", "transfer", "tuned"})
     content = {"probe": tuning_spec(space, facts, label, size, 1.0).trial_id, "settings": settings}
-    return _digest(content)[:16]
-
-
-def _digest(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return content_id(content, 16)

@@ -16,7 +16,7 @@ from serial import KilledError, run_serially
 from toy_sweep import Recorder, SpaceMaker, toy_space
 
 from raysweep.core.errors import SpaceError
-from raysweep.core.io.files import digest
+from raysweep.core.hashing import digest
 from raysweep.core.points import POINT_SCHEMA, Point
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage.trial_store import TrialStore
