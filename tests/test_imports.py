@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "frontier": {"core", "storage", "tracking"},
     "sweep": {"core", "data", "models", "training", "storage", "tracking", "frontier"},
     "report": {"core", "storage", "frontier"},
-    "jobs": {"core", "sweep"},
+    "jobs": {"core", "storage", "sweep"},
     "doctor": {"core", "data", "storage", "tracking", "sweep", "jobs"},
     "cli": {
         *("core", "data", "models", "training", "storage", "tracking", "frontier", "sweep", "report", "jobs", "doctor"),

@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 from raysweep.core.errors import OutputError, RaysweepError, Stopped
 from raysweep.core.terminal.streams import BROKEN_PIPE_STATUS, command_streams, tell
 from raysweep.core.version import __version__
+from raysweep.storage import layout
 
 
 class _Commands(TyperGroup):
@@ -224,7 +225,7 @@ def frontier(
         Literal["parametric", "envelope", "isoflop"], typer.Option(help="approach that gives the compute-optimal model")
     ] = "parametric",
     out: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="also write report.html and the figures there")
+        str | None, typer.Option(metavar="FOLDER", help=f"also write {layout.REPORT_PAGE} and the figures there")
     ] = None,
     tracking_uri: TrackingUri = None,
     json: Json = False,

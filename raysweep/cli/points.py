@@ -19,6 +19,7 @@ from raysweep.report.content.assemble import Method, answer
 from raysweep.report.content.sources import Material, from_points, from_storage
 from raysweep.report.table import text
 from raysweep.report.write import Written, write
+from raysweep.storage import layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +126,7 @@ def material_of(storage: str) -> Material:
 
 def report_folder(storage: str) -> str:
     """Return where the report of a sweep stands."""
-    return f"{storage.rstrip('/')}/report"
+    return f"{storage.rstrip('/')}/{layout.REPORT}"
 
 
 def tell_report(written: Written, *, err: bool = False) -> None:

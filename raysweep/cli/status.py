@@ -11,11 +11,12 @@ from raysweep.cli.spaces import read_space
 from raysweep.core.messages import last_line
 from raysweep.core.text import columns
 from raysweep.core.trial import INTERRUPTED, TrialState
+from raysweep.storage import layout
 from raysweep.storage.lease import running_driver
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.plan.planner import make_plan
 from raysweep.sweep.plan.values import Plan
-from raysweep.sweep.reuse.identity import FILE, refuse_other_sweep
+from raysweep.sweep.reuse.identity import refuse_other_sweep
 from raysweep.sweep.space.facts import data_facts, with_structures
 from raysweep.sweep.space.ladder import with_sizes
 from raysweep.sweep.space.parts import Adaptive
@@ -108,7 +109,7 @@ def sweep_status(space: Space) -> Status:
 
 def _as_last_run(space: Space, store: TrialStore) -> Space:
     """Return the space as the last run took it: with `--adaptive`, where that was given."""
-    last = store.read_json(FILE)
+    last = store.read_json(layout.SWEEP)
     settings = last["space"].get("adaptive", {}) if isinstance(last, dict) else {}
     if not settings.get("enabled"):
         return space

@@ -15,8 +15,9 @@ from raysweep.core.terminal.live import working
 from raysweep.core.terminal.streams import tell
 from raysweep.core.trial import TrialState
 from raysweep.report.write import Written, write
+from raysweep.storage import layout
 from raysweep.sweep.cluster.signals import interruptible
-from raysweep.sweep.run import POINTS_FILE, SweepResult, run
+from raysweep.sweep.run import SweepResult, run
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.stage import Listener
 
@@ -71,7 +72,7 @@ def _make_mlflow_equal(space: Space) -> None:
 
 def _tell_places(space: Space, pages: str) -> None:
     root = absolute(space.storage)
-    show(f"points: {root}/{POINTS_FILE}")
+    show(f"points: {root}/{layout.POINTS}")
     if space.tracking.enabled:
         show(f"MLflow: {pages}")
 

@@ -20,18 +20,13 @@ from raysweep.core.io.files import open_location
 from raysweep.core.masking import masked
 from raysweep.core.points import from_table
 from raysweep.core.terminal.live import working
-from raysweep.report.write import RECORD
+from raysweep.storage import layout
 from raysweep.storage.lease import driver_lock
 from raysweep.storage.trial_store import Assignment, TrialStore
-from raysweep.sweep.run import POINTS_FILE
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.stage import describe
 from raysweep.tracking.connection import database_of, default_uri
 from raysweep.tracking.mlflow import MlflowMirror, Report, SyncResult, TrialView, find_experiment, sync
-
-MARK = "mlflow.json"
-"""In a sweep's storage: what MLflow was last made equal to, so that a rerun need not ask it."""
-
 
 _BY_LOSS = urllib.parse.urlencode(
     {"searchFilter": "tags.\"raysweep.kind\" = 'trial'", "orderByKey": "metrics.`loss`", "orderByAsc": "true"},
@@ -65,7 +60,7 @@ def place_of(space: Space) -> Place:
         experiment=space.tracking.experiment or space.name,
         sweep=space.name,
         storage="" if space.tracking.uri is None else root if local else masked(space.storage),
-        log=Path(root) / "logs" / "mlflow.log" if local else None,
+        log=Path(root) / layout.LOGS / layout.MLFLOW_LOG if local else None,
     )
 
 
@@ -118,15 +113,15 @@ def make_equal(space: Space, *, live: bool = False) -> SyncResult:
     )
     for note in dict.fromkeys(store.notes):
         typer.echo(masked(note), err=True)
-    store.write_json(MARK, _mark(place, store))
+    store.write_json(layout.MLFLOW_MARK, _mark(place, store))
     return result
 
 
 def _report(store: TrialStore) -> Report | None:
     """Return the report that stands in a sweep's storage, None where there is none yet."""
-    record = store.read_json(f"report/{RECORD}")
+    record = store.read_json(f"{layout.REPORT}/{layout.REPORT_RECORD}")
     names = [str(name) for name in record.get("files", {})] if isinstance(record, dict) else []
-    files = {name: store.read_bytes(f"report/{name}") for name in names}
+    files = {name: store.read_bytes(f"{layout.REPORT}/{name}") for name in names}
     return Report({name: data for name, data in files.items() if data is not None}) if names else None
 
 
@@ -135,7 +130,7 @@ def is_equal(space: Space) -> bool:
     place, store = place_of(space), TrialStore(space.storage)
     database = database_of(place.uri)
     there = database is None or database.exists()
-    return there and store.read_json(MARK) == _mark(place, store)
+    return there and store.read_json(layout.MLFLOW_MARK) == _mark(place, store)
 
 
 def views(store: TrialStore) -> list[TrialView]:
@@ -212,7 +207,7 @@ def _refuse_taken(port: int) -> None:
 
 
 def _mark(place: Place, store: TrialStore) -> dict[str, object]:
-    whole = store.read_bytes(POINTS_FILE) or b""
+    whole = store.read_bytes(layout.POINTS) or b""
     listed = json.dumps([str(row) for row in store.assignments()]).encode()
-    report = store.read_bytes(f"report/{RECORD}") or b""
+    report = store.read_bytes(f"{layout.REPORT}/{layout.REPORT_RECORD}") or b""
     return {"uri": masked(place.uri), "experiment": place.experiment, "points_sha256": digest(whole + listed + report)}

@@ -10,6 +10,7 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec
 
 from raysweep.core.errors import RaysweepError
+from raysweep.storage import layout
 
 MIB = 2**20
 LIMIT_MIB = 20.0
@@ -37,7 +38,7 @@ EXCLUDED_FILES = (
     ".DS_Store",
 )
 """Never packed, wherever they are: compiled code, databases, and what usually holds secrets."""
-_MARKS = ({"pyvenv.cfg"}, {"manifest.json", "shard-00000.arrow"}, {"sweep.json", "trials"})
+_MARKS = ({"pyvenv.cfg"}, {"manifest.json", "shard-00000.arrow"}, {layout.SWEEP, layout.TRIALS})
 """What makes a folder a virtual environment, a structure store, the storage of a sweep."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 

@@ -9,10 +9,7 @@ from raysweep.core.hashing import digest
 from raysweep.core.io.files import open_location, read_whole, write_whole
 from raysweep.core.version import PACKAGE_FOLDER, __version__
 from raysweep.report.content.sources import Material
-
-PAGE = "report.html"
-RECORD = "report.json"
-"""What the report was made of, its answers and its text: found again, nothing is fitted or drawn."""
+from raysweep.storage import layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +44,7 @@ def write(material: Material, folder: str) -> Written:
 
     answers = answer(material)
     files = draw(material, answers, trajectories(material))
-    files = {PAGE: render(material, answers, files, _versions()).encode(), **files}
+    files = {layout.REPORT_PAGE: render(material, answers, files, _versions()).encode(), **files}
     text = table.text(answers)
     for name, data in files.items():
         write_whole(filesystem, f"{root}/{name}", data)
@@ -57,14 +54,14 @@ def write(material: Material, folder: str) -> Written:
         "text": text,
         "answers": dataclasses.asdict(answers),
     }
-    write_whole(filesystem, f"{root}/{RECORD}", json.dumps(record, indent=1).encode())
+    write_whole(filesystem, f"{root}/{layout.REPORT_RECORD}", json.dumps(record, indent=1).encode())
     return Written(folder=folder, files=tuple(files), text=text, fresh=True)
 
 
 def _standing(folder: str, key: str) -> Written | None:
     """Return the report that stands in a folder; None where it is of other points, of other code, torn or altered."""
     filesystem, root = open_location(folder)
-    data = read_whole(filesystem, f"{root}/{RECORD}")
+    data = read_whole(filesystem, f"{root}/{layout.REPORT_RECORD}")
     try:
         record = None if data is None else json.loads(data)
     except ValueError:

@@ -21,9 +21,9 @@ from pyarrow import fs
 
 from raysweep.core.errors import TRY_AGAIN_STATUS, RaysweepError, Stopped
 from raysweep.core.io.files import open_folder, read_whole, write_whole
+from raysweep.storage import layout
 from raysweep.storage.processes import started, this_machine
 
-FILE = "driver.json"
 BEAT_SECONDS = 10.0
 LEASE_SECONDS = 60.0
 """Without a beat; then a driver on another host counts as dead. Six beats: one that is slow is not one that is dead."""
@@ -86,7 +86,7 @@ class DriverLock:
 
     def _look(self) -> bool:
         """Return whether this process holds the lock; otherwise record its holder."""
-        data = read_whole(self._filesystem, f"{self._root}/{FILE}")
+        data = read_whole(self._filesystem, f"{self._root}/{layout.LEASE}")
         held = _parsed(data)
         if self._gone():
             self._lost_to = _GONE
@@ -116,7 +116,7 @@ class DriverLock:
             with contextlib.suppress(*_IO), _guard(self._filesystem, self._root):
                 # A storage that cannot be reached now may be reached for the next beat; until then the lease runs down.
                 content = json.dumps({**self._mine, "beat": count}, indent=1)
-                write_whole(self._filesystem, f"{self._root}/{FILE}", content.encode(), before=self._beat_on)
+                write_whole(self._filesystem, f"{self._root}/{layout.LEASE}", content.encode(), before=self._beat_on)
 
     def _beat_on(self) -> None:
         """Raise an error, which ends the attempts to write a beat, once the lock is lost or released."""
@@ -129,7 +129,7 @@ class DriverLock:
             return
         with _guard(self._filesystem, self._root):
             if self._look():
-                self._filesystem.delete_file(f"{self._root}/{FILE}")
+                self._filesystem.delete_file(f"{self._root}/{layout.LEASE}")
 
 
 @contextlib.contextmanager
@@ -160,7 +160,7 @@ def driver_lock(location: str, say: Callable[[str], object] = lambda _: None) ->
                 raise RaysweepError(f"{location}: {_who(held)} has just begun this sweep; wait for it, or end it")
             note = f"the driver before, {_who(held)}, is dead; its sweep goes on here"
         mine |= _folder(filesystem, root)
-        write_whole(filesystem, f"{root}/{FILE}", json.dumps({**mine, "beat": 0}, indent=1).encode())
+        write_whole(filesystem, f"{root}/{layout.LEASE}", json.dumps({**mine, "beat": 0}, indent=1).encode())
     lock = DriverLock(location, note, filesystem, root, mine)
     if not lock._look():  # two began in the same instant, and the other wrote last
         raise RaysweepError(f"{location}: another driver took this sweep in the same moment; wait for it to end")
@@ -181,7 +181,7 @@ def running_driver(location: str) -> str | None:
     mine = this_machine()
     if _same_machine(held, mine):
         return _who(held) if _alive_here(held, mine) else None
-    written = filesystem.get_file_info(f"{root}/{FILE}").mtime_ns
+    written = filesystem.get_file_info(f"{root}/{layout.LEASE}").mtime_ns
     return _who(held) if written is None or time.time() - written / 1e9 < LEASE_SECONDS else None
 
 
@@ -193,7 +193,7 @@ def _watch(
     Raises:
         RaysweepError: somebody does.
     """
-    path = f"{root}/{FILE}"
+    path = f"{root}/{layout.LEASE}"
     with _guard(filesystem, root):
         first = read_whole(filesystem, path)
     held = _held(filesystem, root)
@@ -222,12 +222,12 @@ def _fresh(filesystem: fs.FileSystem, root: str) -> bool:
 
 def _age(filesystem: fs.FileSystem, root: str) -> float:
     """Return the seconds since the last beat, by the clock of the storage itself; 0 where it has none."""
-    clock = f"{root}/.{FILE}.clock-{uuid.uuid4().hex}"
+    clock = f"{root}/.{layout.LEASE}.clock-{uuid.uuid4().hex}"
     try:
         write_whole(filesystem, clock, b"now")
     except OSError as error:
         raise RaysweepError(f"storage {root}: cannot be written: {error}; choose another `storage`") from error
-    now, beat = (filesystem.get_file_info(path).mtime_ns for path in (clock, f"{root}/{FILE}"))
+    now, beat = (filesystem.get_file_info(path).mtime_ns for path in (clock, f"{root}/{layout.LEASE}"))
     filesystem.delete_file(clock)
     return 0.0 if now is None or beat is None else max(0.0, (now - beat) / 1e9)
 
@@ -240,10 +240,10 @@ def _guard(filesystem: fs.FileSystem, root: str) -> Iterator[None]:
         return
     try:
         Path(root).mkdir(parents=True, exist_ok=True)
-        Path(root, f".{FILE}.guard").touch()
+        Path(root, f".{layout.LEASE}.guard").touch()
     except OSError as error:
         raise RaysweepError(f"storage {root}: cannot be written: {error}; choose another `storage`") from error
-    with Path(root, f".{FILE}.guard").open("w") as stream:
+    with Path(root, f".{layout.LEASE}.guard").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
@@ -280,7 +280,7 @@ def _folder(filesystem: fs.FileSystem, root: str) -> dict[str, object]:
 
 def _held(filesystem: fs.FileSystem, root: str) -> dict[str, object] | None:
     """Return the holder of a storage; None without one, or if the lock was copied with another storage."""
-    held = _parsed(read_whole(filesystem, f"{root}/{FILE}"))
+    held = _parsed(read_whole(filesystem, f"{root}/{layout.LEASE}"))
     here = _folder(filesystem, root)
     # On another machine path and number may differ for the same folder: there its beats tell.
     if held is None or not here or not _same_machine(held, this_machine()):

@@ -26,7 +26,7 @@ from raysweep.core.messages import kept
 from raysweep.core.points import POINT_SCHEMA, TABLE_SCHEMA, Point, at_budgets, from_table
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage import checkpoints as attempts
-from raysweep.storage import point_file
+from raysweep.storage import layout, point_file
 from raysweep.storage.records import Assignment, Claim, TrialRecord
 
 __all__ = ["Assignment", "Claim", "TrialRecord", "TrialStore"]
@@ -64,16 +64,16 @@ class TrialStore:
 
     def ids(self) -> list[str]:
         """Return the ids of all trials that were ever begun, sorted."""
-        found = (info.base_name for info in list_folder(self._filesystem, f"{self._root}/trials"))
+        found = (info.base_name for info in list_folder(self._filesystem, f"{self._root}/{layout.TRIALS}"))
         return sorted(name for name in found if _TRIAL_ID.match(name))
 
     def checkpoints(self, trial_id: str) -> str:
         """Return the location where the newest attempt of a trial keeps its checkpoints."""
-        return self._location(attempts.newest(self._filesystem, f"{self._path(trial_id)}/checkpoints"))
+        return self._location(attempts.newest(self._filesystem, f"{self._path(trial_id)}/{layout.TRIAL_CHECKPOINTS}"))
 
     def take_checkpoints(self, claim: Claim) -> str:
         """Return the location for the checkpoints of an attempt, which holds what earlier attempts saved."""
-        folder = f"{self._path(claim.trial_id)}/checkpoints"
+        folder = f"{self._path(claim.trial_id)}/{layout.TRIAL_CHECKPOINTS}"
         return self._location(attempts.take_over(self._filesystem, folder, claim.attempt, claim.writer))
 
     def spec(self, trial_id: str) -> TrialSpec:
@@ -82,23 +82,23 @@ class TrialStore:
         Raises:
             TrialError: it is absent, torn, altered or another trial's.
         """
-        data = self._read(trial_id, "spec.json")
+        data = self._read(trial_id, layout.TRIAL_SPEC)
         remedy = f"delete {self._path(trial_id)} and run the sweep again"
         if data is None:
-            raise TrialError(f"trial {trial_id}: no spec.json; {remedy}")
+            raise TrialError(f"trial {trial_id}: no {layout.TRIAL_SPEC}; {remedy}")
         try:
             content = json.loads(data)
             spec = TrialSpec.model_validate(content["spec"])
             whole = content["sha256"] == content_id(content["spec"])
         except (ValueError, KeyError, TypeError, ValidationError) as error:
-            raise TrialError(f"trial {trial_id}: spec.json is torn: {error}; {remedy}") from error
+            raise TrialError(f"trial {trial_id}: {layout.TRIAL_SPEC} is torn: {error}; {remedy}") from error
         if not whole or spec.trial_id != trial_id:
-            raise TrialError(f"trial {trial_id}: spec.json was altered or is another trial's; {remedy}")
+            raise TrialError(f"trial {trial_id}: {layout.TRIAL_SPEC} was altered or is another trial's; {remedy}")
         return spec
 
     def record(self, trial_id: str) -> TrialRecord:
         """Return what the trial's state file says; PLANNED where there is none, or where it is torn (see `notes`)."""
-        data = self._read(trial_id, "state.json")
+        data = self._read(trial_id, layout.TRIAL_STATE)
         if data is None:
             return TrialRecord()
         try:
@@ -107,22 +107,22 @@ class TrialStore:
             message = content.get("message") and kept(str(content["message"]))  # older versions kept any text
             record = TrialRecord(**{**content, "state": TrialState(content["state"]), "message": message})
         except (ValueError, KeyError, TypeError, AttributeError):
-            return self._torn(trial_id, "state.json is torn")
+            return self._torn(trial_id, f"{layout.TRIAL_STATE} is torn")
         if checksum != content_id(content):
-            return self._torn(trial_id, "state.json was altered")
+            return self._torn(trial_id, f"{layout.TRIAL_STATE} was altered")
         return record
 
     def sound_record(self, trial_id: str) -> TrialRecord:
         """Return the record, PLANNED where the trial ended but its points are torn: then it has to run again."""
         record = self.record(trial_id)
         if record.points_sha256 is not None:
-            data = self._read(trial_id, "points.arrow")
+            data = self._read(trial_id, layout.TRIAL_POINTS)
             if data is None or digest(data) != record.points_sha256:
-                return self._torn(trial_id, "points.arrow is torn or absent")
+                return self._torn(trial_id, f"{layout.TRIAL_POINTS} is torn or absent")
             try:
                 point_file.from_bytes(data, trial_id)
             except ValueError as error:
-                return self._torn(trial_id, f"points.arrow {error}")
+                return self._torn(trial_id, f"{layout.TRIAL_POINTS} {error}")
         return record
 
     def standing(self, spec: TrialSpec) -> TrialRecord:
@@ -155,14 +155,16 @@ class TrialStore:
         record = self.record(trial_id)
         if record.points_sha256 is None:
             return POINT_SCHEMA.empty_table()
-        data = self._read(trial_id, "points.arrow")
+        data = self._read(trial_id, layout.TRIAL_POINTS)
         if data is None or digest(data) != record.points_sha256:
-            raise TrialError(f"trial {trial_id}: points.arrow is torn or absent; run the sweep again to redo the trial")
+            raise TrialError(
+                f"trial {trial_id}: {layout.TRIAL_POINTS} is torn or absent; run the sweep again to redo the trial"
+            )
         try:
             return point_file.from_bytes(data, trial_id)
         except ValueError as error:
             raise TrialError(
-                f"trial {trial_id}: points.arrow {error}; run the sweep again to redo the trial"
+                f"trial {trial_id}: {layout.TRIAL_POINTS} {error}; run the sweep again to redo the trial"
             ) from error
 
     def points_or_none(self, trial_id: str) -> pa.Table:
@@ -224,7 +226,7 @@ class TrialStore:
         self._check_held()
         record = self.record(trial_id)
         self._write_record(trial_id, TrialRecord(attempt=record.attempt, writer=uuid.uuid4().hex))
-        attempts.remove_all(self._filesystem, f"{self._path(trial_id)}/checkpoints")
+        attempts.remove_all(self._filesystem, f"{self._path(trial_id)}/{layout.TRIAL_CHECKPOINTS}")
 
     def adopt(self, other: "TrialStore", trial_id: str, code: str | None = None) -> None:
         """Take a trial over from another storage, with its points and its end; it counts as begun no time here."""
@@ -255,14 +257,14 @@ class TrialStore:
 
     def assignments(self) -> list[Assignment]:
         """Return which trial serves which family and stage, as the last run of the sweep wrote it."""
-        content = self.read_json("assignments.json")
+        content = self.read_json(layout.ASSIGNMENTS)
         if not isinstance(content, list):
             return []
         return [Assignment(**row) for row in content]
 
     def write_assignments(self, assignments: Iterable[Assignment]) -> None:
         """Write `assignments.json` whole."""
-        self.write_json("assignments.json", [dataclasses.asdict(row) for row in assignments])
+        self.write_json(layout.ASSIGNMENTS, [dataclasses.asdict(row) for row in assignments])
 
     def read_json(self, name: str) -> object:
         """Return a file of the sweep as plain values, None where it is absent or torn."""
@@ -329,7 +331,7 @@ class TrialStore:
 
         data = point_file.to_bytes(points)
         # Points first: a state that names points which are not there yet would be a torn trial.
-        write_whole(self._filesystem, f"{self._path(trial_id)}/points.arrow", data, before=fence)
+        write_whole(self._filesystem, f"{self._path(trial_id)}/{layout.TRIAL_POINTS}", data, before=fence)
         self._write_record(
             trial_id,
             TrialRecord(
@@ -347,11 +349,11 @@ class TrialStore:
 
     def _write_spec(self, spec: TrialSpec) -> None:
         content = spec.model_dump(mode="json")
-        self._write(spec.trial_id, "spec.json", {"sha256": content_id(content), "spec": content})
+        self._write(spec.trial_id, layout.TRIAL_SPEC, {"sha256": content_id(content), "spec": content})
 
     def _write_record(self, trial_id: str, record: TrialRecord, before: Callable[[], object] = lambda: None) -> None:
         content = dataclasses.asdict(record)
-        self._write(trial_id, "state.json", {**content, "sha256": content_id(content)}, before)
+        self._write(trial_id, layout.TRIAL_STATE, {**content, "sha256": content_id(content)}, before)
 
     def _write(
         self, trial_id: str, name: str, content: Mapping[str, object], before: Callable[[], object] = lambda: None
@@ -367,7 +369,7 @@ class TrialStore:
 
     def _path(self, trial_id: str) -> str:
         assert _TRIAL_ID.match(trial_id), trial_id
-        return f"{self._root}/trials/{trial_id}"
+        return f"{self._root}/{layout.TRIALS}/{trial_id}"
 
     def _torn(self, trial_id: str, what: str) -> TrialRecord:
         note = f"trial {trial_id}: {what}; it is run again"

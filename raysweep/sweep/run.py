@@ -16,6 +16,7 @@ from raysweep.core.hashing import size_json
 from raysweep.core.io.files import open_location
 from raysweep.core.io.temporary import temporary_folder
 from raysweep.core.trial import TrialState
+from raysweep.storage import layout
 from raysweep.storage.lease import DriverLock, driver_lock
 from raysweep.storage.trial_store import Assignment, TrialStore
 from raysweep.sweep.cluster.last_words import last_words
@@ -41,10 +42,8 @@ from raysweep.sweep.stages.grid import GridStage, cost
 from raysweep.sweep.stages.pipeline import Pipeline
 from raysweep.sweep.stages.stage import Listener, Listeners
 from raysweep.sweep.stages.tuning import TuningStage
-from raysweep.sweep.tuning.rates import FILE as RATES_FILE
 from raysweep.sweep.tuning.rates import known_rates, write_report
 
-POINTS_FILE = "points.parquet"
 CLOSING_SECONDS = 3.0
 """How long a mirror may take to write what is left once the sweep was told to end; a later run makes up for it."""
 
@@ -269,7 +268,10 @@ class _Sweep:
                 what = self._by_cost[1]
                 raise RaysweepError(f"{what} needs what sizes cost, which could not be measured: see the log")
             if process.returncode != 0:
-                self.progress.say("costs could not be measured (see logs/ray.log): trials run in no order, without ETA")
+                self.progress.say(
+                    f"costs could not be measured (see {layout.LOGS}/{layout.RAY_LOG}): trials run in no order, "
+                    "without ETA"
+                )
             return self._plan(measure=False)
 
         try:
@@ -316,7 +318,9 @@ class _Sweep:
     def _say_rate(self, row: Mapping[str, object]) -> None:
         family, rate = row["family"], row["rate"]
         if rate is None:
-            self.progress.say(f"{family}: no learning rate was found, no trial reached its end; see {RATES_FILE}")
+            self.progress.say(
+                f"{family}: no learning rate was found, no trial reached its end; see {layout.LEARNING_RATES}"
+            )
             return
         beyond = f"; it is the {row['edge']} end of the range, a better one may lie beyond" if row["edge"] else ""
         self.progress.say(f"{family}: learning rate {rate:g} ({row['method']}{beyond})")
@@ -333,7 +337,7 @@ class _Sweep:
             self.store.write_assignments(rows)
         sink = pa.BufferOutputStream()
         pq.write_table(self.store.table(), sink)
-        self.store.write_bytes(POINTS_FILE, sink.getvalue().to_pybytes())
+        self.store.write_bytes(layout.POINTS, sink.getvalue().to_pybytes())
 
 
 @contextlib.contextmanager
@@ -396,7 +400,7 @@ def _scratch(space: Space, stack: contextlib.ExitStack) -> tuple[Path, Path | No
     # Not in the storage: what Tune does on a disk that is full hides why the sweep ends.
     folder = stack.enter_context(temporary_folder("sweep")).path
     if "://" in space.storage:
-        return folder / "tune", folder / "ray.log"
+        return folder / "tune", folder / layout.RAY_LOG
     return folder / "tune", Path(_log_of(space))
 
 
@@ -404,4 +408,4 @@ def _log_of(space: Space) -> str:
     """Return where to look for the reason of an end without a word."""
     if "://" in space.storage:
         return f"under {ray_root()}/session_latest/logs"
-    return str(Path(open_location(space.storage)[1]) / "logs" / "ray.log")
+    return str(Path(open_location(space.storage)[1]) / layout.LOGS / layout.RAY_LOG)

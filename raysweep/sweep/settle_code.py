@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterable
 
 from raysweep.core.trial import TrialState
+from raysweep.storage import layout
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.guests.code import code_files
-from raysweep.sweep.reuse.changed_code import FILE, Codes, changed, codes
+from raysweep.sweep.reuse.changed_code import Codes, changed, codes
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.tuning.rates import read_report, reported_trials, write_report
 
@@ -23,7 +24,7 @@ def settle(space: Space, store: TrialStore) -> str | None:
         return None
     if space.changed_code == "keep":
         merged = {**known.equal, **_merged(known, old.values())}
-        store.write_json(FILE, {name: list(digests) for name, digests in sorted(merged.items())})
+        store.write_json(layout.CODE, {name: list(digests) for name, digests in sorted(merged.items())})
         return f"{len(old)} trials of other code are kept (changed_code: keep)"
     lost = [trial_id for trial_id in old if _has_something(store, trial_id)]
     if lost and space.changed_code == "ask":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from raysweep.core.io.temporary import temporary_folder
 from raysweep.core.masking import masked
 from raysweep.core.trial import INTERRUPTED
+from raysweep.storage import layout
 from raysweep.tracking import rows as texts
 from raysweep.tracking.calls import Measured, calls_to
 from raysweep.tracking.connection import connect, ensure_experiment, logger
@@ -198,7 +199,7 @@ class Book:
             pages.mkdir()
             for name, data in report.files.items():
                 (pages / Path(name).name).write_bytes(data)
-            self._client.log_artifacts(entry.run_id, str(pages), artifact_path="report")
+            self._client.log_artifacts(entry.run_id, str(pages), artifact_path=layout.REPORT)
         self._write_tags(entry, {REPORT: report.digest})
 
     def _take(self, entry: Entry) -> None:

@@ -16,13 +16,14 @@ from raysweep.core.errors import TrackingError
 from raysweep.core.io.files import open_location
 from raysweep.core.io.proxies import spare_loopback
 from raysweep.core.masking import masked
+from raysweep.storage import layout
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 _SQLITE = "sqlite:///"
 _NOISY = ("mlflow", "alembic", "sqlalchemy", "huey")
-_OUR_ARTIFACTS = r"file:///(?:.*/)?artifacts"
+_OUR_ARTIFACTS = rf"file:///(?:.*/)?{layout.MLFLOW_ARTIFACTS}"
 _SERVERS_OF_DATABASES = ("postgresql", "mysql", "mssql")
 _IN_MEMORY = r"sqlite(?:\+\w+)?:(?://)?/?(?:(?:file:)?:memory:)?(?:\?.*)?"
 _MOVE_EXPERIMENTS = "UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?"
@@ -75,7 +76,7 @@ def default_uri(storage: str) -> str:
             f"tracking.uri: none is given, and SQLite cannot live in {storage!r}; "
             "give a server (http://...), a database, or sqlite:////local/folder/mlflow.db"
         )
-    place = f"{open_location(storage)[1]}/mlflow.db"
+    place = f"{open_location(storage)[1]}/{layout.MLFLOW_DATABASE}"
     # SQLAlchemy reads a database's name as a part of an address: `?` would end it, and `%41` be an A.
     return _SQLITE + (urllib.parse.quote(place) if set(place) & set("%?#") else place)
 
@@ -186,7 +187,7 @@ def ensure_experiment(client: "MlflowClient", tracking_uri: str, name: str) -> s
 
 
 def _artifacts_beside(database: Path) -> str:
-    return (database.resolve().parent / "artifacts").as_uri()
+    return (database.resolve().parent / layout.MLFLOW_ARTIFACTS).as_uri()
 
 
 def _bring_artifacts_home(database: Path) -> None:

@@ -12,7 +12,7 @@ from killable import HERE, TOY, Sweep
 
 from raysweep.core.errors import TRY_AGAIN_STATUS
 from raysweep.core.trial import TrialState
-from raysweep.storage.lease import FILE
+from raysweep.storage.layout import LEASE
 
 _ELSEWHERE = ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$0" "$@"']
 """A name of its own: all that tells two hosts apart for a driver that shares the disk with another one."""
@@ -47,4 +47,4 @@ def test_driver_that_sleeps_is_taken_over_from_another_host_and_ends_when_it_wak
     assert first.returncode == TRY_AGAIN_STATUS, output
     assert sweep.store.table().equals(points), "the first driver, or a worker of it, wrote after it was taken over"
     assert [sweep.store.state(i) for i in sweep.store.ids()] == [TrialState.DONE] * 8
-    assert not (sweep.storage / FILE).exists()
+    assert not (sweep.storage / LEASE).exists()

@@ -14,7 +14,8 @@ import pytest
 from raysweep.core.errors import RaysweepError, Stopped
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage import lease as locks
-from raysweep.storage.lease import FILE, LockLostError, driver_lock, running_driver
+from raysweep.storage.layout import LEASE
+from raysweep.storage.lease import LockLostError, driver_lock, running_driver
 from raysweep.storage.trial_store import TrialStore
 
 
@@ -28,21 +29,21 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def held_by(folder: Path, age: float = 0.0, **change: object) -> dict[str, object]:
     """Leave a lock of somebody else, whose last beat is so many seconds old by the clock of the disk."""
     with driver_lock(str(folder)):
-        content = json.loads((folder / FILE).read_text()) | change
-    (folder / FILE).write_text(json.dumps(content))
+        content = json.loads((folder / LEASE).read_text()) | change
+    (folder / LEASE).write_text(json.dumps(content))
     then = time.time() - age
-    os.utime(folder / FILE, (then, then))
+    os.utime(folder / LEASE, (then, then))
     return content
 
 
 def test_lock_is_gone_after_the_block_also_after_an_error(tmp_path: Path) -> None:
     with driver_lock(str(tmp_path)) as lock:
         assert lock.note is None
-        assert json.loads((tmp_path / FILE).read_text())["pid"] == os.getpid()
-    assert not (tmp_path / FILE).exists()
+        assert json.loads((tmp_path / LEASE).read_text())["pid"] == os.getpid()
+    assert not (tmp_path / LEASE).exists()
     with pytest.raises(ValueError, match="boom"), driver_lock(str(tmp_path)):
         raise ValueError("boom")
-    assert not (tmp_path / FILE).exists()
+    assert not (tmp_path / LEASE).exists()
 
 
 def test_second_driver_is_refused_while_the_first_lives(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_a_driver_elsewhere_that_beats_is_not_taken_over(tmp_path: Path) -> None
         while not over.wait(0.1):
             count += 1
             (tmp_path / "new").write_text(json.dumps(content | {"beat": count}))
-            (tmp_path / "new").replace(tmp_path / FILE)
+            (tmp_path / "new").replace(tmp_path / LEASE)
 
     beats = threading.Thread(target=beat)
     beats.start()
@@ -114,7 +115,7 @@ def test_a_driver_beats_while_it_holds_the_storage(tmp_path: Path) -> None:
     with driver_lock(str(tmp_path)):
         seen = set()
         for _ in range(12):
-            seen.add(json.loads((tmp_path / FILE).read_text())["beat"])
+            seen.add(json.loads((tmp_path / LEASE).read_text())["beat"])
             time.sleep(0.1)
     assert len(seen) > 3
 
@@ -125,8 +126,8 @@ def test_a_driver_that_was_taken_over_writes_nothing_more(tmp_path: Path) -> Non
         store = TrialStore(str(tmp_path), lock)
         store.begin(spec)
         store.write_json("learning_rates.json", {"a": 1})
-        other = json.loads((tmp_path / FILE).read_text()) | {"token": "other", "host": "elsewhere", "since": "later"}
-        (tmp_path / FILE).write_text(json.dumps(other))
+        other = json.loads((tmp_path / LEASE).read_text()) | {"token": "other", "host": "elsewhere", "since": "later"}
+        (tmp_path / LEASE).write_text(json.dumps(other))
         for write in (
             lambda: store.write_json("learning_rates.json", {"a": 2}),
             lambda: store.write_bytes("points.parquet", b"x"),
@@ -136,21 +137,21 @@ def test_a_driver_that_was_taken_over_writes_nothing_more(tmp_path: Path) -> Non
                 write()
         assert store.read_json("learning_rates.json") == {"a": 1}
         assert store.state(spec.trial_id) == TrialState.RUNNING
-    assert json.loads((tmp_path / FILE).read_text())["token"] == "other", "another driver's lock was deleted"
+    assert json.loads((tmp_path / LEASE).read_text())["token"] == "other", "another driver's lock was deleted"
 
 
 def test_a_driver_whose_lock_is_gone_was_taken_over_by_one_that_has_ended(tmp_path: Path) -> None:
     with driver_lock(str(tmp_path)) as lock:
-        (tmp_path / FILE).unlink()
+        (tmp_path / LEASE).unlink()
         with pytest.raises(LockLostError, match="another driver, which has ended since, has taken this sweep over"):
             lock.check()
-    assert not (tmp_path / FILE).exists()
+    assert not (tmp_path / LEASE).exists()
 
 
 def test_a_driver_finds_out_by_its_beats_that_it_was_taken_over(tmp_path: Path) -> None:
     with driver_lock(str(tmp_path)) as lock:
-        other = json.loads((tmp_path / FILE).read_text()) | {"token": "other"}
-        (tmp_path / FILE).write_text(json.dumps(other))
+        other = json.loads((tmp_path / LEASE).read_text()) | {"token": "other"}
+        (tmp_path / LEASE).write_text(json.dumps(other))
         until = time.monotonic() + 5
         while not lock.lost and time.monotonic() < until:
             time.sleep(0.05)
@@ -159,7 +160,7 @@ def test_a_driver_finds_out_by_its_beats_that_it_was_taken_over(tmp_path: Path) 
 
 
 def test_torn_lock_holds_nobody_up(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_text('{"pid": ')
+    (tmp_path / LEASE).write_text('{"pid": ')
     with driver_lock(str(tmp_path)) as lock:
         assert lock.note is None
 

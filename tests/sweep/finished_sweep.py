@@ -13,10 +13,10 @@ import yaml
 from raysweep.core.trial import TrialState
 from raysweep.data.store.writing import Provenance, write_store
 from raysweep.data.structures import Structures
+from raysweep.storage import layout
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.plan.planner import make_plan
 from raysweep.sweep.reuse.identity import write_identity
-from raysweep.sweep.run import POINTS_FILE
 from raysweep.sweep.space.facts import data_facts
 from raysweep.sweep.space.space import Space, load_space
 from raysweep.sweep.tuning.rates import known_rates
@@ -51,7 +51,7 @@ def finish(space: Space) -> TrialStore:
         store.end(claim, TrialState.DONE, list(toy_trials.train(spec, None, checkpoints=None, device=None)))
     write_identity(store, space, facts)
     store.write_assignments(plan.assignments())
-    pq.write_table(store.table(), Path(space.storage) / POINTS_FILE)
+    pq.write_table(store.table(), Path(space.storage) / layout.POINTS)
     return store
 
 

@@ -18,6 +18,7 @@ from pyarrow import fs
 from raysweep.core.errors import FrontierError
 from raysweep.core.io.files import open_folder, open_location, read_whole
 from raysweep.frontier.numerics.solver import Floats
+from raysweep.storage import layout
 
 REQUIRED = ("params", "data", "flops", "loss")
 OPTIONAL = ("seconds", "architecture", "seed", "trajectory", "weight", "unique_data", "trivial_loss", "device")
@@ -33,7 +34,7 @@ def read_store(path: str | Path) -> pa.Table:
         FrontierError: there is no sweep, or it has no points yet.
     """
     filesystem, root = open_folder(path)
-    whole = read_whole(filesystem, f"{root}/points.parquet")
+    whole = read_whole(filesystem, f"{root}/{layout.POINTS}")
     if whole is not None:
         table = pyarrow.parquet.read_table(pa.BufferReader(whole))
     else:
@@ -96,17 +97,21 @@ def read_csv(path: str | Path, columns: Mapping[str, str] | None = None) -> pa.T
 
 def _from_trials(filesystem: fs.FileSystem, root: str, shown: str) -> pa.Table:
     """Return the points of every trial that ended, with the family and stage that `assignments.json` gives it."""
-    listed = read_whole(filesystem, f"{root}/assignments.json")
+    listed = read_whole(filesystem, f"{root}/{layout.ASSIGNMENTS}")
     if listed is None:
-        raise FrontierError(f"{shown}: neither points.parquet nor assignments.json is here; is it a sweep's storage?")
+        raise FrontierError(
+            f"{shown}: neither {layout.POINTS} nor {layout.ASSIGNMENTS} is here; is it a sweep's storage?"
+        )
     try:
         rows = pa.Table.from_pylist(_json_rows(listed)).to_pylist()
         wanted = [(str(row["trial_id"]), str(row["family"]), str(row["stage"])) for row in rows]
     except (ValueError, KeyError) as error:
-        raise FrontierError(f"{shown}/assignments.json is torn: {error}; run the sweep again to write it") from error
+        raise FrontierError(
+            f"{shown}/{layout.ASSIGNMENTS} is torn: {error}; run the sweep again to write it"
+        ) from error
     parts = []
     for trial_id, family, stage in wanted:
-        data = read_whole(filesystem, f"{root}/trials/{trial_id}/points.arrow")
+        data = read_whole(filesystem, f"{root}/{layout.TRIALS}/{trial_id}/{layout.TRIAL_POINTS}")
         if data is None:
             continue
         part = pa.ipc.open_file(pa.BufferReader(data)).read_all()

@@ -15,6 +15,7 @@ from raysweep.core.messages import kept, last_line
 from raysweep.core.trial import TrialState
 from raysweep.frontier import read_store
 from raysweep.frontier.points.readers import as_table
+from raysweep.storage import layout
 
 LEARNING_RATE_STAGE = "learning_rate"
 UNNAMED = "all points"
@@ -133,11 +134,12 @@ def from_storage(location: str, table: pa.Table | None = None) -> Material:
     filesystem, root = open_location(location)
     points = canonical(read_store(location) if table is None else as_table(table, location))
     if table is None:
-        whole = read_whole(filesystem, f"{root}/points.parquet")
+        whole = read_whole(filesystem, f"{root}/{layout.POINTS}")
         table = None if whole is None else pq.read_table(pa.BufferReader(whole))
-    facts = masked_values(_json(read_whole(filesystem, f"{root}/sweep.json")))  # older versions wrote passwords there
+    # Masked, as older versions wrote passwords there.
+    facts = masked_values(_json(read_whole(filesystem, f"{root}/{layout.SWEEP}")))
     records = _grid_records(filesystem, root)
-    rates = _json(read_whole(filesystem, f"{root}/learning_rates.json"))
+    rates = _json(read_whole(filesystem, f"{root}/{layout.LEARNING_RATES}"))
     return Material(
         title=str(facts["name"]) if isinstance(facts, dict) and "name" in facts else masked(location),
         points=points,
@@ -180,11 +182,11 @@ def _json(data: bytes | None) -> object:
 
 def _grid_records(filesystem: fs.FileSystem, root: str) -> list[tuple[Mapping[str, object], Mapping[str, object]]]:
     """Return assignment and state of every trajectory of the grid, as far as the store says."""
-    listed = _json(read_whole(filesystem, f"{root}/assignments.json"))
+    listed = _json(read_whole(filesystem, f"{root}/{layout.ASSIGNMENTS}"))
     found: list[tuple[Mapping[str, object], Mapping[str, object]]] = []
     for row in listed if isinstance(listed, list) else ():
         if row["stage"] != LEARNING_RATE_STAGE:
-            record = _json(read_whole(filesystem, f"{root}/trials/{row['trial_id']}/state.json"))
+            record = _json(read_whole(filesystem, f"{root}/{layout.TRIALS}/{row['trial_id']}/{layout.TRIAL_STATE}"))
             found.append((row, record if isinstance(record, dict) else {}))
     return found
 

@@ -18,6 +18,7 @@ from raysweep.core.errors import DivergedError, RaysweepError, StorageError, Tri
 from raysweep.core.messages import LONGEST, sound
 from raysweep.core.points import Point
 from raysweep.core.trial import TrialSpec, TrialState
+from raysweep.storage import layout
 from raysweep.storage.trial_store import Claim, TrialStore
 from raysweep.sweep.engine.failures import is_out_of_memory
 from raysweep.sweep.engine.watchdog import Limits, Watchdog
@@ -33,7 +34,6 @@ from raysweep.sweep.guests.protection import (
     shown_error,
 )
 from raysweep.sweep.plan.costs import set_threads
-from raysweep.sweep.reuse.identity import FILE as SWEEP_FILE
 
 if TYPE_CHECKING:
     from raysweep.data.store.store import Store
@@ -95,7 +95,7 @@ def _surroundings(spec: TrialSpec) -> Iterator[None]:
 
 def _check_shared(store: TrialStore) -> None:
     """Refuse to work on a node that came later than the check of all nodes, and does not see the sweep's storage."""
-    if store.read_bytes(SWEEP_FILE) is None:
+    if store.read_bytes(layout.SWEEP) is None:
         raise TrialError(
             f"storage {store.location}: {socket.gethostname()} does not see the sweep there; mount the shared path on "
             "every node, or give a URI (s3://, gs://)"

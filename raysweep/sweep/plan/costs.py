@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from raysweep.core.hashing import content_id
 from raysweep.core.trial import TrialSpec
+from raysweep.storage import layout
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.guests.code import code_of
 from raysweep.sweep.guests.entrypoint import entrypoint_cost
@@ -18,7 +19,6 @@ from raysweep.sweep.space.space import Space
 if TYPE_CHECKING:
     from raysweep.data.store.store import Store
 
-FILE = "costs.json"
 USABLE = 0.95
 """Of a GPU's memory, beside what its driver keeps."""
 HEADROOM = 1.3
@@ -64,7 +64,7 @@ class CostBook:
 
     def __init__(self, space: Space, store: TrialStore, *, measure: bool) -> None:
         self._space, self._store, self._measure = space, store, measure
-        content = store.read_json(FILE)
+        content = store.read_json(layout.COSTS)
         self._codes: dict[tuple[str | None, str], str | None] = {}
         self._known: dict[str, Cost | None] = {}
         self._new = False
@@ -72,7 +72,7 @@ class CostBook:
             try:
                 self._known[key] = Cost(**asdict(checked_cost(SimpleNamespace(**value))))
             except (TypeError, ValueError) as error:
-                store.notes.append(f"{FILE}: {key} is unusable ({error}) and is measured again")
+                store.notes.append(f"{layout.COSTS}: {key} is unusable ({error}) and is measured again")
 
     def cost(self, spec: TrialSpec) -> Cost | None:
         """Return the cost of a trajectory's size, None where it is not known and cannot be measured."""
@@ -86,7 +86,7 @@ class CostBook:
         """Write `costs.json`, if there is something new to keep; a disk that is read-only gets a note."""
         if self._new:
             known = {k: asdict(v) for k, v in self._known.items() if v is not None}
-            self._store.keep_json(FILE, known, "the measured costs")
+            self._store.keep_json(layout.COSTS, known, "the measured costs")
             self._new = False
 
     def _key(self, spec: TrialSpec) -> str:

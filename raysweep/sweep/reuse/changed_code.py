@@ -6,11 +6,10 @@ Which digests were declared equal is kept in `code.json`; each trial's record sa
 from dataclasses import dataclass
 
 from raysweep.core.trial import TrialSpec
+from raysweep.storage import layout
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.guests.code import code_named
 from raysweep.sweep.space.space import Space
-
-FILE = "code.json"
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def codes(space: Space, store: TrialStore) -> Codes:
         if code is not None:
             name, _, digest = code.partition("@")
             present[name] = digest
-    content = store.read_json(FILE)
+    content = store.read_json(layout.CODE)
     equal = content.items() if isinstance(content, dict) else ()
     return Codes(present, {str(name): tuple(map(str, digests)) for name, digests in equal})
 

@@ -12,11 +12,11 @@ from raysweep.core.io.files import absolute
 from raysweep.core.masking import masked, masked_values
 from raysweep.core.trial import NO_DATA
 from raysweep.core.version import __version__
+from raysweep.storage import layout
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.space.facts import DataFacts, data_fingerprint
 from raysweep.sweep.space.space import Space
 
-FILE = "sweep.json"
 _COMPARED = ("forces", "training", "data.validation_structures", "learning_rate.transfer")
 """Settings that make other trials of the same sizes, so that a report of the last run is none of them."""
 
@@ -29,7 +29,7 @@ def write_identity(store: TrialStore, space: Space, facts: DataFacts) -> None:
         "fingerprint": facts.fingerprint,
         "versions": {"raysweep": __version__, "python": platform.python_version()},
     }
-    store.write_json(FILE, masked_values(content))
+    store.write_json(layout.SWEEP, masked_values(content))
 
 
 def refuse_other_sweep(space: Space, store: TrialStore, fingerprint: str | None = None) -> None:
@@ -43,7 +43,7 @@ def refuse_other_sweep(space: Space, store: TrialStore, fingerprint: str | None 
     Raises:
         SpaceError: the storage is another sweep's; names both and the remedy.
     """
-    kept = store.read_json(FILE)
+    kept = store.read_json(layout.SWEEP)
     if not isinstance(kept, dict):
         return
     place = masked(absolute(space.storage))
@@ -79,7 +79,7 @@ def differences(space: Space, store: TrialStore) -> list[str]:
 
     The storage's results are then those of the last run.
     """
-    kept = store.read_json(FILE)
+    kept = store.read_json(layout.SWEEP)
     last = kept.get("space") if isinstance(kept, dict) else None
     if not isinstance(last, dict):
         return []

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from raysweep.core.errors import SpaceError
 from raysweep.core.hashing import content_id
 from raysweep.core.trial import NO_DATA, TrialSpec
+from raysweep.storage import layout
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.guests.code import code_named
 from raysweep.sweep.guests.entrypoint import entrypoint_cost
 from raysweep.sweep.space.parts import Ladder, Size
 from raysweep.sweep.space.space import Space
 
-FILE = "sizes.json"
 WIDEST = 2**16
 """No width beyond is tried."""
 
@@ -28,7 +28,7 @@ def with_sizes(space: Space, store: TrialStore) -> Space:
     Raises:
         SpaceError: no width comes near a number of parameters, or the structure store, whose elements count, is absent.
     """
-    kept = store.read_json(FILE)
+    kept = store.read_json(layout.SIZES)
     known = dict(kept) if isinstance(kept, dict) else {}
     families = dict(space.families)
     for label, family in space.families.items():
@@ -56,7 +56,7 @@ def with_sizes(space: Space, store: TrialStore) -> Space:
     if families == space.families:
         return space
     if known != kept:
-        store.keep_json(FILE, known, "the widths of the ladders")
+        store.keep_json(layout.SIZES, known, "the widths of the ladders")
     solved = space.model_copy(update={"families": families})
     solved._source = space._source
     return solved

@@ -13,6 +13,7 @@ from raysweep.core.hashing import size_json
 from raysweep.core.stages import GRID
 from raysweep.core.trial import TrialSpec
 from raysweep.frontier.points.readers import as_table
+from raysweep.storage import layout
 from raysweep.storage.trial_store import TrialRecord, TrialStore
 from raysweep.sweep.plan.specs import assignment
 from raysweep.sweep.plan.values import Plan, PlannedTrial
@@ -21,7 +22,6 @@ from raysweep.sweep.stages.adaptive import Candidate, Round, first_round, next_r
 from raysweep.sweep.stages.grid import GridStage
 from raysweep.sweep.stages.stage import Listener
 
-FILE = "adaptive.json"
 _WHY = {
     "width": "the interval is as narrow as asked for (adaptive.width)",
     "flops": "no further trajectory fits into adaptive.flops",
@@ -36,7 +36,7 @@ class Rounds:
     def __init__(self, space: Space, store: TrialStore, say: Callable[[str], None]) -> None:
         self._space, self._store, self._say = space, store, say
         self._settings = space.adaptive
-        kept = store.read_json(FILE)
+        kept = store.read_json(layout.ROUNDS)
         self._chosen: dict[str, list[str]] = {}
         """Trial ids by family, of all rounds."""
         if isinstance(kept, dict):
@@ -85,7 +85,7 @@ class Rounds:
         if not self._chosen.get(family):  # the first round was run by now
             self._chosen[family] = self._first(of_family)
         self._chosen[family] += [candidate.trial_id for candidate in coming.chosen]
-        self._store.write_json(FILE, self._chosen)
+        self._store.write_json(layout.ROUNDS, self._chosen)
         self._tell(family, of_family, coming)
         return [known[candidate.trial_id] for candidate in coming.chosen]
 

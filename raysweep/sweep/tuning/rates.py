@@ -8,14 +8,13 @@ import numpy as np
 from raysweep.core.hashing import canonical_json, content_id, size_json
 from raysweep.core.stages import LEARNING_RATE
 from raysweep.core.trial import TrialSpec
+from raysweep.storage import layout
 from raysweep.storage.trial_store import Assignment, TrialStore
 from raysweep.sweep.plan.specs import make_spec
 from raysweep.sweep.space.facts import DataFacts
 from raysweep.sweep.space.parts import Size, rung_structures
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.tuning.search import RateSearch
-
-FILE = "learning_rates.json"
 
 
 @dataclass(frozen=True)
@@ -113,10 +112,12 @@ def _power_laws(space: Space, rates: Mapping[tuple[str, str], float]) -> dict[tu
 
 def read_report(store: TrialStore) -> dict[str, Mapping[str, object]]:
     """Return the rows of `learning_rates.json` by cell key; none where it is absent, torn or altered."""
-    content = store.read_json(FILE)
+    content = store.read_json(layout.LEARNING_RATES)
     if not isinstance(content, dict) or content.get("sha256") != content_id(content.get("cells")):
         if content is not None:
-            store.notes.append(f"{FILE} was altered; the learning rates are worked out again from the trials")
+            store.notes.append(
+                f"{layout.LEARNING_RATES} was altered; the learning rates are worked out again from the trials"
+            )
         return {}
     return {row["key"]: row for row in content["cells"]}
 
@@ -124,7 +125,7 @@ def read_report(store: TrialStore) -> dict[str, Mapping[str, object]]:
 def write_report(store: TrialStore, rows: Mapping[str, Mapping[str, object]]) -> None:
     """Write `learning_rates.json` whole: by cell the chosen rate, how it was found, and the curve of every trial."""
     cells = list(rows.values())
-    store.write_json(FILE, {"sha256": content_id(cells), "cells": cells})
+    store.write_json(layout.LEARNING_RATES, {"sha256": content_id(cells), "cells": cells})
 
 
 def reported_trials(row: Mapping[str, object]) -> list[dict[str, object]]:

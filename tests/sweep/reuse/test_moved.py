@@ -14,7 +14,8 @@ import pytest
 from finished_sweep import command, files, finish, write_space
 
 from raysweep.cli.sweeps import run_sweep
-from raysweep.storage.lease import FILE, driver_lock, running_driver
+from raysweep.storage.layout import LEASE
+from raysweep.storage.lease import driver_lock, running_driver
 from raysweep.sweep.space.space import load_space
 from raysweep.tracking.connection import database_of, default_uri, quiet
 
@@ -90,7 +91,7 @@ def test_a_lock_that_was_copied_blocks_nobody_and_the_original_s_still_does(tmp_
         assert driver.stdout is not None
         driver.stdout.readline()
         shutil.copytree(tmp_path / "old", tmp_path / "new")
-        assert json.loads((tmp_path / "new" / FILE).read_text())["pid"] == driver.pid
+        assert json.loads((tmp_path / "new" / LEASE).read_text())["pid"] == driver.pid
         assert running_driver(str(tmp_path / "new")) is None
         with driver_lock(str(tmp_path / "new")) as lock:
             assert lock.note is None
