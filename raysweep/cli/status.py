@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from raysweep.cli.show import print_json, show
 from raysweep.cli.spaces import read_space
 from raysweep.core.messages import last_line
-from raysweep.core.text import columns
+from raysweep.core.text import columns, short
 from raysweep.core.trial import INTERRUPTED, TrialState
 from raysweep.storage import layout
 from raysweep.storage.lease import running_driver
@@ -148,7 +148,7 @@ def _row(family: FamilyStatus, seen: Sequence[str]) -> tuple[str, ...]:
         *(str(family.states[state]) for state in seen),
         str(family.points),
         " ".join(f"{rate:g}" for rate in family.learning_rates) or "to be tuned",
-        "-" if family.best_loss is None else f"{family.best_loss:.4g}",
+        short(family.best_loss, 4, unknown="-"),
     )
 
 

@@ -1,7 +1,8 @@
-"""Layout of text for people: aligned columns, and line breaks that fit a terminal."""
+"""Text for people: numbers, sizes, aligned columns, and line breaks that fit a terminal."""
 
+import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 _GAP = "  "
@@ -9,8 +10,59 @@ _NARROWEST = 20
 """Columns of a terminal: below that nothing reads well, and lines are left for it to break."""
 
 
+def rounded(value: float, digits: int) -> float:
+    """Round a number to significant digits.
+
+    >>> rounded(0.00123456, 4)
+    0.001235
+    """
+    return float(f"{value:.{digits}g}")
+
+
+def short(value: float | None, digits: int = 3, *, unknown: str = "?") -> str:
+    """Format a number with a few significant digits.
+
+    >>> short(5.7612e11), short(48123.0, 4), short(None)
+    ('5.76e+11', '4.812e+04', '?')
+    """
+    return unknown if value is None else f"{value:.{digits}g}"
+
+
+def amount(value: float | None) -> str:
+    """Format a count: whole below a million, with three significant digits from there on.
+
+    >>> amount(48123.0), amount(5.7612e11), amount(None)
+    ('48123', '5.76e+11', '?')
+    """
+    return short(value) if value is None or value >= 1e6 else f"{value:.0f}"
+
+
+def scaled(value: float | None, digits: int = 3) -> str:
+    """Format a number in units of thousands and millions; beyond them in powers of ten.
+
+    >>> scaled(3.2071), scaled(48123.0), scaled(1.2e6, 2), scaled(5.7612e11), scaled(None)
+    ('3.21', '48.1 k', '1.2 M', '5.76e11', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    for limit, suffix in ((1e6, " M"), (1e3, " k")):
+        if limit <= abs(value) < limit * 1e3:
+            return f"{value / limit:.{digits}g}{suffix}"
+    mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
+def knobs(size: Mapping[str, object]) -> str:
+    """Format a size as its knobs, in their order.
+
+    >>> knobs({"width": 32, "depth": 2})
+    'width=32 depth=2'
+    """
+    return " ".join(f"{name}={value}" for name, value in size.items())
+
+
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of texts as aligned lines; the first row is the head."""
+    """Align the texts of rows in columns, a line for each row."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(_GAP.join(map(str.ljust, row, widths)).rstrip() for row in rows)
 

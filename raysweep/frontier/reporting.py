@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from raysweep.core.text import columns
 from raysweep.frontier.approaches.trajectories import units
 from raysweep.frontier.laws.laws import CostModel, Surface
 from raysweep.frontier.numerics.intervals import LEAST_DRAWS
@@ -53,8 +54,7 @@ def checklist(fit: Fit, held_out: str | None = None) -> str:
         ("versions", ", ".join(f"{name} {version}" for name, version in fit.versions.items())),
         ("digest of the points", fit.samples.digest()),
     ]
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {what}" for name, what in rows)
+    return columns(rows)
 
 
 def _cost(name: str, cost: CostModel | None) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from ruamel.yaml import YAML
 
+from raysweep.core.text import scaled
 from raysweep.report.content import study
 from raysweep.report.content.sources import Material
-from raysweep.report.content.values import Answers, grouped, number
+from raysweep.report.content.values import Answers, grouped
 from raysweep.report.figures.palette import styles
 
 FIGURES = {
@@ -56,7 +57,7 @@ def render(material: Material, answers: Answers, figures: Mapping[str, bytes], m
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters["number"] = number
+    environment.filters["number"] = scaled
     pictures = [
         {"title": title, "caption": caption, "data": base64.b64encode(figures[name]).decode()}
         for name, (title, caption) in FIGURES.items()

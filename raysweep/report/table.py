@@ -1,7 +1,7 @@
 """The answers as text for a terminal."""
 
-from raysweep.core.text import columns
-from raysweep.report.content.values import Answers, estimate, grouped, number
+from raysweep.core.text import columns, scaled
+from raysweep.report.content.values import Answers, estimate, grouped
 
 DIGITS = 4
 
@@ -39,7 +39,7 @@ def _optima(answers: Answers) -> str:
     rows = [
         (
             fit.family,
-            number(optimum.flops, DIGITS),
+            scaled(optimum.flops, DIGITS),
             estimate(optimum.params, DIGITS),
             estimate(optimum.data, DIGITS),
             estimate(optimum.loss, DIGITS),

@@ -15,6 +15,7 @@ from raysweep.core.errors import RaysweepError
 from raysweep.core.hashing import size_json
 from raysweep.core.io.files import open_location
 from raysweep.core.io.temporary import temporary_folder
+from raysweep.core.text import knobs
 from raysweep.core.trial import TrialState
 from raysweep.storage import layout
 from raysweep.storage.lease import DriverLock, driver_lock
@@ -286,7 +287,7 @@ class _Sweep:
         trials = {(t.family, size_json(t.size), t.seed): t for t in self.plan.trials}
         tuning_total, tuning_done = tuning.count()
         left = [trial for trial in trials.values() if not trial.state.is_final]
-        labels = {grid_label(t.family, " ".join(f"{k}={v}" for k, v in t.size.items()), t.seed) for t in left}
+        labels = {grid_label(t.family, knobs(t.size), t.seed) for t in left}
         self.progress.begins(
             total=tuning_total + len(trials),
             done=tuning_done + len(trials) - len(left),

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysweep.core.text import columns, fitted
+from raysweep.core.text import amount, columns, fitted, knobs, rounded, scaled, short
 
 TABLE = columns([
     ("family", "points", "γ envelope", "a (N* ~ C^a)", "status"),
@@ -56,3 +56,19 @@ def test_no_cell_is_lost_and_no_line_too_long(rows: list[list[str]], width: int)
     assert max(map(len, broken.split("\n"))) <= width
     words = broken.split()
     assert all(words.count(cell) >= sum(row.count(cell) for row in rows) for row in rows for cell in row)
+
+
+def test_numbers_have_few_digits_and_a_sign_where_they_are_unknown():
+    assert [short(5.7612e11), short(0.00123456, 4)] == ["5.76e+11", "0.001235"]
+    assert [short(None), short(None, unknown="-")] == ["?", "-"]
+    assert [amount(48123.4), amount(999_999.4), amount(1e6), amount(None)] == ["48123", "999999", "1e+06", "?"]
+    assert [rounded(0.00123456, 4), rounded(123456.0, 2)] == [0.001235, 120000.0]
+
+
+def test_scaled_numbers_go_over_to_powers_of_ten_beyond_the_millions():
+    values = [3.2071, 999.0, 48123.0, -48123.0, 1.2e6, 5.7612e11, 1e-7, None, float("nan")]
+    assert [scaled(v) for v in values] == ["3.21", "999", "48.1 k", "-48.1 k", "1.2 M", "5.76e11", "1e-7", "–", "–"]
+
+
+def test_a_size_is_shown_as_its_knobs_in_their_order():
+    assert knobs({"width": 32, "depth": 2, "heads": True}) == "width=32 depth=2 heads=True"

@@ -5,9 +5,10 @@ import pyarrow as pa
 import pytest
 import synthetic_sweep
 
+from raysweep.core.text import scaled
 from raysweep.report.content.assemble import answer
 from raysweep.report.content.sources import Material, from_points
-from raysweep.report.content.values import Answers, Estimate, estimate, number
+from raysweep.report.content.values import Answers, Estimate, estimate
 from raysweep.report.table import text
 
 
@@ -117,10 +118,10 @@ def test_no_number_is_invented_where_every_loss_is_nan():
 
 
 def test_numbers_read_well():
-    assert [number(x) for x in (0.5, 1234.0, 2.5e6, 5.76e11, 1e-7, 1e22)] == [
+    assert [scaled(x) for x in (0.5, 1234.0, 2.5e6, 5.76e11, 1e-7, 1e22)] == [
         "0.5", "1.23 k", "2.5 M", "5.76e11", "1e-7", "1e22",
     ]  # fmt: skip
-    assert number(None) == number(float("nan")) == number(float("inf")) == "–"
+    assert scaled(None) == scaled(float("nan")) == scaled(float("inf")) == "–"
     assert estimate(Estimate(value=0.4, low=0.38, high=0.42)) == "0.4 [0.38, 0.42]"
     assert estimate(Estimate(value=0.4)) == "0.4"
     assert estimate(None) == "–"

@@ -148,11 +148,11 @@ def test_trajectories_that_diverged_are_named_with_their_reason(tmp_path: Path):
     (folder / "trials" / trial["trial_id"] / "state.json").write_text(json.dumps(state))
     material = from_storage(str(folder))
     assert [(row.family, row.size, row.seed, row.state) for row in material.broken] == [
-        ("egnn", "width 8", 3, "diverged")
+        ("egnn", "width=8", 3, "diverged")
     ]
     write(material, str(tmp_path / "report"))
     assert (
-        "egnn, width 8, seed 3: diverged, loss is nan at step 12"
+        "egnn, width=8, seed 3: diverged, loss is nan at step 12"
         in read((tmp_path / "report" / "report.html").read_text()).text
     )
 

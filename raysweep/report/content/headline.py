@@ -3,8 +3,9 @@
 import itertools
 from collections.abc import Sequence
 
+from raysweep.core.text import scaled
 from raysweep.report.content.sources import UNNAMED
-from raysweep.report.content.values import Estimate, FamilyFit, Headline, Standing, number
+from raysweep.report.content.values import Estimate, FamilyFit, Headline, Standing
 
 Ends = tuple[float, float]
 
@@ -42,8 +43,8 @@ def _alone(row: Standing, flops: float | None) -> list[str]:
         return ["There is no point that a statement could rest on."]
     spread = f" [{row.interval[0]:.4g}, {row.interval[1]:.4g}]" if row.interval else ""
     return [
-        f"With {number(flops)} FLOP, the largest compute of the points, the lowest loss is {row.loss_at_flops:.4g}"
-        f"{spread}, of a model of {number(row.params_at_flops)} parameters."
+        f"With {scaled(flops)} FLOP, the largest compute of the points, the lowest loss is {row.loss_at_flops:.4g}"
+        f"{spread}, of a model of {scaled(row.params_at_flops)} parameters."
     ]
 
 
@@ -54,7 +55,7 @@ def _best(rows: Sequence[Standing], flops: float | None) -> list[str]:
         return [f"The families cannot be compared at one compute: no sound point of {missing or 'any'} there."]
     best = known[0]
     tied = [row.family for row in known[1:] if _overlap(best.interval, row.interval)]
-    head = f"With {number(flops)} FLOP, the largest compute that all families reached, "
+    head = f"With {scaled(flops)} FLOP, the largest compute that all families reached, "
     if tied:
         first = (
             f"{head}{_listed([best.family, *tied])} cannot be told apart: {best.family} has the lowest loss "
@@ -83,7 +84,7 @@ def _by_data(rows: Sequence[Standing], data: float | None) -> list[str]:
     if data is None or len(known) < 2:
         return []
     order = " > ".join(f"{family} ({loss:.4g})" for loss, family in sorted(known, reverse=True))
-    return [f"After equal data (D = {number(data)}), whatever the compute, the best size of each gives {order}."]
+    return [f"After equal data (D = {scaled(data)}), whatever the compute, the best size of each gives {order}."]
 
 
 def _steepest(fits: Sequence[FamilyFit]) -> list[str]:

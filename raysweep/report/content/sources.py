@@ -12,6 +12,7 @@ from raysweep.core.hashing import digest
 from raysweep.core.io.files import open_location, read_whole
 from raysweep.core.masking import masked, masked_values
 from raysweep.core.messages import kept, last_line
+from raysweep.core.text import knobs
 from raysweep.core.trial import TrialState
 from raysweep.frontier import read_store
 from raysweep.frontier.points.readers import as_table
@@ -202,15 +203,11 @@ def _state(record: Mapping[str, object]) -> TrialState:
 def _broken(row: Mapping[str, object], record: Mapping[str, object]) -> Broken:
     return Broken(
         family=str(row["family"]),
-        size=_knobs(json.loads(str(row["size"]))),
+        size=knobs(json.loads(str(row["size"]))),
         seed=int(str(row["seed"])),
         state=str(record["state"]).replace("_", " "),
         message=last_line(kept(str(record.get("message") or ""))),
     )
-
-
-def _knobs(size: Mapping[str, object]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in size.items())
 
 
 def _searches(content: object) -> tuple[RateSearch, ...]:
@@ -225,7 +222,7 @@ def _search(cell: Mapping[str, object]) -> RateSearch:
     rate = cell["rate"]
     return RateSearch(
         family=str(cell["family"]),
-        size=_knobs(size),
+        size=knobs(size),
         rate=None if rate is None else float(str(rate)),
         method=None if cell["method"] is None else str(cell["method"]),
         edge=None if cell["edge"] is None else str(cell["edge"]),

@@ -1,8 +1,9 @@
 """What the report says, as plain frozen values: computed once, then drawn, printed and written as JSON."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from raysweep.core.text import scaled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,20 +158,9 @@ class Answers:
     """SHA-256 of the points."""
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a number for a person: 3.21, 48.1 k, 1.20 M, 5.76e11; a dash where there is none."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    for limit, suffix in ((1e6, " M"), (1e3, " k")):
-        if limit <= abs(value) < limit * 1e3:
-            return f"{value / limit:.{digits}g}{suffix}"
-    mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
-
-
 def estimate(value: Estimate | None, digits: int = 3) -> str:
     """Return a value and its interval as text: `0.412 [0.380, 0.447]`."""
     if value is None:
         return "–"
-    text = number(value.value, digits)
-    return f"{text} [{number(value.low, digits)}, {number(value.high, digits)}]" if value.bounded else text
+    text = scaled(value.value, digits)
+    return f"{text} [{scaled(value.low, digits)}, {scaled(value.high, digits)}]" if value.bounded else text

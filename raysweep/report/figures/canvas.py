@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from raysweep.report.content.values import number
+from raysweep.core.text import scaled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,8 +74,8 @@ def log_axis(axes: "Axes", which: str, values: Sequence[float]) -> None:
         many = (1.0, 2.0, 5.0) if which == "x" or span >= 12 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
         axis.set_major_locator(ticker.LogLocator(subs=(1.0, 3.0) if span >= wide else many))
     if span < 30:
-        # One notation along an axis: `number` has none for millions that goes on beyond them.
-        text = number if max(sound) < 1e9 else _with_exponent
+        # One notation along an axis: `scaled` has none for millions that goes on beyond them.
+        text = scaled if max(sound) < 1e9 else _with_exponent
         axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: text(value)))
         axis.set_minor_formatter(ticker.NullFormatter())
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from raysweep.core.text import scaled
 from raysweep.report.content.standings import Curve
-from raysweep.report.content.values import number
 from raysweep.report.figures.canvas import log_axis, new_figure, panels, png
 from raysweep.report.figures.palette import Style, shade
 
@@ -97,7 +97,7 @@ def _panel(axes: "Axes", family: str, lines: Sequence[Line], look: Style, legend
         if all(abs(height - other) > 0.042 for other in placed):  # a label that would lie on another one is left out
             placed.append(height)
             axes.annotate(
-                legend.format(number(fixed)), (x, y), xytext=(5, 0), textcoords="offset points", va="center",
+                legend.format(scaled(fixed)), (x, y), xytext=(5, 0), textcoords="offset points", va="center",
                 fontsize=7, color="#333333",
             )  # fmt: skip
     axes.set_title(family, color=look.colour, fontweight="bold")

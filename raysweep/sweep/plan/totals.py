@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from raysweep.core.text import short
 from raysweep.sweep.space.space import Space
 
 T = TypeVar("T", int, float)
@@ -99,11 +100,11 @@ def family_rows(rows: Sequence[Totals]) -> list[tuple[str, ...]]:
     for row in rows:
         cells = (
             row.family, str(row.trajectories), str(row.done), _between(row.params), _between(row.data),
-            _short(row.flops), "?" if row.saving is None else f"× {row.saving:.1f}", _short(row.device_hours),
-            _short(row.device_hours_left), _short(row.hours_left),
-            _short(None if row.disk_bytes is None else row.disk_bytes / 1e6),
+            short(row.flops), "?" if row.saving is None else f"× {row.saving:.1f}", short(row.device_hours),
+            short(row.device_hours_left), short(row.hours_left),
+            short(None if row.disk_bytes is None else row.disk_bytes / 1e6),
         )  # fmt: skip
-        lines.append(cells + ((_short(row.price_left),) if priced else ()))
+        lines.append(cells + ((short(row.price_left),) if priced else ()))
     return lines
 
 
@@ -152,8 +153,4 @@ def _range(values: Sequence[T | None]) -> tuple[T, T] | None:
 def _between(ends: tuple[float, float] | None) -> str:
     if ends is None:
         return "?"
-    return _short(ends[0]) if ends[0] == ends[1] else f"{_short(ends[0])}–{_short(ends[1])}"
-
-
-def _short(value: float | None) -> str:
-    return "?" if value is None else f"{value:.3g}"
+    return short(ends[0]) if ends[0] == ends[1] else f"{short(ends[0])}–{short(ends[1])}"

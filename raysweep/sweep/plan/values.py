@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from raysweep.core.hashing import size_json
 from raysweep.core.stages import GRID
-from raysweep.core.text import columns
+from raysweep.core.text import amount, columns, knobs
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage.trial_store import Assignment
 from raysweep.sweep.plan.specs import assignment
@@ -122,14 +122,14 @@ class Plan:
             rows.append(
                 (
                     first.family,
-                    " ".join(f"{k}={v}" for k, v in first.size.items()),
+                    knobs(first.size),
                     str(len(group)),
                     str(sum(t.state.is_final for t in group)),
                     str(sum(t.points for t in group)),
-                    _number(first.params),
-                    _number(max((t.data for t in group if t.data is not None), default=None)),
-                    _number(_total([t.flops for t in group])),
-                    _number(_total([t.device_seconds for t in group])),
+                    amount(first.params),
+                    amount(max((t.data for t in group if t.data is not None), default=None)),
+                    amount(_total([t.flops for t in group])),
+                    amount(_total([t.device_seconds for t in group])),
                     "to be tuned" if first.learning_rate is None else f"{first.learning_rate:g}",
                 )
             )
@@ -161,7 +161,3 @@ def _groups(trials: Sequence[PlannedTrial]) -> list[list[PlannedTrial]]:
 def _total(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(sum(known)) if known and len(known) == len(values) else None
-
-
-def _number(value: float | None) -> str:
-    return "?" if value is None else f"{value:.3g}" if value >= 1e6 else f"{value:.0f}"

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raysweep.core.text import rounded
+
+RATE_DIGITS = 4
+"""Significant digits of a rate: its noise is far above the fourth, and what is printed is then what is run."""
+
 WINDOW = 1.3
 """Trials within this factor of the lowest loss count as the best region."""
 
@@ -46,7 +51,7 @@ def choose(curves: Curves, rungs: int) -> Choice | None:
         return Choice(vertex, "parabola", None)
     level = [math.log(rate) for rate, loss in final if loss <= LEVEL * min(loss for _, loss in final)]
     if edge is None and len(level) > 1:
-        return Choice(float(f"{math.exp(sum(level) / len(level)):.4g}"), "centre", None)
+        return Choice(rounded(math.exp(sum(level) / len(level)), RATE_DIGITS), "centre", None)
     return Choice(best_rate, "lowest", edge)
 
 
@@ -64,4 +69,4 @@ def _vertex(trials: Sequence[tuple[float, float]], best_rate: float) -> float | 
     rate = best_rate * math.exp(-slope / (2 * curvature))
     if not max(below) < rate < min(above):
         return None
-    return float(f"{rate:.4g}")  # noise is far above four digits; short rates read better
+    return rounded(rate, RATE_DIGITS)

@@ -7,6 +7,7 @@ import numpy as np
 
 from raysweep.core.hashing import canonical_json, content_id, size_json
 from raysweep.core.stages import LEARNING_RATE
+from raysweep.core.text import rounded
 from raysweep.core.trial import TrialSpec
 from raysweep.storage import layout
 from raysweep.storage.trial_store import Assignment, TrialStore
@@ -106,7 +107,7 @@ def _power_laws(space: Space, rates: Mapping[tuple[str, str], float]) -> dict[tu
             slope, constant = np.polyfit(np.log(list(known)), np.log(list(known.values())), 1)
             for size in family.members():
                 rate = float(np.exp(constant + slope * np.log(float(size["width"]))))
-                found[label, size_json(size)] = float(f"{rate:.6g}")  # no digits that a search does not give
+                found[label, size_json(size)] = rounded(rate, 6)  # no digits that a search does not give
     return found
 
 

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from raysweep.core.points import Point, at_budgets
+from raysweep.core.text import rounded
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.sweep.space.parts import LearningRate, Size
 from raysweep.sweep.tuning.asha import Curve, Verdict, judge
-from raysweep.sweep.tuning.rate_choice import Choice, choose
+from raysweep.sweep.tuning.rate_choice import RATE_DIGITS, Choice, choose
 
 WIDEST_STEP = 3.0
 """Between the end of a range and the rates beyond it: an optimum just outside is not jumped over."""
@@ -118,7 +119,7 @@ class RateSearch:
         self.widened += 1
         end, direction = edge
         step = min(self._step, WIDEST_STEP)
-        beyond = [_short(end * step ** (direction * k)) for k in (1, 2)]
+        beyond = [rounded(end * step ** (direction * k), RATE_DIGITS) for k in (1, 2)]
         self._low, self._high = min(self._low, *beyond), max(self._high, *beyond)
         return self._untried(beyond)
 
@@ -146,7 +147,7 @@ class RateSearch:
 
 def spread_rates(low: float, high: float, count: int) -> list[float]:
     """Return rates that are even on the log scale, both ends included, from the middle of the range outwards."""
-    rates = [_short(low * (high / low) ** (i / (count - 1))) for i in range(count)]
+    rates = [rounded(low * (high / low) ** (i / (count - 1)), RATE_DIGITS) for i in range(count)]
     middle = (count - 1) / 2
     return [rates[i] for i in sorted(range(count), key=lambda i: (abs(i - middle), i))]
 
@@ -198,10 +199,5 @@ def ask_optuna(
         # distance is taken, else the one that keeps most.
         distances = [min(abs(math.log(rate / other)) for other in (*tried, *rates)) for rate in asked]
         best = next((i for i, d in enumerate(distances) if d >= apart), int(np.argmax(distances)))
-        rates.append(_short(asked[best]))
+        rates.append(rounded(asked[best], RATE_DIGITS))
     return rates
-
-
-def _short(rate: float) -> float:
-    """Return the rate with four digits: what is tuned is known to two, and what is printed is then what was run."""
-    return float(f"{rate:.4g}")
