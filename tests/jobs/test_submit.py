@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ray_head import BIN, Head, UserMaker, free_port, short_folder
+from ray_head import BIN, Head, UserMaker, free_port, processes_of, short_folder
 
 from raysweep.core.points import TIMED
 from raysweep.core.trial import TrialState
@@ -178,7 +178,46 @@ def test_strangers_are_refused_with_the_remedy(head: Head, make_user: UserMaker)
     err = user.call(*asked, status=1, RAY_AUTH_TOKEN="", RAY_AUTH_MODE="disabled")[1]
     assert "asks for a token: give the cluster's token in RAY_AUTH_TOKEN" in err
     nowhere = f"http://127.0.0.1:{free_port()}"
-    assert "is not reached" in user.call("submit", "toy.yaml", "--address", nowhere, status=1)[1]
+    for command in ("submit", "status", "stop"):
+        assert "is not reached" in user.call(command, "toy.yaml", "--address", nowhere, status=1)[1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("part", ["gcs_server", "dashboard"])
+def test_commands_end_with_a_line_when_a_part_of_the_head_is_dead(
+    make_user: UserMaker, tmp_path: Path, part: str
+) -> None:
+    head = Head(short_folder())
+    head.start()
+    user, storage = make_user(head, nap=1.0), tmp_path / "shared" / "toy"
+    try:
+        user.call("submit", "toy.yaml", "--address", head.address, "--detach")
+        wait_for(lambda: ids_running(storage))
+        kill_part(head, part)
+        for command in ("status", "stop", "submit"):
+            began = time.monotonic()
+            process = user.begin(command, "toy.yaml", "--address", head.address)
+            out, err = process.communicate(timeout=120)
+            assert time.monotonic() - began < 90, command
+            assert process.returncode == 1, f"{command}: {process.returncode}\n{out}\n{err}"
+            assert "Traceback" not in err
+            assert head.address in err, f"{command}: {err}"
+    finally:
+        head.kill()
+        shutil.rmtree(head.folder)
+
+
+def kill_part(head: Head, part: str) -> None:
+    """Kill one of the processes of a head, which itself looks after none of them."""
+    found = []
+    for pid in processes_of(str(head.folder / "ray")):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if any(word.decode().endswith((f"/{part}", f"/{part}.py")) for word in words[:3]):
+            found.append(pid)
+    assert found, f"no {part}"
+    for pid in found:
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_another_environment_is_refused_before_anything_runs(head: Head, make_user: UserMaker, tmp_path: Path) -> None:
