@@ -12,7 +12,7 @@ from pyarrow import fs
 
 from raysweep.core.errors import TrialError
 from raysweep.core.io.files import list_folder, read_whole, write_whole
-from raysweep.core.io.retries import patiently
+from raysweep.core.io.retries import with_retries
 
 _TRIES = 10
 
@@ -82,4 +82,4 @@ def _remove(filesystem: fs.FileSystem, path: str) -> None:
 
     # Gone already, or written into in this moment by a worker that lives on: then it is left behind, and harms nothing.
     with contextlib.suppress(OSError):
-        patiently(filesystem, path, remove)
+        with_retries(filesystem, path, remove)

@@ -7,7 +7,6 @@ anything, and ends. No clocks of two machines are compared: ages are those that 
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import threading
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from filelock import FileLock
 from pyarrow import fs
 
 from raysweep.core.errors import TRY_AGAIN_STATUS, RaysweepError, Stopped
@@ -243,8 +243,7 @@ def _guard(filesystem: fs.FileSystem, root: str) -> Iterator[None]:
         Path(root, f".{layout.LEASE}.guard").touch()
     except OSError as error:
         raise RaysweepError(f"storage {root}: cannot be written: {error}; choose another `storage`") from error
-    with Path(root, f".{layout.LEASE}.guard").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with FileLock(Path(root, f".{layout.LEASE}.guard")):
         yield
 
 

@@ -4,6 +4,8 @@ import os
 import socket
 from pathlib import Path
 
+import psutil
+
 
 def this_machine() -> dict[str, object]:
     """Return the identity of this machine, its boot and its container."""
@@ -11,24 +13,17 @@ def this_machine() -> dict[str, object]:
 
 
 def started(pid: int) -> str | None:
-    """Return when a process of this host was started, in clock ticks since boot; None where it is not alive."""
+    """Return when a process of this host was started, in clock ticks since boot; None where it is not alive.
+
+    Not by `psutil.Process.create_time`, which adds the time of the boot by the present clock: a clock that is set in
+    between would make one process look like two, and a live driver like a dead one. Where there is no /proc (macOS),
+    "alive" says of a process only that it exists.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return _alive_without_proc(pid)
+        return "alive" if not Path("/proc/self/stat").exists() and psutil.pid_exists(pid) else None
     return None if fields[0] in ("Z", "X") else fields[19]
-
-
-def _alive_without_proc(pid: int) -> str | None:
-    if Path("/proc/self/stat").exists():
-        return None
-    try:
-        os.kill(pid, 0)  # signal 0 asks whether the process exists, and does nothing to it (macOS has no /proc)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        return "alive"
-    return "alive"
 
 
 def _boot() -> str:

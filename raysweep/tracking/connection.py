@@ -1,7 +1,6 @@
 """Reaching MLflow: quietly, without telemetry, and with a SQLite database that one process alone creates."""
 
 import contextlib
-import fcntl
 import logging
 import os
 import re
@@ -11,6 +10,8 @@ import urllib.parse
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from filelock import FileLock
 
 from raysweep.core.errors import TrackingError
 from raysweep.core.io.files import open_location
@@ -213,8 +214,7 @@ def _create_database(path: Path) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f".{path.name}.creating").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(path.parent / f".{path.name}.creating"):
         if path.exists():
             return
         import sqlalchemy

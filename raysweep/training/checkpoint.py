@@ -20,7 +20,7 @@ from safetensors.torch import save as save_tensors
 from raysweep.core.errors import TrialError
 from raysweep.core.hashing import canonical_json, digest
 from raysweep.core.io.files import list_folder, open_location, read_whole, write_whole
-from raysweep.core.io.retries import patiently
+from raysweep.core.io.retries import with_retries
 from raysweep.core.points import Point
 
 KEPT = 2
@@ -90,7 +90,7 @@ def _steps(filesystem: fs.FileSystem, folder: str) -> list[int]:
 
 def _remove(filesystem: fs.FileSystem, path: str) -> None:
     with contextlib.suppress(FileNotFoundError):  # removed by a try that was not heard to succeed
-        patiently(filesystem, path, lambda: filesystem.delete_file(path))
+        with_retries(filesystem, path, lambda: filesystem.delete_file(path))
 
 
 def _read(filesystem: fs.FileSystem, name: str, trial_id: str) -> Checkpoint:

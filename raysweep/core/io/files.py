@@ -15,7 +15,7 @@ from pathlib import Path
 from pyarrow import fs
 
 from raysweep.core.errors import RaysweepError, StorageError
-from raysweep.core.io.retries import patiently
+from raysweep.core.io.retries import with_retries
 
 PIECE = 4 * 2**20
 """Bytes that are read at once of a file that may be large."""
@@ -141,7 +141,7 @@ def write_whole(
         _write(filesystem, path, data)
 
     with no_room_is_ours(path):
-        patiently(filesystem, path, attempt)
+        with_retries(filesystem, path, attempt)
 
 
 @contextmanager
@@ -193,7 +193,7 @@ def read_whole(filesystem: fs.FileSystem, path: str) -> bytes | None:
             return bytes(stream.read())
 
     try:
-        return patiently(filesystem, path, read)
+        return with_retries(filesystem, path, read)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -214,5 +214,5 @@ def _refuse_pipe(path: str) -> None:
 def list_folder(filesystem: fs.FileSystem, folder: str, *, recursive: bool = False) -> list[fs.FileInfo]:
     """Return what a folder holds, nothing where there is no such folder."""
     selector = fs.FileSelector(folder, allow_not_found=True, recursive=recursive)
-    found: list[fs.FileInfo] = patiently(filesystem, folder, lambda: filesystem.get_file_info(selector))
+    found: list[fs.FileInfo] = with_retries(filesystem, folder, lambda: filesystem.get_file_info(selector))
     return found

@@ -39,6 +39,7 @@ def temporary_folder(purpose: str) -> Iterator[TemporaryFolder]:
     sweep_dead()
     path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{purpose}-"))
     # Locked before it has its name: without a lock it would be a dead one's.
+    # Not filelock's: it neither follows a lock through a rename nor opens one without creating it (see _lock_of_dead).
     lock = os.open(path / f"{_OWNER}.new", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

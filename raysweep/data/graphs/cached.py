@@ -3,7 +3,6 @@
 Isolated structures have none: their edges are found faster than they could be read.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock
 
 from raysweep.data.graphs.neighbours import Graphs, build_graphs, shifts_of
 from raysweep.data.store.cache import cache_folder
@@ -97,8 +97,7 @@ def _columns(store: Store, number: int, cutoff: float) -> dict[str, npt.NDArray[
     shard = store.manifest.shards[number]
     folder = _folder(store) / f"{shard.sha256[:32]}-{cutoff!r}-v{VERSION}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(folder.parent / f"{folder.name}.lock"):
         columns = _mapped(folder, shard)
         if columns is None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,13 +1,13 @@
 """Shards of remote stores, fetched once per machine and mapped from its disk by every trial on it."""
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import tempfile
 from pathlib import Path
 
 import pyarrow as pa
+from filelock import FileLock
 from pyarrow import fs
 
 from raysweep.core.errors import DataError
@@ -47,8 +47,7 @@ def cached(shard: Shard, filesystem: fs.FileSystem, path: str) -> pa.Buffer:
             f"{folder}, for remote shards, cannot be made ({error.strerror}): set RAYSWEEP_CACHE"
         ) from error
     file = folder / f"{shard.sha256}.arrow"
-    with (folder / f"{shard.sha256}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(folder / f"{shard.sha256}.lock"):
         if not file.exists() or file.stat().st_size != shard.bytes:
             if filesystem.get_file_info(path).type == fs.FileType.NotFound:
                 raise FileNotFoundError(f"{path} is missing")

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pyarrow import fs
 from raysweep.core.errors import ClusterError
 from raysweep.core.hashing import digest
 from raysweep.core.io.files import open_location, read_whole, write_whole
+from raysweep.core.io.retries import wait_until
 from raysweep.sweep.cluster.environment import differences, environment
 
 SAME_VERSIONS = "install the same versions on every node (pip install -c constraints.txt)"
@@ -212,16 +212,9 @@ class _Probe:
         return wrong
 
     def _has_written(self, node: Node) -> bool:
-        """Return whether what a node wrote is read here; a file that is cached as absent may take a moment."""
-        until = time.monotonic() + 5
-        while time.monotonic() < until:
-            if (
-                read_whole(self._filesystem, f"{self._folder}/{node.node_id}")
-                == f"{self.token} {node.node_id}".encode()
-            ):
-                return True
-            time.sleep(0.2)
-        return False
+        """Return whether this process reads what a node wrote; NFS may cache for a moment that a file is absent."""
+        path, expected = f"{self._folder}/{node.node_id}", f"{self.token} {node.node_id}".encode()
+        return wait_until(lambda: read_whole(self._filesystem, path) == expected, seconds=5.0, pause=0.2)
 
 
 def _node_id() -> str:

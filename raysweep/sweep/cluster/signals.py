@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from raysweep.core.errors import Stopped
-from raysweep.core.io.retries import lose_patience
+from raysweep.core.io.retries import cancel_retries
 from raysweep.sweep.cluster.last_words import leave_word
 
 
@@ -63,7 +63,7 @@ def interruptible() -> Iterator[None]:
         if outermost:
             _told.clear()
             _reasons.clear()
-            lose_patience(False)
+            cancel_retries(False)
             _inside[0] = False
 
 
@@ -84,7 +84,7 @@ def _handle(signum: int, frame: FrameType | None) -> None:
     if _told:
         os._exit(128 + signum)
     _told.append(signum)
-    lose_patience()
+    cancel_retries()
     leave_word(str(_reason()))
     raise _reason()
 
