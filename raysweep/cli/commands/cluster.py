@@ -1,0 +1,94 @@
+"""`submit`, `stop`, `status` and `doctor`."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from raysweep.cli.commands.options import AdaptiveRounds, Address, AllowOpen, Json, Overrides, Space, TrackingUri
+
+app = typer.Typer()
+
+
+@app.command()
+def submit(
+    space: Space,
+    address: Address,
+    overrides: Overrides = None,
+    adaptive: AdaptiveRounds = False,
+    tracking_uri: TrackingUri = None,
+    environment: Annotated[
+        Literal["cluster", "pip", "any"],
+        typer.Option(help="cluster: its own, which has to equal this one; pip: made there as this one; any: unchecked"),
+    ] = "cluster",
+    max_package: Annotated[float, typer.Option(min=0.1, max=100, metavar="MIB", help="largest package to send")] = 20,
+    detach: Annotated[bool, typer.Option("--detach", help="do not follow the log")] = False,
+    allow_open: AllowOpen = False,
+) -> None:
+    """Run a sweep as a job of a Ray cluster, or join the job that does.
+
+    Packs this folder, follows the log; ctrl-c leaves the sweep running. One that was stopped or died goes on.
+    """
+    from raysweep.cli.jobs import submit_sweep
+
+    options = ["--adaptive"] if adaptive else []
+    options += [] if tracking_uri is None else ["--tracking-uri", tracking_uri]
+    raise typer.Exit(
+        submit_sweep(
+            space, overrides or [], address, options=options, environment=environment, limit_mib=max_package,
+            follow=not detach, allow_open=allow_open,
+        )
+    )  # fmt: skip
+
+
+@app.command()
+def stop(space: Space, address: Address, overrides: Overrides = None, allow_open: AllowOpen = False) -> None:
+    """End the job of a sweep so that it resumes.
+
+    Everything is saved; `raysweep submit` goes on with what is left.
+    """
+    from raysweep.cli.jobs import stop_sweep
+
+    raise typer.Exit(stop_sweep(space, overrides or [], address, allow_open=allow_open))
+
+
+@app.command()
+def status(
+    space: Space,
+    overrides: Overrides = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="URL", help="of a cluster's dashboard, where the sweep was submitted to it")
+    ] = None,
+    allow_open: AllowOpen = False,
+    json: Json = False,
+) -> None:
+    """Show how far a sweep is.
+
+    Trials by state, learning rates and the best loss of each family. May be asked while the sweep runs.
+    """
+    if address is not None:
+        from raysweep.cli.jobs import show_remote_status
+
+        raise typer.Exit(show_remote_status(space, overrides or [], address, as_json=json, allow_open=allow_open))
+    from raysweep.cli.status import show_status
+
+    show_status(space, overrides or [], as_json=json)
+
+
+@app.command()
+def doctor(
+    space: Annotated[str | None, typer.Argument(metavar="[SPACE]", help="a search space that is to run")] = None,
+    overrides: Overrides = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="URL", help="of a cluster's dashboard; default: this machine, or RAY_ADDRESS")
+    ] = None,
+    allow_open: AllowOpen = False,
+    json: Json = False,
+) -> None:
+    """Look for what would break a sweep, and name the remedies.
+
+    Versions, GPUs, disk, clocks, ports, token, Ray's leftovers; with SPACE also storage, data, MLflow and resources.
+    Exit status 1 where there is a fault.
+    """
+    from raysweep.cli.doctor import show_findings
+
+    raise typer.Exit(show_findings(space, overrides or [], address, as_json=json, allow_open=allow_open))

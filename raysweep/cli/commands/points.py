@@ -1,0 +1,92 @@
+"""`frontier`, `report`, `sync` and `ui`."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from raysweep.cli.commands.options import Json, Overrides, Space, TrackingUri
+from raysweep.storage import layout
+
+app = typer.Typer()
+
+
+@app.command()
+def frontier(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="search space, MLflow experiment, .csv or .parquet of points, or storage"
+        ),
+    ],
+    params: Annotated[str, typer.Option(metavar="COLUMN", help="column of N, trainable parameters")] = "params",
+    data: Annotated[str, typer.Option(metavar="COLUMN", help="column of D, tokens or atoms seen")] = "data",
+    flops: Annotated[str, typer.Option(metavar="COLUMN", help="column of C, training FLOPs")] = "flops",
+    loss: Annotated[str, typer.Option(metavar="COLUMN", help="column of the validation loss")] = "loss",
+    architecture: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="column that names the families to fit apart")
+    ] = None,
+    optimal: Annotated[
+        list[float] | None, typer.Option(metavar="FLOPS", help="answer for this compute; may be repeated")
+    ] = None,
+    method: Annotated[
+        Literal["parametric", "envelope", "isoflop"], typer.Option(help="approach that gives the compute-optimal model")
+    ] = "parametric",
+    out: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help=f"also write {layout.REPORT_PAGE} and the figures there")
+    ] = None,
+    tracking_uri: TrackingUri = None,
+    json: Json = False,
+) -> None:
+    """Fit the compute-optimal frontier to any points.
+
+    Prints exponents with intervals, and the best N and D for a compute. A search space is read from its MLflow.
+    """
+    from raysweep.cli.points import Columns, show_frontier
+
+    columns = Columns(params=params, data=data, flops=flops, loss=loss, architecture=architecture)
+    asked = optimal or []
+    show_frontier(source, columns, optimal=asked, method=method, tracking_uri=tracking_uri, as_json=json, out=out)
+
+
+@app.command()
+def report(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="search space, storage, .csv or .parquet of points")],
+    overrides: Overrides = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="where to write; default: report/ in the sweep's storage")
+    ] = None,
+) -> None:
+    """Write report.html and its figures.
+
+    From what the sweep has so far, or from anyone's points.
+    """
+    from raysweep.cli.points import write_report
+
+    write_report(source, overrides or [], out)
+
+
+@app.command()
+def sync(space: Space, overrides: Overrides = None, tracking_uri: TrackingUri = None) -> None:
+    """Make MLflow equal to the trial store.
+
+    Running it again changes nothing.
+    """
+    from raysweep.cli.tracking import sync_sweep
+
+    sync_sweep(space, overrides or [], tracking_uri)
+
+
+@app.command()
+def ui(
+    space: Space,
+    overrides: Overrides = None,
+    tracking_uri: TrackingUri = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="on the loopback address")] = 5000,
+) -> None:
+    """Serve MLflow's pages of a sweep.
+
+    On this machine alone (loopback); prints the address. Ctrl-c ends it.
+    """
+    from raysweep.cli.tracking import serve_ui
+
+    serve_ui(space, overrides or [], tracking_uri, port)
