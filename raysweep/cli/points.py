@@ -94,7 +94,7 @@ def write_report(source: str, overrides: Sequence[str], out: str | None) -> None
         material = from_points(read_points(source, Columns(), None), Path(source).stem)
         tell_report(_written(material, out or f"{Path(source).with_suffix('')}-report"))
     else:
-        material = material_of(source)
+        material = from_storage(source)
         try:
             tell_report(_written(material, out or report_folder(source)))
         except StorageError as error:
@@ -104,24 +104,6 @@ def write_report(source: str, overrides: Sequence[str], out: str | None) -> None
 def _written(material: Material, folder: str) -> Written:
     with working("fitting the frontier"):
         return write(material, folder)
-
-
-def material_of(storage: str) -> Material:
-    """Return what a sweep's storage has for a report, of a sweep that still runs too.
-
-    Raises:
-        FrontierError: there is no sweep, or no trajectory of its grid has ended yet.
-    """
-    from raysweep.core.stages import GRID
-    from raysweep.storage.trial_store import TrialStore
-
-    store = TrialStore(storage)
-    if not store.assignments():  # a copy of its tables alone, without the trials
-        return from_storage(storage)
-    table = store.table()
-    if GRID not in table["stage"].to_pylist():
-        raise FrontierError(f"{storage}: no trajectory of the grid has ended yet, so there is nothing to report on")
-    return from_storage(storage, table)
 
 
 def report_folder(storage: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import typer
 
-from raysweep.storage.trial_store import TrialStore
+from raysweep.storage.reader import SweepReader
 from raysweep.sweep.reuse.identity import differences, refuse_other_sweep
 from raysweep.sweep.space.space import Space, load_space
 
@@ -25,8 +25,8 @@ def read_run_space(path: str, overrides: Sequence[str] = (), tracking_uri: str |
         SpaceError: its storage holds another sweep.
     """
     space = read_space(path, overrides, tracking_uri)
-    store = TrialStore(space.storage)
-    refuse_other_sweep(space, store)
-    for sentence in differences(space, store):
+    reader = SweepReader(space.storage)
+    refuse_other_sweep(space, reader)
+    for sentence in differences(space, reader):
         typer.echo(f"{path}: {sentence}; what follows is of the last run", err=True)
     return space

@@ -11,8 +11,8 @@ from raysweep.cli.spaces import read_space
 from raysweep.core.messages import last_line
 from raysweep.core.text import columns, short
 from raysweep.core.trial import INTERRUPTED, TrialState
-from raysweep.storage import layout
 from raysweep.storage.lease import running_driver
+from raysweep.storage.reader import SweepReader
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.plan.planner import make_plan
 from raysweep.sweep.plan.values import Plan
@@ -107,11 +107,10 @@ def sweep_status(space: Space) -> Status:
     )
 
 
-def _as_last_run(space: Space, store: TrialStore) -> Space:
+def _as_last_run(space: Space, reader: SweepReader) -> Space:
     """Return the space as the last run took it: with `--adaptive`, where that was given."""
-    last = store.read_json(layout.SWEEP)
-    settings = last["space"].get("adaptive", {}) if isinstance(last, dict) else {}
-    if not settings.get("enabled"):
+    settings = (reader.recorded_space() or {}).get("adaptive")
+    if not isinstance(settings, dict) or not settings.get("enabled"):
         return space
     given = space.adaptive.model_dump(exclude_unset=True)
     found = space.model_copy(update={"adaptive": Adaptive(**{**settings, **given, "enabled": True})})
@@ -152,13 +151,13 @@ def _row(family: FamilyStatus, seen: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _family_status(label: str, plan: Plan, store: TrialStore) -> FamilyStatus:
+def _family_status(label: str, plan: Plan, reader: SweepReader) -> FamilyStatus:
     trials = [trial for trial in plan.trials if trial.family == label]
     ended = [trial for trial in trials if trial.state.is_final]
     losses: list[float] = []
     for trial in ended:
         assert trial.spec is not None
-        losses += store.points(trial.spec.trial_id)["loss"].to_pylist()
+        losses += reader.points(trial.spec.trial_id)["loss"].to_pylist()
     finite = [loss for loss in losses if loss is not None and math.isfinite(loss)]
     rates = dict.fromkeys(trial.learning_rate for trial in trials if trial.learning_rate is not None)
     return FamilyStatus(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from raysweep.cli.points import material_of, report_folder, tell_report
+from raysweep.cli.points import report_folder, tell_report
 from raysweep.cli.show import print_json, show
 from raysweep.cli.spaces import read_space
 from raysweep.core.errors import OutputError, TrackingError
@@ -14,6 +14,7 @@ from raysweep.core.io.files import absolute
 from raysweep.core.terminal.live import working
 from raysweep.core.terminal.streams import tell
 from raysweep.core.trial import TrialState
+from raysweep.report.content.sources import from_storage
 from raysweep.report.write import Written, write
 from raysweep.storage import layout
 from raysweep.sweep.cluster.signals import interruptible
@@ -46,7 +47,7 @@ def _report(space: Space) -> Written:
     """Write the report, and make MLflow equal to the trial store, with the report where there is one."""
     try:
         with working("fitting the frontier"):
-            return write(material_of(space.storage), report_folder(space.storage))
+            return write(from_storage(space.storage), report_folder(space.storage))
     finally:
         if space.tracking.enabled:
             with working("looking through MLflow"):

@@ -22,6 +22,7 @@ from raysweep.core.points import from_table
 from raysweep.core.terminal.live import working
 from raysweep.storage import layout
 from raysweep.storage.lease import driver_lock
+from raysweep.storage.reader import SweepReader
 from raysweep.storage.trial_store import Assignment, TrialStore
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.stage import describe
@@ -101,6 +102,7 @@ def make_equal(space: Space, *, live: bool = False) -> SyncResult:
         live: a driver runs the sweep now; its open trials are left to it.
     """
     place, store = place_of(space), TrialStore(space.storage)
+    files = store.report_files()
     result = sync(
         views(store),
         tracking_uri=place.uri,
@@ -109,20 +111,12 @@ def make_equal(space: Space, *, live: bool = False) -> SyncResult:
         storage=place.storage,
         log=place.log,
         live=live,
-        report=_report(store),
+        report=Report(files) if files else None,
     )
     for note in dict.fromkeys(store.notes):
         typer.echo(masked(note), err=True)
     store.write_json(layout.MLFLOW_MARK, _mark(place, store))
     return result
-
-
-def _report(store: TrialStore) -> Report | None:
-    """Return the report that stands in a sweep's storage, None where there is none yet."""
-    record = store.read_json(f"{layout.REPORT}/{layout.REPORT_RECORD}")
-    names = [str(name) for name in record.get("files", {})] if isinstance(record, dict) else []
-    files = {name: store.read_bytes(f"{layout.REPORT}/{name}") for name in names}
-    return Report({name: data for name, data in files.items() if data is not None}) if names else None
 
 
 def is_equal(space: Space) -> bool:
@@ -133,14 +127,14 @@ def is_equal(space: Space) -> bool:
     return there and store.read_json(layout.MLFLOW_MARK) == _mark(place, store)
 
 
-def views(store: TrialStore) -> list[TrialView]:
+def views(store: SweepReader) -> list[TrialView]:
     """Return every trial of a trial store as MLflow is to have it."""
     serving: dict[str, list[Assignment]] = {}
     for assignment in store.assignments():
         serving.setdefault(assignment.trial_id, []).append(assignment)
     found = []
     for trial_id in store.ids():
-        record = store.sound_record(trial_id)
+        record = store.valid_record(trial_id)
         served = tuple((row.stage, row.family) for row in serving.get(trial_id, []))
         params, tags = _described(store, serving[trial_id][0]) if served else ({}, {})
         found.append(
@@ -159,7 +153,7 @@ def views(store: TrialStore) -> list[TrialView]:
     return found
 
 
-def _described(store: TrialStore, row: Assignment) -> tuple[dict[str, str], dict[str, str]]:
+def _described(store: SweepReader, row: Assignment) -> tuple[dict[str, str], dict[str, str]]:
     """Return a trial's parameters and tags; where its specification is lost, as far as its assignment has them."""
     try:
         return describe(store.spec(row.trial_id), row.family, row.stage)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from ruamel.yaml import YAML
 
-from raysweep.core.text import scaled
+from raysweep.core.text import knobs, scaled
 from raysweep.report.content import study
 from raysweep.report.content.sources import Material
 from raysweep.report.content.values import Answers, grouped
@@ -58,6 +58,7 @@ def render(material: Material, answers: Answers, figures: Mapping[str, bytes], m
         undefined=StrictUndefined,
     )
     environment.filters["number"] = scaled
+    environment.filters["knobs"] = knobs
     pictures = [
         {"title": title, "caption": caption, "data": base64.b64encode(figures[name]).decode()}
         for name, (title, caption) in FIGURES.items()

@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from raysweep.core.text import knobs
 from raysweep.core.trial import TrialState
 from raysweep.storage import layout
 from raysweep.storage.lease import DriverLock, driver_lock
+from raysweep.storage.rate_records import RateRecord
 from raysweep.storage.trial_store import Assignment, TrialStore
 from raysweep.sweep.cluster.last_words import last_words
 from raysweep.sweep.cluster.ray_environment import foreign_variables
@@ -43,7 +44,7 @@ from raysweep.sweep.stages.grid import GridStage, cost
 from raysweep.sweep.stages.pipeline import Pipeline
 from raysweep.sweep.stages.stage import Listener, Listeners
 from raysweep.sweep.stages.tuning import TuningStage
-from raysweep.sweep.tuning.rates import known_rates, write_report
+from raysweep.sweep.tuning.rates import known_rates
 
 CLOSING_SECONDS = 3.0
 """How long a mirror may take to write what is left once the sweep was told to end; a later run makes up for it."""
@@ -299,7 +300,7 @@ class _Sweep:
         """Write down the rates that are known by now, say those that are new, and return the plan with them."""
         known = set(tuning.rows)
         rows = tuning.report()
-        write_report(self.store, rows)
+        self.store.write_searches(rows.values())
         for row in (row for key, row in rows.items() if key not in known):
             self._say_rate(row)
         self.plan, self.whole = self._plan(measure=False)
@@ -316,16 +317,16 @@ class _Sweep:
             return ("grid", "device_hours"), "grid.device_hours"
         return (("grid", "design"), "isoflop") if self.space.grid.design == "isoflop" else None
 
-    def _say_rate(self, row: Mapping[str, object]) -> None:
-        family, rate = row["family"], row["rate"]
+    def _say_rate(self, record: RateRecord) -> None:
+        family, rate = record.family, record.rate
         if rate is None:
             self.progress.say(
                 f"{family}: no learning rate was found, no trial reached its end; see {layout.LEARNING_RATES}"
             )
             return
-        beyond = f"; it is the {row['edge']} end of the range, a better one may lie beyond" if row["edge"] else ""
-        self.progress.say(f"{family}: learning rate {rate:g} ({row['method']}{beyond})")
-        if row["on_plateau"]:
+        beyond = f"; it is the {record.edge} end of the range, a better one may lie beyond" if record.edge else ""
+        self.progress.say(f"{family}: learning rate {rate:g} ({record.method}{beyond})")
+        if record.on_plateau:
             self.progress.say(
                 f"{family}: no tuning trial has left the starting plateau, so this rate is a guess; raise "
                 f"learning_rate.structures (or ask for fewer rungs), or give the rate in learning_rate.rates"

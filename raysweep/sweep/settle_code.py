@@ -9,7 +9,6 @@ from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.guests.code import code_files
 from raysweep.sweep.reuse.changed_code import Codes, changed, codes
 from raysweep.sweep.space.space import Space
-from raysweep.sweep.tuning.rates import read_report, reported_trials, write_report
 
 
 def settle(space: Space, store: TrialStore) -> str | None:
@@ -29,10 +28,10 @@ def settle(space: Space, store: TrialStore) -> str | None:
     lost = [trial_id for trial_id in old if _has_something(store, trial_id)]
     if lost and space.changed_code == "ask":
         raise space.error(("changed_code",), _question(store, known, {i: old[i] for i in lost}))
-    rows = read_report(store)
-    sound = {k: row for k, row in rows.items() if not {t["trial_id"] for t in reported_trials(row)} & set(old)}
-    if len(sound) < len(rows):
-        write_report(store, sound)
+    searches = store.searches()
+    kept = [record for record in searches.values() if not {trial.trial_id for trial in record.trials} & set(old)]
+    if len(kept) < len(searches):
+        store.write_searches(kept)
     for trial_id in old:
         store.forget(trial_id)
     return f"{len(old)} trials of other code begin anew" if lost else None

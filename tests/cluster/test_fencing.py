@@ -59,7 +59,7 @@ def test_worker_that_was_cut_off_is_refused_and_its_successors_files_stand(
     store = TrialStore(str(folder))
     assert_whole(store, points_of(folder), trials=1)
     (trial,) = store.ids()
-    record = store.sound_record(trial)
+    record = store.valid_record(trial)
     assert (record.state, record.attempt) == (TrialState.DONE, 2)
     kept = Path(store.checkpoints(trial))
     assert kept.name.startswith(f"000002-{record.writer[:12]}")

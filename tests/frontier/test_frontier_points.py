@@ -12,6 +12,7 @@ import pytest
 from surfaces import CHINCHILLA, valleys
 
 from raysweep.core.errors import FrontierError
+from raysweep.core.hashing import content_id, digest
 from raysweep.core.points import Point, to_table
 from raysweep.frontier import fit, read_csv, read_parquet, read_store, to_json
 
@@ -47,7 +48,10 @@ def write_sweep(root, whole):
         folder.mkdir(parents=True)
         with pa.ipc.new_file(str(folder / "points.arrow"), table.schema) as stream:
             stream.write_table(table)
-        assignments.append({"trial_id": f"{number:016x}", "family": f"mpnn-{number}", "stage": stage})
+        record = {"state": "done", "points_sha256": digest((folder / "points.arrow").read_bytes())}
+        (folder / "state.json").write_text(json.dumps({**record, "sha256": content_id(record)}))
+        served = {"trial_id": f"{number:016x}", "family": f"mpnn-{number}", "stage": stage}
+        assignments.append({**served, "seed": 0, "size": "{}", "learning_rate": 0.01})
         labels = {"family": [f"mpnn-{number}"] * 3, "stage": [stage] * 3}
         for name, values in labels.items():
             table = table.append_column(name, pa.array(values))

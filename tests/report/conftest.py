@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import synthetic_sweep
 
 from raysweep.report.content.assemble import answer, trajectories
-from raysweep.report.content.sources import Material, from_storage
+from raysweep.report.content.sources import Material, from_saved_table
 from raysweep.report.content.values import Answers
 from raysweep.report.figures.figures import draw
 
@@ -22,7 +22,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def material(storage: Path) -> Material:
-    return from_storage(str(storage))
+    return from_saved_table(str(storage))
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from raysweep.core.hashing import content_id
 from raysweep.core.points import Point, to_table
 
 TRIVIAL = 2.0
@@ -110,7 +111,7 @@ def searches() -> dict[str, object]:
                 "trials": trials,
             }
         )
-    return {"sha256": "", "cells": cells}
+    return {"sha256": content_id(cells), "cells": cells}
 
 
 def storage(folder: Path, table: pa.Table | None = None) -> Path:
@@ -126,3 +127,10 @@ def storage(folder: Path, table: pa.Table | None = None) -> Path:
     }
     (folder / "sweep.json").write_text(json.dumps(facts))
     return folder
+
+
+def write_state(folder: Path, trial_id: str, **content: object) -> None:
+    """Write a trial's state file."""
+    place = folder / "trials" / trial_id
+    place.mkdir(parents=True)
+    (place / "state.json").write_text(json.dumps({**content, "sha256": content_id(content)}))

@@ -6,12 +6,13 @@ import synthetic_sweep
 from PIL import Image
 
 from raysweep.report.content.assemble import answer, trajectories
-from raysweep.report.content.sources import RateSearch, RateTrial, from_points
+from raysweep.report.content.sources import from_points
 from raysweep.report.content.values import Answers
 from raysweep.report.figures.canvas import house_style, log_axis, new_figure, panels
 from raysweep.report.figures.figures import draw, optimal_model
 from raysweep.report.figures.palette import shade, styles
 from raysweep.report.figures.rate_curves import rate_figure
+from raysweep.storage.rate_records import RateRecord, RateTrial
 
 ALL = {
     "loss_against_compute.png",
@@ -81,15 +82,18 @@ def test_points_that_are_all_nan_give_one_empty_figure():
 
 
 def test_a_search_without_a_rate_or_a_point_is_drawn():
-    nothing = RateSearch(
+    nothing = RateRecord(
+        key="a-1",
         family="a",
-        size="width 8",
+        size={"width": 8},
+        seed=0,
+        widened=0,
         rate=None,
         method=None,
         edge=None,
         trials=(
-            RateTrial(rate=0.1, state="diverged", losses=()),
-            RateTrial(rate=0.2, state="failed", losses=(np.nan,)),
+            RateTrial(trial_id="1", learning_rate=0.1, state="diverged", data=(), losses=()),
+            RateTrial(trial_id="2", learning_rate=0.2, state="failed", data=(1.0,), losses=(np.nan,)),
         ),
     )
     with house_style():

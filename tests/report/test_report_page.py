@@ -11,7 +11,7 @@ import synthetic_sweep
 
 from raysweep.core.trial import TrialState
 from raysweep.report.content import study
-from raysweep.report.content.sources import Material, from_points, from_storage
+from raysweep.report.content.sources import Material, from_points, from_saved_table
 from raysweep.report.content.values import Answers
 from raysweep.report.figures.palette import styles
 from raysweep.report.html import render
@@ -113,9 +113,9 @@ def small(tmp_path: Path) -> Path:
 
 def test_a_second_report_of_the_same_points_is_not_drawn_again(small: Path, tmp_path: Path):
     folder = str(tmp_path / "report")
-    first = write(from_storage(str(small)), folder)
+    first = write(from_saved_table(str(small)), folder)
     stamps = {path.name: path.stat().st_mtime_ns for path in Path(folder).iterdir()}
-    again = write(from_storage(str(small)), folder)
+    again = write(from_saved_table(str(small)), folder)
     assert (first.fresh, again.fresh) == (True, False)
     assert again.text == first.text
     assert again.files == first.files
@@ -125,15 +125,15 @@ def test_a_second_report_of_the_same_points_is_not_drawn_again(small: Path, tmp_
 
 def test_a_report_that_was_touched_or_is_of_other_points_is_made_anew(small: Path, tmp_path: Path):
     folder = tmp_path / "report"
-    whole = write(from_storage(str(small)), str(folder))
+    whole = write(from_saved_table(str(small)), str(folder))
     page = (folder / "report.html").read_bytes()
     (folder / "report.html").write_bytes(page[:1000])
-    assert write(from_storage(str(small)), str(folder)).fresh
+    assert write(from_saved_table(str(small)), str(folder)).fresh
     assert (folder / "report.html").read_bytes() == page  # the same bytes
     (folder / "report.json").write_text("{")
-    assert write(from_storage(str(small)), str(folder)).fresh
+    assert write(from_saved_table(str(small)), str(folder)).fresh
     other = synthetic_sweep.storage(tmp_path / "other", synthetic_sweep.points(("egnn",), noise=0.02))
-    changed = write(from_storage(str(other)), str(folder))
+    changed = write(from_saved_table(str(other)), str(folder))
     assert changed.fresh
     assert changed.text != whole.text
 
@@ -143,10 +143,8 @@ def test_trajectories_that_diverged_are_named_with_their_reason(tmp_path: Path):
     trial = {"trial_id": "00000000000000aa", "family": "egnn", "stage": "grid", "seed": 3, "learning_rate": 0.1}
     listed = [{**trial, "size": '{"width": 8}'}, {**trial, "stage": "learning_rate", "size": "{}"}]
     (folder / "assignments.json").write_text(json.dumps(listed))
-    (folder / "trials" / trial["trial_id"]).mkdir(parents=True)
-    state = {"state": "diverged", "message": "loss is nan at step 12"}
-    (folder / "trials" / trial["trial_id"] / "state.json").write_text(json.dumps(state))
-    material = from_storage(str(folder))
+    synthetic_sweep.write_state(folder, trial["trial_id"], state="diverged", message="loss is nan at step 12")
+    material = from_saved_table(str(folder))
     assert [(row.family, row.size, row.seed, row.state) for row in material.broken] == [
         ("egnn", "width=8", 3, "diverged")
     ]
@@ -162,12 +160,11 @@ def test_a_report_lists_every_trial_that_ended_badly_and_no_other(tmp_path: Path
     folder = synthetic_sweep.storage(tmp_path / "sweep", synthetic_sweep.points(("egnn",), sizes=2))
     trial = {"trial_id": "1" * 16, "family": "egnn", "stage": "grid", "seed": 3, "size": json.dumps({"width": 8})}
     (folder / "assignments.json").write_text(json.dumps([{**trial, "learning_rate": 0.1}]))
-    (folder / "trials" / trial["trial_id"]).mkdir(parents=True)
     # As older versions wrote it: a file name that is not UTF-8, colours, a password.
     message = "Traceback\n\x1b[31mOSError: 'caf\udce9\x00' <b> http://joe:hunter2@host\x1b[0m\n \n"
-    content = {"state": str(state), "message": message if state.ended_badly else None}
-    (folder / "trials" / trial["trial_id"] / "state.json").write_text(json.dumps(content))
-    write(from_storage(str(folder)), str(tmp_path / "report"))
+    message = message if state.ended_badly else None
+    synthetic_sweep.write_state(folder, trial["trial_id"], state=str(state), message=message)
+    write(from_saved_table(str(folder)), str(tmp_path / "report"))
     page = (tmp_path / "report" / "report.html").read_text()
     shown = f"seed 3: {state.replace('_', ' ')}, OSError: 'caf\\xe9\\x00' <b> http://joe:***@host"
     assert (shown in read(page).text) == state.ended_badly
@@ -181,9 +178,8 @@ def test_a_report_before_the_end_names_what_is_missing_and_keeps_the_colours(tmp
     listed.insert(0, {**row, "trial_id": f"{9:016d}", "family": "mpnn"})
     (folder / "assignments.json").write_text(json.dumps(listed))
     for i, state in enumerate(("done", "running")):
-        (folder / "trials" / f"{i:016d}").mkdir(parents=True)
-        (folder / "trials" / f"{i:016d}" / "state.json").write_text(json.dumps({"state": state}))
-    material = from_storage(str(folder))
+        synthetic_sweep.write_state(folder, f"{i:016d}", state=state)
+    material = from_saved_table(str(folder))
     assert material.incomplete() == (
         "The sweep is not complete: 1 of 4 trajectories have ended; "
         "there is no point of mpnn, tensor-l1, tensor-l2 yet."
@@ -207,6 +203,6 @@ def test_a_sweep_without_learning_rates_or_facts_has_a_report(tmp_path: Path):
     folder = synthetic_sweep.storage(tmp_path / "sweep", synthetic_sweep.points(("egnn", "tensor-l2")))
     (folder / "learning_rates.json").write_text("{torn")
     (folder / "sweep.json").unlink()
-    written = write(from_storage(str(folder)), str(tmp_path / "report"))
+    written = write(from_saved_table(str(folder)), str(tmp_path / "report"))
     assert "learning_rates.png" not in written.files
     assert "Learning rates" not in (tmp_path / "report" / "report.html").read_text()

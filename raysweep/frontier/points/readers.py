@@ -3,26 +3,27 @@
 The table has `params`, `data`, `flops`, `loss`, all numbers; further columns that the estimator knows are optional.
 """
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.ipc
 import pyarrow.parquet
-from pyarrow import fs
 
 from raysweep.core.errors import FrontierError
-from raysweep.core.io.files import open_folder, open_location, read_whole
+from raysweep.core.io.files import open_location, read_whole
+from raysweep.core.stages import LEARNING_RATE
 from raysweep.frontier.numerics.solver import Floats
 from raysweep.storage import layout
 
+if TYPE_CHECKING:
+    from raysweep.storage.reader import SweepReader
+
 REQUIRED = ("params", "data", "flops", "loss")
 OPTIONAL = ("seconds", "architecture", "seed", "trajectory", "weight", "unique_data", "trivial_loss", "device")
-LEARNING_RATE_STAGE = "learning_rate"
 
 
 def read_store(path: str | Path) -> pa.Table:
@@ -33,12 +34,12 @@ def read_store(path: str | Path) -> pa.Table:
     Raises:
         FrontierError: there is no sweep, or it has no points yet.
     """
-    filesystem, root = open_folder(path)
-    whole = read_whole(filesystem, f"{root}/{layout.POINTS}")
-    if whole is not None:
-        table = pyarrow.parquet.read_table(pa.BufferReader(whole))
-    else:
-        table = _from_trials(filesystem, root, str(path))
+    from raysweep.storage.reader import SweepReader  # imports pydantic, which other readers do not need
+
+    reader = SweepReader(str(path))
+    table = reader.saved_table()
+    if table is None:
+        table = _from_trials(reader, str(path))
     return _as_points(table, str(path))
 
 
@@ -95,40 +96,22 @@ def read_csv(path: str | Path, columns: Mapping[str, str] | None = None) -> pa.T
     return _as_points(table, str(path), columns)
 
 
-def _from_trials(filesystem: fs.FileSystem, root: str, shown: str) -> pa.Table:
-    """Return the points of every trial that ended, with the family and stage that `assignments.json` gives it."""
-    listed = read_whole(filesystem, f"{root}/{layout.ASSIGNMENTS}")
-    if listed is None:
+def _from_trials(reader: "SweepReader", shown: str) -> pa.Table:
+    """Read the points of every trial that has ended, with the families and stages that it serves.
+
+    Raises:
+        FrontierError: there is no sweep, or no trial of it has ended yet.
+    """
+    if reader.read_bytes(layout.ASSIGNMENTS) is None:
         raise FrontierError(
             f"{shown}: neither {layout.POINTS} nor {layout.ASSIGNMENTS} is here; is it a sweep's storage?"
         )
-    try:
-        rows = pa.Table.from_pylist(_json_rows(listed)).to_pylist()
-        wanted = [(str(row["trial_id"]), str(row["family"]), str(row["stage"])) for row in rows]
-    except (ValueError, KeyError) as error:
-        raise FrontierError(
-            f"{shown}/{layout.ASSIGNMENTS} is torn: {error}; run the sweep again to write it"
-        ) from error
-    parts = []
-    for trial_id, family, stage in wanted:
-        data = read_whole(filesystem, f"{root}/{layout.TRIALS}/{trial_id}/{layout.TRIAL_POINTS}")
-        if data is None:
-            continue
-        part = pa.ipc.open_file(pa.BufferReader(data)).read_all()
-        labels = {"family": family, "stage": stage}
-        for name, label in labels.items():
-            part = part.append_column(name, pa.array([label] * part.num_rows, pa.string()))
-        parts.append(part)
-    if not parts:
+    table = reader.table()
+    if any(note.startswith(layout.ASSIGNMENTS) for note in reader.notes):
+        raise FrontierError(f"{shown}/{layout.ASSIGNMENTS} is torn; run the sweep again to write it")
+    if table.num_rows == 0:
         raise FrontierError(f"{shown}: no trial of the sweep has ended yet, so there are no points to fit")
-    return pa.concat_tables(parts)
-
-
-def _json_rows(data: bytes) -> list[dict[str, object]]:
-    rows = json.loads(data)
-    if not isinstance(rows, list):
-        raise ValueError("not a list")
-    return rows
+    return table
 
 
 def _as_points(
@@ -149,7 +132,7 @@ def _as_points(
             raise FrontierError(f"{source}: no column {given!r} for {wanted}; it has {', '.join(table.column_names)}")
         table = _put(table, wanted, table[given])
     if "stage" in table.column_names:
-        in_grid = pc.fill_null(pc.not_equal(table["stage"], LEARNING_RATE_STAGE), True)
+        in_grid = pc.fill_null(pc.not_equal(table["stage"], LEARNING_RATE), True)
         table = table.filter(in_grid)
     table = _each_once(table)
     if "trial_id" in table.column_names and "trajectory" not in table.column_names:

@@ -5,48 +5,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from pyarrow import fs
 
+from raysweep.core.errors import FrontierError
 from raysweep.core.hashing import digest
-from raysweep.core.io.files import open_location, read_whole
-from raysweep.core.masking import masked, masked_values
-from raysweep.core.messages import kept, last_line
+from raysweep.core.masking import masked
+from raysweep.core.messages import last_line
+from raysweep.core.stages import GRID, LEARNING_RATE
 from raysweep.core.text import knobs
 from raysweep.core.trial import TrialState
 from raysweep.frontier import read_store
 from raysweep.frontier.points.readers import as_table
-from raysweep.storage import layout
+from raysweep.storage.rate_records import RateRecord
+from raysweep.storage.reader import SweepReader
+from raysweep.storage.records import Assignment, TrialRecord
 
-LEARNING_RATE_STAGE = "learning_rate"
 UNNAMED = "all points"
 """The family of points that name none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RateTrial:
-    """One trial of a learning-rate search."""
-
-    rate: float
-    state: str
-    losses: tuple[float, ...]
-    """At the rungs that it reached."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RateSearch:
-    """The search of one learning rate, and what was chosen."""
-
-    family: str
-    size: str
-    """Knobs of the size at which it was searched."""
-    rate: float | None
-    method: str | None
-    edge: str | None
-    """"low" or "high" where the best rate is the first or last of all that were tried."""
-    trials: tuple[RateTrial, ...]
-    on_plateau: bool = False
-    """Whether no trial of the search left the starting plateau, so that its rate is a guess."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +43,7 @@ class Material:
     """As the frontier's readers give it: the grid stage, families in the column `architecture`."""
     full: pa.Table | None
     """The grid stage with every column that was measured, rows as in the sweep; None for bare points."""
-    searches: tuple[RateSearch, ...] = ()
+    searches: tuple[RateRecord, ...] = ()
     broken: tuple[Broken, ...] = ()
     order: tuple[str, ...] = ()
     """Families as the sweep assigns its trials; `sweep.json` has them in alphabetical order."""
@@ -122,36 +96,29 @@ def canonical(points: pa.Table) -> pa.Table:
     return points.sort_by([(name, "ascending") for name in keys if name in points.column_names]).combine_chunks()
 
 
-def from_storage(location: str, table: pa.Table | None = None) -> Material:
-    """Return the material of a sweep's storage (a folder or a URI).
-
-    Args:
-        location: of the storage.
-        table: all points of the sweep with family and stage, where they are newer than the storage's `points.parquet`.
+def from_storage(location: str) -> Material:
+    """Read a sweep's storage (a folder or a URI), of a sweep that still runs too.
 
     Raises:
-        FrontierError: there is no sweep there, or no trial of it has ended yet.
+        FrontierError: there is no sweep, or no trajectory of its grid has ended yet.
     """
-    filesystem, root = open_location(location)
-    points = canonical(read_store(location) if table is None else as_table(table, location))
-    if table is None:
-        whole = read_whole(filesystem, f"{root}/{layout.POINTS}")
-        table = None if whole is None else pq.read_table(pa.BufferReader(whole))
-    # Masked, as older versions wrote passwords there.
-    facts = masked_values(_json(read_whole(filesystem, f"{root}/{layout.SWEEP}")))
-    records = _grid_records(filesystem, root)
-    rates = _json(read_whole(filesystem, f"{root}/{layout.LEARNING_RATES}"))
-    return Material(
-        title=str(facts["name"]) if isinstance(facts, dict) and "name" in facts else masked(location),
-        points=points,
-        full=None if table is None else _grid_rows(table),
-        searches=_searches(rates),
-        broken=tuple(_broken(*pair) for pair in records if _state(pair[1]).ended_badly),
-        order=tuple(dict.fromkeys(str(row["family"]) for row, _ in records)),
-        ended=sum(_state(record).is_final and _state(record) != TrialState.STOPPED for _, record in records),
-        planned=len(records),
-        facts=facts if isinstance(facts, dict) else None,
-    )
+    reader = SweepReader(location)
+    if not reader.assignments():  # a copy of its tables alone, without the trials
+        return from_saved_table(location)
+    table = reader.table()
+    if GRID not in table["stage"].to_pylist():
+        raise FrontierError(f"{location}: no trajectory of the grid has ended yet, so there is nothing to report on")
+    return _material(location, reader, table, as_table(table, location))
+
+
+def from_saved_table(location: str) -> Material:
+    """Read a sweep's storage, with the points as the last run wrote them rather than those of the trials.
+
+    Raises:
+        FrontierError: there is no sweep, or no trial of it has ended yet.
+    """
+    reader = SweepReader(location)
+    return _material(location, reader, reader.saved_table(), read_store(location))
 
 
 def from_points(points: pa.Table, title: str) -> Material:
@@ -171,68 +138,31 @@ def _bytes(table: pa.Table) -> bytes:
 def _grid_rows(table: pa.Table) -> pa.Table:
     if "stage" not in table.column_names:
         return table
-    return table.filter(pa.array([stage != LEARNING_RATE_STAGE for stage in table["stage"].to_pylist()], pa.bool_()))
+    return table.filter(pa.array([stage != LEARNING_RATE for stage in table["stage"].to_pylist()], pa.bool_()))
 
 
-def _json(data: bytes | None) -> object:
-    try:
-        return None if data is None else json.loads(data)
-    except ValueError:
-        return None  # a report without that part beats none; `run` writes the file anew
-
-
-def _grid_records(filesystem: fs.FileSystem, root: str) -> list[tuple[Mapping[str, object], Mapping[str, object]]]:
-    """Return assignment and state of every trajectory of the grid, as far as the store says."""
-    listed = _json(read_whole(filesystem, f"{root}/{layout.ASSIGNMENTS}"))
-    found: list[tuple[Mapping[str, object], Mapping[str, object]]] = []
-    for row in listed if isinstance(listed, list) else ():
-        if row["stage"] != LEARNING_RATE_STAGE:
-            record = _json(read_whole(filesystem, f"{root}/{layout.TRIALS}/{row['trial_id']}/{layout.TRIAL_STATE}"))
-            found.append((row, record if isinstance(record, dict) else {}))
-    return found
-
-
-def _state(record: Mapping[str, object]) -> TrialState:
-    """Return the state that a record names; PLANNED where it is torn."""
-    try:
-        return TrialState(str(record.get("state")))
-    except ValueError:
-        return TrialState.PLANNED
-
-
-def _broken(row: Mapping[str, object], record: Mapping[str, object]) -> Broken:
-    return Broken(
-        family=str(row["family"]),
-        size=knobs(json.loads(str(row["size"]))),
-        seed=int(str(row["seed"])),
-        state=str(record["state"]).replace("_", " "),
-        message=last_line(kept(str(record.get("message") or ""))),
+def _material(location: str, reader: SweepReader, table: pa.Table | None, points: pa.Table) -> Material:
+    facts = reader.identity()
+    assigned = [row for row in reader.assignments() if row.stage != LEARNING_RATE]
+    records = [(row, reader.record(row.trial_id)) for row in assigned]
+    return Material(
+        title=str(facts["name"]) if facts and "name" in facts else masked(location),
+        points=canonical(points),
+        full=None if table is None else _grid_rows(table),
+        searches=tuple(reader.searches().values()),
+        broken=tuple(_broken(row, record) for row, record in records if record.state.ended_badly),
+        order=tuple(dict.fromkeys(row.family for row in assigned)),
+        ended=sum(record.state.is_final and record.state != TrialState.STOPPED for _, record in records),
+        planned=len(records),
+        facts=facts,
     )
 
 
-def _searches(content: object) -> tuple[RateSearch, ...]:
-    cells = content.get("cells") if isinstance(content, dict) else None
-    return tuple(_search(cell) for cell in cells) if isinstance(cells, list) else ()
-
-
-def _search(cell: Mapping[str, object]) -> RateSearch:
-    size, trials = cell["size"], cell["trials"]
-    assert isinstance(size, dict)
-    assert isinstance(trials, list)
-    rate = cell["rate"]
-    return RateSearch(
-        family=str(cell["family"]),
-        size=knobs(size),
-        rate=None if rate is None else float(str(rate)),
-        method=None if cell["method"] is None else str(cell["method"]),
-        edge=None if cell["edge"] is None else str(cell["edge"]),
-        on_plateau=bool(cell.get("on_plateau", False)),
-        trials=tuple(
-            RateTrial(
-                rate=float(trial["learning_rate"]),
-                state=str(trial["state"]),
-                losses=tuple(float("nan") if loss is None else float(loss) for loss in trial["losses"]),
-            )
-            for trial in trials
-        ),
+def _broken(row: Assignment, record: TrialRecord) -> Broken:
+    return Broken(
+        family=row.family,
+        size=knobs(json.loads(row.size)),
+        seed=row.seed,
+        state=record.state.replace("_", " "),
+        message=last_line(record.message),
     )

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from raysweep.report.content.sources import RateSearch
 from raysweep.report.figures.canvas import log_axis, new_figure, panels, png
 from raysweep.report.figures.palette import Style, shade
+from raysweep.storage.rate_records import RateRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,13 +15,13 @@ COLUMNS = 4
 _GREY = Style("#555555", "o")
 
 
-def rate_figure(searches: Sequence[RateSearch], style: Mapping[str, Style]) -> bytes:
+def rate_figure(searches: Sequence[RateRecord], style: Mapping[str, Style]) -> bytes:
     """Return the learning-rate curves, a panel for each search."""
     columns = min(COLUMNS, len(searches))
     rows = math.ceil(len(searches) / columns)
     figure = new_figure(max(5.2, 2.65 * columns), 3.3 * rows)
     axes = panels(figure, rows, columns, share=True)
-    rates = [trial.rate for search in searches for trial in search.trials]
+    rates = [trial.learning_rate for search in searches for trial in search.trials]
     losses = [loss for search in searches for trial in search.trials for loss in trial.losses if math.isfinite(loss)]
     for panel, search in zip(axes, searches, strict=False):
         _panel(panel, search, style.get(search.family, _GREY))
@@ -35,11 +35,11 @@ def rate_figure(searches: Sequence[RateSearch], style: Mapping[str, Style]) -> b
     return png(figure)
 
 
-def _panel(axes: "Axes", search: RateSearch, look: Style) -> None:
+def _panel(axes: "Axes", search: RateRecord, look: Style) -> None:
     rungs = max((len(trial.losses) for trial in search.trials), default=0)
     for rung in range(rungs):
         reached = sorted(
-            (trial.rate, trial.losses[rung])
+            (trial.learning_rate, trial.losses[rung])
             for trial in search.trials
             if len(trial.losses) > rung and math.isfinite(trial.losses[rung])
         )
@@ -48,7 +48,7 @@ def _panel(axes: "Axes", search: RateSearch, look: Style) -> None:
         axes.plot(
             *zip(*reached, strict=True), marker=look.marker, markersize=4, linewidth=1.3, color=colour, label=label
         )
-    diverged = [trial.rate for trial in search.trials if trial.state == "diverged"]
+    diverged = [trial.learning_rate for trial in search.trials if trial.state == "diverged"]
     if diverged:
         height = [0.97] * len(diverged)
         axes.plot(diverged, height, "x", color="#b00000", transform=axes.get_xaxis_transform(), label="diverged")

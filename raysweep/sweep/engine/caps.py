@@ -90,7 +90,7 @@ class Spending:
         )
 
     def _read(self, store: TrialStore, trial_id: str) -> None:
-        record = store.sound_record(trial_id)
+        record = store.valid_record(trial_id)
         if record.points_sha256 is None:
             return
         points = store.points(trial_id)

@@ -67,7 +67,7 @@ def make_plan(
                     spec = None
                     if facts and rate is not None and (cost or not by_cost):
                         spec = probe if end == course else grid_spec(space, facts, label, size, seed, rate, end)
-                    state = store.standing(spec).state if spec and spec.trial_id in begun else TrialState.PLANNED
+                    state = store.usable_record(spec).state if spec and spec.trial_id in begun else TrialState.PLANNED
                     if earlier and spec and not state.is_final:
                         state = earlier.state(spec)
                     if state == TrialState.STOPPED:  # by ASHA, as a tuning trial: as a grid trial it is not done

@@ -46,7 +46,7 @@ class EarlierTrials:
 
     def _holder(self, spec: TrialSpec) -> TrialStore | None:
         for store, ids in self._stores:
-            record = store.standing(spec) if spec.trial_id in ids else None
+            record = store.usable_record(spec) if spec.trial_id in ids else None
             if record is None or record.state not in TAKEN:
                 continue
             if self._keep or not self._codes.differs(record.code):

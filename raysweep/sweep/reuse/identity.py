@@ -13,6 +13,7 @@ from raysweep.core.masking import masked, masked_values
 from raysweep.core.trial import NO_DATA
 from raysweep.core.version import __version__
 from raysweep.storage import layout
+from raysweep.storage.reader import SweepReader
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.space.facts import DataFacts, data_fingerprint
 from raysweep.sweep.space.space import Space
@@ -32,19 +33,19 @@ def write_identity(store: TrialStore, space: Space, facts: DataFacts) -> None:
     store.write_json(layout.SWEEP, masked_values(content))
 
 
-def refuse_other_sweep(space: Space, store: TrialStore, fingerprint: str | None = None) -> None:
+def refuse_other_sweep(space: Space, reader: SweepReader, fingerprint: str | None = None) -> None:
     """Refuse a storage that another sweep has used.
 
     Args:
         space: the search space.
-        store: its storage.
+        reader: of its storage.
         fingerprint: of the structure store; None: the store is asked, where it is there.
 
     Raises:
         SpaceError: the storage is another sweep's; names both and the remedy.
     """
-    kept = store.read_json(layout.SWEEP)
-    if not isinstance(kept, dict):
+    kept = reader.identity()
+    if kept is None:
         return
     place = masked(absolute(space.storage))
     name = kept.get("name")
@@ -55,8 +56,8 @@ def refuse_other_sweep(space: Space, store: TrialStore, fingerprint: str | None 
             f"name: {name} where it is the same sweep",
         )
     remedy = "give this one a storage of its own (and a name), since neither can be compared with the other"
-    last = kept.get("space")
-    entrypoint = last.get("entrypoint", space.entrypoint) if isinstance(last, dict) else space.entrypoint
+    last = reader.recorded_space() or {}
+    entrypoint = last.get("entrypoint", space.entrypoint)
     if entrypoint != space.entrypoint:
         shown = [text or "raysweep's own training" for text in (entrypoint, space.entrypoint)]
         raise space.error(
@@ -74,14 +75,13 @@ def refuse_other_sweep(space: Space, store: TrialStore, fingerprint: str | None 
         )
 
 
-def differences(space: Space, store: TrialStore) -> list[str]:
+def differences(space: Space, reader: SweepReader) -> list[str]:
     """Describe each setting in which a storage's last run differs from the search space.
 
     The storage's results are then those of the last run.
     """
-    kept = store.read_json(layout.SWEEP)
-    last = kept.get("space") if isinstance(kept, dict) else None
-    if not isinstance(last, dict):
+    last = reader.recorded_space()
+    if last is None:
         return []
     now = space.model_dump(mode="json")
     found = []

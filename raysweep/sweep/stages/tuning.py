@@ -1,11 +1,11 @@
 """The learning-rate stage as a source of trials: the searches of all families side by side."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from raysweep.core.points import Point, from_table
 from raysweep.core.stages import LEARNING_RATE
 from raysweep.core.trial import TrialSpec, TrialState
+from raysweep.storage.rate_records import RateRecord
 from raysweep.storage.trial_store import Assignment, TrialRecord, TrialStore
 from raysweep.sweep.plan.specs import assignment
 from raysweep.sweep.reuse.earlier import EarlierTrials
@@ -16,10 +16,7 @@ from raysweep.sweep.tuning.rates import (
     Cell,
     cells,
     make_search,
-    read_report,
-    report_row,
-    reported_assignments,
-    reported_trials,
+    record_of,
 )
 from raysweep.sweep.tuning.search import Candidate, RateSearch
 
@@ -51,12 +48,12 @@ class TuningStage:
         earlier: EarlierTrials | None = None,
     ) -> None:
         self._store, self._listener, self._earlier = store, listener, earlier
-        report = read_report(store)
+        known = store.searches()
         self._cells: list[Cell] = cells(space, facts)
-        self.rows: dict[str, Mapping[str, object]] = {
-            c.key: report[c.key] for c in self._cells if report.get(c.key, {}).get("rate") is not None
+        self.rows: dict[str, RateRecord] = {
+            c.key: known[c.key] for c in self._cells if c.key in known and known[c.key].rate is not None
         }
-        """Rows of `learning_rates.json` by cell key, those of searches that are finished."""
+        """Records of the searches that are finished, by cell key."""
         self._reported = tuple(self.rows)  # by an earlier run; the trials of these searches are not read again
         self._searches: dict[str, RateSearch] = {}
         for cell in self._cells:
@@ -77,7 +74,7 @@ class TuningStage:
         """Return how many trials there are, as far as is known (ranges may be widened), and how many have ended."""
         asked = [candidate for search in self._searches.values() for candidate in search.candidates]
         planned = sum(max(s.settings.trials, len(s.candidates)) for s in self._searches.values())
-        reported = {row["trial_id"] for key in self._reported for row in reported_trials(self.rows[key])}
+        reported = {trial.trial_id for key in self._reported for trial in self.rows[key].trials}
         return planned + len(reported), sum(candidate.ended for candidate in asked) + len(reported)
 
     def next_trial(self) -> TrialSpec | None:
@@ -132,15 +129,15 @@ class TuningStage:
             if cell.search in self._searches:
                 rows += [assignment(c.spec, cell.family, self.name) for c in self._searches[cell.search].candidates]
             else:
-                rows += reported_assignments(self.rows[cell.key])
+                rows += self.rows[cell.key].assignments()
         return rows
 
-    def report(self) -> dict[str, Mapping[str, object]]:
-        """Return the rows of `learning_rates.json`, with those of the searches that are finished by now."""
+    def report(self) -> dict[str, RateRecord]:
+        """Summarise the searches that are finished by now, by cell key."""
         for cell in self._cells:
             search = self._searches.get(cell.search)
             if search is not None and search.finished:
-                self.rows[cell.key] = report_row(cell, search)
+                self.rows[cell.key] = record_of(cell, search)
         return {cell.key: self.rows[cell.key] for cell in self._cells if cell.key in self.rows}
 
     def _ask(self, search: RateSearch) -> Candidate | None:
@@ -149,11 +146,11 @@ class TuningStage:
             trial_id = candidate.spec.trial_id
             self._home[trial_id] = (search, candidate)
             self._told[trial_id] = _Told()
-            record = self._store.standing(candidate.spec)
+            record = self._store.usable_record(candidate.spec)
             if not record.state.is_final:
                 if self._earlier is None or not self._earlier.take(candidate.spec, self._store):
                     return candidate
-                record = self._store.sound_record(trial_id)
+                record = self._store.valid_record(trial_id)
             candidate.hear(from_table(self._store.points(trial_id)))
             candidate.state = record.state
             self._settle(search)

@@ -1,16 +1,15 @@
-"""The learning rates of a sweep: which are searched, what was found, and the file that keeps it."""
+"""The learning rates of a sweep: those that have to be searched, and those that are known."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from raysweep.core.hashing import canonical_json, content_id, size_json
-from raysweep.core.stages import LEARNING_RATE
+from raysweep.core.hashing import content_id, size_json
 from raysweep.core.text import rounded
 from raysweep.core.trial import TrialSpec
-from raysweep.storage import layout
-from raysweep.storage.trial_store import Assignment, TrialStore
+from raysweep.storage.rate_records import RateRecord, RateTrial
+from raysweep.storage.reader import SweepReader
 from raysweep.sweep.plan.specs import make_spec
 from raysweep.sweep.space.facts import DataFacts
 from raysweep.sweep.space.parts import Size, rung_structures
@@ -81,14 +80,14 @@ def given_rates(space: Space) -> dict[tuple[str, str], float]:
     return rates
 
 
-def known_rates(space: Space, facts: DataFacts, store: TrialStore) -> dict[tuple[str, str], float]:
+def known_rates(space: Space, facts: DataFacts, reader: SweepReader) -> dict[tuple[str, str], float]:
     """Return the rates that the space gives and those that an earlier run found, by (family, size as JSON)."""
     rates = given_rates(space)
-    found = read_report(store)
+    found = reader.searches()
     for cell in cells(space, facts):
-        row = found.get(cell.key)
-        if row is not None and isinstance(row.get("rate"), float):
-            rates[cell.place] = float(str(row["rate"]))
+        record = found.get(cell.key)
+        if record is not None and record.rate is not None:
+            rates[cell.place] = record.rate
     return _power_laws(space, rates) if space.learning_rate.transfer == "power_law" else rates
 
 
@@ -111,73 +110,33 @@ def _power_laws(space: Space, rates: Mapping[tuple[str, str], float]) -> dict[tu
     return found
 
 
-def read_report(store: TrialStore) -> dict[str, Mapping[str, object]]:
-    """Return the rows of `learning_rates.json` by cell key; none where it is absent, torn or altered."""
-    content = store.read_json(layout.LEARNING_RATES)
-    if not isinstance(content, dict) or content.get("sha256") != content_id(content.get("cells")):
-        if content is not None:
-            store.notes.append(
-                f"{layout.LEARNING_RATES} was altered; the learning rates are worked out again from the trials"
-            )
-        return {}
-    return {row["key"]: row for row in content["cells"]}
-
-
-def write_report(store: TrialStore, rows: Mapping[str, Mapping[str, object]]) -> None:
-    """Write `learning_rates.json` whole: by cell the chosen rate, how it was found, and the curve of every trial."""
-    cells = list(rows.values())
-    store.write_json(layout.LEARNING_RATES, {"sha256": content_id(cells), "cells": cells})
-
-
-def reported_trials(row: Mapping[str, object]) -> list[dict[str, object]]:
-    """Return the trials of a row of `learning_rates.json`."""
-    trials = row["trials"]
-    assert isinstance(trials, list)
-    return trials
-
-
-def reported_assignments(row: Mapping[str, object]) -> list[Assignment]:
-    """Return which trials a row of `learning_rates.json` rests on."""
-    return [
-        Assignment(
-            trial_id=str(trial["trial_id"]),
-            family=str(row["family"]),
-            stage=LEARNING_RATE,
-            seed=int(str(row["seed"])),
-            size=canonical_json(row["size"], spaced=True),
-            learning_rate=float(str(trial["learning_rate"])),
-        )
-        for trial in reported_trials(row)
-    ]
-
-
-def report_row(cell: Cell, search: RateSearch) -> dict[str, object]:
-    """Return what a finished search found, as plain values."""
+def record_of(cell: Cell, search: RateSearch) -> RateRecord:
+    """Summarise a finished search."""
     choice = search.choice()
     trials = []
     for candidate, verdict in zip(search.candidates, search.verdicts(), strict=True):
         points = candidate.points[: verdict.length]
         trials.append(
-            {
-                "trial_id": candidate.spec.trial_id,
-                "learning_rate": candidate.spec.learning_rate,
-                "state": str(candidate.state),
-                "data": [point.data for point in points],
-                "losses": [point.loss for point in points],
-            }
+            RateTrial(
+                trial_id=candidate.spec.trial_id,
+                learning_rate=candidate.spec.learning_rate,
+                state=str(candidate.state),
+                data=tuple(point.data for point in points),
+                losses=tuple(point.loss for point in points),
+            )
         )
-    return {
-        "key": cell.key,
-        "family": cell.family,
-        "size": dict(cell.size),
-        "seed": search.settings.seed,
-        "rate": choice.rate if choice else None,
-        "method": choice.method if choice else None,
-        "edge": choice.edge if choice else None,
-        "widened": search.widened,
-        "on_plateau": search.on_plateau,
-        "trials": trials,
-    }
+    return RateRecord(
+        key=cell.key,
+        family=cell.family,
+        size=dict(cell.size),
+        seed=search.settings.seed,
+        rate=choice.rate if choice else None,
+        method=choice.method if choice else None,
+        edge=choice.edge if choice else None,
+        widened=search.widened,
+        on_plateau=search.on_plateau,
+        trials=tuple(trials),
+    )
 
 
 def _search(space: Space, facts: DataFacts, label: str, size: Size) -> str:

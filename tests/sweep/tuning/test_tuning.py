@@ -25,7 +25,6 @@ from raysweep.sweep.space.facts import data_facts
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.stage import Listeners
 from raysweep.sweep.stages.tuning import TuningStage
-from raysweep.sweep.tuning.rates import write_report
 
 
 def tune(space: Space, workers: int, draw: random.Random, events: int = 10**9) -> tuple[TuningStage, Recorder]:
@@ -34,7 +33,7 @@ def tune(space: Space, workers: int, draw: random.Random, events: int = 10**9) -
     store, recorder = TrialStore(space.storage), Recorder()
     stage = TuningStage(space, facts, store, Listeners([recorder]))
     run_serially(stage, store, workers=workers, draw=draw, events=events)
-    write_report(store, stage.report())
+    store.write_searches(stage.report().values())
     store.write_assignments(stage.assignments())
     return stage, recorder
 
@@ -90,9 +89,9 @@ def test_rates_are_found_near_the_best_and_most_trials_are_stopped(make_space: S
     space = make_space()
     stage, recorder = tune(space, 2, random.Random(1))
     for row in stage.report().values():
-        assert row["method"] in ("parabola", "centre")
-        assert abs(math.log(float(str(row["rate"])) / toy_trials.BEST_RATE)) < math.log(2)
-        assert row["edge"] is None
+        assert row.method in ("parabola", "centre")
+        assert abs(math.log(float(str(row.rate)) / toy_trials.BEST_RATE)) < math.log(2)
+        assert row.edge is None
     states = [state for state, _ in recorder.ended.values()]
     assert states.count(TrialState.STOPPED) >= len(states) / 3
 
@@ -102,9 +101,9 @@ def test_range_is_widened_where_its_end_is_best(make_space: SpaceMaker, low: flo
     space = make_space(learning_rate={"low": low, "high": high, "structures": 90, "trials": 6, "widenings": 6})
     stage, _ = tune(space, 2, random.Random(1))
     for row in stage.report().values():
-        assert row["widened"] >= 1
-        assert row["edge"] is None
-        rate = float(str(row["rate"]))
+        assert row.widened >= 1
+        assert row.edge is None
+        rate = float(str(row.rate))
         assert rate < low if side == "low" else rate > high
         assert abs(math.log(rate / toy_trials.BEST_RATE)) < 0.5
 
@@ -112,14 +111,14 @@ def test_range_is_widened_where_its_end_is_best(make_space: SpaceMaker, low: flo
 def test_edge_is_reported_where_widening_is_not_allowed(make_space: SpaceMaker) -> None:
     space = make_space(learning_rate={"low": 1e-3, "high": 5e-3, "structures": 90, "trials": 5, "widenings": 0})
     stage, _ = tune(space, 2, random.Random(1))
-    assert [row["edge"] for row in stage.report().values()] == ["high", "high"]
-    assert [row["rate"] for row in stage.report().values()] == [5e-3, 5e-3]
+    assert [row.edge for row in stage.report().values()] == ["high", "high"]
+    assert [row.rate for row in stage.report().values()] == [5e-3, 5e-3]
 
 
 def test_each_size_has_a_rate_of_its_own_without_mup(make_space: SpaceMaker) -> None:
     space = make_space(learning_rate={"low": 2e-3, "high": 2e-1, "structures": 90, "trials": 5, "transfer": "per_size"})
     stage, _ = tune(space, 2, random.Random(1))
-    assert [(row["family"], row["size"]) for row in stage.report().values()] == [
+    assert [(row.family, row.size) for row in stage.report().values()] == [
         ("a", {"width": 8}),
         ("a", {"width": 16}),
         ("b", {"width": 8}),
@@ -135,7 +134,7 @@ def test_a_power_law_through_the_smallest_sizes_gives_the_rates_of_all(make_spac
     assert found.tuning_trials == 3 * 6
     assert not found.tuned
     stage, _ = tune(space, 2, random.Random(1))
-    assert [row["size"]["width"] for row in stage.report().values()] == [4, 8, 16]  # type: ignore[index]
+    assert [row.size["width"] for row in stage.report().values()] == [4, 8, 16]
     rates = {int(t.size["width"]): t.spec.learning_rate for t in plan(space).trials if t.spec}
     assert set(rates) == {4, 8, 16, 32, 128}
     slopes = [math.log(rates[w] / rates[4]) / math.log(w / 4) for w in (8, 16, 32, 128)]
@@ -162,7 +161,7 @@ def test_report_that_was_altered_is_worked_out_again_from_the_trials(make_space:
     stage = TuningStage(space, facts, store, Listeners([]))
     assert any("learning_rates.json was altered" in note for note in store.notes)
     assert stage.finished  # all trials were read back, none has to run
-    write_report(store, stage.report())
+    store.write_searches(stage.report().values())
     assert outcome(space) == before
 
 
@@ -174,8 +173,8 @@ def test_families_that_share_their_base_are_searched_once(make_space: SpaceMaker
     space = make_space(families=families)
     stage, _ = tune(space, 2, random.Random(1))
     first, second = stage.report().values()
-    assert (first["family"], second["family"]) == ("a", "b")
-    assert first["rate"] == second["rate"]
+    assert (first.family, second.family) == ("a", "b")
+    assert first.rate == second.rate
     rows = stage.assignments()
     assert [row.trial_id for row in rows if row.family == "a"] == [row.trial_id for row in rows if row.family == "b"]
     assert len(TrialStore(space.storage).ids()) == len(rows) / 2
@@ -222,7 +221,7 @@ def test_trials_whose_points_nobody_checked_are_run_again(
     tune(space, 1, random.Random(0))
     assert outcome(space) == before
     fresh = TrialStore(space.storage)
-    assert all(fresh.standing(fresh.spec(i)).state.is_final for i in fresh.ids())
+    assert all(fresh.usable_record(fresh.spec(i)).state.is_final for i in fresh.ids())
 
 
 @pytest.mark.parametrize(
