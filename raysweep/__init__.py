@@ -1,6 +1,7 @@
-"""Scaling sweeps on Ray for people who train neural force fields: which architecture, how large, on how much data.
+"""Scaling sweeps on Ray for neural force fields: which architecture, how large, on how much data, and how sure.
 
-`load_space`, `plan`, `run` and `open_store` are here; the estimator is `raysweep.frontier`.
+This module is the public face; the estimator is `raysweep.frontier`, and `raysweep.models.base` is what an architecture
+of your own implements. Names are imported on first use, so that `import raysweep` stays light.
 """
 
 from importlib import import_module
@@ -9,14 +10,20 @@ from typing import TYPE_CHECKING
 from raysweep.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from raysweep.core.errors import RaysweepError as RaysweepError
+    from raysweep.core.points import Point as Point
+    from raysweep.core.trial import TrialSpec as TrialSpec
     from raysweep.data.store.store import open_store as open_store
     from raysweep.sweep.preview import plan as plan
     from raysweep.sweep.run import run as run
     from raysweep.sweep.space.space import load_space as load_space
 
-__all__ = ["load_space", "open_store", "plan", "run"]
+__all__ = ["Point", "RaysweepError", "TrialSpec", "load_space", "open_store", "plan", "run"]
 
-_PLACES = {
+_MODULES = {
+    "Point": "raysweep.core.points",
+    "RaysweepError": "raysweep.core.errors",
+    "TrialSpec": "raysweep.core.trial",
     "load_space": "raysweep.sweep.space.space",
     "open_store": "raysweep.data.store.store",
     "plan": "raysweep.sweep.preview",
@@ -25,7 +32,10 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import on first use, so that `import raysweep` and `raysweep --help` stay light."""
-    if name in _PLACES:
-        return getattr(import_module(_PLACES[name]), name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'raysweep' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
