@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import typer
 
 from raysweep.storage.reader import SweepReader
-from raysweep.sweep.reuse.identity import differences, refuse_other_sweep
+from raysweep.sweep.space.identity import differences, refuse_other_sweep
 from raysweep.sweep.space.space import Space, load_space
 
 

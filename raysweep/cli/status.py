@@ -16,10 +16,8 @@ from raysweep.storage.reader import SweepReader
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.plan.planner import make_plan
 from raysweep.sweep.plan.values import Plan
-from raysweep.sweep.reuse.identity import refuse_other_sweep
-from raysweep.sweep.space.facts import data_facts, with_structures
-from raysweep.sweep.space.ladder import with_sizes
-from raysweep.sweep.space.parts import Adaptive
+from raysweep.sweep.space.identity import as_last_run
+from raysweep.sweep.space.resolve import resolve
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.rounds import Rounds
 from raysweep.sweep.tuning.rates import given_rates, known_rates
@@ -74,10 +72,8 @@ class Status:
 def sweep_status(space: Space) -> Status:
     """Return the progress of a sweep."""
     store = TrialStore(space.storage)
-    refuse_other_sweep(space, store)
-    space = with_sizes(_as_last_run(space, store), store)
-    facts = data_facts(space)
-    space = with_structures(space, facts)
+    resolved = resolve(as_last_run(space, store), store)
+    space, facts = resolved.space, resolved.facts
     rates = known_rates(space, facts, store) if facts else given_rates(space)
     plan = make_plan(space, facts, rates, measure=False)
     rounds = Rounds(space, store, lambda _: None) if space.adaptive.enabled else None
@@ -105,17 +101,6 @@ def sweep_status(space: Space) -> Status:
         driver=driver,
         notes=tuple(dict.fromkeys(store.notes)),
     )
-
-
-def _as_last_run(space: Space, reader: SweepReader) -> Space:
-    """Return the space as the last run took it: with `--adaptive`, where that was given."""
-    settings = (reader.recorded_space() or {}).get("adaptive")
-    if not isinstance(settings, dict) or not settings.get("enabled"):
-        return space
-    given = space.adaptive.model_dump(exclude_unset=True)
-    found = space.model_copy(update={"adaptive": Adaptive(**{**settings, **given, "enabled": True})})
-    found._source = space._source
-    return found
 
 
 def show_status(path: str, overrides: Sequence[str], *, as_json: bool) -> None:

@@ -10,11 +10,8 @@ from raysweep.sweep.plan.values import Plan
 from raysweep.sweep.reuse.changed_code import codes
 from raysweep.sweep.reuse.changed_code import note as code_note
 from raysweep.sweep.reuse.earlier import EarlierTrials
-from raysweep.sweep.reuse.identity import refuse_other_sweep
-from raysweep.sweep.space.facts import DataFacts, data_facts, with_structures
-from raysweep.sweep.space.ladder import with_sizes
-from raysweep.sweep.space.mup_check import check_mup
-from raysweep.sweep.space.space import Space, check_sizes
+from raysweep.sweep.space.resolve import resolve
+from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.rounds import Rounds
 from raysweep.sweep.tuning.rates import given_rates, known_rates
 
@@ -27,29 +24,17 @@ def plan(space: Space) -> Plan:
     Raises:
         SpaceError: the search space asks for more structures than its store has, or a trial fits on no node.
     """
-    check_sizes(space)
     store = TrialStore(space.storage)
-    refuse_other_sweep(space, store)
-    space = with_sizes(space, store)
-    facts = data_facts(space)
-    check_mup(space, facts)
-    space = with_structures(space, facts)
+    resolved = resolve(space, store)
+    resolved.check_networks()
+    space, facts = resolved.space, resolved.facts
     rates = known_rates(space, facts, store) if facts is not None else given_rates(space)
-    found = make_plan(space, facts, rates, earlier=EarlierTrials(space))
+    found = make_plan(space, facts, rates, reused=EarlierTrials(space).state)
     if space.adaptive.enabled:
-        found = Rounds(space, store, lambda _: None).described(found)
+        found = Rounds(space, store, lambda _: None).preview(found)
     if os.environ.get("RAY_ADDRESS"):
         from raysweep.sweep.cluster.resources import cluster_slots  # imports Ray
 
         found = dataclasses.replace(found, slots=cluster_slots(space))
-    told = [note for note in (_to_be_made(space, facts), missing(space), code_note(store, codes(space, store))) if note]
+    told = [note for note in (resolved.unknown, missing(space), code_note(store, codes(space, store))) if note]
     return dataclasses.replace(found, notes=(*store.notes, *found.notes, *told))
-
-
-def _to_be_made(space: Space, facts: DataFacts | None) -> str | None:
-    if facts is not None or space.data is None or space.data.make is None:
-        return None
-    make = space.data.make
-    return (
-        f"data to be made: {make.structures} structures of preset {make.preset}, seed {make.seed}, {space.data.store}"
-    )

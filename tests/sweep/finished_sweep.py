@@ -16,8 +16,8 @@ from raysweep.data.structures import Structures
 from raysweep.storage import layout
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.plan.planner import make_plan
-from raysweep.sweep.reuse.identity import write_identity
 from raysweep.sweep.space.facts import data_facts
+from raysweep.sweep.space.identity import write_identity
 from raysweep.sweep.space.space import Space, load_space
 from raysweep.sweep.tuning.rates import known_rates
 

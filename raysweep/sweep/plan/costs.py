@@ -1,7 +1,6 @@
 """What a trajectory costs, measured once for each architecture and size and kept with the sweep."""
 
 import os
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from types import SimpleNamespace
@@ -23,8 +22,6 @@ USABLE = 0.95
 """Of a GPU's memory, beside what its driver keeps."""
 HEADROOM = 1.3
 """Over the memory of a training step: optimizer, evaluation, and batches larger than those measured."""
-REFUSED = 3
-"""Exit status of the process that measures, where a network cannot be."""
 MOST_PACKED = 16
 """Trials on one GPU at most: more of them would wait for each other."""
 
@@ -123,24 +120,6 @@ def _measure(spec: TrialSpec, store: "Store | None", gpu: bool) -> _Measured | N
         assert store is not None
         return loop.measure(spec, store, gpu=gpu)
     return entrypoint_cost(spec, store)
-
-
-def measure_apart(space: Space) -> "subprocess.Popen[str]":
-    """Begin to measure all costs of a space in a process of its own, and return that; they stand in `costs.json` then.
-
-    So the driver of a sweep never loads torch, and Ray starts meanwhile. Where a network cannot be measured the process
-    exits with REFUSED, and its standard output says why.
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "raysweep.sweep.plan.measure_costs"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None
-    with process.stdin as stream:
-        stream.write(space.model_dump_json())
-    return process
 
 
 def set_threads(count: int) -> None:

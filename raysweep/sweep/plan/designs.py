@@ -9,6 +9,7 @@ import numpy as np
 from raysweep.core.errors import SpaceError
 from raysweep.sweep.plan.costs import Cost
 from raysweep.sweep.space.facts import DataFacts
+from raysweep.sweep.space.parts import Adaptive, Grid
 from raysweep.sweep.space.space import Space
 
 MEMBERS = 3
@@ -83,6 +84,15 @@ class Course:
             )
             for end in sorted({*data.values(), *flops.values()})
         ]
+
+
+def chosen_by_cost(grid: Grid, adaptive: Adaptive) -> tuple[tuple[str, str], str] | None:
+    """Return the setting that chooses trajectories by their cost, as its key and its name; None without one."""
+    if adaptive.enabled:
+        return ("adaptive", "enabled"), "--adaptive"
+    if grid.device_hours:
+        return ("grid", "device_hours"), "grid.device_hours"
+    return (("grid", "design"), "isoflop") if grid.design == "isoflop" else None
 
 
 def courses(space: Space) -> list[Course]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import product
 
 from raysweep.core.hashing import size_json
@@ -13,7 +13,6 @@ from raysweep.sweep.plan.designs import Course, courses, refuse_unreached, thin_
 from raysweep.sweep.plan.specs import grid_spec
 from raysweep.sweep.plan.totals import slots
 from raysweep.sweep.plan.values import Plan, PlannedTrial
-from raysweep.sweep.reuse.earlier import EarlierTrials
 from raysweep.sweep.space.facts import DataFacts
 from raysweep.sweep.space.parts import Size
 from raysweep.sweep.space.space import Space
@@ -28,7 +27,7 @@ def make_plan(
     rates: Rates,
     *,
     measure: bool = True,
-    earlier: EarlierTrials | None = None,
+    reused: Callable[[TrialSpec], TrialState] | None = None,
 ) -> Plan:
     """Return the plan for known learning rates.
 
@@ -37,7 +36,7 @@ def make_plan(
         facts: about its structures; None where the store is not made yet.
         rates: the learning rates that are known.
         measure: whether sizes whose cost is not known yet are measured (seconds each).
-        earlier: trials of other storages, whose ends count as if they were here.
+        reused: how a trial ended in a storage whose work is reused, where that counts as if it had ended here.
     """
     store = TrialStore(space.storage)
     begun = set(store.ids())
@@ -68,8 +67,8 @@ def make_plan(
                     if facts and rate is not None and (cost or not by_cost):
                         spec = probe if end == course else grid_spec(space, facts, label, size, seed, rate, end)
                     state = store.usable_record(spec).state if spec and spec.trial_id in begun else TrialState.PLANNED
-                    if earlier and spec and not state.is_final:
-                        state = earlier.state(spec)
+                    if reused and spec and not state.is_final:
+                        state = reused(spec)
                     if state == TrialState.STOPPED:  # by ASHA, as a tuning trial: as a grid trial it is not done
                         state = TrialState.PLANNED
                     planned = _planned(space, facts, label, size, seed, end, spec, state, cost)

@@ -1,4 +1,4 @@
-"""What the planner needs to know about the structures: how many there are, and how many atoms the first n hold."""
+"""Facts about the structures that the planner needs: their number, and the atoms of the first n of them."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,9 @@ from raysweep.core.errors import DataError, RaysweepError
 from raysweep.core.io.files import open_location
 from raysweep.core.trial import NO_DATA
 from raysweep.data.generation.presets import DEFAULT_PRESET, RECIPE_NAME
+from raysweep.sweep.space.parts import Data, Grid, LearningRate, MakeData
 from raysweep.sweep.space.space import Space
+from raysweep.sweep.space.yaml_lines import ErrorAt
 
 
 @dataclass(frozen=True)
@@ -47,54 +49,54 @@ class DataFacts:
         return int(passes) * subset + (self.subset_with(rest) if rest else 0)
 
 
-def with_structures(space: Space, facts: DataFacts | None) -> Space:
-    """Return the space with `grid.atoms` turned into `grid.structures`: as many as first hold so many atoms.
+def in_structures(grid: Grid, facts: DataFacts | None, error: ErrorAt) -> Grid:
+    """Turn a grid's data budgets in atoms into structures: as many as first hold that many atoms.
+
+    Args:
+        grid: the joint grid.
+        facts: about the structures; None while the store is still to be made.
+        error: makes the error about a key.
 
     Raises:
-        SpaceError: the structure store, whose structures they are, is not there yet, or holds too few.
+        SpaceError: the structure store is not there yet, or holds too few atoms.
     """
-    grid = space.grid
     if not grid.atoms:
-        return space
+        return grid
     path = ("grid", "atoms")
     if facts is None:
-        raise space.error(
+        raise error(
             path,
             "how many structures hold so many atoms is known once the structure store is there: make it first "
             "(`raysweep data make SPACE`), or give `structures`",
         )
     share = grid.atoms[-1] / grid.epochs
-    held = math.inf if facts.cumulative is None else float(facts.cumulative[-1])
-    if share > held:
-        raise space.error(
+    available = math.inf if facts.cumulative is None else float(facts.cumulative[-1])
+    if share > available:
+        raise error(
             path,
             f"{grid.atoms[-1]:g} atoms in {grid.epochs:g} epochs need {share:g} different ones, and the store has "
-            f"{held:g} for training; ask for fewer, make more (data.make.structures), or raise grid.epochs",
+            f"{available:g} for training; ask for fewer, make more (data.make.structures), or raise grid.epochs",
         )
     subset = facts.subset_with(share)
     seen = [facts.seen_with(atoms, subset) for atoms in grid.atoms]
     seen[-1] = max(seen[-1], int((subset - 1) * grid.epochs) + 1)  # so that the subset is no smaller
-    resolved = space.model_copy(
-        update={"grid": grid.model_copy(update={"atoms": (), "structures": tuple(dict.fromkeys(seen))})}
-    )
-    resolved._source = space._source
-    return resolved
+    return grid.model_copy(update={"atoms": (), "structures": tuple(dict.fromkeys(seen))})
 
 
-def data_fingerprint(space: Space) -> str | None:
-    """Return the fingerprint of a space's store, `NO_DATA` without one; None where it is not there, or not readable."""
-    if space.data is None:
+def data_fingerprint(data: Data | None) -> str | None:
+    """Read the fingerprint of a structure store: `NO_DATA` without one, None where it is absent or not readable."""
+    if data is None:
         return NO_DATA
     from raysweep.data.store.store import open_store  # a sweep without data needs no store
 
     try:
-        return open_store(space.data.store).manifest.fingerprint
+        return open_store(data.store).manifest.fingerprint
     except (RaysweepError, OSError):
         return None
 
 
 def data_facts(space: Space) -> DataFacts | None:
-    """Return the facts about a space's store, None where the store is still to be made.
+    """Look up the facts about a space's structure store, None while it is still to be made.
 
     Raises:
         SpaceError: there is no store and no recipe to make one.
@@ -110,16 +112,16 @@ def data_facts(space: Space) -> DataFacts | None:
             raise space.error(("data", "store"), f"{error}; or add data.make to make one") from error
         if not _absent(space.data.store):
             raise
-        _check_recipe(space, space.data.make.structures)
+        _check_recipe(space.data, space.data.make, _needed(space.grid, space.learning_rate), space.error)
         return None
-    _refuse_other_recipe(space, store.manifest.recipe)
+    _refuse_other_recipe(space.data, store.manifest.recipe, space.error)
     held_out, available = store.manifest.validation_structures, store.manifest.train_structures
     if space.data.validation_structures > held_out:
         raise space.error(
             ("data", "validation_structures"),
             f"{space.data.validation_structures} were asked for, the store has {held_out}; ask for fewer",
         )
-    count = available if space.grid.atoms else min(available, _needed(space))
+    count = available if space.grid.atoms else min(available, _needed(space.grid, space.learning_rate))
     cumulative = np.cumsum(store.read(store.subset(count)).n_atoms.astype(np.int64))
     facts = DataFacts(store.manifest.fingerprint, available, cumulative)
     _check_batch(space, facts)
@@ -130,9 +132,10 @@ def _check_batch(space: Space, facts: DataFacts) -> None:
     """Raise an error where the first step of a trial passes its smallest data budget."""
     grid, batch = space.grid, space.training.batch_atoms
     if space.entrypoint is not None or facts.cumulative is None:
-        return  # what a batch is lies with the entrypoint
+        return  # an entrypoint has batches of its own
+    needed = _needed(grid, space.learning_rate)
     first = grid.structures[0] if grid.structures else 0
-    smallest = grid.atoms[0] if grid.atoms else facts.atoms(first, max(first, _needed(space)))
+    smallest = grid.atoms[0] if grid.atoms else facts.atoms(first, max(first, needed))
     if batch > smallest:
         raise space.error(
             ("training", "batch_atoms"),
@@ -141,44 +144,42 @@ def _check_batch(space: Space, facts: DataFacts) -> None:
         )
 
 
-def _needed(space: Space) -> int:
+def _needed(grid: Grid, learning_rate: LearningRate) -> int:
     """Return the training structures of the largest subset, as far as they are known without a store."""
-    grid = space.grid
     last = math.ceil(grid.structures[-1] / grid.epochs) if grid.structures else 0
-    return max(max(grid.unique, default=last), space.learning_rate.structures or 0)
+    return max(max(grid.unique, default=last), learning_rate.structures or 0)
 
 
-def _refuse_other_recipe(space: Space, recipe: Mapping[str, JsonValue]) -> None:
+def _refuse_other_recipe(data: Data, recipe: Mapping[str, JsonValue], error: ErrorAt) -> None:
     """Raise an error where the embedded source made the store by another recipe than the one that is asked for."""
-    if space.data is None or space.data.make is None or recipe.get("name") != RECIPE_NAME:
+    if data.make is None or recipe.get("name") != RECIPE_NAME:
         return
     found = {"preset": DEFAULT_PRESET, **recipe}
-    for key, wanted in space.data.make.model_dump().items():
+    for key, wanted in data.make.model_dump().items():
         if found[key] != wanted:
-            raise space.error(
+            raise error(
                 ("data", "make", key),
-                f"{wanted} is asked for, and the store {space.data.store} was made with {found[key]}; name another "
+                f"{wanted} is asked for, and the store {data.store} was made with {found[key]}; name another "
                 "data.store, remove that one, or leave data.make out to take what is there",
             )
 
 
-def _check_recipe(space: Space, structures: int) -> None:
+def _check_recipe(data: Data, make: MakeData, needed: int, error: ErrorAt) -> None:
     """Raise an error before minutes of labelling, not after, where the recipe cannot make enough.
 
     A tenth of the molecules is held out.
     """
-    if _needed(space) > 0.9 * structures:
-        raise space.error(
+    if needed > 0.9 * make.structures:
+        raise error(
             ("data", "make", "structures"),
-            f"{structures} leave about {0.9 * structures:.0f} to train on, and the largest subset needs "
-            f"{_needed(space)}; make more, or ask for smaller grid.structures or learning_rate.structures",
+            f"{make.structures} leave about {0.9 * make.structures:.0f} to train on, and the largest subset needs "
+            f"{needed}; make more, or ask for smaller grid.structures or learning_rate.structures",
         )
-    validation = space.data.validation_structures if space.data else 0
-    if validation > 0.12 * structures + 1:
-        raise space.error(
+    if data.validation_structures > 0.12 * make.structures + 1:
+        raise error(
             ("data", "validation_structures"),
-            f"{validation} were asked for, and data.make.structures: {structures} hold out about "
-            f"{0.1 * structures:.0f}; ask for fewer, or make more",
+            f"{data.validation_structures} were asked for, and data.make.structures: {make.structures} hold out about "
+            f"{0.1 * make.structures:.0f}; ask for fewer, or make more",
         )
 
 

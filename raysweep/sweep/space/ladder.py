@@ -10,8 +10,10 @@ from raysweep.storage import layout
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.guests.code import code_named
 from raysweep.sweep.guests.entrypoint import entrypoint_cost
-from raysweep.sweep.space.parts import Ladder, Size
+from raysweep.sweep.space.networks import check_sizes
+from raysweep.sweep.space.parts import Data, Ladder, Size
 from raysweep.sweep.space.space import Space
+from raysweep.sweep.space.yaml_lines import ErrorAt
 
 WIDEST = 2**16
 """No width beyond is tried."""
@@ -34,7 +36,8 @@ def with_sizes(space: Space, store: TrialStore) -> Space:
     for label, family in space.families.items():
         if family.ladder is None:
             continue
-        elements, scale = _elements(space, label)
+        path = ("families", label, "sizes", "params")
+        elements, scale = ((), 1.0) if space.entrypoint is not None else _elements(space.data, path, space.error)
         content = [
             family.architecture,
             family.fixed,
@@ -44,7 +47,9 @@ def with_sizes(space: Space, store: TrialStore) -> Space:
         ]
         key = content_id([*content, family.ladder.model_dump(mode="json")], 16, spaced=True)
         if key not in known:
-            known[key] = _solve(space, label, family.ladder, _counter(space, label, elements, scale))
+            check_sizes(space)  # names an unknown architecture by its own key
+            count = _counter(space, label, elements, scale)
+            known[key] = _solve(family.ladder, count, path, space.error)
         widths = [int(width) for width in known[key]]
         if len(widths) < family.ladder.steps:
             store.notes.append(
@@ -57,9 +62,7 @@ def with_sizes(space: Space, store: TrialStore) -> Space:
         return space
     if known != kept:
         store.keep_json(layout.SIZES, known, "the widths of the ladders")
-    solved = space.model_copy(update={"families": families})
-    solved._source = space._source
-    return solved
+    return space.model_copy(update={"families": families})
 
 
 def nearest_widths(targets: list[float], count: Count) -> list[int]:
@@ -89,11 +92,10 @@ def nearest_widths(targets: list[float], count: Count) -> list[int]:
     return sorted(set(widths))
 
 
-def _solve(space: Space, label: str, ladder: Ladder, count: Count) -> list[int]:
+def _solve(ladder: Ladder, count: Count, path: tuple[str, ...], error: ErrorAt) -> list[int]:
     smallest, largest = count(1), ladder.stop
-    path = ("families", label, "sizes", "params")
     if ladder.start < smallest / 1.5:
-        raise space.error(
+        raise error(
             (*path, "from"),
             f"{ladder.start:g} is below the smallest member, which has {smallest} parameters at width 1; raise it, or "
             f"choose smaller knobs in `fixed`",
@@ -101,7 +103,7 @@ def _solve(space: Space, label: str, ladder: Ladder, count: Count) -> list[int]:
     ratio = (ladder.stop / ladder.start) ** (1 / (ladder.steps - 1))
     widths = nearest_widths([ladder.start * ratio**k for k in range(ladder.steps)], count)
     if count(widths[-1]) < largest / 1.5:
-        raise space.error(
+        raise error(
             (*path, "to"),
             f"{largest:g} is beyond the largest member, which has {count(widths[-1])} parameters at width "
             f"{widths[-1]}; lower it, or choose larger knobs in `fixed`",
@@ -144,19 +146,19 @@ def _counter(space: Space, label: str, elements: tuple[int, ...], scale: float) 
     return count
 
 
-def _elements(space: Space, label: str) -> tuple[tuple[int, ...], float]:
-    """Return the elements of the structures, which the number of parameters depends on, and their force scale."""
-    if space.entrypoint is not None or space.data is None:
+def _elements(data: Data | None, path: tuple[str, ...], error: ErrorAt) -> tuple[tuple[int, ...], float]:
+    """Look up the elements of the structures, which the number of parameters depends on, and their force scale."""
+    if data is None:
         return (), 1.0
     from raysweep.core.errors import DataError
     from raysweep.data.store.store import open_store
 
     try:
-        manifest = open_store(space.data.store).manifest
-    except DataError as error:
-        raise space.error(
-            ("families", label, "sizes", "params"),
+        manifest = open_store(data.store).manifest
+    except DataError as absent:
+        raise error(
+            path,
             "how wide a model of so many parameters is depends on the elements of the data, and the structure store "
             "is not there yet: make it first (`raysweep data make SPACE`)",
-        ) from error
+        ) from absent
     return tuple(sorted(manifest.reference_energies)), manifest.rms_force

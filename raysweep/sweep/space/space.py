@@ -1,8 +1,6 @@
 """The search space: what a sweep varies and what it holds fixed, as one typed YAML file."""
 
-import json
 import os
-import re
 import sys
 from collections.abc import Sequence
 from itertools import chain, islice
@@ -11,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError
 
-from raysweep.core.errors import RaysweepError, SpaceError
+from raysweep.core.errors import SpaceError
 from raysweep.sweep.space import yaml_lines
 from raysweep.sweep.space.errors import first_error, refuse_other_searches, refuse_unusable_numbers
 from raysweep.sweep.space.parts import LABEL, NAME, PLACE, Adaptive, Data, Family, Grid, LearningRate, Part
@@ -149,51 +147,3 @@ def _check_power_law(space: Space, label: str, family: Family) -> None:
             ("families", label, "sizes"),
             "learning_rate.transfer: power_law needs two sizes or more that differ in width alone; use mup or per_size",
         )
-
-
-def check_sizes(space: Space) -> None:
-    """Raise a SpaceError for a size that its architecture does not know; imports torch, so `load_space` leaves it."""
-    if space.entrypoint is not None:
-        return
-    from raysweep.models import registry
-    from raysweep.training.device.compilation import check_compiles
-    from raysweep.training.symmetry import check_symmetry
-
-    for label, family in space.families.items():
-        solved_later = ({**family.fixed, "width": 1},)
-        complete: dict[str, int] = {}
-        for index, size in enumerate(solved_later if family.ladder else (*family.members(), family.base_size())):
-            try:
-                knobs = registry.check_size(family.architecture, size).model_dump_json()
-            except RaysweepError as error:
-                raise space.error(_path_of(space, label, str(error)), str(error)) from error
-            if complete.setdefault(knobs, index) != index < len(family.sizes):
-                first = json.dumps(dict(family.members()[complete[knobs]]))
-                raise space.error(
-                    ("families", label, "sizes"),
-                    f"{json.dumps(dict(size))} is the same network as {first}, by the knobs that one of them leaves "
-                    "to the architecture: leave one of the two out",
-                )
-            try:
-                check_symmetry(family.architecture, size, family.symmetry)
-            except RaysweepError as error:
-                raise space.error(("families", label, "symmetry"), str(error)) from error
-        if space.training.compile:
-            try:
-                check_compiles(family.architecture)
-            except RaysweepError as error:
-                raise space.error(("training", "compile"), str(error)) from error
-
-
-def _path_of(space: Space, label: str, message: str) -> tuple[str, ...]:
-    """Return the path of the first key of the family that the message speaks of."""
-    family = space.families[label]
-    for part, knobs in (
-        ("sizes", family.sizes[0] if family.sizes else {}),
-        ("fixed", family.fixed),
-        ("base", family.base),
-    ):
-        for knob in knobs:
-            if re.search(rf"\b{re.escape(knob)}\b", message.split(";")[0]):
-                return ("families", label, part, knob)
-    return ("families", label, "architecture")

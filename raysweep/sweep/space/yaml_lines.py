@@ -3,7 +3,7 @@
 import difflib
 import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from ruamel.yaml.reader import ReaderError
 from raysweep.core.errors import SpaceError
 
 Key = str | int
+ErrorAt = Callable[[Sequence[Key], str], SpaceError]
+"""Makes the error about a key, from its path and a reason (`Space.error`)."""
 Value = object
 """What YAML holds: mappings, lists, texts, numbers, booleans, nothing."""
 

@@ -7,7 +7,7 @@ from raysweep.core.points import Point
 from raysweep.core.stages import GRID
 from raysweep.core.trial import TrialSpec
 from raysweep.storage.trial_store import TrialRecord
-from raysweep.sweep.plan.values import PlannedTrial
+from raysweep.sweep.plan.values import Plan, PlannedTrial
 from raysweep.sweep.stages.stage import Listener, announce
 
 
@@ -37,6 +37,10 @@ class GridStage:
                 self._work[trial.spec.trial_id] = work
                 self._queue.append(work)
         self._queue.sort(key=lambda work: (-work.cost, work.spec.trial_id))
+
+    def take(self, grid: Plan) -> None:
+        """Take the trajectories of the grid that have become ready."""
+        self.add(grid.trials)
 
     def __contains__(self, trial_id: str) -> bool:
         return trial_id in self._work

@@ -25,7 +25,7 @@ class Pipeline:
         Args:
             tuning: the learning-rate stage.
             grid: the grid stage, with the trajectories whose rates are known.
-            rates_found: called when a search has ended; writes down what it found and returns the plan by then.
+            rates_found: called when a search has ended; records its rate and returns the plan of the grid by then.
         """
         self._tuning, self._grid, self._rates_found = tuning, grid, rates_found
         self._searching = tuning.searching
@@ -64,7 +64,7 @@ class Pipeline:
         """Take the trajectories of families whose search has ended since."""
         if self._searching != self._tuning.searching:
             self._searching = self._tuning.searching
-            self._grid.add(self._rates_found().trials)
+            self._grid.take(self._rates_found())
 
     def _stage_of(self, trial_id: str) -> TuningStage | GridStage:
         return self._grid if trial_id in self._grid else self._tuning

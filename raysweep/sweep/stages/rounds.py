@@ -60,8 +60,8 @@ class Rounds:
             trials += [known[trial_id] for trial_id in ids or self._first(of_family)]
         return dataclasses.replace(whole, trials=tuple(trials))
 
-    def described(self, whole: Plan) -> Plan:
-        """Return the part that was chosen so far, with a note that says what it is a part of."""
+    def preview(self, whole: Plan) -> Plan:
+        """Return the part that was chosen so far, with a note on its share of the whole grid."""
         part = self.chosen(whole)
         if not all(trial.spec for trial in whole.trials):
             note = "adaptive: which part of this runs is chosen once costs and learning rates are known"
@@ -157,14 +157,25 @@ class Rounds:
 class AdaptiveGrid(GridStage):
     """The grid stage that asks for the next round of a family whenever all of its trajectories have ended."""
 
-    def __init__(
-        self, trials: Sequence[PlannedTrial], listener: Listener, advance: Callable[[str], Sequence[PlannedTrial]]
-    ) -> None:
-        self._advance = advance
+    def __init__(self, grid: Plan, listener: Listener, rounds: Rounds, begun: Callable[[Plan, Plan], None]) -> None:
+        """Begin with the rounds that were chosen so far.
+
+        Args:
+            grid: the plan of every trajectory of the grid at each of its lengths.
+            listener: is told how trials go.
+            rounds: choose from it.
+            begun: called with each new round: the plan of all rounds by then, and that of the new one.
+        """
+        self._grid, self._rounds, self._begun = grid, rounds, begun
         self._open: dict[str, set[str]] = {}
         """By family the trials that have not ended yet; none: its next round is due."""
         self._over: set[str] = set()
-        super().__init__(trials, listener)
+        super().__init__(rounds.chosen(grid).trials, listener)
+
+    def take(self, grid: Plan) -> None:
+        """Take the trajectories of the rounds so far that have become ready."""
+        self._grid = grid
+        self.add(self._rounds.chosen(grid).trials)
 
     def add(self, trials: Sequence[PlannedTrial]) -> None:
         """Take the trajectories that are ready, not done, and not here yet."""
@@ -177,13 +188,13 @@ class AdaptiveGrid(GridStage):
 
     def next_trial(self) -> TrialSpec | None:
         """Return the longest trajectory that is left."""
-        self._go_on()
+        self._advance()
         return super().next_trial()
 
     @property
     def finished(self) -> bool:
         """Whether all were handed out, and no round will follow."""
-        self._go_on()
+        self._advance()
         return super().finished and all(family in self._over for family in self._open)
 
     def ended(self, trial_id: str, record: TrialRecord) -> None:
@@ -192,9 +203,11 @@ class AdaptiveGrid(GridStage):
         for open_ in self._open.values():
             open_.discard(trial_id)
 
-    def _go_on(self) -> None:
+    def _advance(self) -> None:
+        """Begin the next round of each family whose trajectories have all ended."""
         for family in [label for label, open_ in self._open.items() if not open_ and label not in self._over]:
-            more = self._advance(family)
+            more = self._rounds.advance(self._grid, family)
+            self._begun(self._rounds.chosen(self._grid), dataclasses.replace(self._grid, trials=tuple(more)))
             self.add(more)
             if not self._open[family]:
                 self._over.add(family)

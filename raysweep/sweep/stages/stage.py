@@ -1,12 +1,19 @@
 """What a stage is to the engine that runs its trials: a source of trials that hears how they go."""
 
-from collections.abc import Sequence
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from raysweep.core.points import Point
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.core.version import __version__
 from raysweep.storage.trial_store import TrialRecord
+from raysweep.sweep.cluster.signals import Interrupted
+from raysweep.sweep.cluster.watch import ClusterLostError
+
+CLOSING_SECONDS = 3.0
+"""How long a mirror may take to write the rest once the sweep was told to end; a later run makes up for it."""
 
 
 class Stage(Protocol):
@@ -80,6 +87,22 @@ class Listeners:
         """Tell all of them."""
         for listener in self._listeners:
             listener.close()
+
+
+@contextlib.contextmanager
+def closing(listener: Listener) -> Iterator[None]:
+    """Close a listener after the block; a slow one is not waited for when the sweep was told to end."""
+    try:
+        yield
+    except (Interrupted, ClusterLostError):
+        closer = threading.Thread(target=listener.close, daemon=True)
+        closer.start()
+        closer.join(CLOSING_SECONDS)
+        raise
+    except BaseException:
+        listener.close()
+        raise
+    listener.close()
 
 
 def describe(spec: TrialSpec, family: str, stage: str) -> tuple[dict[str, str], dict[str, str]]:

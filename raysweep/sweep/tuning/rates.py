@@ -8,6 +8,7 @@ import numpy as np
 from raysweep.core.hashing import content_id, size_json
 from raysweep.core.text import rounded
 from raysweep.core.trial import TrialSpec
+from raysweep.storage import layout
 from raysweep.storage.rate_records import RateRecord, RateTrial
 from raysweep.storage.reader import SweepReader
 from raysweep.sweep.plan.specs import make_spec
@@ -137,6 +138,21 @@ def record_of(cell: Cell, search: RateSearch) -> RateRecord:
         on_plateau=search.on_plateau,
         trials=tuple(trials),
     )
+
+
+def rate_lines(record: RateRecord) -> list[str]:
+    """Return the lines for the terminal about a search that has ended."""
+    family, rate = record.family, record.rate
+    if rate is None:
+        return [f"{family}: no learning rate was found, no trial reached its end; see {layout.LEARNING_RATES}"]
+    beyond = f"; it is the {record.edge} end of the range, a better one may lie beyond" if record.edge else ""
+    lines = [f"{family}: learning rate {rate:g} ({record.method}{beyond})"]
+    if record.on_plateau:
+        lines.append(
+            f"{family}: no tuning trial has left the starting plateau, so this rate is a guess; raise "
+            "learning_rate.structures (or ask for fewer rungs), or give the rate in learning_rate.rates"
+        )
+    return lines
 
 
 def _search(space: Space, facts: DataFacts, label: str, size: Size) -> str:

@@ -9,8 +9,9 @@ from raysweep.core.errors import SpaceError
 from raysweep.core.trial import TrialSpec
 from raysweep.sweep.preview import plan
 from raysweep.sweep.reuse.earlier import EarlierTrials
+from raysweep.sweep.space.networks import check_sizes
 from raysweep.sweep.space.parts import Grid, LearningRate
-from raysweep.sweep.space.space import check_sizes, load_space
+from raysweep.sweep.space.space import load_space
 from raysweep.sweep.tuning.search import RateSearch, spread_rates
 
 

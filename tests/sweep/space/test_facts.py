@@ -7,7 +7,7 @@ import pytest
 from toy_sweep import SpaceMaker
 
 from raysweep.core.errors import SpaceError
-from raysweep.sweep.space.facts import data_facts, with_structures
+from raysweep.sweep.space.facts import data_facts, in_structures
 
 
 def test_atoms_of_budgets_are_those_of_the_stores_subsets(make_space: SpaceMaker, tmp_path: Path) -> None:
@@ -32,12 +32,12 @@ def test_atoms_of_budgets_are_those_of_the_stores_subsets(make_space: SpaceMaker
 
     wanted = [int(atoms[:5].sum()), int(atoms[:7].sum()) + 1, 2 * int(atoms[:10].sum())]
     by_atoms = make_space(data=data, grid={"atoms": wanted, "epochs": 2}, learning_rate=rate)
-    assert with_structures(by_atoms, data_facts(by_atoms)).grid.structures == (5, 8, 20)
+    assert in_structures(by_atoms.grid, data_facts(by_atoms), by_atoms.error).structures == (5, 8, 20)
     with pytest.raises(SpaceError, match=r"toy.yaml:\d+: grid.atoms: .* known once the structure store is there"):
-        with_structures(by_atoms, None)
+        in_structures(by_atoms.grid, None, by_atoms.error)
     too_many = make_space(data=data, grid={"atoms": [1e9]}, learning_rate=rate)
     with pytest.raises(SpaceError, match=r"grid.atoms: 1e\+09 atoms in 1 epochs need 1e\+09 different ones"):
-        with_structures(too_many, data_facts(too_many))
+        in_structures(too_many.grid, data_facts(too_many), too_many.error)
 
     small = make_space(entrypoint=None, data=data, grid={"structures": [1, 20]}, learning_rate=rate)
     with pytest.raises(SpaceError, match=r"training\.batch_atoms: a batch of 128 atoms is more than the smallest data"):

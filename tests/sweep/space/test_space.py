@@ -13,7 +13,8 @@ from raysweep.core.errors import SpaceError
 from raysweep.core.trial import OptimizerSpec, TrialSpec
 from raysweep.models.registry import architecture
 from raysweep.sweep.guests.entrypoint import load_entrypoint
-from raysweep.sweep.space.space import Space, check_sizes, load_space, parse_space
+from raysweep.sweep.space.networks import check_sizes
+from raysweep.sweep.space.space import Space, load_space, parse_space
 
 TEXT = """\
 name: toy

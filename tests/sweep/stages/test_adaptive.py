@@ -126,11 +126,7 @@ def test_a_cut_anywhere_leads_to_the_same_rounds(make_space: SpaceMaker, tmp_pat
         store = TrialStore(space.storage)
         for count in [*events, 10**9]:
             rounds = Rounds(space, store, lambda _: None)
-
-            def advance(family: str, rounds: Rounds = rounds) -> object:
-                return rounds.advance(whole_plan(space, store), family)
-
-            stage = AdaptiveGrid(rounds.chosen(whole_plan(space, store)).trials, Recorder(), advance)
+            stage = AdaptiveGrid(whole_plan(space, store), Recorder(), rounds, lambda *_: None)
             try:
                 run_serially(stage, store, workers=workers, draw=random.Random(count), events=count)
             except KilledError:

@@ -16,6 +16,7 @@ from raysweep.storage import layout
 from raysweep.storage.reader import SweepReader
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.space.facts import DataFacts, data_fingerprint
+from raysweep.sweep.space.parts import Adaptive
 from raysweep.sweep.space.space import Space
 
 _COMPARED = ("forces", "training", "data.validation_structures", "learning_rate.transfer")
@@ -64,7 +65,7 @@ def refuse_other_sweep(space: Space, reader: SweepReader, fingerprint: str | Non
             ("entrypoint",) if space.entrypoint else ("storage",),
             f"{place} holds a sweep {name!r} of {shown[0]}, and this one is of {shown[1]}: {remedy}",
         )
-    before, now = kept.get("fingerprint"), fingerprint or data_fingerprint(space)
+    before, now = kept.get("fingerprint"), fingerprint or data_fingerprint(space.data)
     if before is not None and now is not None and before != now:
         shown = ["no structures" if text == NO_DATA else f"structures {text[:12]}" for text in map(str, (before, now))]
         data = masked(space.data.store) if space.data else "no data.store"
@@ -73,6 +74,16 @@ def refuse_other_sweep(space: Space, reader: SweepReader, fingerprint: str | Non
             f"{place} holds a sweep {name!r} on {shown[0]}, and {data} has {shown[1]} (see `raysweep data info`): "
             f"{remedy}",
         )
+
+
+def as_last_run(space: Space, reader: SweepReader) -> Space:
+    """Return the space with the rounds of the last run, where that was given `--adaptive` on the command line."""
+    settings = (reader.recorded_space() or {}).get("adaptive")
+    identity = reader.identity() or {}
+    if identity.get("name") != space.name or not isinstance(settings, dict) or not settings.get("enabled"):
+        return space
+    given = space.adaptive.model_dump(exclude_unset=True)
+    return space.model_copy(update={"adaptive": Adaptive(**{**settings, **given, "enabled": True})})
 
 
 def differences(space: Space, reader: SweepReader) -> list[str]:

@@ -1,0 +1,111 @@
+"""The first step of a run: the search space resolved, its structure store made, earlier work looked through."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from raysweep.storage.lease import DriverLock
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.cluster.resources import check_before_data
+from raysweep.sweep.plan.planner import make_plan
+from raysweep.sweep.plan.values import Plan
+from raysweep.sweep.progress import Progress
+from raysweep.sweep.reuse.earlier import EarlierTrials
+from raysweep.sweep.reuse.settle import settle
+from raysweep.sweep.space.facts import DataFacts
+from raysweep.sweep.space.identity import write_identity
+from raysweep.sweep.space.networks import check_sizes
+from raysweep.sweep.space.resolve import Resolved, resolve
+from raysweep.sweep.space.space import Space
+from raysweep.sweep.tuning.rates import known_rates
+
+if TYPE_CHECKING:
+    from raysweep.sweep.stages.rounds import Rounds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A sweep that is ready to run: what stays the same while its trials run."""
+
+    resolved: Resolved
+    facts: DataFacts
+    store: TrialStore
+    progress: Progress
+    earlier: EarlierTrials | None
+    rounds: "Rounds | None"
+
+    @property
+    def space(self) -> Space:
+        """The search space, resolved."""
+        return self.resolved.space
+
+    def plan(self, *, measure: bool = False) -> Plan:
+        """Plan every trajectory of the grid, as things stand in the trial store; reused trials are copied into it."""
+        rates = known_rates(self.space, self.facts, self.store)
+        grid = make_plan(
+            self.space, self.facts, rates, measure=measure, reused=self.earlier.state if self.earlier else None
+        )
+        if self.earlier is not None:
+            for trial in grid.trials:
+                if trial.spec is not None and trial.ended and not self.store.state(trial.spec.trial_id).is_final:
+                    self.earlier.take(trial.spec, self.store)
+        return grid
+
+    def chosen(self, grid: Plan) -> Plan:
+        """Return the part of the grid that is to run: all of it, or the adaptive rounds so far."""
+        return self.rounds.chosen(grid) if self.rounds else grid
+
+    def unfinished(self, grid: Plan) -> bool:
+        """Whether there is anything left to train."""
+        plan = self.chosen(grid)
+        if not plan.identified or any(not trial.state.is_final for trial in plan.trials):
+            return True
+        return self.rounds is not None and not self.rounds.over(grid)
+
+    def attempts(self) -> dict[str, int]:
+        """Return how often each trial was begun."""
+        return {trial_id: self.store.record(trial_id).attempt for trial_id in self.store.ids()}
+
+
+def prepare(space: Space, progress: Progress, lock: DriverLock) -> Sweep:
+    """Resolve a search space, make its structure store where there is none, and settle what becomes of earlier trials.
+
+    Raises:
+        RaysweepError: the storage is another sweep's, or the space asks for what cannot be had.
+    """
+    store = TrialStore(space.storage, lock)
+    resolved = resolve(space, store, make_data=lambda space: _make_data(space, progress))
+    space, facts = resolved.space, resolved.facts
+    assert facts is not None
+    settled = settle(space, store)
+    if settled is not None:
+        progress.say(settled)
+    write_identity(store, space, facts)
+    rounds = None
+    if space.adaptive.enabled:
+        from raysweep.sweep.stages.rounds import Rounds  # imports scipy
+
+        rounds = Rounds(space, store, progress.say)
+    earlier = EarlierTrials(space) if space.earlier else None
+    return Sweep(resolved=resolved, facts=facts, store=store, progress=progress, earlier=earlier, rounds=rounds)
+
+
+def _make_data(space: Space, progress: Progress) -> None:
+    """Make the structure store by its recipe on all workers, after all checks that need no structures."""
+    assert space.data is not None
+    assert space.data.make is not None
+    from raysweep.data.generation import xtb  # imports RDKit and tblite
+    from raysweep.sweep.cluster.ray_workers import data_workers
+
+    check_sizes(space)
+    check_before_data(space)
+    recipe = space.data.make
+    progress.say(f"making the structure store {space.data.store}: {recipe.structures} structures")
+    with progress.counting("structures") as count:
+        xtb.make_store(
+            space.data.store,
+            structures=recipe.structures,
+            preset=recipe.preset,
+            seed=recipe.seed,
+            pool=data_workers(None, None),
+            progress=count,
+        )

@@ -1,0 +1,153 @@
+"""The long step of a run: costs are measured, then both stages are trained in one Ray Tune run."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from raysweep.core.errors import RaysweepError
+from raysweep.core.hashing import size_json
+from raysweep.core.io.files import open_location
+from raysweep.core.io.temporary import temporary_folder
+from raysweep.core.text import knobs
+from raysweep.storage import layout
+from raysweep.sweep.cluster.ray_environment import foreign_variables
+from raysweep.sweep.cluster.ray_home import ray_root
+from raysweep.sweep.cluster.resources import cluster, quiet
+from raysweep.sweep.guests.entrypoint import load_entrypoint
+from raysweep.sweep.plan.designs import chosen_by_cost
+from raysweep.sweep.plan.measuring import measuring
+from raysweep.sweep.plan.values import Plan
+from raysweep.sweep.prepare import Sweep
+from raysweep.sweep.progress import Progress, grid_label, telling
+from raysweep.sweep.space.space import Space
+from raysweep.sweep.stages.grid import GridStage, cost
+from raysweep.sweep.stages.pipeline import Pipeline
+from raysweep.sweep.stages.stage import Listener, Listeners, closing
+from raysweep.sweep.stages.tuning import TuningStage
+from raysweep.sweep.tuning.rates import rate_lines
+
+
+def train(sweep: Sweep, grid: Plan, mirror: Callable[[Space], Listener] | None) -> None:
+    """Train what is left of a sweep.
+
+    Args:
+        sweep: it, prepared.
+        grid: the plan of every trajectory of its grid.
+        mirror: makes a listener that mirrors the trials elsewhere; None: no mirror.
+
+    Raises:
+        RaysweepError: a size is no network, the entrypoint is unusable, or no node can hold a trial.
+        CapReachedError: the sweep has spent what `caps` allows.
+        KeyboardInterrupt: it was told to end, or its cluster is lost.
+    """
+    sweep.resolved.check_networks()
+    _check_entrypoint(sweep.space)
+    space, progress = sweep.space, sweep.progress
+    with contextlib.ExitStack() as stack:
+        scratch, log = _scratch(space.storage, stack)
+        listener = Listeners([progress, mirror(space)] if mirror else [progress])
+        stack.enter_context(telling(progress.say, "raysweep.tracking"))
+        for name in foreign_variables():
+            progress.say(f"{name} is ignored: a sweep has its own settings of Ray Tune")
+        stack.enter_context(closing(listener))
+        stack.enter_context(quiet(log))
+        measured = stack.enter_context(_measured(sweep, grid))
+        with progress.working("starting Ray"):
+            watch = stack.enter_context(cluster(space))
+        stack.callback(progress.close)  # before Ray ends, which takes seconds
+        with progress.working("measuring costs"):
+            measured()
+        tuning = TuningStage(space, sweep.facts, sweep.store, listener, sweep.earlier)
+        grid = _record_rates(sweep, tuning)
+        pipeline = Pipeline(tuning, _grid_stage(sweep, grid, tuning, listener), lambda: _record_rates(sweep, tuning))
+        if not pipeline.finished:
+            from raysweep.sweep.engine.tune_stage import run_stage  # imports Ray, which a finished sweep does not need
+
+            _begin_progress(progress, sweep.chosen(grid), tuning)
+            run_stage(pipeline, space, sweep.store, scratch, progress.say, watch)
+        _record_rates(sweep, tuning)
+
+
+def log_of(storage: str) -> str:
+    """Return where to look for the reason of an end without a word."""
+    if "://" in storage:
+        return f"under {ray_root()}/session_latest/logs"
+    return str(Path(open_location(storage)[1]) / layout.LOGS / layout.RAY_LOG)
+
+
+def _scratch(storage: str, stack: contextlib.ExitStack) -> tuple[Path, Path]:
+    """Return a local folder for what Ray Tune writes and is thrown away, and the log file for Ray's noise."""
+    # Not in the storage: what Tune does on a disk that is full hides why the sweep ends.
+    folder = stack.enter_context(temporary_folder("sweep")).path
+    return folder / "tune", folder / layout.RAY_LOG if "://" in storage else Path(log_of(storage))
+
+
+def _check_entrypoint(space: Space) -> None:
+    """Load the entrypoint here: one error, not one for each trial from the workers."""
+    if space.entrypoint is None:
+        return
+    function = load_entrypoint(space.entrypoint)
+    by_cost = chosen_by_cost(space.grid, space.adaptive)
+    if by_cost is not None and not hasattr(function, "cost"):
+        key, what = by_cost
+        raise space.error(key, f"{what} needs what sizes cost: give {space.entrypoint} a `cost`")
+
+
+@contextlib.contextmanager
+def _measured(sweep: Sweep, grid: Plan) -> Iterator[Callable[[], object]]:
+    """Begin to measure the costs that are not known; gives a function that waits until they are in `costs.json`."""
+    if sweep.space.entrypoint is not None or all(t.params is not None for t in sweep.chosen(grid).trials):
+        yield lambda: sweep.plan(measure=True)
+        return
+    with measuring(sweep.space) as wait:
+
+        def known() -> None:
+            if wait():
+                return
+            by_cost = chosen_by_cost(sweep.space.grid, sweep.space.adaptive)
+            if by_cost is not None:
+                raise RaysweepError(f"{by_cost[1]} needs what sizes cost, which could not be measured: see the log")
+            sweep.progress.say(
+                f"costs could not be measured (see {layout.LOGS}/{layout.RAY_LOG}): trials run in no order, without ETA"
+            )
+
+        yield known
+
+
+def _record_rates(sweep: Sweep, tuning: TuningStage) -> Plan:
+    """Write down the learning rates that are known by now, say those that are new, and return the grid with them."""
+    known = set(tuning.rows)
+    rows = tuning.report()
+    sweep.store.write_searches(rows.values())
+    for line in (line for key, row in rows.items() if key not in known for line in rate_lines(row)):
+        sweep.progress.say(line)
+    grid = sweep.plan()
+    plan = sweep.chosen(grid)
+    sweep.progress.costs.update({t.spec.trial_id: cost(t) for t in plan.trials if t.spec is not None})
+    sweep.store.write_assignments([*plan.assignments(), *tuning.assignments()])
+    return grid
+
+
+def _grid_stage(sweep: Sweep, grid: Plan, tuning: TuningStage, listener: Listener) -> GridStage:
+    if sweep.rounds is None:
+        return GridStage(grid.trials, listener)
+    from raysweep.sweep.stages.rounds import AdaptiveGrid
+
+    def begun(plan: Plan, new: Plan) -> None:
+        sweep.store.write_assignments([*plan.assignments(), *tuning.assignments()])
+        sweep.progress.more({t.spec.trial_id: cost(t) for t in new.trials if t.spec is not None})
+
+    return AdaptiveGrid(grid, listener, sweep.rounds, begun)
+
+
+def _begin_progress(progress: Progress, plan: Plan, tuning: TuningStage) -> None:
+    trials = {(t.family, size_json(t.size), t.seed): t for t in plan.trials}
+    tuning_total, tuning_done = tuning.count()
+    left = [trial for trial in trials.values() if not trial.state.is_final]
+    labels = {grid_label(t.family, knobs(t.size), t.seed) for t in left}
+    progress.begins(
+        total=tuning_total + len(trials),
+        done=tuning_done + len(trials) - len(left),
+        cost_left=sum(cost(trial) for trial in left),
+        labels=sorted(labels),
+    )
