@@ -62,7 +62,8 @@ def make(place: Path, structures: int) -> None:
     """Write a store of random structures, about 20 atoms each at the density of a molecule."""
     import numpy as np
 
-    from raysweep.data.store.writing import Provenance, write_store
+    from raysweep.data.store.manifest import Provenance
+    from raysweep.data.store.writing import write_store
     from raysweep.data.structures import Structures
 
     rng = np.random.default_rng(0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -110,6 +110,17 @@ class Structures:
     def _map(self, pick: _Pick) -> "Structures":
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
         return self.from_arrays({k: None if v is None else pick(k, v) for k, v in arrays.items()})
+
+
+class Rows(Protocol):
+    """Structures to read at random: in memory (`Structures`), or in files."""
+
+    @property
+    def n_atoms(self) -> npt.NDArray[np.int64]:
+        """[S] atoms of each structure."""
+
+    def take(self, rows: npt.NDArray[np.int64], /) -> Structures:
+        """The structures at `rows`, in that order."""
 
 
 def concatenate(parts: Sequence[Structures]) -> Structures:

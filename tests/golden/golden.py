@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from raysweep.core.trial import OptimizerSpec, SymmetrySpec, TrialSpec
+from raysweep.data.store.manifest import Provenance
 from raysweep.data.store.store import Store
-from raysweep.data.store.writing import Provenance, write_store
+from raysweep.data.store.writing import write_store
 from raysweep.data.structures import Structures
 from raysweep.frontier import fit, to_json
 from raysweep.models.base import Surroundings

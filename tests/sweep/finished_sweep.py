@@ -11,7 +11,8 @@ import toy_trials
 import yaml
 
 from raysweep.core.trial import TrialState
-from raysweep.data.store.writing import Provenance, write_store
+from raysweep.data.store.manifest import Provenance
+from raysweep.data.store.writing import write_store
 from raysweep.data.structures import Structures
 from raysweep.storage import layout
 from raysweep.storage.trial_store import TrialStore

@@ -6,7 +6,8 @@ import torch
 
 from raysweep.core.trial import TrialSpec
 from raysweep.data.graphs.batches import GraphSet
-from raysweep.data.store.writing import Provenance, write_store
+from raysweep.data.store.manifest import Provenance
+from raysweep.data.store.writing import write_store
 from raysweep.data.structures import Structures
 from raysweep.models.base import Surroundings
 from raysweep.models.registry import create

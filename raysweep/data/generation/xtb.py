@@ -15,12 +15,14 @@ from pydantic import JsonValue
 
 from raysweep.core.errors import DataError
 from raysweep.data.generation.labels import Grown, grow_range, label_all
-from raysweep.data.generation.parts import Parts
+from raysweep.data.generation.parts import MadeParts
 from raysweep.data.generation.presets import DEFAULT_PRESET, RECIPE_NAME, Displacing, Preset, preset_named
 from raysweep.data.reasons import DUPLICATE, NOT_GROWN
-from raysweep.data.store.splitting import split_index
+from raysweep.data.store.destination import standing_store
+from raysweep.data.store.manifest import Provenance
+from raysweep.data.store.splitting import Split
 from raysweep.data.store.store import Store
-from raysweep.data.store.writing import Provenance, standing_store, write_rows
+from raysweep.data.store.writing import write_parts
 from raysweep.data.workers import Pool, Workers, usable_cores
 
 RECIPE_VERSION = 1
@@ -81,7 +83,7 @@ def make_store(
         raise DataError(f"validation_fraction is {validation_fraction}; it must lie above 0 and below 1")
     recipe = _recipe(structures, seed, validation_fraction, chosen)
     present = standing_store(location, recipe)
-    parts = Parts(location, _determined_by(recipe))
+    parts = MadeParts(location, _determined_by(recipe))
     if present is not None:
         parts.remove()  # of a making that was killed just after it had written the store
         return present
@@ -90,13 +92,14 @@ def make_store(
             with pool or Workers(workers or usable_cores()) as running:
                 _make_parts(running, parts, structures, seed, chosen, progress or _silent)
         with parts.rows(structures) as rows:
-            sides = split_index(rows.index(seed), validation_fraction, seed)
-            store = write_rows(location, rows, sides, _provenance(recipe, parts.left_out(structures), chosen))
+            provenance = _provenance(recipe, parts.left_out(structures), chosen)
+            split = Split(validation_fraction=validation_fraction, seed=seed)
+            store = write_parts(location, rows, split, provenance)
         parts.remove()
     return store
 
 
-def _make_parts(pool: Pool, parts: Parts, structures: int, seed: int, preset: Preset, progress: Progress) -> None:
+def _make_parts(pool: Pool, parts: MadeParts, structures: int, seed: int, preset: Preset, progress: Progress) -> None:
     """Label molecules until there are enough structures."""
     molecules = _distinct_molecules(pool, seed, preset, parts)
     tasks = ((chunk, seed, preset) for chunk in iter(lambda: list(islice(molecules, MOLECULES_PER_TASK)), []))
@@ -109,7 +112,7 @@ def _make_parts(pool: Pool, parts: Parts, structures: int, seed: int, preset: Pr
         _refuse_hopeless(parts.structures, parts.molecules * preset.displacing.structures_per_molecule, parts.rejected)
 
 
-def _distinct_molecules(pool: Pool, seed: int, preset: Preset, parts: Parts) -> Iterator[Grown]:
+def _distinct_molecules(pool: Pool, seed: int, preset: Preset, parts: MadeParts) -> Iterator[Grown]:
     """Yield each molecule that is met first; the parts say with which candidate to go on, and which are known."""
     left_out: Counter[str] = Counter()
     first = parts.candidates

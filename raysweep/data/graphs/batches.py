@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import chain, islice
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ from pydantic import JsonValue
 from raysweep.data.graphs.cached import kept_graphs
 from raysweep.data.graphs.neighbours import Graphs, build_graphs
 from raysweep.data.store.store import Store
-from raysweep.data.structures import Structures
+from raysweep.data.structures import Rows, Structures
 
 GATHERED = 32
 ATOMS_AT_ONCE = 32_768
@@ -86,17 +85,6 @@ class Batch:
         return [Batch(**{name: column[i] for name, column in columns.items()}) for i in range(len(sizes))]  # type: ignore[arg-type]
 
 
-class Source(Protocol):
-    """What structures are drawn from: `Structures` in memory, or rows of a store that are mapped from its files."""
-
-    @property
-    def n_atoms(self) -> npt.NDArray[np.int64]:
-        """[S] atoms of each structure."""
-
-    def take(self, rows: npt.NDArray[np.int64], /) -> Structures:
-        """Return the structures at `rows`, in that order."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class GraphSet:
     """Structures of a source, and batches of them with their graphs, which are made as the batches are.
@@ -109,7 +97,7 @@ class GraphSet:
         graphs: where the graphs come from; made anew for each batch by default.
     """
 
-    source: Source
+    source: Rows
     cutoff: float
     graphs: Callable[[npt.NDArray[np.int64], Structures], Graphs] | None = None
 

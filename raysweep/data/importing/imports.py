@@ -1,62 +1,79 @@
-"""Published data sets become stores: files in, part by part and in parallel, one store out."""
+"""Import of published data sets: files are read part by part, in parallel, and become one store."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol, TypeVar, get_args
+from typing import get_args
 
 from pydantic import JsonValue
 
 from raysweep.core.errors import DataError
-from raysweep.core.hashing import content_id, digest
-from raysweep.data.formats.fields.blocks import Bad, Names, Torn
-from raysweep.data.formats.folders import LeftOut, counted, files_of
-from raysweep.data.formats.readers import FIXED_KEYS, Format, format_of, reader
-from raysweep.data.importing.converting import GroupBy, Rules, Task, convert, refuse
-from raysweep.data.importing.digests import digest_of, digests_beside
+from raysweep.core.hashing import digest
+from raysweep.data.formats.fields.blocks import Names
+from raysweep.data.formats.folders import LeftOut, counted
+from raysweep.data.formats.readers import Format
+from raysweep.data.importing.converting import GroupBy, Rules, Task, convert
+from raysweep.data.importing.digests import digest_of
 from raysweep.data.importing.isolated import refuse_only_isolated
-from raysweep.data.importing.scratch import Parts, Scratch, scratch_folder
-from raysweep.data.store.splitting import split_index
+from raysweep.data.importing.parts import ConvertedRecord, ConvertedRows, part_folder, save
+from raysweep.data.importing.running import InOrder, digests, process_count, processes
+from raysweep.data.importing.tasks import IMPORT_VERSION, files_to_import, tasks_of, titles
+from raysweep.data.store.destination import standing_store, store_stands
+from raysweep.data.store.manifest import Provenance
+from raysweep.data.store.parts import PartFolder
+from raysweep.data.store.splitting import Split
 from raysweep.data.store.store import Store
-from raysweep.data.store.writing import Provenance, standing_store, write_rows
-from raysweep.data.workers import Workers, usable_cores
+from raysweep.data.store.writing import write_parts
 
-IMPORT_VERSION = 4
-"""Raised whenever the same files would give other structures."""
-IN_PROCESS_BYTES = 16 * 2**20
-"""Files that are smaller together are read without worker processes, whose start takes longer."""
+__all__ = ["InOrder", "import_store"]
 
-WORKERS_PER_DIGEST = 8
-"""Processes that read no faster than one thread hashes."""
-_Task = TypeVar("_Task")
-_Result = TypeVar("_Result")
-
-
-class InOrder(Protocol):
-    """Yields `function(task)` of each task in their order, on whatever processes there are."""
-
-    def __call__(self, function: Callable[[_Task], _Result], tasks: Iterable[_Task], /) -> Iterator[_Result]:
-        """Draw the tasks as they are needed."""
+Progress = Callable[[str, int, int], None]
+"""Called as `progress(what, done, of_how_many)`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Split:
-    """How structures are divided.
+class _Request:
+    """All that the content of an imported store depends on, and its licence."""
 
-    Attributes:
-        validation_fraction: share of the groups that is held out.
-        seed: of the split and the order.
-        stratify: hold out that share within each source (`Names.source`, otherwise the file).
-        held_out: names of the groups to hold out, instead of a share.
-    """
+    files: Sequence[Path]
+    left_out: Sequence[LeftOut]
+    format: Format | None
+    rules: Rules
+    split: Split
+    licence: str
 
-    validation_fraction: float = 0.1
-    seed: int = 0
-    stratify: bool = False
-    held_out: tuple[str, ...] | None = None
+    def recipe(self, digests: Sequence[str]) -> dict[str, JsonValue]:
+        """The recipe for the manifest, given the digests of the files."""
+        held = self.split.held_out
+        return {
+            "name": "raysweep.data.imports",
+            "version": IMPORT_VERSION,
+            "files": dict(zip(titles(self.files), digests, strict=True)),
+            "format": self.format,
+            "names": dict(asdict(self.rules.names)),
+            "group_by": self.rules.group_by,
+            "validation_fraction": self.split.validation_fraction if held is None else None,
+            "held_out": None if held is None else digest("\0".join(held).encode()),
+            "stratify": self.split.stratify,
+            "seed": self.split.seed,
+            "skip_bad": self.rules.skip_bad,
+            "force_limit": self.rules.force_limit,
+        }
+
+    def provenance(self, rows: ConvertedRows, digests: Sequence[str]) -> Provenance:
+        """The provenance for the manifest."""
+        rejected = Counter(rows.rejected)
+        rejected.update(counted(self.left_out))
+        return Provenance(
+            source="imported from " + ", ".join(titles(self.files)),
+            licence=self.licence,
+            recipe=self.recipe(digests),
+            made_with={name: version(name) for name in ("raysweep", "numpy")},
+            rejected=dict(sorted(rejected.items())),
+            reference_energies=rows.references.energies,
+        )
 
 
 def import_store(
@@ -75,12 +92,12 @@ def import_store(
     licence: str = "not stated",
     workers: int | None = None,
     in_order: InOrder | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Store:
-    """Import files into a new store; where a store of the same files and arguments stands already, return that.
+    """Import files into a new store, or open the store that the same files and arguments gave before.
 
-    Parts of files are read in parallel and kept on disk beside the store (`.NAME.importing`) until it stands, so that
-    an import that was killed goes on. Memory does not grow with the files but for about 50 bytes a structure.
+    Parts of files are read in parallel and kept on disk beside the store (`.NAME.importing`) until it is written, so
+    that an import that was killed continues. Memory grows by about 50 bytes a structure.
 
     Args:
         location: folder or `pyarrow.fs` URI of the store; absent, empty, or a store of the same recipe.
@@ -106,206 +123,86 @@ def import_store(
     """
     _refuse_unknown("format", format, (None, *get_args(Format)))
     _refuse_unknown("group_by", group_by, get_args(GroupBy))
-    files, left_out = _files(sources)
-    rules = Rules(names=names or Names(), group_by=group_by, skip_bad=skip_bad, force_limit=force_limit)
-    held = None if held_out is None else tuple(sorted(held_out))
-    division = Split(validation_fraction=validation_fraction, seed=seed, stratify=stratify, held_out=held)
+    files, left_out = files_to_import(sources)
+    request = _Request(
+        files=files,
+        left_out=left_out,
+        format=format,
+        rules=Rules(names=names or Names(), group_by=group_by, skip_bad=skip_bad, force_limit=force_limit),
+        split=Split(
+            validation_fraction=validation_fraction,
+            seed=seed,
+            stratify=stratify,
+            held_out=None if held_out is None else tuple(sorted(held_out)),
+        ),
+        licence=licence,
+    )
+    present = _standing(location, request)
+    return _import(location, request, workers, in_order, progress) if present is None else present
 
-    def recipe_of(digests: Sequence[str]) -> dict[str, JsonValue]:
-        return _recipe(dict(zip(_titles(files), digests, strict=True)), format, rules, division)
 
-    if _stands(location):
-        present = standing_store(location, recipe_of([digest_of(file) for file in files]))
-        if present is not None:
-            return present
-    standing_store(location, {})  # refuses a location that is taken, before any work
-    scratch = Scratch(scratch_folder(location))
-    count = _count(files, workers)
-    with scratch.held():
-        try:
-            with _digests(files, in_order, count) as digests:
-                parts = _converted(scratch, files, format, rules, in_order or _processes(count), progress)
-                parts.rejected.update(counted(left_out))
-                recipe = recipe_of(digests())
-            store = _written(location, files, parts, recipe, division, licence, progress)
-        except DataError:
-            if not any(scratch.folder.glob("*.json")):
-                scratch.remove()
-            raise
-        scratch.remove()
+def _standing(location: str | Path, request: _Request) -> Store | None:
+    """Open the store of the same request that stands at the location; None if nothing stands there.
+
+    The files are hashed only if a store stands there.
+    """
+    if not store_stands(location):
+        return standing_store(location, {})
+    present = standing_store(location, request.recipe([digest_of(file) for file in request.files]))
+    part_folder(location).remove()  # of an import that was killed just after it had written the store
+    return present
+
+
+def _import(
+    location: str | Path, request: _Request, workers: int | None, in_order: InOrder | None, progress: Progress | None
+) -> Store:
+    """Read the files into parts and write the store."""
+    count = process_count(request.files, workers)
+    with part_folder(location) as folder:
+        with digests(request.files, in_order, count) as wait:
+            rows = _read(folder, request, in_order or processes(count), progress)
+            provenance = request.provenance(rows, wait())
+        written = None if progress is None else lambda done, total: progress("structures written", done, total)
+        store = write_parts(location, rows, request.split, provenance, progress=written)
+        folder.remove()
     return store
 
 
-def _stands(location: str | Path) -> bool:
-    from raysweep.core.io.files import open_location, read_whole
-    from raysweep.data.store.manifest import MANIFEST_NAME
-
-    filesystem, path = open_location(location)
-    return read_whole(filesystem, f"{path}/{MANIFEST_NAME}") is not None
-
-
-def _converted(
-    scratch: Scratch,
-    files: list[Path],
-    format: Format | None,
-    rules: Rules,
-    in_order: InOrder,
-    progress: Callable[[str, int, int], None] | None,
-) -> Parts:
-    """Read what is not read yet; return all parts."""
+def _read(
+    folder: PartFolder[ConvertedRecord], request: _Request, in_order: InOrder, progress: Progress | None
+) -> ConvertedRows:
+    """Read the parts that are not in the folder yet; all of them as rows."""
     rejected: Counter[str] = Counter()
     order: list[str] = []
-    total, done = sum(file.stat().st_size for file in files), 0
+    total, done = sum(file.stat().st_size for file in request.files), 0
 
-    def tasks() -> Iterator[Task]:
+    def missing() -> Iterator[Task]:
         nonlocal done
-        for file in files:
-            for task in _tasks(file, format, rules, rejected):
+        for file in request.files:
+            for task in tasks_of(file, request.format, request.rules, rejected):
                 order.append(task.name)
-                if scratch.has(task.name):
+                if folder.find(task.name, verify=True):
                     done += task.span.bytes
                 else:
                     yield task
 
-    for result in in_order(convert, tasks()):
-        scratch.save(result)
+    for result in in_order(convert, missing()):
+        save(folder, result)
         done += result.task.span.bytes
         if progress:
             progress("bytes read", min(done, total), total)
-    parts = Parts(scratch, order)
-    parts.rejected.update(rejected)
-    if not len(parts):
-        refuse_only_isolated(", ".join(map(str, files)), parts.rejected)
-        raise DataError(f"{', '.join(map(str, files))}: no usable structures (left out: {dict(parts.rejected)})")
-    return parts
+    rows = ConvertedRows(folder, order)
+    rows.rejected.update(rejected)
+    if not len(rows):
+        _refuse_nothing(", ".join(map(str, request.files)), rows.rejected)
+    return rows
 
 
-def _tasks(file: Path, format: Format | None, rules: Rules, rejected: Counter[str]) -> Iterator[Task]:
-    """Yield the parts of a file; what is wrong with it as a whole is refused or counted."""
-    try:
-        found = format or format_of(file)
-        _refuse_keys(file, found, rules.names)
-        stat = file.stat()
-        key = [file.name, stat.st_size, stat.st_mtime_ns, IMPORT_VERSION, found, asdict(rules)]
-        for span in reader(found).spans(file, rules.names):
-            if isinstance(span, Bad):
-                refuse(span, rules, rejected)
-                continue
-            name = content_id([*key, span.start, span.stop], 32, spaced=True)
-            yield Task(name=name, path=file.absolute(), format=found, span=span, rules=rules)
-    except Torn as error:
-        if not rules.skip_bad:
-            raise
-        rejected[f"torn: {error}"] += 1
-
-
-def _count(files: list[Path], workers: int | None) -> int:
-    """Return how many processes read the files."""
-    count = usable_cores() if workers is None else workers
-    if count < 1:
-        raise DataError(f"workers is {count}; it must be at least 1")
-    if workers is None and sum(file.stat().st_size for file in files) < IN_PROCESS_BYTES:
-        count = 1
-    return count
-
-
-def _processes(count: int) -> InOrder:
-    def run(function: Callable[[_Task], _Result], tasks: Iterable[_Task], /) -> Iterator[_Result]:
-        if count == 1:
-            yield from map(function, tasks)
-            return
-        with Workers(count) as pool:
-            yield from pool.in_order(function, tasks)
-
-    return run
-
-
-def _digests(
-    files: list[Path], in_order: InOrder | None, count: int
-) -> AbstractContextManager[Callable[[], list[str]]]:
-    """Hash the files beside a block, or after it where other machines do it; what is yielded waits for the digests."""
-    if in_order is None:
-        return digests_beside(files, 1 + count // WORKERS_PER_DIGEST)
-    return nullcontext(lambda: list(in_order(digest_of, files)))
-
-
-def _written(
-    location: str | Path,
-    files: list[Path],
-    parts: Parts,
-    recipe: dict[str, JsonValue],
-    division: Split,
-    licence: str,
-    progress: Callable[[str, int, int], None] | None,
-) -> Store:
-    rows = split_index(
-        parts.index(division.seed),
-        division.validation_fraction,
-        division.seed,
-        stratify=division.stratify,
-        held_out=division.held_out,
-    )
-    return write_rows(
-        location,
-        parts,
-        rows,
-        Provenance(
-            source="imported from " + ", ".join(_titles(files)),
-            licence=licence,
-            recipe=recipe,
-            made_with={name: version(name) for name in ("raysweep", "numpy")},
-            rejected=dict(sorted(parts.rejected.items())),
-            reference_energies=parts.references.energies,
-        ),
-        progress=None if progress is None else lambda done, total: progress("structures written", done, total),
-    )
-
-
-def _recipe(files: dict[str, str], format: Format | None, rules: Rules, division: Split) -> dict[str, JsonValue]:
-    held = division.held_out
-    return {
-        "name": "raysweep.data.imports",
-        "version": IMPORT_VERSION,
-        "files": dict(files),
-        "format": format,
-        "names": dict(asdict(rules.names)),
-        "group_by": rules.group_by,
-        "validation_fraction": division.validation_fraction if held is None else None,
-        "held_out": None if held is None else digest("\0".join(held).encode()),
-        "stratify": division.stratify,
-        "seed": division.seed,
-        "skip_bad": rules.skip_bad,
-        "force_limit": rules.force_limit,
-    }
+def _refuse_nothing(files: str, rejected: Counter[str]) -> None:
+    refuse_only_isolated(files, rejected)
+    raise DataError(f"{files}: no usable structures (left out: {dict(rejected)})")
 
 
 def _refuse_unknown(name: str, value: str | None, known: Sequence[str | None]) -> None:
     if value not in known:
         raise DataError(f"{name} is {value!r}; known are {', '.join(str(one) for one in known if one)}")
-
-
-def _refuse_keys(file: Path, format: Format, names: Names) -> None:
-    """Refuse keys that a format has no place for."""
-    for name in ("numbers", "positions", "cell", "pbc"):
-        key = getattr(names, name)
-        if key and format in FIXED_KEYS:
-            raise DataError(
-                f"{file}: the format {format} keeps its {name} in a place of its own, so {key!r} (--{name}-key) is not "
-                "looked for; leave it out"
-            )
-
-
-def _files(sources: Sequence[str | Path]) -> tuple[list[Path], list[LeftOut]]:
-    if not sources:
-        raise DataError("no files to import were given")
-    return files_of([Path(source) for source in sources])
-
-
-def _titles(files: list[Path]) -> list[str]:
-    """Return what the manifest calls the files: their names, with so much of their folders as tells them apart."""
-    titles = [file.name for file in files]
-    depth = 1
-    while len(set(titles)) < len(titles):
-        depth += 1
-        titles = ["/".join(file.absolute().parts[-depth:]) for file in files]
-    return titles

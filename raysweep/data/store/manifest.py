@@ -1,6 +1,8 @@
 """What a store says about itself: `manifest.json`, read on opening, with a digest of its own and of every shard."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pyarrow import fs
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -62,6 +64,23 @@ class Manifest(_Part):
     recipe: dict[str, JsonValue] = Field(default_factory=dict, description="all that determined the content")
     made_with: dict[str, str] = Field(default_factory=dict, description="versions of the software that made it")
     shards: tuple[Shard, ...] = Field(min_length=1, description="files that hold the structures, in row order")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where structures come from and what determined them; goes into the manifest.
+
+    Attributes:
+        source, licence, recipe, made_with, rejected: as in the manifest.
+        reference_energies: eV by atomic number, of isolated atoms; those of other elements are fitted.
+    """
+
+    source: str
+    licence: str
+    recipe: Mapping[str, JsonValue] = field(default_factory=dict)
+    made_with: Mapping[str, str] = field(default_factory=dict)
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    reference_energies: Mapping[int, float] = field(default_factory=dict)
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:

@@ -20,8 +20,25 @@ BY_STRUCTURE = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Split:
+    """How structures are divided into a training and a validation part.
+
+    Attributes:
+        validation_fraction: share of the groups that is held out, above 0 and below 1.
+        seed: of the split and of the order within each part.
+        stratify: hold out that share of the groups of each source by itself; a group in several counts as of its first.
+        held_out: names of the groups to hold out, instead of a share.
+    """
+
+    validation_fraction: float = 0.1
+    seed: int = 0
+    stratify: bool = False
+    held_out: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Index:
-    """What a split looks at, 28 bytes a structure.
+    """The properties of structures that a split depends on, 28 bytes a structure.
 
     Attributes:
         group: [S] uint64, the beginning of a seeded SHA-256 of the group's name.
@@ -66,56 +83,54 @@ def group_keys(names: Collection[str], seed: int) -> npt.NDArray[np.uint64]:
 def split(
     structures: Structures, validation_fraction: float, seed: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the rows of the training and of the validation part of structures in memory; see `split_index`."""
-    return split_index(index_of(structures, seed), validation_fraction, seed)
+    """Divide structures in memory into the rows of a training and of a validation part; see `split_index`."""
+    return split_index(index_of(structures, seed), Split(validation_fraction=validation_fraction, seed=seed))
 
 
-def split_index(
-    index: Index,
-    validation_fraction: float,
-    seed: int,
-    *,
-    stratify: bool = False,
-    held_out: Collection[str] | None = None,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the rows of the training and of the validation part, each in its seeded order.
+def split_index(index: Index, how: Split) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Divide structures into the rows of a training and of a validation part, each in its seeded order.
 
     Groups are ranked by a seeded hash of their name and the first share of them is held out, so that a group's side
     does not depend on the order of the structures. Groups with an element that no training group has are moved to
     the training part: their reference energy could not be known otherwise.
 
     Args:
-        index: of the structures.
-        validation_fraction: share of the groups that is held out.
-        seed: of the ranks and of the two orders.
-        stratify: hold out that share of the groups of each source by itself; a group in several counts as of its first.
-        held_out: names of the groups to hold out, instead of a share.
+        index: of the structures, taken with the split's seed.
+        how: the share or the groups to hold out.
 
     Raises:
         DataError: the fraction is not between 0 and 1, there are fewer than two groups, a name to hold out is none of
             theirs, or an element would occur in what is held out by name alone.
     """
-    if held_out is None and not 0 < validation_fraction < 1:
-        raise DataError(f"validation_fraction is {validation_fraction}; it must lie above 0 and below 1")
+    if how.held_out is None and not 0 < how.validation_fraction < 1:
+        raise DataError(f"validation_fraction is {how.validation_fraction}; it must lie above 0 and below 1")
     groups, first, owner = np.unique(index.group, return_index=True, return_inverse=True)
-    if len(index.group) == 1:
-        raise DataError("1 structure cannot be split; at least 2 are needed, one to train on and one to validate on")
-    if len(groups) < 2:
-        raise DataError(
-            f"structures of {len(groups)} group(s) cannot be split by group; at least 2 groups are needed. "
-            + BY_STRUCTURE
-        )
-    if held_out is not None:
-        chosen = _named(groups, held_out, seed)
-    elif stratify:
-        chosen = _strata(index.source[first], validation_fraction)
+    _refuse_indivisible(len(index.group), len(groups))
+    if how.held_out is not None:
+        chosen = _named(groups, how.held_out, how.seed)
+    elif how.stratify:
+        chosen = _strata(index.source[first], how.validation_fraction)
     else:
-        chosen = np.arange(len(groups)) < min(max(round(validation_fraction * len(groups)), 1), len(groups) - 1)
-    chosen = _without_lone_elements(index, chosen, owner, by_name=held_out is not None)
+        chosen = np.arange(len(groups)) < _held_out_of(len(groups), how.validation_fraction)
+    chosen = _without_lone_elements(index, chosen, owner, by_name=how.held_out is not None)
     in_validation = chosen[owner]
     parts = np.flatnonzero(~in_validation), np.flatnonzero(in_validation)
-    train, validation = (np.random.default_rng([seed, i]).permutation(rows) for i, rows in enumerate(parts))
+    train, validation = (np.random.default_rng([how.seed, i]).permutation(rows) for i, rows in enumerate(parts))
     return train, validation
+
+
+def _refuse_indivisible(structures: int, groups: int) -> None:
+    if structures == 1:
+        raise DataError("1 structure cannot be split; at least 2 are needed, one to train on and one to validate on")
+    if groups < 2:
+        raise DataError(
+            f"structures of {groups} group(s) cannot be split by group; at least 2 groups are needed. " + BY_STRUCTURE
+        )
+
+
+def _held_out_of(groups: int, share: float) -> int:
+    """Number of groups to hold out: at least one, and at least one is left."""
+    return min(max(round(share * groups), 1), groups - 1)
 
 
 def _named(groups: npt.NDArray[np.uint64], names: Collection[str], seed: int) -> npt.NDArray[np.bool_]:
@@ -135,7 +150,7 @@ def _strata(source: npt.NDArray[np.int32], share: float) -> npt.NDArray[np.bool_
     chosen = np.zeros(len(source), dtype=bool)
     for one in np.unique(source):
         mine = np.flatnonzero(source == one)
-        chosen[mine[: min(max(round(share * len(mine)), 1), len(mine) - 1)]] = True
+        chosen[mine[: _held_out_of(len(mine), share)]] = True
     if not chosen.any():
         raise DataError(f"no source has two groups, so none can be split by itself; do not stratify. {BY_STRUCTURE}")
     return chosen

@@ -169,7 +169,7 @@ def test_kill_9_leaves_no_store_and_no_workers_and_a_rerun_goes_on(tmp_path: Pat
     location = tmp_path / "s"
     program = (
         "import multiprocessing, sys\n"
-        "from raysweep.data import parts\n"
+        "from raysweep.data.generation import parts\n"
         "from raysweep.data.generation.xtb import make_store\n"
         "parts.PART_STRUCTURES = 100\n"
         "def say(done, wanted):\n"
@@ -191,7 +191,7 @@ def test_kill_9_leaves_no_store_and_no_workers_and_a_rerun_goes_on(tmp_path: Pat
     assert not location.exists()
     left = next(tmp_path.glob(".s.making-*"))
     last = max(left.glob("*.json"))
-    (left / last.name.replace("json", "arrow")).write_bytes(b"torn")  # as a power cut may leave it
+    (left / last.name.replace(".json", "-0.arrow")).write_bytes(b"torn")  # as a power cut may leave it
     whole = len(list(left.glob("*.json"))) - 1
     assert whole >= 2
     assert begun_with(location, 600) == 160 * whole  # two tasks of 80 structures make a part of 100 or more
@@ -225,10 +225,10 @@ def test_a_part_that_was_altered_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         make_store(tmp_path / "s", structures=100, workers=2, progress=stop)
-    part = next(tmp_path.glob(".s.making-*/part-000000.arrow"))
+    part = next(tmp_path.glob(".s.making-*/part-000000-0.arrow"))
     data = part.read_bytes()
     part.write_bytes(data[:2000] + bytes([data[2000] ^ 1]) + data[2001:])
-    with pytest.raises(DataError, match=r"part-000000\.arrow: altered since it was written\. Remove "):
+    with pytest.raises(DataError, match=r"part-000000-0\.arrow: altered since it was written\. Remove "):
         make_store(tmp_path / "s", structures=100, workers=2)
 
 

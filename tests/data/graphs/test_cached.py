@@ -10,8 +10,9 @@ from invented import invent
 
 from raysweep.data.graphs.batches import GraphSet, StoreRows, load_graphs
 from raysweep.data.graphs.cached import kept_graphs
+from raysweep.data.store.manifest import Provenance
 from raysweep.data.store.store import Store, open_store
-from raysweep.data.store.writing import Provenance, write_store
+from raysweep.data.store.writing import write_store
 
 CUTOFF = 3.0
 

@@ -16,6 +16,7 @@ from raysweep.data.formats.xyz import extxyz
 from raysweep.data.importing import imports
 from raysweep.data.importing.converting import Converted, Task
 from raysweep.data.importing.imports import import_store
+from raysweep.data.importing.parts import part_folder
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_a_killed_import_goes_on(tmp_path: Path) -> None:
     ase_write(path, frames)
     path.write_text(path.read_text() * 40)
     program = (
-        "import sys\nfrom raysweep.data import imports\nfrom raysweep.data.formats import extxyz\n"
+        "import sys\nfrom raysweep.data.importing import imports\nfrom raysweep.data.formats.xyz import extxyz\n"
         "extxyz.SPAN_BYTES = 20_000\n"
         "def say(what, done, total):\n    print(what, done, total, flush=True)\n"
         "imports.import_store(sys.argv[1], [sys.argv[2]], workers=1, progress=say)\n"
@@ -97,13 +98,16 @@ def test_a_killed_import_goes_on(tmp_path: Path) -> None:
 
 
 def test_two_imports_into_one_store_do_not_mix(many: Path, tmp_path: Path) -> None:
-    from raysweep.data.importing.scratch import Scratch, scratch_folder
-
-    with (
-        Scratch(scratch_folder(tmp_path / "s")).held(),
-        pytest.raises(DataError, match="another import into the same store"),
-    ):
+    with part_folder(tmp_path / "s"), pytest.raises(DataError, match="another process is making this store now"):
         import_store(tmp_path / "s", [many])
+
+
+def test_parts_that_were_left_beside_a_finished_store_are_removed(many: Path, tmp_path: Path) -> None:
+    whole = import_store(tmp_path / "s", [many])
+    (tmp_path / ".s.importing").mkdir()
+    (tmp_path / ".s.importing" / "a.json").write_text("{}")
+    assert import_store(tmp_path / "s", [many]).manifest == whole.manifest
+    assert not (tmp_path / ".s.importing").exists()
 
 
 def test_groups_to_hold_out_can_be_named(many: Path, tmp_path: Path) -> None:

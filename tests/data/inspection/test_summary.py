@@ -8,8 +8,9 @@ import pytest
 
 from raysweep.data.inspection import summary
 from raysweep.data.inspection.summary import summarise
+from raysweep.data.store.manifest import Provenance
 from raysweep.data.store.store import Store
-from raysweep.data.store.writing import Provenance, write_store
+from raysweep.data.store.writing import write_store
 from raysweep.data.structures import Structures
 from raysweep.report.figures.data_summary import data_picture
 

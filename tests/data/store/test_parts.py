@@ -1,48 +1,94 @@
+"""Parts of a store on disk: whole or absent, one process at a time, on a local file system and on another."""
+
 from pathlib import Path
 
-import numpy as np
+import pytest
 from invented import invent
+from pyarrow import fs
 
-from raysweep.data.generation.labels import Labelled, Made
-from raysweep.data.generation.parts import Parts, Seen
-from raysweep.data.store.splitting import index_of
-from raysweep.data.structures import concatenate
+from raysweep.core.errors import DataError
+from raysweep.data.store.part_rows import PartRows
+from raysweep.data.store.parts import PartFolder, PartRecord, PieceFile
+from raysweep.data.store.shards import shard_bytes
 
-
-def test_seen_knows_every_text_that_it_was_given_over_its_merges() -> None:
-    seen = Seen()
-    texts = [f"C{i}" for i in range(200_000)]
-    assert all(seen.add(text) for text in texts)
-    assert not any(seen.add(text) for text in texts[::7])
-    assert seen.add("N")
+SHARDS = [shard_bytes(invent(n, groups=2, seed=n)) for n in (5, 3)]
+RECORD = PartRecord(pieces=(PieceFile.of(SHARDS[0], 5), PieceFile.of(SHARDS[1], 3)))
 
 
-def test_parts_of_another_recipe_lie_elsewhere(tmp_path: Path) -> None:
-    assert Parts(tmp_path / "s", {"seed": 0}).path == Parts(tmp_path / "s", {"seed": 0}).path
-    assert Parts(tmp_path / "s", {"seed": 0}).path != Parts(tmp_path / "s", {"seed": 1}).path
+def local(folder: Path) -> PartFolder[PartRecord]:
+    return PartFolder(fs.LocalFileSystem(), str(folder), PartRecord)
 
 
-def test_parts_that_never_were_leave_no_folder(tmp_path: Path) -> None:
-    with Parts(tmp_path / "s", {"seed": 0}) as parts:
-        assert Path(parts.path).is_dir()
-    assert list(tmp_path.iterdir()) == []
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
 
 
-def test_rows_of_parts_are_the_structures_that_were_added_cut_where_asked(tmp_path: Path) -> None:
-    added = [invent(n, groups=2, seed=n) for n in (5, 1, 7)]
-    whole = concatenate(added)
-    with Parts(tmp_path / "s", {"seed": 0}) as parts:
-        for k, structures in enumerate(added):
-            made = Made(candidate=3 * k, smiles=f"m{k}", kept=len(structures), rejected={"why": k})
-            parts.add(Labelled(structures=structures, molecules=(made,)))
-            parts._write()
-        assert (parts.structures, parts.molecules, parts.candidates) == (13, 3, 7)
-        assert parts.left_out(6) == {"why": 1}  # the second molecule ends there
-        assert parts.left_out(13) == {"why": 3}
-        with parts.rows(10) as rows:
-            assert rows.n_atoms.tolist() == whole.n_atoms[:10].tolist()
-            order = np.random.default_rng(0).permutation(10)
-            taken, expected = rows.take(order), whole.take(order)
-            assert taken.positions.tobytes() == expected.positions.tobytes()
-            assert taken.group.tolist() == expected.group.tolist()
-            assert rows.index(4).group.tolist() == index_of(whole.head(10), 4).group.tolist()
+def test_a_part_is_found_whole_or_not_at_all(tmp_path: Path) -> None:
+    with local(tmp_path / "parts") as parts:
+        assert parts.find("a") is None
+        parts.write("a", RECORD, SHARDS)
+        assert parts.find("a") == parts.find("a", verify=True) == RECORD
+        piece, record = tmp_path / "parts" / "a-1.arrow", tmp_path / "parts" / "a.json"
+        flip(piece)
+        assert parts.find("a") == RECORD
+        assert parts.find("a", verify=True) is None
+        piece.write_bytes(SHARDS[1][:-1])
+        assert parts.find("a") is None
+        piece.unlink()
+        assert parts.find("a") is None
+        parts.write("a", RECORD, SHARDS)
+        record.write_bytes(record.read_bytes()[:-3])
+        assert parts.find("a") is None
+
+
+def test_a_part_that_another_version_wrote_counts_as_absent(tmp_path: Path) -> None:
+    with local(tmp_path / "parts") as parts:
+        parts.write("a", RECORD, SHARDS)
+        (tmp_path / "parts" / "a.json").write_text('{"sha256": "0", "bytes": 3, "molecules": []}')
+        assert parts.find("a") is None
+
+
+def test_an_altered_piece_is_named_before_its_structures_are_read(tmp_path: Path) -> None:
+    with local(tmp_path / "parts") as parts:
+        parts.write("a", RECORD, SHARDS)
+        flip(tmp_path / "parts" / "a-0.arrow")
+        with pytest.raises(DataError, match=r"a-0\.arrow: altered since it was written\. Remove "):
+            parts.verified([("a", RECORD)]).__enter__()
+
+
+def test_a_folder_stays_for_as_long_as_it_holds_a_part(tmp_path: Path) -> None:
+    with local(tmp_path / "parts"):
+        assert (tmp_path / "parts").is_dir()
+    assert not (tmp_path / "parts").exists()
+    with local(tmp_path / "parts") as parts:
+        parts.write("a", RECORD, SHARDS)
+    with local(tmp_path / "parts") as parts:
+        assert parts.find("a") == RECORD
+        parts.remove()
+        parts.remove()
+    assert not (tmp_path / "parts").exists()
+
+
+def test_one_process_at_a_time_has_the_folder(tmp_path: Path) -> None:
+    with local(tmp_path / "parts") as parts:
+        parts.write("a", RECORD, SHARDS)
+        with pytest.raises(DataError, match="another process is making this store now"):
+            local(tmp_path / "parts").__enter__()
+    with local(tmp_path / "parts") as parts:
+        assert parts.find("a") == RECORD
+
+
+def test_remote_pieces_are_read_from_a_local_copy_that_is_removed_afterwards(tmp_path: Path) -> None:
+    (tmp_path / "bucket").mkdir()
+    elsewhere = fs.SubTreeFileSystem(str(tmp_path / "bucket"), fs.LocalFileSystem())
+    with PartFolder(elsewhere, "parts", PartRecord) as parts:
+        parts.write("a", RECORD, SHARDS)
+        with parts.verified([("a", RECORD)]) as files:
+            assert [file.read_bytes() for file in files] == SHARDS
+            assert len(PartRows(files, [5, 2])) == 7
+            assert not any(file.is_relative_to(tmp_path) for file in files)
+        assert not any(file.exists() for file in files)
+        parts.remove()
+        assert parts.find("a") is None

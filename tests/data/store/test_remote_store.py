@@ -10,10 +10,11 @@ from pyarrow import fs
 from raysweep.core.errors import DataError
 from raysweep.data.generation import parts
 from raysweep.data.generation.xtb import make_store
+from raysweep.data.store import destination, writing
 from raysweep.data.store import store as store_module
-from raysweep.data.store import writing
+from raysweep.data.store.manifest import Provenance
 from raysweep.data.store.store import Store, open_store
-from raysweep.data.store.writing import Provenance, write_store
+from raysweep.data.store.writing import write_store
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "bucket"
     (folder / "store").mkdir(parents=True)
     elsewhere = fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem())
-    for module in (store_module, writing, parts):
+    for module in (store_module, destination, writing, parts):
         monkeypatch.setattr(module, "open_location", lambda location: (elsewhere, str(location).split("://")[1]))
     monkeypatch.setenv("RAYSWEEP_CACHE", str(tmp_path / "cache"))
     return folder / "store"

@@ -16,8 +16,9 @@ from s3_server import BUCKET, Counted, s3_server
 from raysweep.core.errors import DataError
 from raysweep.data.importing.imports import import_store
 from raysweep.data.inspection.exporting import export_store
+from raysweep.data.store.manifest import Provenance
 from raysweep.data.store.store import Store, open_store
-from raysweep.data.store.writing import Provenance, write_store
+from raysweep.data.store.writing import write_store
 
 PLACE = f"s3://{BUCKET}/stores/invented"
 READ = (

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from invented import invent
 
 from raysweep.core.errors import DataError
+from raysweep.data.store.manifest import Provenance
 from raysweep.data.store.splitting import split
 from raysweep.data.store.store import Store, open_store
-from raysweep.data.store.writing import Provenance, write_store
+from raysweep.data.store.writing import write_store
 from raysweep.data.structures import Structures
 
 INVENTED = Provenance(source="invented", licence="none")
@@ -217,7 +218,7 @@ def test_the_manifest_is_json_with_units_and_a_digest(tmp_path: Path) -> None:
 
 
 def test_a_failure_in_the_middle_of_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from raysweep.data.store import writing
+    from raysweep.data.store import destination
 
     written: list[str] = []
 
@@ -227,7 +228,7 @@ def test_a_failure_in_the_middle_of_writing_leaves_nothing(tmp_path: Path, monke
             raise OSError(28, "No space left on device")
         Path(path).write_bytes(data)
 
-    monkeypatch.setattr(writing, "write_whole", full_disk)
+    monkeypatch.setattr(destination, "write_whole", full_disk)
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path / "s", invent(40, groups=8))
     assert len(written) == 4
