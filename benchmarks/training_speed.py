@@ -21,7 +21,8 @@ from raysweep.data.generation.xtb import make_store
 from raysweep.data.store.store import open_store
 from raysweep.models import registry as models
 from raysweep.training.cost.measure import Stopwatch
-from raysweep.training.trajectory import Trajectory, device_name
+from raysweep.training.device.devices import device_name
+from raysweep.training.trajectory import Trajectory
 
 NETWORKS = {
     "mpnn": ("mpnn", {"width": 64}),

@@ -11,7 +11,7 @@ _OF_ALL = frozenset(vars(nn.Module()))
 """Attributes that torch itself keeps in every module."""
 
 
-class Kept:
+class HiddenState:
     """Non-persistent buffers and numbers that are attributes of modules, as they were and as they have become.
 
     A network may count its calls in an attribute, or average into a buffer that it leaves out of its state. A training
@@ -47,10 +47,10 @@ class Kept:
             else:
                 owner, key = self._place(name)
                 like = next(self._model.parameters())
-                owner._buffers[key] = value.to(like.device, copy=True)
+                owner.register_buffer(key, value.to(like.device, copy=True), persistent=False)
         for name in set(now) - set(self._tensors) - set(tensors):  # was None
             owner, key = self._place(name)
-            owner._buffers[key] = None
+            owner.register_buffer(key, None, persistent=False)
         for name, number in {**self._numbers, **numbers}.items():
             if attributes.get(name) != number:
                 owner, key = self._place(name)

@@ -10,6 +10,7 @@ from raysweep.core.points import Point
 from raysweep.core.trial import TrialSpec
 from raysweep.data.store.store import Store
 from raysweep.models.randomness import Apart
+from raysweep.training.budgets import Budget
 from raysweep.training.build import measure
 from raysweep.training.checkpoint import newest, save
 from raysweep.training.cost.measure import Stopwatch
@@ -62,15 +63,10 @@ def _train(
     spec: TrialSpec, store: Store, checkpoints: str | None, device: str | None, checkpoint_seconds: float
 ) -> Generator[Point]:
     run = Trajectory(spec, store, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
-    points: list[Point] = []
-    if checkpoints is not None:
-        found, _ = newest(checkpoints, spec.trial_id)
-        if found is not None:
-            run.restore(found)
-            points = list(found.points)
-            yield from points
-    done = {(point.budget_kind, point.budget) for point in points}
-    pending = [budget for budget in run.budgets if budget not in done]
+    points = _restore(run, checkpoints)
+    yield from points
+    done = {Budget(point.budget_kind, point.budget) for point in points}
+    pending = [budget for budget in run.schedule.budgets if budget not in done]
     run.leave_branch(done)
     watch = Stopwatch(run.device, run.progress.seconds)
     run.branch_off(pending, watch)
@@ -90,7 +86,7 @@ def _train(
             points += new
             pending = [budget for budget in pending if budget not in reached]
             done |= set(reached)
-            run.progress = run.progress.marked()
+            run.progress = run.progress.since_here()
         if checkpoints is not None:  # on the branch still, so that a point's weights are the ones on disk
             save(checkpoints, run.checkpoint(points))
             saved = time.monotonic()
@@ -100,3 +96,12 @@ def _train(
             run.branch_off(pending, watch)
             yield from new
             run.resume_training()
+
+
+def _restore(run: Trajectory, checkpoints: str | None) -> list[Point]:
+    """Continue from the newest whole checkpoint, if there is one; the points that it carries."""
+    found = None if checkpoints is None else newest(checkpoints, run.spec.trial_id)[0]
+    if found is None:
+        return []
+    run.restore(found)
+    return list(found.points)

@@ -58,8 +58,8 @@ def _rotations(key: list[int], count: int) -> npt.NDArray[np.float64]:
     return np.moveaxis(np.array(rows), 2, 0)
 
 
-def turned(batch: Batch, rotations: torch.Tensor) -> Batch:
-    """Return a batch with every structure turned: positions, shifts and labelled forces.
+def rotated(batch: Batch, rotations: torch.Tensor) -> Batch:
+    """Rotate every structure of a batch: positions, shifts and labelled forces.
 
     Args:
         batch: S structures.
@@ -67,17 +67,17 @@ def turned(batch: Batch, rotations: torch.Tensor) -> Batch:
     """
     shifts = batch.shifts
     if shifts is not None:
-        shifts = _turn(shifts, rotations, batch.structure.index_select(0, batch.receivers))
+        shifts = _rotate(shifts, rotations, batch.structure.index_select(0, batch.receivers))
     return replace(
         batch,
-        positions=_turn(batch.positions, rotations, batch.structure),
+        positions=_rotate(batch.positions, rotations, batch.structure),
         shifts=shifts,
-        forces=_turn(batch.forces, rotations, batch.structure),
+        forces=_rotate(batch.forces, rotations, batch.structure),
     )
 
 
-def _turn(vectors: torch.Tensor, rotations: torch.Tensor, structure: torch.Tensor) -> torch.Tensor:
-    """Turn vectors [n, 3] of the structures [n]. No matrix product: lower precisions would round the geometry."""
+def _rotate(vectors: torch.Tensor, rotations: torch.Tensor, structure: torch.Tensor) -> torch.Tensor:
+    """Rotate vectors [n, 3] of the structures [n]. No matrix product: lower precisions would round the geometry."""
     matrices = rotations if rotations.dim() == 2 else rotations.index_select(0, structure)
     return (matrices * vectors.unsqueeze(1)).sum(dim=2)
 
@@ -102,10 +102,10 @@ class SymmetryObjective(Objective):
         return super().loss(prediction, batch) + self.weight * deviation
 
     def deviation(self, prediction: Prediction, batch: Batch, rotation: torch.Tensor) -> torch.Tensor:
-        """Return what the loss would be if the prediction, turned by one rotation, were the label."""
-        other = self.predict(turned(batch, rotation))
+        """The loss if the prediction, rotated, were the label."""
+        other = self.predict(rotated(batch, rotation))
         energy_mae = ((other.energy - prediction.energy).abs() / batch.n_atoms).mean()
-        difference = _turn(other.forces, rotation.T, batch.structure) - prediction.forces
+        difference = _rotate(other.forces, rotation.T, batch.structure) - prediction.forces
         return self.total(energy_mae, torch.linalg.vector_norm(difference, dim=1).mean())
 
 
@@ -135,8 +135,8 @@ def frame_averaged(predict: Predictor) -> Predictor:
         predictions = []
         for signs in product((1.0, -1.0), repeat=2):
             frame = axes * axes.new_tensor([signs[0], signs[1], signs[0] * signs[1]])
-            out = predict(turned(batch, frame.transpose(1, 2)))
-            predictions.append((out.energy, _turn(out.forces, frame, batch.structure)))
+            out = predict(rotated(batch, frame.transpose(1, 2)))
+            predictions.append((out.energy, _rotate(out.forces, frame, batch.structure)))
         energies, forces = zip(*predictions, strict=True)
         return Prediction(energy=torch.stack(energies).mean(dim=0), forces=torch.stack(forces).mean(dim=0))
 
@@ -158,7 +158,7 @@ def equivariance_error(predict: Predictor, batch: Batch) -> float | None:
     """Return ‖F(R x) - R F(x)‖ / ‖F(x)‖ over all atoms of a batch, under one rotation; None where all forces are 0."""
     rotation = torch.from_numpy(_rotations([_PROBE], 1)[0]).to(batch.positions)
     with torch.no_grad():
-        expected = _turn(predict(batch).forces.detach(), rotation, batch.structure).double()
-        found = predict(turned(batch, rotation)).forces.detach().double()
+        expected = _rotate(predict(batch).forces.detach(), rotation, batch.structure).double()
+        found = predict(rotated(batch, rotation)).forces.detach().double()
     scale = float(torch.linalg.vector_norm(expected))
     return float(torch.linalg.vector_norm(found - expected)) / scale if scale else None

@@ -56,7 +56,7 @@ def rates(monkeypatch):
     plain = Trajectory.step
 
     def step(self, watch):
-        atoms, branch = self.progress.atoms, self.target
+        atoms, branch = self.progress.atoms, self.schedule.target
         plain(self, watch)
         seen.append((atoms, self.optimizer._inner.param_groups[0]["lr"], branch))
 

@@ -18,8 +18,8 @@ from raysweep.training.symmetry import (
     epoch_rotations,
     equivariance_error,
     frame_averaged,
+    rotated,
     step_objective,
-    turned,
 )
 from raysweep.training.trajectory import Trajectory
 from tests.models.molecules import force_field, moved, random_batch, relative, rotation
@@ -52,13 +52,13 @@ def test_rotations_are_proper_and_depend_on_seed_epoch_and_place_alone():
 def test_an_equivariant_network_sees_neither_turned_structures_nor_frames(name, forces):
     model, batch = force_field(name, forces), random_batch()
     matrices = torch.from_numpy(epoch_rotations(3, 0, 0))
-    plain, after, framed = model(batch), model(turned(batch, matrices)), frame_averaged(model)(batch)
+    plain, after, framed = model(batch), model(rotated(batch, matrices)), frame_averaged(model)(batch)
     assert relative(after.energy, plain.energy) < 1e-10
     assert relative(after.forces, (matrices[batch.structure] @ plain.forces.unsqueeze(2)).squeeze(2)) < 1e-10
     assert relative(framed.energy, plain.energy) < 1e-10
     assert relative(framed.forces, plain.forces) < 1e-10
     assert equivariance_error(model, batch) < 1e-10
-    loss = OBJECTIVE.loss(turned_prediction := model(turned(batch, matrices)), turned(batch, matrices))
+    loss = OBJECTIVE.loss(turned_prediction := model(rotated(batch, matrices)), rotated(batch, matrices))
     assert loss.item() == pytest.approx(OBJECTIVE.loss(plain, batch).item(), rel=1e-10)
     assert turned_prediction.energy.shape == (3,)
 

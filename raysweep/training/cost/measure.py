@@ -19,7 +19,7 @@ from raysweep.core.errors import DataError, SpaceError
 from raysweep.data.graphs.batches import GraphSet, cut_batches
 from raysweep.models.base import ForceField
 from raysweep.training.cost.flops import FlopMeter
-from raysweep.training.hidden_state import Kept
+from raysweep.training.hidden_state import HiddenState
 from raysweep.training.objective import Objective, differentiate
 
 Rows = npt.NDArray[np.int64]
@@ -180,7 +180,7 @@ def _as_in_training(model: ForceField, of: str) -> Iterator[None]:
     Raises:
         SpaceError: what the network keeps has other shapes after it.
     """
-    was_training, kept = model.training, Kept(model)
+    was_training, kept = model.training, HiddenState(model)
     state = {name: value.clone() for name, value in model.state_dict().items()}
     model.train()
     try:

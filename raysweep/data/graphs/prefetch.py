@@ -1,0 +1,21 @@
+"""Prefetching: the next item of a series is made while the present one is used."""
+
+from collections.abc import Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def prefetched(series: Iterable[T]) -> Generator[T]:
+    """Yield a series in its order; a thread makes each next item while the caller works on the one before.
+
+    The items are the same as without the thread. An error in making an item is raised where the item would have come.
+    Closing the generator waits for the item that is being made.
+    """
+    items, end = iter(series), object()
+    with ThreadPoolExecutor(1, thread_name_prefix="raysweep-prefetch") as thread:
+        coming = thread.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = thread.submit(next, items, end)
+            yield item  # type: ignore[misc]

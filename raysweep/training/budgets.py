@@ -1,0 +1,97 @@
+"""The budgets at which a trajectory is evaluated, and the decay of the learning rate that ends at one of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from raysweep.core.errors import DataError
+from raysweep.core.trial import OptimizerSpec, TrialSpec
+from raysweep.training.optimizers import decay_factor
+
+
+class Budget(NamedTuple):
+    """An amount of training.
+
+    Attributes:
+        kind: `data` (atoms) or `flops`.
+        amount: of that kind.
+    """
+
+    kind: str
+    amount: float
+
+
+Spent = Mapping[str, float]
+"""The training so far, by the kinds of budgets."""
+
+
+class Schedule:
+    """The budgets of a trajectory and the learning rate on the way to them.
+
+    With schedulefree_adamw all budgets are on one path at a constant rate. With cosine the rate falls to 0 at the last
+    budget. With wsd each budget is the end of a branch, on which the rate falls to 0.
+
+    Attributes:
+        budgets: all that the data lasts for.
+        target: the budget at which the learning rate arrives at 0; None where it is constant, or needs no schedule.
+    """
+
+    def __init__(self, spec: TrialSpec, limits: Spent | None) -> None:
+        """Plan the budgets.
+
+        Args:
+            spec: the trajectory.
+            limits: all that the data lasts for; not needed without a decay.
+
+        Raises:
+            DataError: the data does not last for the end of a cosine.
+        """
+        self._optimizer: OptimizerSpec = spec.optimizer
+        self.target: Budget | None = None
+        self.budgets = [Budget("data", amount) for amount in spec.data_budgets]
+        self.budgets += [Budget("flops", amount) for amount in spec.flops_budgets]
+        if limits is None or not has_decay(spec):
+            return
+        if self._branches or not self.budgets:
+            self.budgets = [budget for budget in self.budgets if budget.amount <= limits[budget.kind]]
+            return
+        self.target = max(self.budgets)
+        kind, amount = self.target
+        if amount > limits[kind]:
+            raise DataError(
+                f"trial {spec.trial_id}: {kind} budget {amount:g} is beyond the {limits[kind]:g} that "
+                f"{spec.structures} structures in {spec.epochs:g} epochs give, and the rate of optimizer "
+                "cosine is to fall to 0 at it; ask for less, or for more structures."
+            )
+
+    @property
+    def _branches(self) -> bool:
+        return self._optimizer.name == "wsd"
+
+    def reached(self, pending: Sequence[Budget], spent: Spent) -> list[Budget]:
+        """The pending budgets at which the present path is to be evaluated now."""
+        if self._branches:
+            pending = [self.target] if self.target else []
+        return [budget for budget in pending if spent[budget.kind] >= budget.amount]
+
+    def next_branch(self, pending: Sequence[Budget], spent: Spent) -> Budget | None:
+        """The budget whose branch leaves the trunk here, with wsd and on the trunk."""
+        if not self._branches or self.target is not None:
+            return None
+        due = [budget for budget in pending if spent[budget.kind] >= self._decay_start(budget.amount)]
+        return min(due, key=lambda budget: (budget.amount, budget.kind), default=None)
+
+    def rate_factor(self, spent: Spent) -> float:
+        """Factor of the learning rate at the next step, besides warm-up."""
+        if self.target is None:
+            return 1.0
+        kind, amount = self.target
+        start = self._decay_start(amount)
+        return decay_factor(self._optimizer, (spent[kind] - start) / (amount - start))
+
+    def _decay_start(self, amount: float) -> float:
+        return 0.0 if self._optimizer.name == "cosine" else (1 - self._optimizer.decay_share) * amount
+
+
+def has_decay(spec: TrialSpec) -> bool:
+    """Whether the learning rate falls to 0 at the end, so that the length of the data must be known at the start."""
+    return spec.optimizer.name != "schedulefree_adamw"
