@@ -146,8 +146,6 @@ def _check_state(name: str, network: ForceField) -> None:
 def _unfold(network: ForceField) -> None:
     """Give buffers of which several elements are one number in memory (`expand`) a memory that can be written."""
     for module in network.modules():
-        for key, buffer in module._buffers.items():
-            if buffer is not None and any(
-                step == 0 and n > 1 for step, n in zip(buffer.stride(), buffer.shape, strict=True)
-            ):
-                module._buffers[key] = buffer.contiguous()
+        for key, buffer in list(module.named_buffers(recurse=False, remove_duplicate=False)):
+            if any(step == 0 and n > 1 for step, n in zip(buffer.stride(), buffer.shape, strict=True)):
+                setattr(module, key, buffer.contiguous())

@@ -6,30 +6,36 @@ memory that is read without having been written, and in tensors whose numbers le
 """
 
 import contextlib
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
-from torch._ops import OpOverload as Operation
-from torch._ops import OpOverloadPacket
 from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from raysweep.core.errors import SpaceError
 from raysweep.models.declared_flops import METERS
+from raysweep.training.cost.dispatch import (
+    DispatchMode,
+    Kwargs,
+    Operation,
+    Packet,
+    arguments,
+    compiler_loaded,
+    namespace_of,
+    overload_of,
+    packet_of,
+    storage_id,
+    tensors_in,
+)
 from raysweep.training.cost.formulas import OTHERS, PRODUCTS
 from raysweep.training.cost.operations import BLANK, EXITS, FREE, PER_INPUT, PER_RESULT, SCATTERS, SHAPES
-
-Kwargs = Mapping[str, object]
 
 _OWN = ("aten", "prims")
 _SILENT = ("prim", "profiler")
 """Namespaces of operations that the lists are about, and of those that compute nothing."""
 
 
-class FlopMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class FlopMeter(DispatchMode):  # type: ignore[no-untyped-call]
     """Counts the floating-point operations of everything that runs inside it, backward passes included.
 
     Attributes:
@@ -71,7 +77,7 @@ class FlopMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Start counting."""
         METERS.append(self)
         self._stack.callback(METERS.remove, self)
-        if "torch._dynamo" in sys.modules:  # parts that a network compiles are counted as they are without
+        if compiler_loaded():  # parts that a network compiles are counted as they are without
             self._stack.enter_context(torch.compiler.set_stance("force_eager"))
         self._stack.enter_context(_Exits(self))
         super().__enter__()  # type: ignore[no-untyped-call]
@@ -111,10 +117,10 @@ class FlopMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
     def _count(self, func: Operation, args: tuple[object, ...], kwargs: Kwargs, out: object) -> None:
-        packet: OpOverloadPacket = getattr(func, "_overloadpacket", func)  # type: ignore[arg-type] # of higher order
-        namespace, name = getattr(func, "namespace", ""), packet.__name__.removesuffix("_")
+        packet, namespace = packet_of(func), namespace_of(func)
+        name = packet.__name__.removesuffix("_")
         own = namespace in _OWN
-        results = _tensors(out)
+        results = tensors_in(out)
         if packet in flop_registry or (own and name in PRODUCTS):
             complex_ways = 4 if any(result.is_complex() for result in results) else 1
             self.products += complex_ways * self._by_formula(packet, name, args, kwargs, out)
@@ -122,9 +128,9 @@ class FlopMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.pointwise += results[0].numel()
         elif own and name in OTHERS:
             self.pointwise += OTHERS[name](args, results[0])
-        elif own and name in FREE and not ("reduce" in kwargs or "reduce" in func._overloadname):
+        elif own and name in FREE and not ("reduce" in kwargs or "reduce" in overload_of(func)):
             if packet.__name__ in BLANK:
-                self._blank |= {_place(result): result.untyped_storage() for result in results if result.numel()}
+                self._blank |= {storage_id(result): result.untyped_storage() for result in results if result.numel()}
         elif own and name in SCATTERS:
             at = SCATTERS[name]
             if at is None or kwargs.get("accumulate") or (len(args) > at and args[at]):
@@ -139,9 +145,7 @@ class FlopMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         elif namespace not in _SILENT and (not own or _floating([args, kwargs, out])):
             self.unknown[str(packet)] = None
 
-    def _by_formula(
-        self, packet: OpOverloadPacket, name: str, args: tuple[object, ...], kwargs: Kwargs, out: object
-    ) -> int:
+    def _by_formula(self, packet: Packet, name: str, args: tuple[object, ...], kwargs: Kwargs, out: object) -> int:
         try:
             if packet in flop_registry:
                 return int(flop_registry[packet](*args, **kwargs, out_val=out))
@@ -154,18 +158,18 @@ class FlopMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _look_for_unwritten(self, func: Operation, args: tuple[object, ...], kwargs: Kwargs) -> None:
         """Note an operation that reads memory which none has written: then a kernel did that torch does not see."""
-        if not self._blank or not hasattr(func, "_schema"):
+        if not self._blank:
             return
-        name = func._overloadpacket.__name__
+        name = packet_of(func).__name__
         if name.removesuffix("_") in SHAPES or name.endswith("_like"):
             return
-        for argument, value in _arguments(func, args, kwargs):
-            for tensor in _tensors(value):
-                alias, place = argument.alias_info, _place(tensor)
-                if place not in self._blank or (alias is not None and not alias.is_write):  # what makes a view
+        for access, value in arguments(func, args, kwargs):
+            for tensor in tensors_in(value):
+                storage = storage_id(tensor)
+                if storage not in self._blank or access == "view":
                     continue
-                del self._blank[place]
-                if alias is None:
+                del self._blank[storage]
+                if access == "read":
                     self.unknown["a kernel outside of torch's dispatcher (Triton, C++ or NumPy)"] = None
 
 
@@ -196,32 +200,18 @@ def _is_pointwise(func: Operation, own: bool) -> bool:
     """
     if torch.Tag.pointwise in getattr(func, "tags", ()):
         return True
-    name = func._overloadpacket.__name__ if own else ""
+    name = packet_of(func).__name__ if own else ""
     bare = name.removesuffix("_").removesuffix("_backward")
-    if bare == name and getattr(func, "namespace", "") != "prims":
+    if bare == name and namespace_of(func) != "prims":
         return False
     plain = getattr(torch.ops.aten, bare, None)
     return plain is not None and any(torch.Tag.pointwise in getattr(plain, o).tags for o in plain.overloads())
 
 
-def _arguments(func: Operation, args: tuple[object, ...], kwargs: Kwargs) -> Iterator[tuple[torch._C.Argument, object]]:
-    arguments = func._schema.arguments
-    yield from zip(arguments, args, strict=False)
-    yield from ((argument, kwargs[argument.name]) for argument in arguments if argument.name in kwargs)
-
-
-def _tensors(values: object) -> list[torch.Tensor]:
-    return [value for value in _pytree.tree_leaves(values) if isinstance(value, torch.Tensor)]
-
-
 def _floating(values: object) -> list[torch.Tensor]:
-    return [tensor for tensor in _tensors(values) if tensor.is_floating_point() or tensor.is_complex()]
+    return [tensor for tensor in tensors_in(values) if tensor.is_floating_point() or tensor.is_complex()]
 
 
 def _numbers(tensors: Sequence[torch.Tensor]) -> int:
     """Return the floating-point numbers that tensors hold, a complex one counted as two."""
     return sum(tensor.numel() * (2 if tensor.is_complex() else 1) for tensor in _floating(tensors))
-
-
-def _place(tensor: torch.Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)

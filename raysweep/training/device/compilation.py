@@ -10,11 +10,8 @@ import os
 import platform
 import shlex
 import shutil
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -22,10 +19,8 @@ from torch import nn
 from raysweep.core.errors import SpaceError
 from raysweep.data.graphs.batches import Batch
 from raysweep.models.registry import architecture
+from raysweep.training.device.tracing import Tracer, replaced
 from raysweep.training.objective import Objective, differentiate
-
-if TYPE_CHECKING:
-    from torch._subclasses.fake_tensor import FakeTensorMode
 
 Loss = Callable[[Objective, Batch], torch.Tensor]
 """A forward pass of the network and its loss."""
@@ -169,37 +164,19 @@ class CompiledStep:
 
     def _fixed(self, objective: Objective) -> list[torch.Tensor]:
         """Return the inputs whose shapes never change."""
-        return [*self._weights, *self._still(), *_tensors(objective).values()]
+        return [*self._weights, *self._constants(), *_tensors(objective).values()]
 
-    def _still(self) -> list[torch.Tensor]:
+    def _constants(self) -> list[torch.Tensor]:
         """Return the tensors of the network that no step moves."""
         return [*(weight for weight in self._model.parameters() if not weight.requires_grad), *self._model.buffers()]
 
     def _compile(self, objective: Objective, batch: Batch) -> _Program:
-        from torch._guards import TracingContext, tracing
-        from torch._inductor import config
-        from torch._subclasses.fake_tensor import FakeTensorMode
-        from torch.fx.experimental.symbolic_shapes import ShapeEnv
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            from torch._inductor.compile_fx import compile_fx
-
-        shapes = ShapeEnv()
-        fake = FakeTensorMode(shape_env=shapes, allow_non_fake_inputs=True)
-        of_batch = {name: _stand_in(fake, tensor, name) for name, tensor in _tensors(batch).items()}
-        tensors = [*(_stand_in(fake, tensor, None) for tensor in self._fixed(objective)), *of_batch.values()]
-        sizes = [of_batch[name].shape[0] for name in ("n_atoms", "numbers", "senders")]
-        symbols = [i for i, size in enumerate(sizes) if isinstance(size, torch.SymInt)]
+        tensors = _tensors(batch)
+        tracer = Tracer(self._fixed(objective), tensors, sized_by=("n_atoms", "numbers", "senders"))
         try:
-            graph, trained = self._traced(objective, batch, fake, [*(sizes[i] for i in symbols), *tensors])
-            self._refuse_constants(sizes)
-            with (
-                torch.no_grad(),
-                tracing(TracingContext(fake)),
-                config.patch(compile_threads=torch.get_num_threads()),
-            ):
-                run: Any = compile_fx(graph, [*(sizes[i] for i in symbols), *tensors])
+            graph, trained = self._trace(tracer, objective, batch)
+            self._refuse_constants(tracer)
+            run = tracer.compile(graph)
         except (torch.OutOfMemoryError, SpaceError):
             raise
         except Exception as error:  # of torch's tracer, of inductor, of what they run: they have no common kind
@@ -209,59 +186,39 @@ class CompiledStep:
                 f"training.compile: true: the step of {type(self._model).__name__} could not be compiled "
                 f"({type(error).__name__}: {said.strip()}). Leave compile out."
             ) from error
-        code = shapes.produce_guards_expression([sizes[i] for i in symbols])  # type: ignore[misc]
-        constants = {i: size for i, size in enumerate(sizes) if i not in symbols}
+        return _Program(run, tuple(tensors), tracer.symbols, trained, tracer.guard())
 
-        def holds(of: Sequence[int]) -> bool:
-            same = all(of[i] == size for i, size in constants.items())
-            return same and (code is None or shapes.evaluate_guards_expression(code, [of[i] for i in symbols]))
-
-        return _Program(run, tuple(of_batch), symbols, trained, holds)
-
-    def _traced(
-        self, objective: Objective, batch: Batch, fake: "FakeTensorMode", inputs: Sequence[torch.Tensor | int]
+    def _trace(
+        self, tracer: Tracer, objective: Objective, batch: Batch
     ) -> tuple[torch.fx.GraphModule, list[nn.Parameter]]:
-        """Return the step as operations, and the weights whose gradients it returns after the loss."""
-        from torch._dispatch.python import enable_python_dispatcher
-        from torch.fx.experimental.proxy_tensor import make_fx
-
-        slots = [*self._weights, *self._still()]
+        """Trace the step; also the weights whose gradients it returns after the loss."""
+        slots = [*self._weights, *self._constants()]
         of_objective, of_batch = list(_tensors(objective)), list(_tensors(batch))
         trained: list[nn.Parameter] = []
 
-        def step(*values: torch.Tensor | int) -> list[torch.Tensor]:
-            tensors = [value for value in values if isinstance(value, torch.Tensor)]
+        def step(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
             weights = [tensor.detach().requires_grad_() for tensor in tensors[: len(self._weights)]]
             within, rest = tensors[len(weights) : len(slots)], tensors[len(slots) :]
             goal = replace(objective, **dict(zip(of_objective, rest, strict=False)))  # type: ignore[arg-type]
             seen = replace(batch, **dict(zip(of_batch, rest[len(of_objective) :], strict=True)))
-            with torch.enable_grad(), _replaced(self._model, slots, [*weights, *within]):
+            with torch.enable_grad(), replaced(self._model, slots, [*weights, *within]):
                 loss = self._loss(goal, seen)
                 gradients = torch.autograd.grad(loss, weights, allow_unused=True)
             found = [(w, g) for w, g in zip(self._weights, gradients, strict=True) if g is not None]
             trained[:] = [weight for weight, _ in found]
             return [loss.detach(), *(gradient.contiguous() for _, gradient in found)]
 
-        with fake, enable_python_dispatcher():
-            graph = make_fx(step)(*inputs)
-        aten = torch.ops.aten
-        for node in graph.graph.nodes:
-            # Inductor may lay out what a view is taken of differently than it was when traced.
-            if node.target in (aten.view.default, aten._unsafe_view.default):
-                node.target = aten.reshape.default
-        graph.graph.eliminate_dead_code()
-        graph.recompile()
-        return graph, trained
+        return tracer.trace(step), trained
 
-    def _refuse_constants(self, sizes: Sequence[int | torch.SymInt]) -> None:
+    def _refuse_constants(self, tracer: Tracer) -> None:
         """Raise a SpaceError where tracing has made a number of a symbol."""
-        for size, of in zip(sizes, ("structures", "atoms", "edges"), strict=True):
-            if isinstance(size, torch.SymInt) and size.node.maybe_as_int() is not None:
-                raise SpaceError(
-                    f"training.compile: true: {type(self._model).__name__} takes the number of {of} of a batch for a "
-                    "constant, so that every batch would have to be compiled. Write x.shape[0] where it says len(x) of "
-                    "a tensor, or leave compile out."
-                )
+        for i in tracer.constants():
+            of = ("structures", "atoms", "edges")[i]
+            raise SpaceError(
+                f"training.compile: true: {type(self._model).__name__} takes the number of {of} of a batch for a "
+                "constant, so that every batch would have to be compiled. Write x.shape[0] where it says len(x) of "
+                "a tensor, or leave compile out."
+            )
 
 
 def _sizes(batch: Batch) -> tuple[int, int, int]:
@@ -272,40 +229,3 @@ def _tensors(values: Batch | Objective) -> dict[str, torch.Tensor]:
     """Return the fields that are tensors."""
     found = {field.name: getattr(values, field.name) for field in fields(values)}
     return {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
-
-
-def _stand_in(fake: "FakeTensorMode", tensor: torch.Tensor, name: str | None) -> torch.Tensor:
-    """Return a tensor without numbers; if it has a name, its first axis is a symbol, that of others of that length."""
-    from torch._dynamo.source import ConstantSource
-    from torch.fx.experimental.symbolic_shapes import DimDynamic, StatelessSymbolicContext
-
-    sizes = [DimDynamic.STATIC] * tensor.dim()
-    if name is not None:
-        sizes[0] = DimDynamic.DUCK
-    context: Any = StatelessSymbolicContext(dynamic_sizes=sizes)
-    source = ConstantSource(name or "fixed")
-    found: torch.Tensor = fake.from_tensor(tensor.detach(), source=source, symbolic_context=context)
-    return found
-
-
-@contextmanager
-def _replaced(model: nn.Module, old: Sequence[torch.Tensor], new: Sequence[torch.Tensor]) -> Iterator[None]:
-    """Let tensors stand for a network's weights and buffers while the block runs, wherever they are shared.
-
-    torch.func.functional_call leaves stand-ins behind in modules that a network holds twice, as SchNet's does.
-    """
-    stands_for = {id(before): after for before, after in zip(old, new, strict=True)}
-    slots = [
-        (of, name, tensor)
-        for module in model.modules()
-        for of in (module._parameters, module._buffers)
-        for name, tensor in of.items()
-        if tensor is not None
-    ]
-    try:
-        for of, name, tensor in slots:
-            of[name] = stands_for[id(tensor)]  # type: ignore[assignment]
-        yield
-    finally:
-        for of, name, tensor in slots:
-            of[name] = tensor  # type: ignore[assignment]
