@@ -13,9 +13,9 @@ BUILT_IN = {
     "egnn": "raysweep.models.architectures.egnn:ARCHITECTURE",
     "gemnet": "raysweep.models.architectures.gemnet:ARCHITECTURE",
     "hybrid": "raysweep.models.architectures.hybrid:ARCHITECTURE",
-    "schnet": "raysweep.models.architectures.geometric:SCHNET",
-    "dimenetpp": "raysweep.models.architectures.geometric:DIMENETPP",
-    "visnet": "raysweep.models.architectures.geometric:VISNET",
+    "schnet": "raysweep.models.architectures.schnet:ARCHITECTURE",
+    "dimenetpp": "raysweep.models.architectures.dimenetpp:ARCHITECTURE",
+    "visnet": "raysweep.models.architectures.visnet:ARCHITECTURE",
     "tensor": "raysweep.models.architectures.tensor:ARCHITECTURE",
 }
 """Where each of raysweep's own architectures is; imported when it is first asked for."""

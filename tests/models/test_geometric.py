@@ -9,7 +9,8 @@ import torch
 from scipy.special import eval_legendre, spherical_jn
 
 from raysweep.core.errors import SpaceError
-from raysweep.models.architectures.geometric import SphericalBasis, dimenet, schnet, triplets, visnet
+from raysweep.models.architectures.dimenetpp import SphericalBasis, triplets
+from raysweep.models.architectures.geometric import dimenet, schnet, visnet
 from raysweep.models.base import Surroundings
 from raysweep.models.registry import check_size, create
 from tests.models.molecules import ELEMENTS, force_field, random_batch, relative
