@@ -13,7 +13,7 @@ import numpy as np
 from frontier_simulation import KINDS, LAYOUTS, TARGET, TRUTH, table
 from scipy import stats
 
-from raysweep.frontier.approaches.outcome import Options
+from raysweep.frontier.approaches.options import Options
 from raysweep.frontier.fit import fit_group
 from raysweep.frontier.points.readers import as_table
 
@@ -21,14 +21,14 @@ from raysweep.frontier.points.readers import as_table
 def replicate(kind, count, seed, bootstraps):
     """Return estimates, interval ends, and least squares' estimates of the three quantities."""
     points = as_table(table(kind, count, np.random.default_rng([seed, count, KINDS.index(kind)])))
-    rows, nothing = np.arange(count), np.zeros(count, dtype=bool)
-    found = fit_group(points, rows, Options(bootstraps=bootstraps, seed=seed, starts=8), nothing, None)
+    rows = np.arange(count)
+    found = fit_group(points, rows, Options(bootstraps=bootstraps, seed=seed, starts=8))
     best = found.optimal(flops=TARGET)
     intervals = [found.interval("a"), best.params.interval, best.loss.interval]
     low = np.array([interval.low for interval in intervals])
     high = np.array([interval.high for interval in intervals])
     low[1], high[1] = np.log(low[1]), np.log(high[1])
-    plain = fit_group(points, rows, Options(bootstraps=0, seed=seed, starts=4, loss_delta=0.1), nothing, None)
+    plain = fit_group(points, rows, Options(bootstraps=0, seed=seed, starts=4, loss_delta=0.1))
     least = plain.optimal(flops=TARGET)
     squares = np.array([plain.params_exponent, np.log(least.params.value), least.loss.value])
     return low, high, squares

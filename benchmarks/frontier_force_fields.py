@@ -13,7 +13,7 @@ import csv
 
 import numpy as np
 
-from raysweep.frontier import crossovers, fit, windows
+from raysweep.frontier import crossovers, fit_families, windows_families
 
 METRICS = {"root of force MSE": ("force_mse_norm", 0.5), "force L2": ("f_loss_l2", 1.0)}
 
@@ -49,9 +49,9 @@ def main():
         points = read(path, metric)
         for method in ("parametric", "envelope"):
             print(f"{metric}, {method}, E = 0")
-            fits = fit(points, method=method, asymptote=0.0)
+            fits = fit_families(points, method=method, asymptote=0.0)
             ranked(fits)
-        fits = fit(points, asymptote=0.0)
+        fits = fit_families(points, asymptote=0.0)
         usable = [name for name, found in fits.items() if found.draws is not None]
         order = sorted(usable, key=lambda name: fits[name].loss_exponent)
         draws = np.array([np.asarray(fits[name].draws.loss_exponent)[:500] for name in order])
@@ -60,7 +60,7 @@ def main():
         for found in crossovers(fits):
             print(f"    {found.sentence}")
     print("windows, force MSE root, parametric, E = 0: gamma")
-    for name, rows in windows(read(path, "root of force MSE"), asymptote=0.0, bootstraps=200).items():
+    for name, rows in windows_families(read(path, "root of force MSE"), asymptote=0.0, bootstraps=200).items():
         for row in rows:
             shown = row.loss_exponent if row.usable else row.sentence[:60]
             print(f"    {name:<10} C {row.lowest:.2g} to {row.highest:.2g}, {row.points:>2} points: {shown}")

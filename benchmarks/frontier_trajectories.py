@@ -15,7 +15,7 @@ import warnings
 import numpy as np
 from frontier_simulation import NOISE, TARGET, TRUTH, loss
 
-from raysweep.frontier.approaches.outcome import Options
+from raysweep.frontier.approaches.options import Options
 from raysweep.frontier.fit import fit_group
 from raysweep.frontier.points.readers import as_table
 
@@ -74,9 +74,9 @@ def simulated(sizes, seeds, share, replicate, at_budgets):
 def interval_ends(points, arguments, seed):
     """Return the ends of the intervals of a, ln N* and L*, None where there is no fit."""
     table = as_table(points)
-    rows, nothing = np.arange(table.num_rows), np.zeros(table.num_rows, dtype=bool)
+    rows = np.arange(table.num_rows)
     options = Options(method=arguments.method, bootstraps=arguments.bootstraps, seed=seed, starts=8)
-    found = fit_group(table, rows, options, nothing, None)
+    found = fit_group(table, rows, options)
     if found.estimate is None:
         return None
     best = found.optimal(flops=TARGET)

@@ -1,8 +1,12 @@
-"""The compute-optimal frontier from points: fits, intervals, queries. Needs numpy, scipy and pyarrow alone."""
+"""The compute-optimal frontier from points: fits, intervals, queries. Needs only numpy, scipy and pyarrow.
 
-from raysweep.frontier.compare import compare, crossovers
-from raysweep.frontier.fit import fit
-from raysweep.frontier.held_out import held_out, windows
+Functions take the points of one family. Those that end in `_families` take the points of several and return a mapping.
+"""
+
+from raysweep.frontier.compare import compare, compare_families
+from raysweep.frontier.crossovers import crossovers
+from raysweep.frontier.fit import fit, fit_families
+from raysweep.frontier.held_out import held_out, held_out_families, windows, windows_families
 from raysweep.frontier.json_format import from_json, to_json
 from raysweep.frontier.next_runs import next_runs
 from raysweep.frontier.points.readers import read_csv, read_mlflow, read_parquet, read_store
@@ -13,10 +17,13 @@ __all__ = [
     "Fit",
     "checklist",
     "compare",
+    "compare_families",
     "crossovers",
     "fit",
+    "fit_families",
     "from_json",
     "held_out",
+    "held_out_families",
     "next_runs",
     "read_csv",
     "read_mlflow",
@@ -24,4 +31,5 @@ __all__ = [
     "read_store",
     "to_json",
     "windows",
+    "windows_families",
 ]

@@ -1,32 +1,35 @@
-"""How far to trust a fit: does it predict runs that it has not seen, do its exponents stay when budgets go?"""
+"""Checks of a fit: its prediction of larger runs that it has not seen, and its exponents as budgets are dropped."""
 
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
-import pyarrow as pa
 
 from raysweep.core.errors import FrontierError
+from raysweep.frontier.answers.near_optimal import band
 from raysweep.frontier.answers.values import Answer
-from raysweep.frontier.approaches.outcome import Options
-from raysweep.frontier.fit import fit_cleaned, groups, make_options, unwrap
-from raysweep.frontier.numerics.solver import Floats, Mask
-from raysweep.frontier.points.cleaning import Cleaned, clean, exclude_mask
+from raysweep.frontier.approaches.options import Options, Settings, make_options
+from raysweep.frontier.fit import fit_cleaned
+from raysweep.frontier.numerics.arrays import Floats
+from raysweep.frontier.points.cleaning import Cleaned, clean
+from raysweep.frontier.points.families import named_families, only_family
 from raysweep.frontier.points.readers import as_table
 from raysweep.frontier.result import Fit
 
 LEAST_LEFT = 8
-SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
-"""Shares of the points, by rising compute, that the fits of a held-out check see."""
+"""Points that the fit of a held-out check needs."""
+DROPPED = (0.15, 0.3, 0.45)
+"""Shares of the points, by cost, that the windows leave out at either end."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """What a fit to the smaller runs says of the larger ones.
+    """A fit to the smaller runs, compared with the larger ones.
 
     Attributes:
         largest_seen: the largest cost in the fit. fit: the fit to the points up to it.
-        measured, predicted, low, high: of the held-out points, arrays of shape (m,); low and high: the 95 % prediction
-            interval.
+        measured, predicted, low, high: losses of the held-out points, arrays of shape (m,); low and high are the
+            ends of the 95 % prediction interval.
         error: mean absolute error of ln loss. coverage: share of the points inside their interval.
         row: rows of the held-out points in the table given.
     """
@@ -58,7 +61,7 @@ class HeldOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """The exponents as seen through a window of costs."""
+    """The exponents of a fit to the points in a window of costs, None where it is not usable."""
 
     lowest: float
     highest: float
@@ -71,54 +74,60 @@ class Window:
 
 
 def held_out(
-    points: object, *, above: float | None = None, share: float = 0.8, **arguments: object
-) -> HeldOut | dict[str, HeldOut]:
-    """Fit without the largest budgets and predict them.
+    points: object, *, above: float | None = None, share: float = 0.8, **settings: Unpack[Settings]
+) -> HeldOut:
+    """Fit the points of one family without the largest budgets, and predict those.
 
     Args:
         points: as in `fit`.
         above: hold out the points of a larger cost than this.
         share: where `above` is not given: the share of points, by rising cost, that the fit sees.
-        **arguments: of `fit`; the method has to be "parametric".
+        **settings: as in `fit`; the method has to be "parametric".
 
     Raises:
-        FrontierError: too few points are left on either side, or there is no fit to them.
+        FrontierError: too few points are left on either side, there is no fit to them, or the points are of several
+            families (then use `held_out_families`).
     """
-    options = make_options(**arguments)  # type: ignore[arg-type]
-    table = as_table(points)
-    return unwrap(
-        table,
-        {
-            name: held_out_of(_cleaned(table, rows, options), options, above, share)
-            for name, rows in groups(table).items()
-        },
-    )
+    options, table = make_options(**settings), as_table(points)
+    _, rows = only_family(table, "held_out")
+    return check_held_out(clean(table, rows, options.cost), options, above, share)
 
 
-def windows(points: object, **arguments: object) -> list[Window] | dict[str, list[Window]]:
-    """Return how the exponents move as the smallest, then as the largest budgets are dropped; the whole comes first.
+def held_out_families(
+    points: object, *, above: float | None = None, share: float = 0.8, **settings: Unpack[Settings]
+) -> dict[str, HeldOut]:
+    """The held-out check of each family; arguments as in `held_out`."""
+    options, table = make_options(**settings), as_table(points)
+    return {
+        family: check_held_out(clean(table, rows, options.cost), options, above, share)
+        for family, rows in named_families(table, "held_out").items()
+    }
+
+
+def windows(points: object, **settings: Unpack[Settings]) -> list[Window]:
+    """The exponents as the smallest, then as the largest budgets are dropped; the window of all points comes first.
 
     Args:
-        points: as in `fit`.
-        **arguments: of `fit`.
+        points: of one family, as in `fit`.
+        **settings: as in `fit`.
+
+    Raises:
+        FrontierError: as `fit`; for points of several families use `windows_families`.
     """
-    options = make_options(**arguments)  # type: ignore[arg-type]
-    table = as_table(points)
-    return unwrap(
-        table, {name: windows_of(_cleaned(table, rows, options), options) for name, rows in groups(table).items()}
-    )
+    options, table = make_options(**settings), as_table(points)
+    _, rows = only_family(table, "windows")
+    return fit_windows(clean(table, rows, options.cost), options)
 
 
-def _cleaned(table: pa.Table, rows: np.ndarray[tuple[int, ...], np.dtype[np.int64]], options: Options) -> Cleaned:
-    return clean(table, rows, options.cost, exclude_mask(None, table.num_rows))
+def windows_families(points: object, **settings: Unpack[Settings]) -> dict[str, list[Window]]:
+    """The windows of each family; arguments as in `windows`."""
+    options, table = make_options(**settings), as_table(points)
+    families = named_families(table, "windows")
+    return {family: fit_windows(clean(table, rows, options.cost), options) for family, rows in families.items()}
 
 
-def _part(cleaned: Cleaned, chosen: Mask) -> Cleaned:
-    return Cleaned(samples=cleaned.samples.take(chosen), excluded=cleaned.excluded, findings=cleaned.findings)
-
-
-def held_out_of(cleaned: Cleaned, options: Options, above: float | None = None, share: float = 0.8) -> HeldOut:
-    """Return the held-out check of one group of cleaned points; see `held_out`."""
+def check_held_out(cleaned: Cleaned, options: Options, above: float | None = None, share: float = 0.8) -> HeldOut:
+    """The held-out check of points that were cleaned before; see `held_out`."""
     cost = cleaned.samples.cost
     limit = float(np.quantile(cost, share)) if above is None and cost.size else (above or 0.0)
     seen = cost <= limit
@@ -127,31 +136,30 @@ def held_out_of(cleaned: Cleaned, options: Options, above: float | None = None, 
             f"held_out: {int(seen.sum())} points up to a cost of {limit:.3g} and {int((~seen).sum())} beyond; the fit "
             f"needs {LEAST_LEFT} and the check 1. Set above= to a cost between"
         )
-    fit = fit_cleaned(_part(cleaned, seen), options)
+    fit = fit_cleaned(cleaned.take(seen), options)
     rest = cleaned.samples.take(~seen)
     answers = [fit.loss(float(n), float(d)) for n, d in zip(rest.params, rest.data, strict=True)]
+    predicted = band(answers)
     return HeldOut(
         largest_seen=limit,
         fit=fit,
         measured=rest.loss,
-        predicted=np.array([answer.value for answer in answers]),
-        low=np.array([answer.interval.low if answer.interval else np.nan for answer in answers]),
-        high=np.array([answer.interval.high if answer.interval else np.nan for answer in answers]),
+        predicted=predicted.value,
+        low=predicted.low,
+        high=predicted.high,
         row=[int(row) for row in rest.row],
     )
 
 
-def windows_of(cleaned: Cleaned, options: Options) -> list[Window]:
-    """Return the windows of one group of cleaned points; see `windows`."""
+def fit_windows(cleaned: Cleaned, options: Options) -> list[Window]:
+    """The windows of points that were cleaned before; see `windows`."""
     cost = cleaned.samples.cost
     if cost.size == 0:
         return []
-    everything = np.ones(cost.size, dtype=bool)
-    steps = (0.15, 0.3, 0.45)
-    chosen = [everything]
-    chosen += [cost >= np.quantile(cost, step) for step in steps]
-    chosen += [cost <= np.quantile(cost, 1.0 - step) for step in steps]
-    return [_window(_part(cleaned, part), options) for part in chosen if part.any()]
+    chosen = [np.ones(cost.size, dtype=bool)]
+    chosen += [cost >= np.quantile(cost, share) for share in DROPPED]
+    chosen += [cost <= np.quantile(cost, 1.0 - share) for share in DROPPED]
+    return [_window(cleaned.take(part), options) for part in chosen if part.any()]
 
 
 def _window(cleaned: Cleaned, options: Options) -> Window:

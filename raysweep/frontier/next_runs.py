@@ -5,19 +5,19 @@ share of the answer's variance that it takes away, per unit of cost. Several poi
 the dearest of them. What it leaves out: that the law itself may be wrong, and that such points share their noise.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 
 from raysweep.core.errors import FrontierError
-from raysweep.frontier.approaches.parametric import Prepared, to_surface
-from raysweep.frontier.fit import fit
+from raysweep.frontier.approaches.options import Settings
+from raysweep.frontier.fit import fit_each
+from raysweep.frontier.fitting.surfaces import Prepared, log_loss_gradient, prepare, to_surface, to_theta
 from raysweep.frontier.laws.quantities import quantity
-from raysweep.frontier.numerics.solver import Floats
+from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.points.cleaning import column
 from raysweep.frontier.points.readers import REQUIRED, as_table
-from raysweep.frontier.refit import gradient_rows, point_of
 from raysweep.frontier.result import Fit
 
 _RIDGE = 1e-9
@@ -87,7 +87,7 @@ class _Knowledge:
 
     def rows(self, params: Floats, data: Floats) -> Floats:
         """Return what each of some points tells of the law, shape (m, p), in units of the noise."""
-        return np.asarray(gradient_rows(self.prepared, self.theta, params, data) / max(self.fit.noise, 1e-9))
+        return np.asarray(log_loss_gradient(self.prepared, self.theta, params, data) / max(self.fit.noise, 1e-9))
 
 
 def next_runs(
@@ -97,7 +97,7 @@ def next_runs(
     *,
     target: str = "params_exponent",
     flops: float | None = None,
-    **arguments: object,
+    **settings: Unpack[Settings],
 ) -> NextRuns:
     """Choose the runs that make an answer certain for the least compute.
 
@@ -110,14 +110,13 @@ def next_runs(
         budget: cost of all chosen runs together, in the unit of the cost column.
         target: the answer: a name as in `Fit.interval`, such as "a", "gamma" or "optimal_params".
         flops: for the optimal ones: at which compute.
-        **arguments: of `fit`; the method is "parametric".
+        **settings: as in `fit`; the method is "parametric", and there are no bootstraps unless asked for.
 
     Raises:
         FrontierError: no candidate is affordable, an architecture has no usable fit, or a column is absent.
     """
-    found = fit(points, **{"bootstraps": 0, **arguments})  # type: ignore[arg-type]
-    fits: Mapping[str | None, Fit] = {None: found} if isinstance(found, Fit) else dict(found.items())
-    known = {name: _knowledge(one, target, flops) for name, one in fits.items()}
+    settings.setdefault("bootstraps", 0)
+    known = {family: _knowledge(one, target, flops) for family, one in fit_each(points, **settings).items()}
     runs = _candidates(candidates, known)
     if not any(run.costs[0] <= budget for run in runs):
         raise FrontierError(f"next_runs: no candidate costs at most {budget:.3g}; the cheapest: {min_cost(runs):.3g}")
@@ -182,7 +181,8 @@ def _knowledge(one: Fit, target: str, flops: float | None) -> _Knowledge:
     if not one.status.usable:
         raise FrontierError(f"next_runs: {one.architecture or 'the points'}: no fit to improve on: {one.status}")
     surface = one.surface
-    prepared, theta = point_of(one)
+    prepared = prepare(one.samples, one.form)
+    theta = to_theta(prepared, surface, one.form)
     known = _Knowledge(one, prepared, theta, np.empty(0), np.empty(0))
     rows = known.rows(one.samples.params, one.samples.data)
     weight = one.samples.weight * (1.0 if one.trust is None else one.trust)

@@ -1,13 +1,14 @@
-"""The reporting checklist of 2502.18969 ("(Mis)fitting"), filled in from a fit: what a reader needs to repeat it."""
+"""The reporting checklist of 2502.18969 ("(Mis)fitting") for a fit: everything that a reader needs to repeat it."""
 
 import numpy as np
 
 from raysweep.core.text import columns
-from raysweep.frontier.approaches.trajectories import units
+from raysweep.frontier.fitting.trajectories import resampling_units
 from raysweep.frontier.laws.laws import CostModel, Surface
+from raysweep.frontier.numerics.arrays import Number
 from raysweep.frontier.numerics.intervals import LEAST_DRAWS
 from raysweep.frontier.points.findings import Kind
-from raysweep.frontier.result import Fit, plain
+from raysweep.frontier.result import Fit
 
 _FORMS = {
     "additive": "L(N, D) = E + A N^-alpha + B D^-beta",
@@ -24,14 +25,18 @@ _METHODS = {
 
 
 def checklist(fit: Fit, held_out: str | None = None) -> str:
-    """Return the checklist as lines of "item: what was done".
+    """Fill in the checklist, one item a line.
 
     Args:
         fit: any fit, usable or not.
-        held_out: what the held-out check said, where it was made.
+        held_out: the sentence of the held-out check, where it was made.
     """
+    return columns(_rows(fit, held_out))
+
+
+def _rows(fit: Fit, held_out: str | None) -> list[tuple[str, str]]:
     known = fit.estimate
-    rows = [
+    return [
         ("status", str(fit.status)),
         ("form", _FORMS[fit.form.law] if fit.method == "parametric" else "L*(C) = E + F C^-gamma, N* ~ C^a, D* ~ C^b"),
         ("asymptote", "fitted" if fit.form.asymptote is None else f"held at {fit.form.asymptote:g}"),
@@ -54,7 +59,6 @@ def checklist(fit: Fit, held_out: str | None = None) -> str:
         ("versions", ", ".join(f"{name} {version}" for name, version in fit.versions.items())),
         ("digest of the points", fit.samples.digest()),
     ]
-    return columns(rows)
 
 
 def _cost(name: str, cost: CostModel | None) -> str:
@@ -65,8 +69,12 @@ def _cost(name: str, cost: CostModel | None) -> str:
         return unit
     if cost.exact:
         return f"{unit}; equal to 6 N D at every point"
-    powers = f"N^{plain(cost.params_power):.3f} D^{plain(cost.data_power):.3f}"
-    return f"{unit}; fitted as e^{plain(cost.log_kappa):.4f} {powers}, off by {cost.residual:.1%} (rms)"
+    powers = f"N^{_plain(cost.params_power):.3f} D^{_plain(cost.data_power):.3f}"
+    return f"{unit}; fitted as e^{_plain(cost.log_kappa):.4f} {powers}, off by {cost.residual:.1%} (rms)"
+
+
+def _plain(value: Number) -> float:
+    return float(np.asarray(value))
 
 
 def _reasons(fit: Fit) -> str:
@@ -90,6 +98,7 @@ def _intervals(fit: Fit) -> str:
     drawn = 0 if fit.draws is None else int(np.size(fit.draws.E))
     if drawn < LEAST_DRAWS:
         return f"none: {drawn} of {fit.bootstraps} bootstraps gave a fit"
-    unit = units(fit.samples, fit.form)
+    unit = resampling_units(fit.samples, fit.form)
     drawn_with = "points" if unit.max() + 1 == fit.samples.count else f"{unit.max() + 1} trajectories"
-    return f"{drawn} pairs bootstraps of {drawn_with}, {fit.interval('gamma').method}, {fit.spare} degrees of freedom"
+    degrees = f"{fit.degrees_of_freedom} degrees of freedom"
+    return f"{drawn} pairs bootstraps of {drawn_with}, {fit.interval('gamma').method}, {degrees}"

@@ -7,7 +7,18 @@ import pytest
 from surfaces import CHINCHILLA, chinchilla, optimum, surface, valleys
 
 from raysweep.core.errors import FrontierError
-from raysweep.frontier import compare, crossovers, fit, held_out, next_runs, windows
+from raysweep.frontier import (
+    compare,
+    compare_families,
+    crossovers,
+    fit,
+    fit_families,
+    held_out,
+    held_out_families,
+    next_runs,
+    windows,
+    windows_families,
+)
 
 STEEPER = {**CHINCHILLA, "alpha": 0.45, "beta": 0.45, "A": 4000.0, "B": 20000.0}
 
@@ -32,9 +43,27 @@ def test_the_approaches_agree_where_the_law_holds():
 
 
 def test_a_comparison_by_architecture_names_the_crossover():
-    found = compare(both(), bootstraps=100)
+    found = compare_families(both(), bootstraps=100)
     assert list(found) == ["slow", "steep"]
     assert [cross.after for cross in found.crossovers] == ["steep"]
+
+
+def test_each_family_is_checked_as_it_is_alone():
+    points = valleys(CHINCHILLA, noise=0.003)
+    several, alone = held_out_families(both(), bootstraps=60), held_out(points, bootstraps=60)
+    assert list(several) == ["slow", "steep"]
+    np.testing.assert_array_equal(several["slow"].predicted, alone.predicted)
+    assert windows_families(both(), bootstraps=0)["slow"] == windows(points, bootstraps=0)
+
+
+@pytest.mark.parametrize(
+    ("one", "each"), [(held_out, held_out_families), (windows, windows_families), (compare, compare_families)]
+)
+def test_a_check_of_one_family_refuses_several_and_names_the_one_that_takes_them(one, each):
+    with pytest.raises(FrontierError, match=rf"2 families \(slow, steep\); {each.__name__} takes them all"):
+        one(both())
+    with pytest.raises(FrontierError, match=rf"no column architecture \(or family\); use {one.__name__}$"):
+        each(valleys(CHINCHILLA))
 
 
 def test_the_approaches_disagree_where_the_law_does_not_hold():
@@ -46,7 +75,7 @@ def test_the_approaches_disagree_where_the_law_does_not_hold():
 
 
 def test_a_crossover_is_where_the_laws_cross():
-    found = crossovers(fit(both(), bootstraps=200))
+    found = crossovers(fit_families(both(), bootstraps=200))
     grid = np.geomspace(1e15, 1e25, 20001)
     gap = optimum(CHINCHILLA, grid)[2] - optimum(STEEPER, grid)[2]
     true = grid[np.flatnonzero(np.sign(gap[:-1]) != np.sign(gap[1:]))]

@@ -5,7 +5,7 @@ import pytest
 from surfaces import CHINCHILLA, chinchilla, optimum, surface, valleys
 
 from raysweep.core.errors import FrontierError
-from raysweep.frontier import checklist, fit, from_json, to_json
+from raysweep.frontier import checklist, fit, fit_families, from_json, to_json
 from raysweep.frontier.points.findings import Kind
 
 STEEP = {"E": 1.8, "A": 2000.0, "alpha": 0.6, "B": 30.0, "beta": 0.2}
@@ -75,33 +75,36 @@ def test_a_measured_cost_bends_the_frontier_as_its_own_powers_say():
         assert found.loss(params, 1e24 / 40 / params**1.2).value > best.loss.value
 
 
-def test_a_mapping_by_architecture_and_a_fit_without_one():
+def two_families():
     points = valleys(CHINCHILLA)
     both = {name: np.concatenate([values, values]) for name, values in points.items()}
-    both["architecture"] = ["mpnn"] * 40 + ["egnn"] * 40
-    found = fit(both, bootstraps=0)
+    return {**both, "architecture": ["mpnn"] * 40 + ["egnn"] * 40}
+
+
+def test_each_family_has_its_fit():
+    found = fit_families(two_families(), bootstraps=0)
     assert list(found) == ["mpnn", "egnn"]
+    assert [one.architecture for one in found.values()] == ["mpnn", "egnn"]
     assert found["egnn"].law == found["mpnn"].law
 
 
-@pytest.mark.parametrize("method", ["parametric", "isoflop", "envelope"])
-def test_json_gives_an_equal_fit_back(method):
-    found = fit(valleys(CHINCHILLA, noise=0.005), method=method, bootstraps=60)
-    back = from_json(to_json(found))
-    assert back.law == found.law
-    assert back.status == found.status
-    assert back.optimal(flops=1e24) == found.optimal(flops=1e24)
-    assert back.interval("a") == found.interval("a")
-    assert to_json(back) == to_json(found)
+def test_one_fit_of_several_families_is_refused_and_the_error_names_the_other_function():
+    with pytest.raises(FrontierError, match=r"2 families \(mpnn, egnn\); fit_families takes them all"):
+        fit(two_families(), bootstraps=0)
+    with pytest.raises(FrontierError, match=r"no column architecture \(or family\); use fit$"):
+        fit_families(valleys(CHINCHILLA), bootstraps=0)
 
 
-def test_altered_json_is_refused():
-    text = to_json(fit(valleys(CHINCHILLA, noise=0.005), bootstraps=0))
-    digits = '"loss": [' + text.split('"loss": [')[1][:6]
-    with pytest.raises(FrontierError, match="digest"):
-        from_json(text.replace(digits, '"loss": [9.9999'))
-    with pytest.raises(FrontierError, match="torn"):
-        from_json(text[:-20])
+def test_a_table_that_names_its_one_family_gives_one_fit():
+    points = {**valleys(CHINCHILLA), "family": ["egnn"] * 40}
+    found = fit(points, bootstraps=0)
+    assert found.architecture == "egnn"
+    assert to_json(found) == to_json(fit_families(points, bootstraps=0)["egnn"])
+
+
+def test_rows_to_leave_out_are_those_of_the_whole_table():
+    found = fit_families(two_families(), exclude=[2, 41], bootstraps=0)
+    assert [[item.row for item in one.excluded] for one in found.values()] == [[2], [41]]
 
 
 def test_the_same_seed_gives_the_same_bits():

@@ -1,4 +1,4 @@
-"""How flat the optimum is, and how it runs along a range of costs."""
+"""The flatness of the optimum: the range of sizes that are nearly as good; and answers along a range of costs."""
 
 from collections.abc import Sequence
 
@@ -16,14 +16,14 @@ _FAR = 40.0
 def near_optimal(
     law: Law, cost: float, best: tuple[float, float], regret: float, unique: float | None
 ) -> tuple[float, float] | None:
-    """Return the sizes whose loss at a cost exceeds the best by at most a share `regret` of it.
+    """Range of sizes whose loss at a cost exceeds the best by at most a share `regret` of it.
 
     Args:
-        law: None is returned for one that knows no loss off the frontier.
-        cost: what all sizes spend.
+        law: for one that knows no loss off the frontier the range is None.
+        cost: of every size.
         best: N* and L* there.
         regret: share of L*.
-        unique: distinct data there are, None for as much as is wanted.
+        unique: amount of distinct data; None: unlimited.
     """
     if not isinstance(law, Surface) or not all(0 < value < np.inf for value in best):
         return None
@@ -41,7 +41,7 @@ def near_optimal(
 
 
 def band(answers: Sequence[Answer]) -> Band:
-    """Return answers along a line as arrays, NaN where there is no interval."""
+    """Collect answers along a line in arrays, with NaN where there is no interval."""
     return Band(
         value=np.array([answer.value for answer in answers]),
         low=np.array([answer.interval.low if answer.interval else np.nan for answer in answers]),

@@ -1,57 +1,62 @@
 """Prediction intervals: the law's uncertainty, the noise of a run, and how wrong the law was on runs it had not seen.
 
-The first two alone are too narrow for larger runs of real models, since no law is exact: here the law is fitted to the
-smaller runs among the points, asked for the larger ones, and the interval is widened until it would have held them.
+The first two alone are too narrow for larger runs of real models, since no law is exact. The law is therefore fitted to
+the smaller of the points and asked for the larger ones, and the interval is widened until it would have held them.
 """
 
 import numpy as np
 from scipy import stats
 
-from raysweep.frontier.approaches.parametric import Form, draw_surfaces, fit_surface
-from raysweep.frontier.approaches.trajectories import spare, units
+from raysweep.frontier.fitting.surfaces import draw_surfaces, fit_surface
+from raysweep.frontier.fitting.trajectories import degrees_of_freedom, resampling_units
+from raysweep.frontier.laws.forms import Form
+from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.numerics.intervals import resample
-from raysweep.frontier.numerics.solver import Floats
-from raysweep.frontier.points.cleaning import Samples
+from raysweep.frontier.points.samples import Samples
 
 SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Of the points, by rising cost, that the law is fitted to."""
 LEAST = 12
 _BOOTSTRAPS = 100
+_STARTS = 16
 UNKNOWN = 2.0
-"""Factor where the points are too few to look: about what the real sets at hand ask for."""
+"""The factor where the points are too few for such splits: about what the published sets of points ask for."""
 _MOST = 4.0
 
 
-def noise_reach(residuals: Floats, parameters: int, level: float) -> float:
-    """Return the half-width that holds `level` of single runs about the law, in ln loss.
+def noise_half_width(residuals: Floats, parameters: int, level: float) -> float:
+    """Half-width in ln loss that holds `level` of single runs about the law.
 
-    The larger of the Gaussian one (from the median absolute residual) and the residuals' own quantile: real noise has
-    tails. Both are corrected for the fitted parameters.
+    The larger of the Gaussian one (from the median absolute residual) and the residuals' own quantile, since real noise
+    has tails. Both are corrected for the fitted parameters.
     """
     known = np.abs(residuals[np.isfinite(residuals)])
-    spare = max(known.size - parameters, 1)
-    swollen = float(np.sqrt(known.size / spare))
-    gaussian = float(np.median(known)) / 0.6744897501960817 * float(stats.t.ppf(0.5 + 0.5 * level, spare))
-    return swollen * max(gaussian, float(np.quantile(known, level)))
+    degrees = max(known.size - parameters, 1)
+    correction = float(np.sqrt(known.size / degrees))
+    gaussian = float(np.median(known)) / 0.6744897501960817 * float(stats.t.ppf(0.5 + 0.5 * level, degrees))
+    return correction * max(gaussian, float(np.quantile(known, level)))
 
 
-def extrapolation_factor(samples: Samples, form: Form, parameters: int, seed: int) -> float:
-    """Return by how much intervals of larger runs have to be widened to hold those that are known, at least 1."""
+def extrapolation_factor(samples: Samples, form: Form, seed: int) -> float:
+    """Factor, at least 1, by which intervals of larger runs are widened so as to hold those among the points."""
     ratios: list[Floats] = []
     for share in SHARES:
         seen = samples.cost <= np.quantile(samples.cost, share)
         part, rest = samples.take(seen), samples.take(~seen)
         sizes = np.unique(np.round(np.log(part.params), 9)).size
-        if part.count < LEAST or sizes < 3 or not rest.count:
-            continue
-        fit = fit_surface(part, form, None, seed, 16)
-        draws, _ = draw_surfaces(part, fit, form, resample(units(part, form), _BOOTSTRAPS, seed))
-        log_draws = np.log(
-            [draws.loss(n, d) for n, d in zip(rest.params, rest.data, strict=True)]
-        )  # (points, bootstraps)
-        away = np.abs(log_draws - np.median(log_draws, axis=1, keepdims=True))
-        error = 1.4826 * np.median(away, axis=1) * float(stats.t.ppf(0.975, spare(part, form, parameters)))
-        reach = np.hypot(error, noise_reach(fit.residuals, parameters, 0.95))
-        ratios.append(np.abs(np.log(rest.loss / fit.surface.loss(rest.params, rest.data))) / reach)
+        if part.count >= LEAST and sizes >= 3 and rest.count:
+            ratios.append(_errors_over_half_widths(part, rest, form, seed))
     if not ratios:
         return UNKNOWN
     return float(np.clip(max(np.quantile(ratio, 0.95) for ratio in ratios), 1.0, _MOST))
+
+
+def _errors_over_half_widths(part: Samples, rest: Samples, form: Form, seed: int) -> Floats:
+    """Fit `part`, predict `rest`: errors in ln loss over half-widths of the 95 % interval, shape (points,)."""
+    fit = fit_surface(part, form, None, seed, _STARTS)
+    draws, _ = draw_surfaces(part, fit, form, resample(resampling_units(part, form), _BOOTSTRAPS, seed))
+    log_draws = np.log([draws.loss(n, d) for n, d in zip(rest.params, rest.data, strict=True)])  # (points, bootstraps)
+    away = np.abs(log_draws - np.median(log_draws, axis=1, keepdims=True))
+    error = 1.4826 * np.median(away, axis=1) * float(stats.t.ppf(0.975, degrees_of_freedom(part, form)))
+    half_width = np.hypot(error, noise_half_width(fit.minimum.residuals, form.parameters, 0.95))
+    return np.asarray(np.abs(np.log(rest.loss / fit.surface.loss(rest.params, rest.data))) / half_width)

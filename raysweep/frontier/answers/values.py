@@ -1,9 +1,13 @@
-"""What a fit answers, as values: laws in the user's units, optima and predictions, each number with its interval."""
+"""A fit's answers as values: laws in the user's units, optima and predictions, each number with its interval."""
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from raysweep.frontier.laws.laws import Curve
+from raysweep.frontier.laws.quantities import Law
+from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.numerics.intervals import Interval
-from raysweep.frontier.numerics.solver import Floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +26,10 @@ class AdditiveLaw:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConstrainedLaw(AdditiveLaw):
-    """The additive law in the worth of the data, U + U R* (1 - e^(-R / R*)) for R repeats of U distinct data."""
+    """The additive law of the effective data, U + U R* (1 - e^(-R / R*)) for R repeats of U distinct data."""
 
     repeats: float
-    """R*: after so many repeats little is left to learn from the data."""
+    """R*: the number of repeats after which little is left to learn from the data."""
 
     def __str__(self) -> str:
         return f"{super().__str__()}, repeats R* = {self.repeats:.3g}"
@@ -41,6 +45,20 @@ class CurveLaw:
 
     def __str__(self) -> str:
         return f"L = {self.E:.5g} + {self.F:.5g} C^-{self.gamma:.4f}"
+
+
+def plain_law(law: Law, *, repeats: bool) -> AdditiveLaw | CurveLaw | DataConstrainedLaw:
+    """Convert a law to plain numbers; `repeats`: whether it is the data-constrained one."""
+    if isinstance(law, Curve):
+        return CurveLaw(E=float(law.E), F=float(np.exp(law.log_F)), gamma=float(law.gamma))
+    additive = AdditiveLaw(
+        E=float(law.E),
+        A=float(np.exp(law.log_A)),
+        alpha=float(law.alpha),
+        B=float(np.exp(law.log_B)),
+        beta=float(law.beta),
+    )
+    return DataConstrainedLaw(**vars(additive), repeats=float(np.exp(law.log_repeats))) if repeats else additive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +100,10 @@ class Optimum:
 
 @dataclass(frozen=True, kw_only=True)
 class Influence:
-    """What one trajectory, or point, does to the exponent a: its value without it, and the shift in standard errors."""
+    """The exponent a without one trajectory, or point, and its shift in standard errors."""
 
     rows: tuple[int, ...]
-    """Of the table given: the points that were left out together."""
+    """The points that were left out together, as rows of the table given."""
     params_exponent: float
     shift: float
 

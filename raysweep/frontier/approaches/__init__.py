@@ -1,1 +1,1 @@
-"""The three approaches of arXiv 2203.15556: envelope, IsoFLOP, parametric."""
+"""The three approaches of 2203.15556: each turns points and options into a `Fit`."""

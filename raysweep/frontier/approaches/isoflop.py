@@ -1,299 +1,193 @@
-"""Approach 2: at each compute budget a valley of loss against model size, its minimum, a power law through the minima.
+"""Approach 2 of 2203.15556: valleys, their minima, the power laws through them, and the same for each bootstrap."""
 
-A parabola in ln N is biased on an asymmetric valley, noise-free, by +16 % to +30 % in N* for alpha/beta = 3
-(2603.22339). Here a valley has the shape that an additive law gives it, E_k + A_k N^-alpha + B_k D^-beta with E_k, A_k,
-B_k of its own and the exponents shared by all valleys: as many coefficients per valley as a parabola, and no bias under
-the law. D is the point's own, so that budgets which scatter by tens of per cent do no harm.
-"""
-
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
 
-from raysweep.frontier.laws.laws import CostModel
-from raysweep.frontier.numerics.solver import Floats, Mask
-from raysweep.frontier.points.cleaning import Samples
+from raysweep.frontier.approaches.certificate import with_findings, with_minimum
+from raysweep.frontier.approaches.options import Options
+from raysweep.frontier.fitting.budgets import LEAST_BUDGETS, LEAST_SIZES, budgets, log_budget_costs
+from raysweep.frontier.fitting.costs import cost_findings, fit_cost
+from raysweep.frontier.fitting.power_curve import PowerCurve, fit_power_curve, straight_line, to_curve
+from raysweep.frontier.fitting.robust import AGREES, EFFICIENT, LEAST_DELTA, MOST_DELTA, descend, robust_scale
+from raysweep.frontier.fitting.trajectories import resampling_units, without_each
+from raysweep.frontier.fitting.valleys import Valleys, fit_valleys
+from raysweep.frontier.laws.laws import Curve
+from raysweep.frontier.numerics.arrays import Floats, Indices, Mask
+from raysweep.frontier.points.findings import Finding, Kind, caution, fatal
+from raysweep.frontier.points.samples import Samples
+from raysweep.frontier.result import Fit
 
-LEAST_SIZES = 4
-"""Distinct model sizes that a budget needs: a valley has three coefficients."""
-LEAST_BUDGETS = 3
-_CHUNK = 100
-"""Bootstraps at once: more would not fit the processor's cache."""
-_CLEAN, _WIDEST = 0.05, 0.4
-"""Spread of ln C within a budget: at most _CLEAN where budgets were planned, at most _WIDEST where they are made."""
-_PRIOR_LOG, _PRIOR_SD = np.log(0.35), 1.5
-"""A weak prior on ln alpha and ln beta, in units of noise: it decides only where valleys leave the shape open."""
-_LOG_BOUNDS = np.log(0.02), np.log(4.0)
+_STARTS = np.array([[a, b] for a in (0.1, 0.3, 0.9) for b in (0.1, 0.3, 0.9)])
+"""Of the two exponents."""
+_NOISE_ROUNDS = 4
+"""Fits in which delta follows the noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Valleys:
-    """The valleys of one fit, or of k bootstraps (then every array has a leading axis k).
+class _ValleyFit:
+    """The valleys of all budgets; `cost` (budgets,) is the geometric mean of each budget's."""
 
-    `coefficients` (budgets, 3) are E, A, B in the centred coordinates; `usable` marks those with a minimum inside.
-    """
-
-    exponents: Floats
-    coefficients: Floats
-    params: Floats
-    data: Floats
-    loss: Floats
-    variance: Floats
-    positive: Mask
-    inside: Mask
-    objective: Floats
-    residuals: Floats
-    gradient_norm: Floats
+    samples: Samples
+    label: Indices
+    cost: Floats
+    valleys: Valleys
+    delta: float
+    noise: float
+    agreeing: int
 
     @property
     def usable(self) -> Mask:
-        """Which valleys have a minimum, and have it between the smallest and the largest size that was run."""
-        return self.positive & self.inside
+        """The budgets with a minimum inside the sizes that were run, shape (budgets,)."""
+        return np.asarray(self.valleys.usable[0])
 
 
-def budgets(samples: Samples) -> NDArray[np.int64]:
-    """Return the budget of each point, numbered by rising compute; -1 where a budget has too few sizes."""
-    log_cost = np.log(samples.cost)
-    if samples.count < LEAST_SIZES:
-        return np.full(samples.count, -1)
-    label = _split_at_gaps(log_cost)
-    if any(np.ptp(log_cost[label == k]) > _CLEAN for k in np.unique(label)):
-        label = fcluster(linkage(log_cost[:, None], "complete"), _WIDEST, "distance")
-    final = np.full(samples.count, -1)
-    groups = sorted((np.flatnonzero(label == k) for k in np.unique(label)), key=lambda rows: log_cost[rows].mean())
-    number = 0
-    for rows in groups:
-        if np.unique(np.round(np.log(samples.params[rows]), 6)).size >= LEAST_SIZES:
-            final[rows] = number
-            number += 1
-    return final
-
-
-def distinct_budgets(samples: Samples) -> int:
-    """Return how many computes the points have that differ by more than the scatter of a planned budget."""
-    return int(_split_at_gaps(np.log(samples.cost)).max()) + 1
-
-
-def _split_at_gaps(log_cost: Floats) -> NDArray[np.int64]:
-    order = np.argsort(log_cost)
-    label = np.zeros(log_cost.size, dtype=np.int64)
-    label[order] = np.concatenate([[0], np.cumsum(np.diff(log_cost[order]) > _CLEAN)])
-    return label
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Design:
-    """Points by budget, centred; `one_hot` (n, budgets)."""
-
-    x: Floats
-    y: Floats
-    loss: Floats
-    one_hot: Floats
-    label: NDArray[np.int64]
-    low: Floats
-    high: Floats
-    log_cost: Floats
-    centre_x: float
-    centre_y: float
-
-
-def _design(samples: Samples, label: NDArray[np.int64]) -> _Design:
+def isoflop(blank: Fit, options: Options, weights: Floats | None) -> Fit:
+    """Fit the minima of a blank fit's valleys, and those of resamples of the given weights (k, n)."""
+    samples = blank.samples
+    label = budgets(samples)
     count = int(label.max()) + 1
-    one_hot = (label[:, None] == np.arange(count)).astype(float)
-    x, y = np.log(samples.params), np.log(samples.data)
-    rows = [np.flatnonzero(label == k) for k in range(count)]
-    return _Design(
-        x=x - x.mean(),
-        y=y - y.mean(),
-        loss=samples.loss,
-        one_hot=one_hot,
-        label=label,
-        low=np.array([x[r].min() for r in rows]),
-        high=np.array([x[r].max() for r in rows]),
-        log_cost=np.array([np.log(samples.cost[r]).mean() for r in rows]),
-        centre_x=float(x.mean()),
-        centre_y=float(y.mean()),
-    )
+    if count < LEAST_BUDGETS:
+        return with_findings(blank, [_too_few(count)])
+    rows = np.flatnonzero(label >= 0)
+    found = _fit_valleys(samples.take(rows), label[rows], options)
+    findings = [*cost_findings(samples, fit_cost(samples)), *_valley_findings(found)]
+    if found.usable.sum() < LEAST_BUDGETS:
+        # The gravest reason is what the valleys look like, not how many are left.
+        worst = [fatal(finding.kind, finding.sentence) for finding in findings if "budget" in finding.sentence]
+        return with_findings(blank, [*worst, *findings, _too_few(int(found.usable.sum()))])
+    power = _fit_power(found, options)
+    fit = with_findings(_enter(blank, found, power, rows), findings)
+    if weights is None:
+        return fit
+    draws, kept = _draw(found, power, weights[:, rows])
+    alone, _ = _draw(found, power, without_each(resampling_units(samples, options.form)[rows]))
+    return replace(fit, draws=draws, draw_ids=kept, leave_one_out=alone)
 
 
-def fit_valleys(
-    samples: Samples,
-    label: NDArray[np.int64],
-    cost: CostModel,
-    weights: Floats,
-    *,
-    start: Floats | None = None,
-    noise: float = 0.0,
-    delta: float = np.inf,
-    iterations: int = 60,
-) -> Valleys:
-    """Fit the valleys of every bootstrap: Gauss-Newton on the two exponents, everything else projected out.
-
-    Args:
-        samples: points that belong to a budget (label >= 0 throughout).
-        label: budget of each point, shape (n,).
-        cost: what N and D cost.
-        weights: shape (k, n).
-        start: exponents to start from, shape (2,).
-        noise: standard deviation of relative losses, scales the weak prior (0 switches it off).
-        delta: Huber's delta on relative residuals.
-        iterations: at most so many steps.
-    """
-    design = _design(samples, label)
-    count = weights.shape[0]
-    u = np.broadcast_to(np.log([0.35, 0.35] if start is None else start), (count, 2)).copy()
-    chunks = [slice(low, low + _CHUNK) for low in range(0, count, _CHUNK)]
-    parts = [_fit_chunk(design, cost, weights[rows], u[rows], noise, delta, iterations) for rows in chunks]
-    return Valleys(
-        **{name.name: np.concatenate([getattr(part, name.name) for part in parts]) for name in fields(Valleys)}
-    )
-
-
-def _fit_chunk(
-    design: _Design, cost: CostModel, weights: Floats, u: Floats, noise: float, delta: float, iterations: int
-) -> Valleys:
-    count = weights.shape[0]
-    damping = np.full(count, 1e-3)
-    robust = weights
-    state = _project(design, u, robust)
-    value = _objective(state.residual, weights, delta) + _prior(u, noise)
-    for _ in range(iterations):
-        robust = weights * _huber_weights(state.residual, delta)
-        state = _project(design, u, robust)
-        step, gradient = _gauss_newton(state, robust, u, damping, noise)
-        trial = np.clip(u + step, *_LOG_BOUNDS)
-        tried = _project(design, trial, robust)
-        new = _objective(tried.residual, weights, delta) + _prior(trial, noise)
-        better = new <= value
-        u = np.where(better[:, None], trial, u)
-        damping = np.where(better, np.maximum(damping * 0.2, 1e-12), damping * 8.0)
-        moved = np.where(better, np.abs(step).max(axis=1), np.where(damping > 1e8, 0.0, 1.0))
-        state = _merge(state, tried, better)
-        value = np.where(better, new, value)
-        if np.all(moved < 1e-10):
-            break
-    scale = np.maximum((robust[:, :, None] * np.abs(state.tangent * state.residual[:, :, None])).sum(axis=1), 1e-300)
-    return _minima(design, state, u, cost, value, np.max(np.abs(gradient) / np.maximum(scale, 1e-9), axis=1))
-
-
-@dataclass
-class _Projected:
-    coefficients: Floats  # (k, budgets, 3)
-    residual: Floats  # (k, n), relative
-    tangent: Floats  # (k, n, 2), of the residual in ln alpha and ln beta, coefficients projected out
-    normal: Floats  # (k, budgets, 3, 3)
-
-
-def _project(design: _Design, u: Floats, weights: Floats) -> _Projected:
-    alpha, beta = np.exp(u[:, :1]), np.exp(u[:, 1:])
-    inverse = np.broadcast_to(1.0 / design.loss, weights.shape)
-    first = np.exp(-alpha * design.x) * inverse
-    second = np.exp(-beta * design.y) * inverse
-    basis = (inverse, first, second)
-    # Right-hand sides: the losses (1, relative), and what the two exponents do to the terms. Their own factors A and B
-    # come out of the first solution.
-    sides = (np.ones_like(first), -alpha * design.x * first, -beta * design.y * second)
-    normal = np.empty((u.shape[0], design.one_hot.shape[1], 3, 3))
-    moments = np.empty_like(normal)
-    for i, one in enumerate(basis):
-        weighted = one * weights
-        for j in range(i, 3):
-            normal[:, :, i, j] = normal[:, :, j, i] = (weighted * basis[j]) @ design.one_hot
-        for j, side in enumerate(sides):
-            moments[:, :, i, j] = (weighted * side) @ design.one_hot
-    ridge = 1e-13 * np.einsum("kbii->kb", normal)[:, :, None, None] * np.eye(3)
-    solved = np.linalg.solve(normal + ridge + 1e-300 * np.eye(3), moments)
-    away = [side - _combine(design, basis, solved[:, :, :, j]) for j, side in enumerate(sides)]
-    scale = solved[:, :, 1:, 0]
-    tangent = np.stack([-away[j + 1] * scale[:, design.label, j] for j in range(2)], axis=2)
-    return _Projected(solved[:, :, :, 0], away[0], tangent, normal)
-
-
-def _combine(design: _Design, basis: tuple[Floats, Floats, Floats], coefficients: Floats) -> Floats:
-    at_points = coefficients[:, design.label, :]
-    return basis[0] * at_points[:, :, 0] + basis[1] * at_points[:, :, 1] + basis[2] * at_points[:, :, 2]
-
-
-def _gauss_newton(
-    state: _Projected, weights: Floats, u: Floats, damping: Floats, noise: float
-) -> tuple[Floats, Floats]:
-    tangent, residual = state.tangent, state.residual
-    square = np.einsum("kni,knj,kn->kij", tangent, tangent, weights, optimize=True)
-    gradient = np.einsum("kni,kn,kn->ki", tangent, residual, weights, optimize=True)
-    prior = (noise / _PRIOR_SD) ** 2
-    square = square + prior * np.eye(2)
-    gradient = gradient + prior * (u - _PRIOR_LOG)
-    diagonal = np.einsum("kii->ki", square)
-    square = square + np.eye(2) * ((damping[:, None] * diagonal)[:, None, :] + 1e-300)
-    step = -np.linalg.solve(square, gradient[:, :, None])[:, :, 0]
-    return np.clip(step, -1.0, 1.0), gradient
-
-
-def _objective(residual: Floats, weights: Floats, delta: float) -> Floats:
-    psi = np.clip(residual, -delta, delta)
-    return np.asarray((weights * psi * (residual - 0.5 * psi)).sum(axis=1))
-
-
-def _prior(u: Floats, noise: float) -> Floats:
-    return np.asarray(0.5 * (noise / _PRIOR_SD) ** 2 * ((u - _PRIOR_LOG) ** 2).sum(axis=1))
-
-
-def _huber_weights(residual: Floats, delta: float) -> Floats:
-    return np.asarray(np.minimum(1.0, delta / np.maximum(np.abs(residual), 1e-300)))
-
-
-def _merge(old: _Projected, new: _Projected, better: Mask) -> _Projected:
-    wide = better[:, None]
+def _enter(blank: Fit, found: _ValleyFit, power: PowerCurve, rows: Indices) -> Fit:
+    """Enter valleys and power law in a fit: the valleys' certificate, with the larger of the two gradient norms."""
+    valleys = found.valleys
+    mass = np.where(found.usable, 1.0 / np.maximum(valleys.variance[0], 1e-300), 0.0)
+    mass = mass / mass.max()
+    residuals = np.full(blank.samples.count, np.nan)
+    residuals[rows] = valleys.residuals[0]
+    of_valleys = float(valleys.gradient_norm[0]) if found.noise > 1e-9 else 0.0
     return replace(
-        old,
-        coefficients=np.where(wide[:, :, None], new.coefficients, old.coefficients),
-        residual=np.where(wide, new.residual, old.residual),
-        tangent=np.where(wide[:, :, None], new.tangent, old.tangent),
-        normal=np.where(wide[:, :, None, None], new.normal, old.normal),
+        with_minimum(blank, power.minimum),
+        estimate=_single(_frontier(found, valleys, mass[None, :], power, power.minimum.theta)),
+        objective=float(valleys.objective[0]),
+        gradient_norm=max(power.minimum.gradient_norm, of_valleys),
+        delta=found.delta,
+        noise=found.noise,
+        starts=len(_STARTS),
+        starts_agreeing=found.agreeing,
+        residuals=residuals,
     )
 
 
-def _minima(
-    design: _Design, state: _Projected, u: Floats, cost: CostModel, objective: Floats, gradient_norm: Floats
-) -> Valleys:
-    """Return where each valley is lowest at its budget's cost, with the variance of ln N* per unit noise."""
-    alpha, beta = np.exp(u[:, :1]), np.exp(u[:, 1:])
-    p, q = float(cost.params_power), float(cost.data_power)
-    first, second = state.coefficients[:, :, 1], state.coefficients[:, :, 2]
-    positive = (first > 0) & (second > 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.log(first * alpha / p) - np.log(second * beta / q)
-        share = share + alpha * design.centre_x - beta * design.centre_y
-        log_data_at_one = (design.log_cost - float(cost.log_kappa)) / q
-        log_params = (share + beta * log_data_at_one) / (alpha + beta * p / q)
-        log_data = log_data_at_one - log_params * p / q
-        loss = (
-            state.coefficients[:, :, 0]
-            + first * np.exp(-alpha * (log_params - design.centre_x))
-            + second * np.exp(-beta * (log_data - design.centre_y))
-        )
-        away = np.stack([np.zeros_like(first), 1.0 / first, -1.0 / second], axis=2)
-    away = np.where(np.isfinite(away), away, 0.0)
-    ridge = 1e-12 * np.einsum("kbii->kb", state.normal)[:, :, None, None] * np.eye(3)
-    spread = np.einsum("kbi,kbij,kbj->kb", away, np.linalg.pinv(state.normal + ridge), away, optimize=True)
-    inside = (log_params >= design.low) & (log_params <= design.high)
-    return Valleys(
-        exponents=np.exp(u),
-        coefficients=state.coefficients,
-        params=np.exp(log_params),
-        data=np.exp(log_data),
-        loss=loss,
-        variance=spread / (alpha + beta * p / q) ** 2,
-        positive=positive,
-        inside=inside,
-        objective=objective,
-        residuals=state.residual,
-        gradient_norm=gradient_norm,
+def _too_few(count: int) -> Finding:
+    return fatal(
+        Kind.TOO_FEW_BUDGETS,
+        f"{count} compute budgets with {LEAST_SIZES} or more model sizes and a minimum inside; the "
+        f"isoFLOP approach needs {LEAST_BUDGETS}. Use method='parametric', which needs no budgets",
     )
 
 
-def budget_costs(samples: Samples, label: NDArray[np.int64]) -> Floats:
-    """Return the cost of each budget: the geometric mean of its points'."""
-    return np.exp(_design(samples, label).log_cost)
+def _fit_valleys(samples: Samples, label: Indices, options: Options) -> _ValleyFit:
+    """Fit the valleys from nine starts, then let delta follow the noise."""
+    cost = fit_cost(samples)
+    weights, start = np.repeat(samples.weight[None, :], len(_STARTS), axis=0), _STARTS
+    fitted = 3 * (int(label.max()) + 1) + 2
+    delta = MOST_DELTA if options.loss_delta is None else options.loss_delta
+    noise, agreeing = 0.0, 0
+    for number in range(_NOISE_ROUNDS):
+        found = fit_valleys(samples, label, cost, weights, start=start, noise=noise, delta=delta)
+        best = int(np.argmin(found.objective))
+        if number == 0:
+            agreeing = int(np.sum(found.objective <= found.objective[best] * (1 + AGREES) + 1e-18))
+        noise = robust_scale(found.residuals[best], min(fitted, samples.count - 1))
+        if options.loss_delta is None:
+            delta = float(np.clip(EFFICIENT * noise, LEAST_DELTA, MOST_DELTA))
+        weights, start = weights[:1], found.exponents[[best]]
+    return _ValleyFit(
+        samples=samples,
+        label=label,
+        cost=np.exp(log_budget_costs(samples, label)),
+        valleys=fit_valleys(samples, label, cost, weights, start=start, noise=noise, delta=delta),
+        delta=delta,
+        noise=noise,
+        agreeing=agreeing,
+    )
+
+
+def _valley_findings(found: _ValleyFit) -> Iterable[Finding]:
+    valleys = found.valleys
+    bent = np.flatnonzero(~valleys.positive[0])
+    outside = np.flatnonzero(valleys.positive[0] & ~valleys.inside[0])
+
+    def listed(rows: Indices) -> str:
+        return ", ".join(f"{found.cost[k]:.3g}" for k in rows)
+
+    if bent.size:
+        text = f"the valley has no minimum (its curvature is not positive) at budgets {listed(bent)}: left out"
+        yield caution(Kind.NEGATIVE_CURVATURE, text)
+    if outside.size:
+        text = f"the minimum lies outside the sizes that were run at budgets {listed(outside)}: left out; run wider"
+        yield caution(Kind.MINIMUM_OUTSIDE_WINDOW, text)
+
+
+def _fit_power(found: _ValleyFit, options: Options) -> PowerCurve:
+    cost, loss = found.cost[found.usable], found.valleys.loss[0][found.usable]
+    # Three minima and three parameters leave no residual to follow: least squares then.
+    delta = None if cost.size > 4 else MOST_DELTA
+    return fit_power_curve(cost, loss, np.ones(cost.size), options.form.asymptote, delta, options.seed)
+
+
+def _frontier(found: _ValleyFit, valleys: Valleys, mass: Floats, power: PowerCurve, theta: Floats) -> Curve:
+    """Combine power laws theta (k, 5) with lines through the minima of each fit, weighted by `mass` (k, budgets)."""
+    log_params = np.where(mass > 0, np.log(np.where(mass > 0, valleys.params, 1.0)), 0.0)
+    log_data = np.where(mass > 0, np.log(np.where(mass > 0, valleys.data, 1.0)), 0.0)
+    log_cost = np.log(found.cost)
+    lines = (*straight_line(log_cost, log_params, mass), *straight_line(log_cost, log_data, mass))
+    return to_curve(power, np.atleast_2d(theta), lines)
+
+
+def _single(curve: Curve) -> Curve:
+    one = curve.take(0)
+    return Curve(
+        E=float(one.E),
+        log_F=float(one.log_F),
+        gamma=float(one.gamma),
+        log_n=float(one.log_n),
+        params_exponent=float(one.params_exponent),
+        log_d=float(one.log_d),
+        data_exponent=float(one.data_exponent),
+    )
+
+
+def _draw(fit: _ValleyFit, power: PowerCurve, weights: Floats) -> tuple[Curve, Indices]:
+    """Refit valleys, minima and power law to every resample; also tell which of them have enough minima."""
+    found = fit_valleys(
+        fit.samples,
+        fit.label,
+        fit_cost(fit.samples),
+        weights * fit.samples.weight,
+        start=np.repeat(fit.valleys.exponents, weights.shape[0], axis=0),
+        noise=fit.noise,
+        delta=fit.delta,
+        iterations=25,
+    )
+    usable = found.usable & fit.usable & np.isfinite(found.loss) & (found.loss > 0)
+    good = usable.sum(axis=1) >= LEAST_BUDGETS
+    mass = np.where(usable, 1.0 / np.maximum(fit.valleys.variance, 1e-300), 0.0)
+    mass = mass / np.maximum(mass.max(axis=1, keepdims=True), 1e-300)
+    loss = np.where(usable, found.loss, power.scale)
+    x, z = np.log(fit.cost) - power.centre, np.log(loss / power.scale)
+    problem = replace(power.problem, x=x, y=np.zeros_like(x), z=z)
+    start = np.repeat(power.minimum.theta[None, :], weights.shape[0], axis=0)
+    theta = descend(problem, usable.astype(float), start, power.minimum.delta).theta
+    mass = np.where(good[:, None], mass, 1e-9 * (mass + 1.0))
+    kept = np.flatnonzero(good)
+    return _frontier(fit, found, mass, power, theta).take(kept), kept

@@ -1,227 +1,118 @@
-"""Approach 3: the additive law fitted to all points, Huber on log residuals, many starts, certified optimum."""
+"""Approach 3 of 2203.15556: the additive law, or one of its kin, through all points."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 
-from raysweep.frontier.approaches.costs import fit_cost, fit_cost_draws
-from raysweep.frontier.laws.laws import CostModel, Surface, effective_data
-from raysweep.frontier.numerics.solver import Floats, Mask, Problem, Solutions, predict, solve
-from raysweep.frontier.numerics.starts import grid_starts
-from raysweep.frontier.points.cleaning import Samples
+from raysweep.frontier.approaches.certificate import bound_findings, minimum_findings, with_findings, with_minimum
+from raysweep.frontier.approaches.options import Options
+from raysweep.frontier.fitting.budgets import LEAST_BUDGETS, distinct_budgets
+from raysweep.frontier.fitting.costs import cost_findings
+from raysweep.frontier.fitting.data_constrained import draw_data_constrained, fit_data_constrained
+from raysweep.frontier.fitting.robust import DOUBTED, descend, robust_scale
+from raysweep.frontier.fitting.surfaces import SurfaceFit, draw_surfaces, fit_surface
+from raysweep.frontier.fitting.trajectories import resampling_units, without_each
+from raysweep.frontier.laws.forms import Form
+from raysweep.frontier.laws.laws import Surface
+from raysweep.frontier.numerics.arrays import Floats, Indices, Mask
+from raysweep.frontier.points.findings import Finding, Kind, caution, note
+from raysweep.frontier.points.samples import Samples
+from raysweep.frontier.result import Fit
 
-EFFICIENT = 1.7
-"""Huber's delta over the noise. The classical 1.345 is 95 % efficient on Gaussian residuals (Huber 1981), this 98 %; it
-may be larger because `trust_of` takes care of what lies far out (benchmarks/frontier_efficiency.py)."""
-DOUBTED, SILENT = 3.0, 6.0
-"""Noises from the law at which a point begins to lose weight, and at which it has none (Hampel 1974)."""
-MAD_TO_SIGMA = 0.6744897501960817
-LEAST_DELTA = 1e-6
-"""Log residuals below this are rounding, not noise."""
-MOST_DELTA = 0.1
-STARTS = 64
-TRUST_ROUNDS = 2
-MOST_SILENCED = 0.25
-AGREES = 1e-6
-"""Share by which a start's objective may exceed the best one and still count as having reached it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Form:
-    """Which law: "additive", "tied" (alpha = beta), "data_constrained", "params" or "data" (one term)."""
-
-    law: str = "additive"
-    asymptote: float | None = None
-    """E where it is fixed, None where it is fitted."""
-    over: float = 1.0
-    """Weight of points above the law relative to those below (1: symmetric)."""
-    repeats: float = float("inf")
-    """R* of the data-constrained law while the rest of it is fitted."""
+_F_LIMIT = 3.84
+"""Quantile of chi-squared with one degree of freedom at 95 %."""
+_DIVERGED = 2.0
+"""Loss over the law's at which a point without weight is taken for a diverged run."""
+_Draw = Callable[[Samples, SurfaceFit, Form, Floats, float], tuple[Surface, Mask]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A problem with the numbers that lead back to the user's units."""
-
-    problem: Problem
-    fixed: Floats
-    centre_x: float
-    centre_y: float
-    scale: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class SurfaceFit:
-    """What the parametric approach found."""
-
-    surface: Surface
-    prepared: Prepared
-    theta: Floats
-    delta: float
-    objective: float
-    gradient_norm: float
-    starts: int
-    agreeing: int
-    converged: bool
-    at_bound: Mask
-    trust: Floats
-    """Weight that outliers were left with, shape (n,): 1 for all but them."""
-    residuals: Floats
-    """ln of measured over predicted loss, shape (n,)."""
-    noise: float
-    """Robust standard deviation of the residuals, corrected for the degrees of freedom."""
-
-
-def prepare(samples: Samples, form: Form) -> Prepared:
-    """Return the solver's view of the points."""
-    x, y = np.log(samples.params), np.log(samples.data)
-    if form.law == "data":
-        x = y
+def parametric(blank: Fit, options: Options, weights: Floats | None) -> Fit:
+    """Fit the law to the points of a blank fit, and refit it to resamples of the given weights (k, n)."""
+    samples, form, repeats = blank.samples, options.form, np.inf
+    draw: _Draw = draw_surfaces
+    arguments = (options.loss_delta, options.seed, options.starts, options.iterations)
     if form.law == "data_constrained":
-        assert samples.unique_data is not None
-        y = np.log(effective_data(samples.data, samples.unique_data, form.repeats))
-    scale = float(samples.loss.min())
-    free = np.eye(5)
-    if form.law == "tied":
-        free = np.stack([free[0], free[1], free[2] + free[4], free[3]], axis=1)
-    elif form.law in ("params", "data"):
-        free = free[:, :3]
-    fixed = np.zeros(5)
-    if form.asymptote is not None:
-        fixed[0] = form.asymptote / scale
-        free = free[:, 1:]
-    problem = Problem(
-        x=x - x.mean(),
-        y=y - y.mean(),
-        z=np.log(samples.loss / scale),
-        free=free,
-        terms=1 if form.law in ("params", "data") else 2,
-        over=form.over,
-    )
-    return Prepared(problem=problem, fixed=fixed, centre_x=float(x.mean()), centre_y=float(y.mean()), scale=scale)
+        found, repeats = fit_data_constrained(samples, form, *arguments)
+        draw = draw_data_constrained
+    else:
+        found = fit_surface(samples, form, *arguments)
+    fit = replace(with_minimum(blank, found.minimum), estimate=found.surface, trust=found.trust)
+    fit = with_findings(fit, _findings(samples, found, form))
+    if weights is None:
+        return fit
+    draws, converged = draw(samples, found, form, weights, repeats)
+    kept = np.flatnonzero(converged)
+    alone, _ = draw(samples, found, form, without_each(resampling_units(samples, form)), repeats)
+    return replace(fit, draws=draws.take(kept), draw_ids=kept, leave_one_out=alone)
 
 
-def robust_scale(residuals: Floats, parameters: int) -> float:
-    """Return the noise's standard deviation from the median absolute residual, corrected for fitted parameters."""
-    spare = residuals.size - parameters
-    if spare <= 0:
-        return 0.0
-    mad = float(np.median(np.abs(residuals)))
-    return mad / MAD_TO_SIGMA * float(np.sqrt(residuals.size / spare))
+def _findings(samples: Samples, fit: SurfaceFit, form: Form) -> Iterable[Finding]:
+    yield from cost_findings(samples, fit.surface.cost)
+    yield from minimum_findings(fit.minimum)
+    yield from bound_findings(fit.minimum, {0: "E", 2: "alpha", 4: "beta"})
+    yield from _outlier_findings(samples, fit)
+    yield from _sense_findings(samples, fit, form)
+    if form.asymptote is None and not fit.minimum.at_bound[0]:
+        yield from _asymptote_findings(samples, fit)
 
 
-def fit_surface(
-    samples: Samples, form: Form, delta: float | None, seed: int, starts: int = STARTS, iterations: int = 200
-) -> SurfaceFit:
-    """Fit the law from many starts; `delta` None follows the noise."""
-    prepared = prepare(samples, form)
-    problem, weights = prepared.problem, samples.weight[None, :] / samples.weight.mean()
-    start = grid_starts(problem, weights[0], starts, seed, prepared.fixed)
-    found = solve(problem, weights, start, MOST_DELTA, iterations=iterations)
-    adaptive = delta is None
-    if delta is None:
-        delta = adapt_delta(problem, weights, found)
-    found = descend(problem, weights, found.theta, delta, MOST_DELTA, iterations)
-    trust = np.ones(samples.count)
-    for _ in range(TRUST_ROUNDS if adaptive else 0):
-        leader = found.theta[[int(np.argmin(found.objective))]]
-        residuals = problem.z - predict(problem, leader)[0]
-        trust = trust_of(problem, leader, robust_scale(residuals, problem.free.shape[1]))[0]
-        found = solve(problem, weights * trust, found.theta, delta, iterations=iterations)
-    best = int(np.argmin(found.objective))
-    floor = found.objective[best]
-    agreeing = int(np.sum(found.objective <= floor * (1 + AGREES) + 1e-18 * samples.count))
-    theta = found.theta[best]
-    residuals = problem.z - predict(problem, theta[None, :])[0]
-    return SurfaceFit(
-        surface=to_surface(prepared, theta, fit_cost(samples), form),
-        prepared=prepared,
-        theta=theta,
-        delta=delta,
-        objective=float(floor),
-        gradient_norm=float(found.gradient_norm[best]),
-        starts=starts,
-        agreeing=agreeing,
-        converged=bool(found.converged[best]),
-        at_bound=found.at_bound[best],
-        trust=trust,
-        residuals=residuals,
-        noise=robust_scale(residuals, problem.free.shape[1]),
-    )
+def _outlier_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
+    lost = np.flatnonzero(fit.trust < 1.0)
+    if not lost.size:
+        return
+    gone = np.flatnonzero((fit.trust == 0.0) & (fit.minimum.residuals > np.log(_DIVERGED)))
+    if gone.size:
+        text = f"{gone.size} points have over twice the loss of the law, as diverged runs do, and weigh nothing"
+        yield caution(Kind.DIVERGED, f"{text} ({_rows(samples, gone)})")
+    silent = int(np.sum(fit.trust == 0.0))
+    text = f"{lost.size} points lie beyond {DOUBTED:g} noises of the law and weigh less, {silent} nothing"
+    worst = lost[np.argsort(fit.trust[lost])]
+    yield note(Kind.OUTLIERS, f"{text} ({_rows(samples, worst)})")
 
 
-def trust_of(problem: Problem, theta: Floats, noise: float) -> Floats:
-    """Return Hampel's weights of the points about each law: 1 up to DOUBTED noises, 0 from SILENT; shape (k, n).
-
-    Huber's function bounds what an outlier does but lets it pull for ever, and all to one side where failed runs lie
-    above the law; a redescending weight ends that at little cost on Gaussian noise.
-    Where that would silence over a quarter of the points the law is what is wrong, and all keep their weight.
-    """
-    away = np.abs(problem.z - predict(problem, theta)) / max(noise, LEAST_DELTA)
-    trust = np.clip((SILENT - away) / (SILENT - DOUBTED), 0.0, 1.0)
-    silenced = np.mean(trust < 0.5, axis=1, keepdims=True) > MOST_SILENCED
-    return np.asarray(np.where(silenced, 1.0, trust))
+def _rows(samples: Samples, places: Indices) -> str:
+    shown = ", ".join(str(row) for row in samples.row[places][:8])
+    return f"rows {shown}{', ...' if places.size > 8 else ''}"
 
 
-def adapt_delta(problem: Problem, weights: Floats, found: Solutions) -> float:
-    """Return `EFFICIENT` times the noise that the fit with this delta leaves (a fixed point, reached from above)."""
-    theta = found.theta[[int(np.argmin(found.objective))]]
-    delta = MOST_DELTA
-    for _ in range(30):
-        residuals = problem.z - predict(problem, theta)[0]
-        scale = robust_scale(residuals, problem.free.shape[1])
-        proposed = float(np.clip(EFFICIENT * scale, LEAST_DELTA, MOST_DELTA))
-        if abs(proposed / delta - 1) < 1e-4:
-            break
-        delta = proposed
-        theta = solve(problem, weights, theta, delta).theta
-    return delta
+def _sense_findings(samples: Samples, fit: SurfaceFit, form: Form) -> Iterable[Finding]:
+    """Ask whether the law says anything about these points at all."""
+    spread = robust_scale(np.log(samples.loss) - np.median(np.log(samples.loss)), 1)
+    if fit.minimum.noise > 0.5 * spread:
+        left = fit.minimum.noise / spread
+        text = f"the law leaves {left:.0%} of the losses' spread unexplained: its exponents mean little"
+        yield caution(Kind.LAW_EXPLAINS_LITTLE, text)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        terms = {
+            "N": np.exp(fit.surface.log_A - fit.surface.alpha * np.log(samples.params)),
+            "D": np.exp(fit.surface.log_B - fit.surface.beta * np.log(samples.data)),
+        }
+    absent = {"params": "D", "data": "N"}.get(form.law)
+    for name, term in terms.items():
+        if name != absent and np.ptp(term) < 1e-3 * samples.loss.min():
+            text = f"the loss does not fall with {name} over these points: its exponent is not determined"
+            yield caution(Kind.NOT_DECREASING, text)
+    count = distinct_budgets(samples)
+    if absent is None and count < LEAST_BUDGETS:
+        text = f"the points have {count} different computes: what compute does is a guess beyond them"
+        yield caution(Kind.TOO_FEW_BUDGETS, text)
 
 
-def descend(
-    problem: Problem, weights: Floats, theta: Floats, delta: float, largest: float, iterations: int = 200
-) -> Solutions:
-    """Solve with a delta that shrinks to the wanted one: near least squares first, where the landscape is smooth."""
-    stages = max(int(np.ceil(np.log(max(largest / delta, 1.0)) / np.log(4.0))), 1)
-    found = None
-    for step in range(1, stages + 1):
-        found = solve(problem, weights, theta, largest * (delta / largest) ** (step / stages), iterations=iterations)
-        theta = found.theta
-    assert found is not None
-    return found
-
-
-def to_surface(prepared: Prepared, theta: Floats, cost: CostModel, form: Form) -> Surface:
-    """Return the law in the user's units; theta of shape (5,) or (k, 5)."""
-    log_scale = np.log(prepared.scale)
-    theta = np.asarray(theta)
-    second = theta[..., 3] + theta[..., 4] * prepared.centre_y + log_scale
-    surface = Surface(
-        E=theta[..., 0] * prepared.scale,
-        log_A=theta[..., 1] + theta[..., 2] * prepared.centre_x + log_scale,
-        alpha=theta[..., 2],
-        log_B=second,
-        beta=theta[..., 4],
-        cost=cost,
-        log_repeats=np.full_like(theta[..., 0], np.log(form.repeats)),
-    )
-    nothing = np.full_like(theta[..., 0], -np.inf), np.full_like(theta[..., 0], np.nan)
-    if form.law == "params":
-        return replace(surface, log_B=nothing[0], beta=nothing[1])
-    if form.law == "data":
-        return replace(surface, log_A=nothing[0], alpha=nothing[1], log_B=surface.log_A, beta=surface.alpha)
-    return surface
-
-
-def draw_surfaces(samples: Samples, fit: SurfaceFit, form: Form, weights: Floats) -> tuple[Surface, Mask]:
-    """Return the law refitted to every bootstrap (weights of shape (k, n)), and which refits converged."""
-    start = np.repeat(fit.theta[None, :], weights.shape[0], axis=0)
-    largest = min(max(3.0 * fit.delta, 4.0 * fit.noise), MOST_DELTA)
-    problem, weights = fit.prepared.problem, weights * samples.weight
-    found = descend(problem, weights, start, fit.delta, max(largest, fit.delta))
-    # Each resample judges its own outliers: intervals from frozen judgements are too narrow where noise is uneven.
-    for _ in range(TRUST_ROUNDS if np.any(fit.trust < 1.0) else 0):
-        found = solve(problem, weights * trust_of(problem, found.theta, fit.noise), found.theta, fit.delta)
-    exact = np.ptp(np.log(samples.cost / (samples.params * samples.data))) < 5e-3
-    cost = fit.surface.cost if exact else fit_cost_draws(samples, weights)
-    return to_surface(fit.prepared, found.theta, cost, form), found.converged
+def _asymptote_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
+    """Compare with E = 0: where that costs no more than the noise explains, E is not identified."""
+    problem = fit.prepared.problem
+    without_asymptote = replace(problem, free=problem.free[:, 1:])
+    theta = fit.minimum.theta.copy()
+    theta[0] = 0.0
+    weights = samples.weight[None, :] / samples.weight.mean()
+    without = descend(without_asymptote, weights, theta[None, :], fit.minimum.delta)
+    degrees_of_freedom = max(samples.count - problem.free.shape[1], 1)
+    rise = float(without.objective[0]) - fit.minimum.objective
+    statistic = rise / max(fit.minimum.objective, 1e-300) * degrees_of_freedom
+    if statistic < _F_LIMIT:
+        yield caution(
+            Kind.ASYMPTOTE_NOT_IDENTIFIED,
+            f"E = {float(fit.surface.E):.4g} is not identified: E = 0 fits as well (F = {statistic:.2f}). Answers "
+            "far beyond the largest run depend on it: fix it with asymptote=, or add larger runs",
+        )

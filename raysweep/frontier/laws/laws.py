@@ -1,4 +1,4 @@
-"""The laws as values: what loss they give, and what is optimal under them. A field is a number, or an array of draws.
+"""The laws as values: the loss at a run, and the optimum at a cost. A field is one number, or one per bootstrap.
 
     Surface   L = E + A N^-alpha + B D^-beta      with the cost  C = kappa N^p D^q
     Curve     L = E + F C^-gamma on the frontier, with N* = n C^a and D* = d C^b
@@ -8,21 +8,24 @@ For language models C = 6 N D (p = q = 1, 2001.08361); for force fields C is mea
 
 from dataclasses import dataclass, fields
 from types import EllipsisType
-from typing import Self
+from typing import Annotated, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raysweep.frontier.numerics.solver import Floats, Mask
+from raysweep.frontier.numerics.arrays import AsJson, Floats, Indices, Mask, Number
 
-Number = float | Floats
+LogTerm: TypeAlias = Annotated[float | NDArray[np.float64], AsJson(absent=-np.inf)]
+"""ln of a coefficient, -inf where the law has no such term."""
+LogRepeats: TypeAlias = Annotated[float | NDArray[np.float64], AsJson(absent=np.inf)]
+Rows: TypeAlias = int | slice | EllipsisType | Mask | Indices
 _quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 """Laws fitted to what is no law overflow: the answer is then infinite or NaN, and the fit's status says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CostModel:
-    """C = kappa N^p D^q, what a training run of N parameters on D data costs.
+    """C = kappa N^p D^q, the cost of training N parameters on D data.
 
     Attributes:
         log_kappa: ln of kappa (kappa is 6 for a dense language model, in FLOP).
@@ -39,24 +42,26 @@ class CostModel:
 
     @_quiet
     def cost(self, params: Number, data: Number) -> Floats:
-        """Return the cost of training `params` parameters on `data`."""
+        """Cost of training `params` parameters on `data`."""
         log_cost = self.log_kappa + self.params_power * np.log(params) + self.data_power * np.log(data)
         return np.asarray(np.exp(log_cost))
 
     @_quiet
     def data_for(self, cost: Number, params: Number) -> Floats:
-        """Return the data that a cost leaves for a model of `params` parameters."""
+        """Data that a cost leaves for a model of `params` parameters."""
         log_data = (np.log(cost) - self.log_kappa - self.params_power * np.log(params)) / self.data_power
         return np.asarray(np.exp(log_data))
 
 
-Rows = int | slice | EllipsisType | Mask | NDArray[np.int64]
-
-
 def effective_data(data: Number, unique: Number, repeats: Number) -> Floats:
-    """Return what data with repeats are worth: U + U R* (1 - e^(-R / R*)), R = D / U - 1 (2305.16264, eq. 5).
+    """Distinct data that would teach as much as data with repeats: U + U R* (1 - e^(-R / R*)), R = D / U - 1.
 
-    What it leaves out: the same decay for parameters in excess of what U can use (R_N* there).
+    This is eq. 5 of 2305.16264. It leaves out the same decay for parameters in excess of what U can use (R_N* there).
+
+    >>> float(effective_data(4e9, 4e9, 15.4))  # seen once
+    4000000000.0
+    >>> f"{float(effective_data(16e9, 4e9, 15.4)):.3g}"  # seen four times
+    '1.49e+10'
     """
     again = np.maximum(np.asarray(data) / unique - 1.0, 0.0)
     once = np.minimum(data, unique)
@@ -79,13 +84,13 @@ class Surface:
     """The additive law of 2203.15556 (approach 3) with the cost model that turns it into a frontier."""
 
     E: Number
-    log_A: Number
+    log_A: LogTerm
     alpha: Number
-    log_B: Number
+    log_B: LogTerm
     beta: Number
+    log_repeats: LogRepeats = np.inf
+    """ln of R*, the number of repeats after which data teach little; infinite where repeats count in full."""
     cost: CostModel
-    log_repeats: Number = np.inf
-    """ln of R*, how many repeats of the data are worth something; infinite where repeats count in full."""
 
     @property
     def params_exponent(self) -> Floats:
@@ -108,7 +113,7 @@ class Surface:
 
     @_quiet
     def loss(self, params: Number, data: Number, unique: Number | None = None) -> Floats:
-        """Return the loss of `params` parameters after `data`, of which `unique` are distinct (None: all)."""
+        """Loss of `params` parameters after `data`, of which `unique` are distinct (None: all)."""
         if unique is not None:
             data = effective_data(data, unique, np.exp(self.log_repeats))
         first = np.exp(self.log_A - self.alpha * np.log(params))
@@ -116,7 +121,7 @@ class Surface:
 
     @_quiet
     def optimum(self, cost: Number) -> tuple[Floats, Floats, Floats]:
-        """Return N*, D* and L* at a cost: where alpha A N^-alpha / p = beta B D^-beta / q on the cost's curve."""
+        """N*, D* and L* at a cost: where alpha A N^-alpha / p = beta B D^-beta / q on the curve of equal cost."""
         p, q = self.cost.params_power, self.cost.data_power
         share = self.log_A + np.log(self.alpha / p) - self.log_B - np.log(self.beta / q)
         log_data_at_one = (np.log(cost) - self.cost.log_kappa) / q
@@ -127,7 +132,7 @@ class Surface:
 
     @_quiet
     def optimum_with(self, cost: Number, unique: float) -> tuple[Floats, Floats, Floats]:
-        """Return N*, D* and L* at a cost where only `unique` data are distinct: repeats then cost and teach less."""
+        """N*, D* and L* at a cost where only `unique` data are distinct: repeats cost as much and teach less."""
         start = np.log(np.ravel(self.optimum(cost)[0]))[:, None]
         grid = start + np.linspace(-2.0, 10.0, 1201)
         columns = {name: np.reshape(values, (-1, 1)) for name, values in _select(self, ...).items()}
@@ -143,7 +148,7 @@ class Surface:
 
     @_quiet
     def curve(self) -> "Curve":
-        """Return the frontier that the surface implies; exact, since the optimum is a power law."""
+        """The frontier that the surface implies; exact, since the optimum is a power law."""
         params, data, loss = self.optimum(1.0)
         return Curve(
             E=self.E,
@@ -156,7 +161,7 @@ class Surface:
         )
 
     def take(self, rows: Rows) -> Self:
-        """Return the chosen draws."""
+        """Select draws."""
         shape = np.shape(self.E)
         cost = CostModel(
             log_kappa=_rows(self.cost.log_kappa, shape, rows),
@@ -185,24 +190,24 @@ class Curve:
 
     @_quiet
     def loss_at(self, cost: Number) -> Floats:
-        """Return the lowest loss that a cost reaches."""
+        """The lowest loss that a cost reaches."""
         return np.asarray(self.E + np.exp(self.log_F - self.gamma * np.log(cost)))
 
     @_quiet
     def optimum(self, cost: Number) -> tuple[Floats, Floats, Floats]:
-        """Return N*, D* and L* at a cost."""
+        """N*, D* and L* at a cost."""
         log_cost = np.log(cost)
         params = np.exp(self.log_n + self.params_exponent * log_cost)
         data = np.exp(self.log_d + self.data_exponent * log_cost)
         return np.asarray(params), np.asarray(data), self.loss_at(cost)
 
     def cost_for(self, loss: Number) -> Floats:
-        """Return the cost at which the frontier reaches a loss; infinite where the asymptote lies above it."""
+        """The cost at which the frontier reaches a loss; infinite where the asymptote lies above it."""
         above = np.asarray(loss - self.E)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             cost = np.exp((self.log_F - np.log(above)) / self.gamma)
         return np.asarray(np.where(above > 0, cost, np.inf))
 
     def take(self, rows: Rows) -> Self:
-        """Return the chosen draws."""
+        """Select draws."""
         return type(self)(**_select(self, rows))

@@ -1,20 +1,26 @@
-"""The names that a fit answers to: each a function of a law, and whether its interval is taken on the logarithm."""
+"""The quantities that a fit gives by name: functions of a law, with the scale that their intervals are taken on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from raysweep.core.errors import FrontierError
 from raysweep.frontier.laws.laws import Curve, Surface
-from raysweep.frontier.numerics.solver import Floats
+from raysweep.frontier.numerics.arrays import Floats
 
-Law = Surface | Curve
+Law: TypeAlias = Surface | Curve
+
+
+def curve_of(law: Law) -> Curve:
+    """The frontier of a law, given as a surface or as a curve."""
+    return law.curve() if isinstance(law, Surface) else law
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """Something that a law gives a number for; `positive` ones get intervals on the logarithm, cut at `least`."""
+    """A number that follows from a law; `positive` ones get intervals on the logarithm, and none goes below `least`."""
 
     value: Callable[[Law], Floats]
     positive: bool
@@ -53,7 +59,7 @@ def _surface(law: Law) -> Surface:
 
 
 def quantity(law: Law, name: str, flops: float | None, unique_data: float | None = None) -> Quantity:
-    """Return the quantity of a name.
+    """Look up a quantity by name.
 
     Names: a (params_exponent), b (data_exponent), gamma (loss_exponent), the law's own parameters, and optimal_params
     (optimal), optimal_data, optimal_loss, which need `flops`.

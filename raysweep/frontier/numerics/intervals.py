@@ -1,21 +1,20 @@
-"""Intervals from bootstrap draws: how far an answer may be from the truth at a stated level."""
+"""Confidence intervals from bootstrap draws and jackknife values."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from raysweep.core.errors import FrontierError
-from raysweep.frontier.numerics.solver import Floats
+from raysweep.frontier.numerics.arrays import Floats, Indices
 
 LEAST_DRAWS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """An interval and how it came about."""
+    """An interval, with its level and the method that gave it."""
 
     low: float
     high: float
@@ -34,12 +33,12 @@ class Interval:
         return self.high - self.low
 
 
-def resample(unit: NDArray[np.int64], bootstraps: int, seed: int) -> Floats:
-    """Return pairs-bootstrap weights: how often each point was drawn with its unit, shape (bootstraps, n).
+def resample(unit: Indices, bootstraps: int, seed: int) -> Floats:
+    """Draw pairs-bootstrap weights: the number of times that each point's unit was drawn, shape (bootstraps, n).
 
     Args:
-        unit: of each point, numbered from 0: points of one unit are drawn together (see `trajectories.units`).
-        bootstraps: how many.
+        unit: of each point, numbered from 0: points of one unit are drawn together (see `resampling_units`).
+        bootstraps: number of resamples.
         seed: the same seed and number of units give the same draws.
     """
     count = int(unit.max()) + 1
@@ -49,16 +48,21 @@ def resample(unit: NDArray[np.int64], bootstraps: int, seed: int) -> Floats:
 
 
 def percentile(draws: Floats, level: float) -> tuple[float, float]:
-    """Return the quantiles that leave (1 - level) / 2 of the draws on either side (Efron 1979)."""
+    """Quantiles that leave (1 - level) / 2 of the draws on either side (Efron 1979)."""
     tail = 50.0 * (1.0 - level)
     low, high = np.percentile(draws, [tail, 100.0 - tail])
     return float(low), float(high)
 
 
 def studentised(
-    estimate: float, draws: Floats, jackknife: Floats | None, level: float, spare: int, clustered: bool = False
+    estimate: float,
+    draws: Floats,
+    jackknife: Floats | None,
+    level: float,
+    degrees_of_freedom: int,
+    clustered: bool = False,
 ) -> tuple[float, float]:
-    """Return estimate -/+ t times a standard error from bootstrap and jackknife.
+    """Estimate -/+ t times a standard error from bootstrap and jackknife.
 
     Percentiles over-cover at few points, since some resamples leave a parameter open and throw it far out; the median
     absolute deviation does not see them (it is 1/1.4826 of a Gaussian's standard deviation). It errs low by some per
@@ -71,30 +75,30 @@ def studentised(
         draws: the bootstraps' values.
         jackknife: the values with one unit left out, in turn; None where the fit is not smooth in the points.
         level: the coverage aimed at.
-        spare: degrees of freedom: points less parameters, or units less one where those are fewer.
+        degrees_of_freedom: points less parameters, or units less one where those are fewer.
         clustered: whether some units are of several points.
     """
     error = robust_error(draws)
     if jackknife is not None and np.all(np.isfinite(jackknife)) and jackknife.size > 1:
         variance = jackknife_variance(jackknife)
         error = float(np.sqrt(max(error**2, variance) if clustered else 0.5 * error**2 + 0.5 * variance))
-    reach = float(stats.t.ppf(0.5 + 0.5 * level, max(spare, 1))) * error
+    reach = float(stats.t.ppf(0.5 + 0.5 * level, max(degrees_of_freedom, 1))) * error
     return estimate - reach, estimate + reach
 
 
 def robust_error(draws: Floats) -> float:
-    """Return the bootstraps' standard deviation from their median absolute deviation."""
+    """The bootstraps' standard deviation, estimated from their median absolute deviation."""
     return float(np.median(np.abs(draws - np.median(draws)))) * 1.482602218505602
 
 
 def jackknife_variance(jackknife: Floats) -> float:
-    """Return the variance that values with one unit left out in turn give (Tukey 1958)."""
+    """Variance from the values with one unit left out in turn (Tukey 1958)."""
     away = jackknife - jackknife.mean()
     return float(np.sum(away**2) * (away.size - 1) / away.size)
 
 
 def bca(estimate: float, draws: Floats, jackknife: Floats | None, level: float) -> tuple[float, float]:
-    """Return the bias-corrected and accelerated interval (Efron 1987).
+    """Bias-corrected and accelerated interval (Efron 1987).
 
     Args:
         estimate: the fit's value.
@@ -118,9 +122,15 @@ def bca(estimate: float, draws: Floats, jackknife: Floats | None, level: float) 
 
 
 def interval_of(
-    estimate: float, draws: Floats, jackknife: Floats | None, level: float, spare: int, clustered: bool, method: str
+    estimate: float,
+    draws: Floats,
+    jackknife: Floats | None,
+    level: float,
+    degrees_of_freedom: int,
+    clustered: bool,
+    method: str,
 ) -> tuple[float, float, str]:
-    """Return low, high and the name of the method used; draws that are not finite are left out.
+    """Low end, high end and the name of the method used; draws that are not finite are left out.
 
     Raises:
         FrontierError: the level is not between 0 and 1, or there is no such method.
@@ -133,5 +143,5 @@ def interval_of(
     if method == "bca":
         return (*bca(estimate, kept, jackknife, level), method)
     if method in ("default", "studentised"):
-        return (*studentised(estimate, kept, jackknife, level, spare, clustered), "studentised")
+        return (*studentised(estimate, kept, jackknife, level, degrees_of_freedom, clustered), "studentised")
     raise FrontierError(f"no interval method {method!r}: default, studentised, percentile or bca")

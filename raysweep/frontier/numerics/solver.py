@@ -10,13 +10,10 @@ absolute tolerances stop at its start (what happened to the published fit of 220
 """
 
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats: TypeAlias = NDArray[np.float64]
-Mask: TypeAlias = NDArray[np.bool_]
+from raysweep.frontier.numerics.arrays import Floats, Indices, Mask
 
 LOWER = np.array([0.0, -60.0, 1e-3, -60.0, 1e-3])
 UPPER = np.array([2.0, 60.0, 5.0, 60.0, 5.0])
@@ -222,11 +219,11 @@ def solve(
     return Solutions(theta, state.objective, gradient_norm, at_bound, converged)
 
 
-def _rows(problem: Problem, active: NDArray[np.int64]) -> Problem:
+def _rows(problem: Problem, active: Indices) -> Problem:
     return problem if problem.z.ndim == 1 else replace(problem, z=problem.z[active])
 
 
-def _take(state: _State, theta: Floats, rows: NDArray[np.int64], tried: _State, trial: Floats, better: Mask) -> None:
+def _take(state: _State, theta: Floats, rows: Indices, tried: _State, trial: Floats, better: Mask) -> None:
     theta[rows] = trial[better]
     state.objective[rows] = tried.objective[better]
     state.gradient[rows] = tried.gradient[better]

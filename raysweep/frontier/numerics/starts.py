@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.optimize import nnls
 
-from raysweep.frontier.numerics.solver import LOWER, UPPER, Floats, Problem
+from raysweep.frontier.numerics.arrays import Floats
+from raysweep.frontier.numerics.solver import LOWER, UPPER, Problem
 
 _FLOOR = 1e-4
 """Share of the loss that a term of a start has at least: its logarithm must exist, and Newton can shrink it."""

@@ -1,89 +1,43 @@
-"""From a table to the points that enter a fit: what is left out is listed with its reason, never dropped silently."""
+"""From a table to the points that enter a fit; each point left out is listed with its reason, none silently dropped."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from raysweep.core.errors import FrontierError
-from raysweep.core.hashing import digest
 from raysweep.core.points import PLATEAU_SHARE
-from raysweep.frontier.numerics.solver import Floats, Mask
+from raysweep.frontier.numerics.arrays import Floats, Indices, Mask
 from raysweep.frontier.points.findings import Finding, Kind, caution, fatal, note
+from raysweep.frontier.points.samples import Exclusion, Samples
 
 INT64_LIMIT = 9.2e18
 """Totals beyond this do not fit a signed 64-bit integer."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exclusion:
-    """A point that was kept out of a fit."""
-
-    row: int
-    """Of the table that was given."""
-    kind: Kind
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Samples:
-    """The points of one fit, as arrays of shape (n,).
-
-    `cost` is the column that the fit counts as compute (FLOPs or seconds), `row` the row in the table given.
-    """
-
-    params: Floats
-    data: Floats
-    cost: Floats
-    loss: Floats
-    weight: Floats
-    row: NDArray[np.int64]
-    trajectory: NDArray[np.object_] | None = None
-    unique_data: Floats | None = None
-    cost_name: str = "flops"
-    device: str | None = None
-    """Whose seconds the cost is; None where it is FLOPs, or where the points name no device."""
-
-    @property
-    def count(self) -> int:
-        """The number of points."""
-        return int(self.loss.size)
-
-    def take(self, chosen: Mask | NDArray[np.int64]) -> "Samples":
-        """Return the chosen points."""
-        return Samples(
-            params=self.params[chosen],
-            data=self.data[chosen],
-            cost=self.cost[chosen],
-            loss=self.loss[chosen],
-            weight=self.weight[chosen],
-            row=self.row[chosen],
-            trajectory=None if self.trajectory is None else self.trajectory[chosen],
-            unique_data=None if self.unique_data is None else self.unique_data[chosen],
-            cost_name=self.cost_name,
-            device=self.device,
-        )
-
-    def digest(self) -> str:
-        """Return the SHA-256 of the points' numbers: the same points, in the same order, give the same digest."""
-        columns = [self.params, self.data, self.cost, self.loss, self.weight]
-        return digest(b"".join(np.ascontiguousarray(column, dtype="<f8").tobytes() for column in columns))
+WRAPPED = -1e15
+"""An integer below this is taken for a total that overflowed."""
+Exclude = Sequence[int] | Sequence[bool] | Indices | Mask | None
+"""Rows that a user leaves out: row numbers, or a flag per row."""
+Reasons = dict[int, tuple[Kind, str]]
+"""Why points are left out, by position in their group."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cleaned:
-    """The points that enter, those that do not, and what was found on the way."""
+    """The points that enter a fit, those that do not, and the findings about them."""
 
     samples: Samples
     excluded: tuple[Exclusion, ...]
     findings: tuple[Finding, ...]
 
+    def take(self, chosen: Mask) -> "Cleaned":
+        """Select among the points that enter."""
+        return Cleaned(samples=self.samples.take(chosen), excluded=self.excluded, findings=self.findings)
+
 
 def column(table: pa.Table, name: str) -> Floats:
-    """Return a column as floats, with NaN where a value is missing.
+    """Read a column as floats, with NaN where a value is missing.
 
     Raises:
         FrontierError: the column holds no numbers.
@@ -95,8 +49,8 @@ def column(table: pa.Table, name: str) -> Floats:
     return np.asarray(values.to_numpy(), dtype=np.float64).copy()
 
 
-def exclude_mask(exclude: Sequence[int] | Sequence[bool] | Mask | NDArray[np.int64] | None, count: int) -> Mask:
-    """Return which rows a user's `exclude` names: row numbers, or a flag per row.
+def exclude_mask(exclude: Exclude, count: int) -> Mask:
+    """Mark the rows that a user excludes, shape (count,).
 
     Raises:
         FrontierError: a row number is beyond the table, or the flags are not as many as the rows.
@@ -117,103 +71,110 @@ def exclude_mask(exclude: Sequence[int] | Sequence[bool] | Mask | NDArray[np.int
     return mask
 
 
-def clean(table: pa.Table, rows: NDArray[np.int64], cost: str, excluded_by_user: Mask) -> Cleaned:
-    """Return the points of `rows` that a fit can use.
+def clean(table: pa.Table, rows: Indices, cost: str, exclude: Exclude = None) -> Cleaned:
+    """Select the points of a group that a fit can use.
 
     Args:
-        table: as `points.as_table` returns it.
-        rows: row numbers of the group in hand.
+        table: as `readers.as_table` returns it.
+        rows: of the group.
         cost: the column that counts as compute: "flops" or "seconds".
-        excluded_by_user: flag per row of the whole table.
+        exclude: rows of the whole table to leave out.
 
     Raises:
-        FrontierError: the cost column is absent.
+        FrontierError: the cost column is absent, or `exclude` does not fit the table.
     """
     if cost not in table.column_names:
         raise FrontierError(f"cost={cost!r}: the points have no such column; they have {', '.join(table.column_names)}")
     part = table.take(pa.array(rows))
-    numbers = {name: column(part, name) for name in ("params", "data", cost, "loss")}
-    weight = column(part, "weight") if "weight" in part.column_names else np.ones(rows.size)
-    reasons: dict[int, tuple[Kind, str]] = {}
-    for place in np.flatnonzero(excluded_by_user[rows]):
-        reasons[int(place)] = (Kind.EXCLUDED_BY_USER, "named in exclude")
-    _not_finite(numbers | {"weight": weight}, reasons)
-    _not_positive(part, numbers | {"weight": weight}, reasons)
-    _on_plateau(part, numbers["loss"], reasons)
-    trajectory = None
-    if "trajectory" in part.column_names:
-        trajectory = np.array(part["trajectory"].to_pylist(), dtype=object)
-    seed = part["seed"].to_numpy() if "seed" in part.column_names else None
-    _duplicates(numbers, trajectory, seed, reasons)
+    samples = _samples(part, rows, cost)
+    reasons = _reasons(part, samples, exclude_mask(exclude, table.num_rows)[rows])
     kept = np.array([place not in reasons for place in range(rows.size)], dtype=bool)
-    unique = column(part, "unique_data") if "unique_data" in part.column_names else None
     devices = _devices(part, kept) if cost == "seconds" else Counter()
-    samples = Samples(
-        params=numbers["params"],
-        data=numbers["data"],
-        cost=numbers[cost],
-        loss=numbers["loss"],
-        weight=weight,
-        row=rows,
-        trajectory=trajectory,
-        unique_data=unique,
-        cost_name=cost,
-        device=next(iter(devices), None),
-    ).take(kept)
     excluded = tuple(
         Exclusion(row=int(rows[place]), kind=kind, reason=reason) for place, (kind, reason) in sorted(reasons.items())
     )
+    samples = replace(samples.take(kept), device=next(iter(devices), None))
     findings = (*_mixed_devices(devices), *_summaries(excluded), *_totals(samples))
     return Cleaned(samples=samples, excluded=excluded, findings=findings)
 
 
-def _not_finite(numbers: dict[str, Floats], reasons: dict[int, tuple[Kind, str]]) -> None:
+def _samples(part: pa.Table, rows: Indices, cost: str) -> Samples:
+    names = part.column_names
+    return Samples(
+        params=column(part, "params"),
+        data=column(part, "data"),
+        cost=column(part, cost),
+        loss=column(part, "loss"),
+        weight=column(part, "weight") if "weight" in names else np.ones(rows.size),
+        row=rows,
+        cost_name=cost,
+        trajectory=np.array(part["trajectory"].to_pylist(), dtype=object) if "trajectory" in names else None,
+        unique_data=column(part, "unique_data") if "unique_data" in names else None,
+    )
+
+
+def _reasons(part: pa.Table, samples: Samples, by_user: Mask) -> Reasons:
+    """Find the points to leave out; where several reasons hold, the first one stands."""
+    numbers = {
+        "params": samples.params,
+        "data": samples.data,
+        samples.cost_name: samples.cost,
+        "loss": samples.loss,
+        "weight": samples.weight,
+    }
+    reasons: Reasons = {int(place): (Kind.EXCLUDED_BY_USER, "named in exclude") for place in np.flatnonzero(by_user)}
+    for found in (_not_finite(numbers), _not_positive(part, numbers), _on_plateau(part, samples.loss)):
+        reasons = found | reasons
+    return _duplicates(part, samples, reasons) | reasons
+
+
+def _not_finite(numbers: dict[str, Floats]) -> Reasons:
+    reasons: Reasons = {}
     for name, values in numbers.items():
         for place in np.flatnonzero(~np.isfinite(values)):
             reasons.setdefault(int(place), (Kind.NOT_FINITE, f"{name} is {values[place]}"))
+    return reasons
 
 
-def _not_positive(part: pa.Table, numbers: dict[str, Floats], reasons: dict[int, tuple[Kind, str]]) -> None:
+def _not_positive(part: pa.Table, numbers: dict[str, Floats]) -> Reasons:
+    reasons: Reasons = {}
     for name, values in numbers.items():
         integer = name in part.column_names and pa.types.is_integer(part.schema.field(name).type)
         for place in np.flatnonzero(values <= 0):
-            wrapped = integer and values[place] < -1e15
+            wrapped = integer and values[place] < WRAPPED
             kind = Kind.INTEGER_OVERFLOW if wrapped else Kind.NOT_POSITIVE
             why = "a total that overflowed a 64-bit integer" if wrapped else "not a positive number"
             reasons.setdefault(int(place), (kind, f"{name} = {values[place]:.6g}: {why}"))
+    return reasons
 
 
-def _on_plateau(part: pa.Table, loss: Floats, reasons: dict[int, tuple[Kind, str]]) -> None:
+def _on_plateau(part: pa.Table, loss: Floats) -> Reasons:
     if "trivial_loss" not in part.column_names:
-        return
+        return {}
     trivial = column(part, "trivial_loss")
-    for place in np.flatnonzero(loss > PLATEAU_SHARE * trivial):
-        share = loss[place] / trivial[place]
-        reasons.setdefault(
-            int(place), (Kind.ON_PLATEAU, f"on the starting plateau: loss is {share:.2f} of that of a trivial model")
-        )
+    text = "on the starting plateau: loss is {:.2f} of that of a trivial model"
+    places = np.flatnonzero(loss > PLATEAU_SHARE * trivial)
+    return {int(place): (Kind.ON_PLATEAU, text.format(loss[place] / trivial[place])) for place in places}
 
 
-def _duplicates(
-    numbers: dict[str, Floats],
-    trajectory: NDArray[np.object_] | None,
-    seed: NDArray[np.object_] | None,
-    reasons: dict[int, tuple[Kind, str]],
-) -> None:
-    """Mark rows that repeat another in every number, trajectory and seed: the same measurement read twice."""
+def _duplicates(part: pa.Table, samples: Samples, reasons: Reasons) -> Reasons:
+    """Find points that repeat another in every number, trajectory and seed: the same measurement read twice."""
+    seeds = part["seed"].to_numpy() if "seed" in part.column_names else None
     seen: dict[tuple[object, ...], int] = {}
-    for place in range(numbers["loss"].size):
+    found: Reasons = {}
+    for place in range(samples.count):
         if place in reasons:
             continue
         key = (
-            *(float(values[place]) for values in numbers.values()),
-            None if trajectory is None else trajectory[place],
-            None if seed is None else seed[place],
+            *(float(values[place]) for values in (samples.params, samples.data, samples.cost, samples.loss)),
+            None if samples.trajectory is None else samples.trajectory[place],
+            None if seeds is None else seeds[place],
         )
         if key in seen:
-            reasons[place] = (Kind.DUPLICATES, f"repeats point {seen[key]} of the group in every column")
+            found[place] = (Kind.DUPLICATES, f"repeats point {seen[key]} of the group in every column")
         else:
             seen[key] = place
+    return found
 
 
 _SENTENCES = {
@@ -233,7 +194,7 @@ _SENTENCES = {
 
 
 def _devices(part: pa.Table, kept: Mask) -> Counter[str]:
-    """Return how many of the points each device has timed; an empty count where the points name none."""
+    """Count the kept points by the device that timed them; empty where the points name none."""
     if "device" not in part.column_names:
         return Counter()
     names = part.filter(pa.array(kept))["device"].to_pylist()

@@ -1,20 +1,35 @@
-"""What a fit says about itself: typed, with a sentence for a person. Nothing that can go wrong goes wrong silently."""
+"""Findings about points and fits: typed, with a sentence for a person. Nothing goes wrong silently."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
 
 class Severity(IntEnum):
-    """How much a finding takes away from the answer."""
+    """The effect of a finding on the answer."""
 
     NOTE = 1  # the answer stands
     CAUTION = 2  # the answer stands with the reservation that the sentence names
     FATAL = 3  # there is no answer, or none that should be used
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        """Read and write the name, not the number."""
+        from pydantic_core import core_schema  # here, since a fit needs no pydantic
+
+        return core_schema.no_info_plain_validator_function(
+            cls.__getitem__,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda severity: severity.name),
+        )
+
 
 class Kind(StrEnum):
-    """What was found."""
+    """The kinds of findings."""
 
     OK = "ok"
     NOT_CONVERGED = "not_converged"
@@ -52,7 +67,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing found, with a sentence that says what it means and what to do."""
+    """One finding, with a sentence that says what it means and what to do."""
 
     kind: Kind
     severity: Severity
@@ -82,7 +97,7 @@ class Status:
         return self.severity is not Severity.FATAL
 
     def found(self, kind: Kind) -> bool:
-        """Return whether something of this kind was found, gravest or not."""
+        """Whether there is a finding of this kind, gravest or not."""
         return any(finding.kind is kind for finding in self.findings)
 
     def __str__(self) -> str:
@@ -90,22 +105,22 @@ class Status:
 
 
 def note(kind: Kind, sentence: str) -> Finding:
-    """Return a finding that leaves the answer as it is."""
+    """A finding that leaves the answer as it is."""
     return Finding(kind=kind, severity=Severity.NOTE, sentence=sentence)
 
 
 def caution(kind: Kind, sentence: str) -> Finding:
-    """Return a finding that puts a reservation on the answer."""
+    """A finding that puts a reservation on the answer."""
     return Finding(kind=kind, severity=Severity.CAUTION, sentence=sentence)
 
 
 def fatal(kind: Kind, sentence: str) -> Finding:
-    """Return a finding that leaves no answer."""
+    """A finding that leaves no answer."""
     return Finding(kind=kind, severity=Severity.FATAL, sentence=sentence)
 
 
 def status_of(findings: Iterable[Finding]) -> Status:
-    """Return the status that a fit with these findings has: the first of the gravest gives kind and sentence."""
+    """The status of a fit with these findings: the first of the gravest gives kind and sentence."""
     kept = tuple(dict.fromkeys(findings))
     worst = max(kept, key=lambda finding: finding.severity, default=None)
     if worst is None or worst.severity is Severity.NOTE:

@@ -16,7 +16,7 @@ import pyarrow.parquet
 from raysweep.core.errors import FrontierError
 from raysweep.core.io.files import open_location, read_whole
 from raysweep.core.stages import LEARNING_RATE
-from raysweep.frontier.numerics.solver import Floats
+from raysweep.frontier.numerics.arrays import Floats
 from raysweep.storage import layout
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Fits the points and puts together all that the table and the page say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -33,8 +33,8 @@ def answer(material: Material, *, method: Method = "parametric", computes: Seque
     """
     families = material.families()
     found = trajectories(material)
-    fits = _by_family(frontier.fit(material.points, method=method), families)
-    envelopes = fits if method == "envelope" else _by_family(frontier.fit(material.points, method="envelope"), families)
+    fits = _fits(material, method)
+    envelopes = fits if method == "envelope" else _fits(material, "envelope")
     sound = [part for part in found.values() if part]
     flops, data = largest_common(sound, "flops"), largest_common(sound, "data")
     if not computes and flops is not None:
@@ -52,5 +52,8 @@ def answer(material: Material, *, method: Method = "parametric", computes: Seque
     )
 
 
-def _by_family(fits: Fit | Mapping[str, Fit], families: Sequence[str]) -> dict[str, Fit]:
-    return {families[0]: fits} if isinstance(fits, Fit) else dict(fits)
+def _fits(material: Material, method: Method) -> dict[str, Fit]:
+    if "architecture" in material.points.column_names:
+        return frontier.fit_families(material.points, method=method)
+    (only,) = material.families()
+    return {only: frontier.fit(material.points, method=method)}

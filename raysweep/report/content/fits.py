@@ -9,7 +9,7 @@ import pyarrow as pa
 from raysweep.core.errors import FrontierError
 from raysweep.frontier import Fit
 from raysweep.frontier.answers.values import Answer
-from raysweep.frontier.numerics.solver import Floats
+from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.points.findings import Severity
 from raysweep.report.content.values import Estimate, Excluded, FamilyFit, Optimum, Standing
 

@@ -105,7 +105,6 @@ def _fit(points: pa.Table) -> Fit | None:
         found = fit(points)
     except FrontierError:  # too few points to speak of a law
         return None
-    assert isinstance(found, Fit)
     return found if found.status.usable else None
 
 

@@ -13,7 +13,7 @@ from toy_sweep import Recorder, SpaceMaker
 
 from raysweep.cli.status import sweep_status
 from raysweep.core.errors import SpaceError
-from raysweep.frontier import fit, read_store
+from raysweep.frontier import fit_families, read_store
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.plan.planner import make_plan
 from raysweep.sweep.plan.values import Plan
@@ -150,7 +150,7 @@ def test_an_adaptive_sweep_runs_to_its_width_and_only_then_is_complete(
     result = run(space, console=console)
     assert result.complete
     assert len(result.plan.trials) > len(first.trials)
-    found = fit(read_store(space.storage))["a"].interval("a")
+    found = fit_families(read_store(space.storage))["a"].interval("a")
     assert found.high - found.low <= 0.03
     assert sum(trial.flops or 0.0 for trial in result.plan.trials) < 0.5 * sum(
         trial.flops or 0.0 for trial in plan(make_space(families=SIZES, grid=GRID, learning_rate=RATES)).trials

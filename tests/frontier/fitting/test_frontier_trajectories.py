@@ -111,8 +111,8 @@ def test_where_a_law_is_open_without_one_trajectory_the_points_are_drawn_and_the
 def test_four_runs_give_wider_intervals_than_their_points_would():
     points = runs(seeds=1)
     found, loose = fit(points), fit(independent(points))
-    assert found.spare == 3
-    assert loose.spare == 15
+    assert found.degrees_of_freedom == 3
+    assert loose.degrees_of_freedom == 15
     for name in ("a", "optimal_params"):
         assert width(found, name) > 1.2 * width(loose, name)
 
@@ -133,7 +133,7 @@ def test_influence_and_checklist_speak_of_trajectories(method):
 def test_the_approaches_share_their_resamples_of_trajectories():
     points = valleys(CHINCHILLA, noise=NOISE)
     found = compare({**points, "trajectory": np.tile(np.arange(8), 5)}, bootstraps=60)
-    assert {one.spare for one in found.fits.values()} == {7}
+    assert {one.degrees_of_freedom for one in found.fits.values()} == {7}
     assert {np.size(one.leave_one_out.E) for one in found.fits.values()} == {8}
 
 

@@ -1,11 +1,11 @@
-"""What a run costs as a function of N and D: the measured column fitted once, so that a frontier can stand on it."""
+"""The cost of a run as a function of N and D, fitted to the measured column: the frontier's link between them."""
 
 import numpy as np
 
 from raysweep.frontier.laws.laws import CostModel
-from raysweep.frontier.numerics.solver import Floats
-from raysweep.frontier.points.cleaning import Samples
+from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.points.findings import Finding, Kind, caution
+from raysweep.frontier.points.samples import Samples
 
 EXACT = 5e-3
 """C = 6 N D counts as exact where every point obeys it within this share (columns are often rounded)."""
@@ -16,8 +16,13 @@ _GAP = 0.4
 """ln of the ratio between two conventions that is taken for a mixture: 2ND, 3ND and 6ND differ by 1.5 or more."""
 
 
+def is_proportional(samples: Samples) -> bool:
+    """Whether C = kappa N D holds at every point, to `EXACT`."""
+    return bool(np.ptp(np.log(samples.cost / (samples.params * samples.data))) < EXACT)
+
+
 def fit_cost(samples: Samples) -> CostModel:
-    """Return C = kappa N^p D^q by least squares on logarithms; exactly 6 N D, or kappa N D, where that holds.
+    """Fit C = kappa N^p D^q by least squares on logarithms; exactly 6 N D, or kappa N D, where that holds.
 
     Where the points do not determine p and q (one size, or N and D in lockstep) they are 1 as far as that is possible.
     """
@@ -25,7 +30,7 @@ def fit_cost(samples: Samples) -> CostModel:
     ratio = np.log(samples.cost / (samples.params * samples.data))
     if samples.cost_name == "flops" and np.all(np.abs(ratio - np.log(6.0)) < EXACT):
         return CostModel(log_kappa=float(np.log(6.0)), params_power=1.0, data_power=1.0, residual=0.0, exact=True)
-    if np.ptp(ratio) < EXACT:
+    if is_proportional(samples):
         return CostModel(log_kappa=float(ratio.mean()), params_power=1.0, data_power=1.0, residual=float(ratio.std()))
     log_kappa, p, q = (float(np.ravel(value)[0]) for value in (model.log_kappa, model.params_power, model.data_power))
     point = CostModel(log_kappa=log_kappa, params_power=p, data_power=q)
@@ -34,7 +39,7 @@ def fit_cost(samples: Samples) -> CostModel:
 
 
 def fit_cost_draws(samples: Samples, weights: Floats) -> CostModel:
-    """Return the cost model of each bootstrap, `weights` of shape (k, n)."""
+    """Fit the cost model to each bootstrap, `weights` of shape (k, n)."""
     x, y = np.log(samples.params), np.log(samples.data)
     centre = np.array([x.mean(), y.mean()])
     # Departures from C ~ N D, shrunk by a whisker: directions that the points leave open then stay at p = q = 1.
@@ -49,7 +54,7 @@ def fit_cost_draws(samples: Samples, weights: Floats) -> CostModel:
 
 
 def cost_findings(samples: Samples, model: CostModel) -> list[Finding]:
-    """Return what is suspect about the cost column: two conventions mixed, or no power law."""
+    """Find what is suspect about the cost column: two conventions mixed, or no power law."""
     found = []
     if samples.cost_name == "flops" and _mixed(samples, model):
         found.append(

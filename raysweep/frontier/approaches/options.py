@@ -1,0 +1,92 @@
+"""The arguments of `fit`, checked."""
+
+from dataclasses import dataclass, field
+from typing import Literal, TypedDict, Unpack, get_args
+
+import numpy as np
+
+from raysweep.core.errors import FrontierError
+from raysweep.frontier.laws.forms import Form
+
+Method = Literal["parametric", "isoflop", "envelope"]
+LawName = Literal["additive", "tied", "data_constrained", "params", "data"]
+Purpose = Literal["exponents", "prediction"]
+Cost = Literal["flops", "seconds"]
+PURPOSES = {"exponents": 1.0, "prediction": 0.4}
+"""Weight of points above the law relative to those below it."""
+
+
+class Settings(TypedDict, total=False):
+    """Arguments of `fit` that other functions pass on to it; same names, meanings and defaults."""
+
+    method: Method
+    loss_delta: Literal["adaptive"] | float
+    asymptote: Literal["free"] | float
+    cost: Cost
+    seed: int
+    bootstraps: int
+    law: LawName
+    purpose: Purpose
+    iterations: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Checked settings; `loss_delta` None follows the noise, `starts` is the number of starts of the solver."""
+
+    method: Method = "parametric"
+    form: Form = field(default_factory=Form)
+    loss_delta: float | None = None
+    cost: str = "flops"
+    seed: int = 0
+    bootstraps: int = 1000
+    starts: int = 64
+    iterations: int = 200
+
+
+def make_options(**settings: Unpack[Settings]) -> Options:
+    """Check the settings of a fit.
+
+    Raises:
+        FrontierError: one of them has no meaning; the message names it and says what to give.
+    """
+    method, law = settings.get("method", "parametric"), settings.get("law", "additive")
+    purpose = settings.get("purpose", "exponents")
+    for name, value, known in (
+        ("method", method, get_args(Method)),
+        ("law", law, get_args(LawName)),
+        ("purpose", purpose, get_args(Purpose)),
+    ):
+        if value not in known:
+            raise FrontierError(f"{name} = {value!r}: give {', '.join(known)}")
+    asymptote = _number("asymptote", settings.get("asymptote", "free"), "free")
+    if asymptote is not None and not 0 <= asymptote < np.inf:
+        raise FrontierError(f"asymptote = {asymptote}: a loss is a number, and not negative; give 0 or more, or 'free'")
+    delta = _number("loss_delta", settings.get("loss_delta", "adaptive"), "adaptive")
+    if delta is not None and not 0 < delta < np.inf:
+        raise FrontierError(f"loss_delta = {delta}: give a positive number, or 'adaptive'")
+    return Options(
+        method=method,
+        form=Form(law=law, asymptote=asymptote, over=PURPOSES[purpose]),
+        loss_delta=delta,
+        cost=settings.get("cost", "flops"),
+        seed=_whole("seed", settings.get("seed", 0), 2**64),
+        bootstraps=_whole("bootstraps", settings.get("bootstraps", 1000), 10**6),
+        iterations=_whole("iterations", settings.get("iterations", 200), 10**6),
+    )
+
+
+def _whole(name: str, value: int, limit: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < limit:
+        raise FrontierError(f"{name} = {value}: give 0 or more, a whole number below {limit:g}")
+    return value
+
+
+def _number(name: str, value: str | float, word: str) -> float | None:
+    """Convert an argument to a number, or to None where it is the given word."""
+    if value == word:
+        return None
+    try:
+        return float(value)
+    except (ValueError, TypeError) as error:
+        raise FrontierError(f"{name} = {value!r}: give a number, or {word!r}") from error

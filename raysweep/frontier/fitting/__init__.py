@@ -1,0 +1,1 @@
+"""Laws fitted to points: one fit from many starts, and its refits to bootstrap resamples."""

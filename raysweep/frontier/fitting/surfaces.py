@@ -1,0 +1,178 @@
+"""Approach 3 of 2203.15556: the additive law fitted to all points at once, and refitted to bootstrap resamples."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from raysweep.frontier.fitting.costs import fit_cost, fit_cost_draws, is_proportional
+from raysweep.frontier.fitting.robust import (
+    MOST_DELTA,
+    Minimum,
+    adapt_delta,
+    best_minimum,
+    descend,
+    outlier_weights,
+    robust_scale,
+)
+from raysweep.frontier.laws.forms import Form
+from raysweep.frontier.laws.laws import CostModel, Surface, effective_data
+from raysweep.frontier.numerics.arrays import Floats, Mask
+from raysweep.frontier.numerics.solver import Problem, predict, solve
+from raysweep.frontier.numerics.starts import grid_starts
+from raysweep.frontier.points.samples import Samples
+
+STARTS = 64
+OUTLIER_ROUNDS = 2
+"""Times that the outliers are judged anew by the law fitted without them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A problem for the solver, with the numbers that lead back to the user's units.
+
+    `fixed` (5,) holds theta where `problem.free` does not span it; `centre_x` and `centre_y` are the means of ln N and
+    ln D, `scale` is the lowest loss.
+    """
+
+    problem: Problem
+    fixed: Floats
+    centre_x: float
+    centre_y: float
+    scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurfaceFit:
+    """The additive law fitted to points; `trust` (n,) is the weight that outliers were left with, 1 for all others."""
+
+    surface: Surface
+    prepared: Prepared
+    minimum: Minimum
+    trust: Floats
+
+
+def prepare(samples: Samples, form: Form, repeats: float = np.inf) -> Prepared:
+    """Centre and scale the points for the solver; `repeats` is R* of the data-constrained law."""
+    x, y = np.log(samples.params), np.log(samples.data)
+    if form.law == "data":
+        x = y
+    if form.law == "data_constrained":
+        assert samples.unique_data is not None
+        y = np.log(effective_data(samples.data, samples.unique_data, repeats))
+    scale = float(samples.loss.min())
+    free = np.eye(5)
+    if form.law == "tied":
+        free = np.stack([free[0], free[1], free[2] + free[4], free[3]], axis=1)
+    elif form.law in ("params", "data"):
+        free = free[:, :3]
+    fixed = np.zeros(5)
+    if form.asymptote is not None:
+        fixed[0] = form.asymptote / scale
+        free = free[:, 1:]
+    problem = Problem(
+        x=x - x.mean(),
+        y=y - y.mean(),
+        z=np.log(samples.loss / scale),
+        free=free,
+        terms=1 if form.law in ("params", "data") else 2,
+        over=form.over,
+    )
+    return Prepared(problem=problem, fixed=fixed, centre_x=float(x.mean()), centre_y=float(y.mean()), scale=scale)
+
+
+def fit_surface(
+    samples: Samples,
+    form: Form,
+    delta: float | None,
+    seed: int,
+    starts: int = STARTS,
+    iterations: int = 200,
+    repeats: float = np.inf,
+) -> SurfaceFit:
+    """Fit the law from many starts.
+
+    Args:
+        samples: the points.
+        form: of the law.
+        delta: Huber's in ln loss; None lets it follow the noise, and outliers lose their weight.
+        seed: of the starts.
+        starts: their number.
+        iterations: of the solver at most.
+        repeats: R* of the data-constrained law.
+    """
+    prepared = prepare(samples, form, repeats)
+    problem, weights = prepared.problem, samples.weight[None, :] / samples.weight.mean()
+    start = grid_starts(problem, weights[0], starts, seed, prepared.fixed)
+    found = solve(problem, weights, start, MOST_DELTA, iterations=iterations)
+    adaptive = delta is None
+    if delta is None:
+        delta = adapt_delta(problem, weights, found)
+    found = descend(problem, weights, found.theta, delta, iterations=iterations)
+    trust = np.ones(samples.count)
+    for _ in range(OUTLIER_ROUNDS if adaptive else 0):
+        best = found.theta[[int(np.argmin(found.objective))]]
+        residuals = problem.z - predict(problem, best)[0]
+        trust = outlier_weights(problem, best, robust_scale(residuals, problem.free.shape[1]))[0]
+        found = solve(problem, weights * trust, found.theta, delta, iterations=iterations)
+    minimum = best_minimum(problem, found, delta)
+    surface = to_surface(prepared, minimum.theta, fit_cost(samples), form, repeats)
+    return SurfaceFit(surface=surface, prepared=prepared, minimum=minimum, trust=trust)
+
+
+def draw_surfaces(
+    samples: Samples, fit: SurfaceFit, form: Form, weights: Floats, repeats: float = np.inf
+) -> tuple[Surface, Mask]:
+    """Refit the law to every bootstrap (weights of shape (k, n)); also tell which refits converged."""
+    delta, noise = fit.minimum.delta, fit.minimum.noise
+    start = np.repeat(fit.minimum.theta[None, :], weights.shape[0], axis=0)
+    largest = min(max(3.0 * delta, 4.0 * noise), MOST_DELTA)
+    problem, weights = fit.prepared.problem, weights * samples.weight
+    found = descend(problem, weights, start, delta, largest=max(largest, delta))
+    # Each resample judges its own outliers: intervals from frozen judgements are too narrow where noise is uneven.
+    for _ in range(OUTLIER_ROUNDS if np.any(fit.trust < 1.0) else 0):
+        found = solve(problem, weights * outlier_weights(problem, found.theta, noise), found.theta, delta)
+    cost = fit.surface.cost if is_proportional(samples) else fit_cost_draws(samples, weights)
+    return to_surface(fit.prepared, found.theta, cost, form, repeats), found.converged
+
+
+def to_surface(prepared: Prepared, theta: Floats, cost: CostModel, form: Form, repeats: float = np.inf) -> Surface:
+    """Convert the solver's theta, shape (5,) or (k, 5), to a law in the user's units."""
+    log_scale = np.log(prepared.scale)
+    theta = np.asarray(theta)
+    second = theta[..., 3] + theta[..., 4] * prepared.centre_y + log_scale
+    surface = Surface(
+        E=theta[..., 0] * prepared.scale,
+        log_A=theta[..., 1] + theta[..., 2] * prepared.centre_x + log_scale,
+        alpha=theta[..., 2],
+        log_B=second,
+        beta=theta[..., 4],
+        cost=cost,
+        log_repeats=np.full_like(theta[..., 0], np.log(repeats)),
+    )
+    nothing = np.full_like(theta[..., 0], -np.inf), np.full_like(theta[..., 0], np.nan)
+    if form.law == "params":
+        return replace(surface, log_B=nothing[0], beta=nothing[1])
+    if form.law == "data":
+        return replace(surface, log_A=nothing[0], alpha=nothing[1], log_B=surface.log_A, beta=surface.alpha)
+    return surface
+
+
+def to_theta(prepared: Prepared, surface: Surface, form: Form) -> Floats:
+    """Convert a law in the user's units to the solver's theta, shape (5,): the inverse of `to_surface`."""
+    log_scale = np.log(prepared.scale)
+    first, slope = (surface.log_B, surface.beta) if form.law == "data" else (surface.log_A, surface.alpha)
+    second = 0.0, 0.0
+    if prepared.problem.terms == 2:
+        second = float(surface.log_B - surface.beta * prepared.centre_y - log_scale), float(surface.beta)
+    lead = float(first - slope * prepared.centre_x - log_scale)
+    return np.array([float(surface.E) / prepared.scale, lead, float(slope), *second])
+
+
+def log_loss_gradient(prepared: Prepared, theta: Floats, params: Floats, data: Floats) -> Floats:
+    """Differentiate ln loss along the law's free directions at runs of (m,) params and data, shape (m, p)."""
+    x, y = np.log(params) - prepared.centre_x, np.log(data) - prepared.centre_y
+    first = np.exp(theta[1] - theta[2] * x)
+    second = np.exp(theta[3] - theta[4] * y) if prepared.problem.terms == 2 else np.zeros_like(x)
+    total = theta[0] + first + second
+    full = np.stack([np.ones_like(x), first, -x * first, second, -y * second], axis=1) / total[:, None]
+    return np.asarray(full @ prepared.problem.free)

@@ -1,0 +1,45 @@
+"""The families in a table of points: one fit is of one family."""
+
+import numpy as np
+import pyarrow as pa
+
+from raysweep.core.errors import FrontierError
+from raysweep.frontier.numerics.arrays import Indices
+
+Family = str | None
+"""The label in the column `architecture`; None where the table has no such column."""
+
+
+def families_of(table: pa.Table) -> dict[Family, Indices]:
+    """Group the rows by family, in order of first appearance."""
+    if "architecture" not in table.column_names:
+        return {None: np.arange(table.num_rows)}
+    names = ["" if name is None else str(name) for name in table["architecture"].to_pylist()]
+    return {name: np.flatnonzero(np.array([other == name for other in names])) for name in dict.fromkeys(names)}
+
+
+def only_family(table: pa.Table, function: str) -> tuple[Family, Indices]:
+    """The one family of a table and its rows.
+
+    Raises:
+        FrontierError: there are several; the message names the `function` for one family, and that for several.
+    """
+    found = families_of(table)
+    if len(found) > 1:
+        names = ", ".join(str(name) for name in found)
+        raise FrontierError(
+            f"{function}: the points are of {len(found)} families ({names}); {function}_families takes them all"
+        )
+    return next(iter(found.items()))
+
+
+def named_families(table: pa.Table, function: str) -> dict[str, Indices]:
+    """The rows of each family.
+
+    Raises:
+        FrontierError: the table names none; the message names the `function` for one family.
+    """
+    found = {name: rows for name, rows in families_of(table).items() if name is not None}
+    if not found:
+        raise FrontierError(f"{function}_families: the points have no column architecture (or family); use {function}")
+    return found
