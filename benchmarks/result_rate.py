@@ -19,11 +19,12 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from raysweep.cli.tracking import is_equal, make_equal, mirror_of
 from raysweep.core.points import Point
 from raysweep.core.trial import TrialSpec
 from raysweep.frontier import read_mlflow, read_store
 from raysweep.sweep.cluster.resources import cluster, quiet
+from raysweep.sweep.mlflow.equal import catch_up
+from raysweep.sweep.mlflow.place import mirror_of
 from raysweep.sweep.run import run
 from raysweep.sweep.space.space import Space, parse_space
 
@@ -85,8 +86,7 @@ def main() -> None:
         with quiet(Path(folder) / "ray.log"), cluster(space):
             began = time.perf_counter()
             result = run(space, mirror=mirror_of, console=Console(file=io.StringIO()))
-            if not is_equal(space):  # as `raysweep run` ends
-                make_equal(space)
+            catch_up(space)  # as `raysweep run` ends
             seconds = time.perf_counter() - began
         assert result.complete, result.table()
         clocks = [json.loads(path.read_text()) for path in Path(folder).rglob("clock.json")]

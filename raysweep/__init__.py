@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from raysweep.core.points import Point as Point
     from raysweep.core.trial import TrialSpec as TrialSpec
     from raysweep.data.store.store import open_store as open_store
+    from raysweep.sweep.mlflow.equal import sync as sync
+    from raysweep.sweep.mlflow.run import run as run
     from raysweep.sweep.preview import plan as plan
-    from raysweep.sweep.run import run as run
     from raysweep.sweep.space.space import load_space as load_space
 
-__all__ = ["Point", "RaysweepError", "TrialSpec", "load_space", "open_store", "plan", "run"]
+__all__ = ["Point", "RaysweepError", "TrialSpec", "load_space", "open_store", "plan", "run", "sync"]
 
 _MODULES = {
     "Point": "raysweep.core.points",
@@ -27,7 +28,8 @@ _MODULES = {
     "load_space": "raysweep.sweep.space.space",
     "open_store": "raysweep.data.store.store",
     "plan": "raysweep.sweep.preview",
-    "run": "raysweep.sweep.run",
+    "run": "raysweep.sweep.mlflow.run",
+    "sync": "raysweep.sweep.mlflow.equal",
 }
 
 

@@ -126,8 +126,8 @@ def _of_space(path: str, tracking_uri: str | None) -> pa.Table:
     space = read_run_space(path, [], tracking_uri)
     if not space.tracking.enabled:
         return frontier.read_store(space.storage)
-    from raysweep.cli.tracking import place_of
     from raysweep.frontier.points.readers import as_table
+    from raysweep.sweep.mlflow.place import place_of
     from raysweep.tracking.connection import database_of
     from raysweep.tracking.mlflow import read_points as read_runs
 

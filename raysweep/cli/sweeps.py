@@ -9,7 +9,7 @@ import typer
 from raysweep.cli.points import report_folder, tell_report
 from raysweep.cli.show import print_json, show
 from raysweep.cli.spaces import read_space
-from raysweep.core.errors import OutputError, TrackingError
+from raysweep.core.errors import OutputError
 from raysweep.core.io.files import absolute
 from raysweep.core.terminal.live import working
 from raysweep.core.terminal.streams import tell
@@ -18,20 +18,19 @@ from raysweep.report.content.sources import from_storage
 from raysweep.report.write import Written, write
 from raysweep.storage import layout
 from raysweep.sweep.cluster.signals import interruptible
+from raysweep.sweep.mlflow.equal import catch_up
+from raysweep.sweep.mlflow.place import mirror_of, place_of
 from raysweep.sweep.run import SweepResult, run
 from raysweep.sweep.space.space import Space
-from raysweep.sweep.stages.stage import Listener
 
 
 def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, adaptive: bool) -> int:
     """Run a sweep, write its report, print its frontier; return the exit status, 0 where all of its grid ended."""
     space = read_space(path, overrides, tracking_uri, adaptive=adaptive)
     if space.tracking.enabled:
-        from raysweep.tracking.connection import default_uri
-
-        space.tracking.uri or default_uri(space.storage)  # an error before hours of work, not after
+        place_of(space)  # an error before hours of work, not after
     with interruptible():
-        result = run(space, mirror=_mirror if space.tracking.enabled else None)
+        result = run(space, mirror=mirror_of if space.tracking.enabled else None)
         written = _report(space)
     try:
         show(f"\n{written.text}\n")
@@ -51,24 +50,9 @@ def _report(space: Space) -> Written:
     finally:
         if space.tracking.enabled:
             with working("looking through MLflow"):
-                _make_mlflow_equal(space)
-
-
-def _mirror(space: Space) -> Listener:
-    from raysweep.cli.tracking import mirror_of
-
-    return mirror_of(space)
-
-
-def _make_mlflow_equal(space: Space) -> None:
-    """Make up for what a driver that was killed, or an MLflow that was away, left behind."""
-    from raysweep.cli.tracking import is_equal, make_equal
-
-    if not is_equal(space):
-        try:
-            make_equal(space)
-        except TrackingError as error:
-            typer.echo(f"{error}; the trial store has everything, `raysweep sync` writes it to MLflow", err=True)
+                notes = catch_up(space)
+            for note in notes:
+                typer.echo(note, err=True)
 
 
 def _tell_places(space: Space, pages: str) -> None:

@@ -49,6 +49,8 @@ class SyncResult:
     removed: int
     """Runs put into MLflow's bin: duplicates, and those with points that the trial store does not have."""
     seconds: float
+    notes: tuple[str, ...] = ()
+    """Remarks for the user: that a driver runs the sweep now, and what was found torn in its storage."""
 
     @property
     def equal(self) -> bool:

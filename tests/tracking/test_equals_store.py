@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-import pytest
 from sweeps import points, spec
 
 from raysweep.core.trial import TrialState
 from raysweep.frontier.points.readers import read_mlflow, read_store
 from raysweep.storage.trial_store import Assignment, TrialStore
+from raysweep.sweep.mlflow.views import trial_views
 from raysweep.tracking.mlflow import canonical, read_points, sync
-
-commands = pytest.importorskip("raysweep.cli.tracking")
 
 
 def test_mlflow_gives_back_the_trial_store_s_table(uri: str, tmp_path: Path) -> None:
@@ -28,10 +26,10 @@ def test_mlflow_gives_back_the_trial_store_s_table(uri: str, tmp_path: Path) -> 
     rows.append(Assignment(trial_id=spec(4).trial_id, family="a", stage="grid", seed=4, **facts))
     store.write_assignments(rows)
 
-    sync(commands.views(store), tracking_uri=uri, experiment="some", sweep_name="toy")
+    sync(trial_views(store), tracking_uri=uri, experiment="some", sweep_name="toy")
     assert store.table().num_rows == 6 * 1 + 5 * 2 + 4 * 3 + 3 * 1
     assert read_points("some", uri).equals(canonical(store.table()), check_metadata=True)
-    assert sync(commands.views(store), tracking_uri=uri, experiment="some", sweep_name="toy").equal
+    assert sync(trial_views(store), tracking_uri=uri, experiment="some", sweep_name="toy").equal
 
     order = [(name, "ascending") for name in ("trajectory", "architecture", "flops", "data")]
     from_mlflow, from_store = (t.sort_by(order) for t in (read_mlflow("some", uri), read_store(store.location)))
@@ -57,7 +55,7 @@ def test_trials_without_a_specification_or_with_another_s_points_keep_no_other_o
     (tmp_path / "sweep" / "trials" / spec(4).trial_id / "checkpoints").mkdir(parents=True)  # died before it began
     store.write_assignments(rows)
 
-    found = {view.trial_id: view for view in commands.views(store)}
+    found = {view.trial_id: view for view in trial_views(store)}
     states = [found[spec(index).trial_id].state for index in range(5)]
     assert states == [TrialState.DONE, TrialState.FAILED, TrialState.DONE, TrialState.PLANNED, TrialState.PLANNED]
     assert found[spec(1).trial_id].params == {"size.depth": "2", "learning_rate": str(0.1 / 3), "seed": "1"}

@@ -1,0 +1,48 @@
+"""Where MLflow keeps a sweep, as its search space says."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from raysweep.core.io.files import open_location
+from raysweep.core.masking import masked
+from raysweep.storage import layout
+from raysweep.sweep.space.space import Space
+from raysweep.tracking.connection import default_uri
+from raysweep.tracking.mlflow import MlflowMirror
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where MLflow keeps a sweep."""
+
+    uri: str
+    experiment: str
+    sweep: str
+    storage: str
+    """Distinguishes sweeps of one name in one experiment; empty where the database is the sweep's own."""
+    log: Path | None
+    """File for MLflow's messages; None where the storage is not a local folder."""
+
+
+def place_of(space: Space) -> Place:
+    """Work out where MLflow keeps a sweep.
+
+    Raises:
+        TrackingError: no tracking URI is given, and the storage is not a local folder.
+    """
+    uri = space.tracking.uri or default_uri(space.storage)  # before the storage is asked, which may be far away
+    local = "://" not in space.storage
+    root = open_location(space.storage)[1]
+    return Place(
+        uri=uri,
+        experiment=space.tracking.experiment or space.name,
+        sweep=space.name,
+        storage="" if space.tracking.uri is None else root if local else masked(space.storage),
+        log=Path(root) / layout.LOGS / layout.MLFLOW_LOG if local else None,
+    )
+
+
+def mirror_of(space: Space) -> MlflowMirror:
+    """Start the listener that mirrors a sweep's trials into MLflow."""
+    place = place_of(space)
+    return MlflowMirror(place.uri, place.experiment, place.sweep, storage=place.storage, log=place.log)

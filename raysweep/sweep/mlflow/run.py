@@ -1,0 +1,44 @@
+"""`raysweep.run`: a sweep that is tracked in MLflow where its search space says so."""
+
+import dataclasses
+
+from rich.console import Console
+
+from raysweep.sweep import run as sweep_run
+from raysweep.sweep.cluster.signals import interruptible
+from raysweep.sweep.mlflow.equal import catch_up
+from raysweep.sweep.mlflow.place import mirror_of, place_of
+from raysweep.sweep.progress import Progress
+from raysweep.sweep.run import Mirror, SweepResult
+from raysweep.sweep.space.space import Space
+
+
+def run(space: Space, *, mirror: Mirror | None = None, console: Console | None = None) -> SweepResult:
+    """Run a sweep to its end, or what is left of it; nothing that is done is done again.
+
+    With `tracking.enabled` (the default) its trials are mirrored into MLflow while it runs, and MLflow is made equal to
+    the trial store at the end. MLflow that is away costs no trial: `sync` makes up for it (see `SweepResult.notes`).
+
+    Args:
+        space: the search space.
+        mirror: makes a listener that follows the trials in place of MLflow's; nothing is then written to MLflow.
+        console: where progress is printed; standard output by default.
+
+    Raises:
+        RaysweepError: the resources or data that the search space asks for are not available, another driver runs this
+            sweep, or another thread of this process runs one.
+        TrackingError: the search space names no place for MLflow, and its storage cannot hold a database.
+        Interrupted: on SIGINT, SIGTERM or SIGHUP; the same call goes on from there.
+        ClusterLostError: the Ray cluster died; likewise.
+        CapReachedError: the sweep has spent what `caps` allows; with a higher cap the same call goes on.
+        LockLostError: another driver has taken the sweep over, since this one was not heard of for too long.
+    """
+    if mirror is not None or not space.tracking.enabled:
+        return sweep_run.run(space, mirror=mirror, console=console)
+    place_of(space)  # an error before hours of work, not after
+    with interruptible():
+        result = sweep_run.run(space, mirror=mirror_of, console=console)
+        notes = catch_up(space)
+    for note in notes:
+        Progress(console).say(note)
+    return dataclasses.replace(result, notes=tuple(dict.fromkeys([*result.notes, *notes])))
