@@ -22,7 +22,8 @@ from rich.console import Console
 from raysweep.core.points import Point
 from raysweep.core.trial import TrialSpec
 from raysweep.frontier import read_mlflow, read_store
-from raysweep.sweep.cluster.resources import cluster, quiet
+from raysweep.sweep.cluster.driver.output import quiet
+from raysweep.sweep.cluster.join import cluster
 from raysweep.sweep.mlflow.equal import catch_up
 from raysweep.sweep.mlflow.place import mirror_of
 from raysweep.sweep.run import run

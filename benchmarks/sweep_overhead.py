@@ -19,7 +19,8 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from raysweep.sweep.cluster.resources import cluster, quiet
+from raysweep.sweep.cluster.driver.output import quiet
+from raysweep.sweep.cluster.join import cluster
 from raysweep.sweep.plan.planner import make_plan
 from raysweep.sweep.run import run
 from raysweep.sweep.space.facts import data_facts

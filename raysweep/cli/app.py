@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from raysweep.cli.commands import cluster, data, points, spaces, sweeps
 from raysweep.core.errors import OutputError, RaysweepError, Stopped
-from raysweep.core.terminal.streams import BROKEN_PIPE_STATUS, command_streams, tell
+from raysweep.core.terminal.streams import BROKEN_PIPE_STATUS, command_streams, print_notice
 from raysweep.core.version import __version__
 
 
@@ -21,7 +21,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except Stopped as stopped:
-            tell(str(stopped))
+            print_notice(str(stopped))
             raise typer.Exit(stopped.exit_code) from None
 
 
@@ -46,15 +46,15 @@ def main() -> None:
         except OutputError as error:
             if error.broken_pipe:
                 raise SystemExit(BROKEN_PIPE_STATUS) from None
-            tell(str(error))
+            print_notice(str(error))
             raise SystemExit(1) from None
         except RaysweepError as error:
             lines = (line.strip() for line in str(error).splitlines())
-            tell("; ".join(line for line in lines if line))
+            print_notice("; ".join(line for line in lines if line))
             raise SystemExit(1) from None
         except OSError as error:  # of a file that the user named
             place = "" if error.filename is None else f"{str(error.filename)!r}: "
-            tell(f"{place}{' '.join(str(error.strerror or error).split())}")
+            print_notice(f"{place}{' '.join(str(error.strerror or error).split())}")
             raise SystemExit(1) from None
 
 

@@ -1,4 +1,4 @@
-"""`data make`, `data import`, `data info` and `data check`."""
+"""The `data` commands: make, import, export, summarize, describe and check a structure store."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,13 +17,13 @@ from raysweep.data.formats.readers import Format
 from raysweep.data.generation.presets import DEFAULT_PRESET
 from raysweep.data.importing.converting import GroupBy
 from raysweep.data.importing.imports import InOrder, import_store
-from raysweep.sweep.cluster.signals import interruptible
+from raysweep.sweep.cluster.driver.signals import interruptible
 from raysweep.sweep.space.parts import Data
 
 __all__ = ["Names", "check_data", "export_data", "import_data", "make_data", "show_data", "summarise_data"]
 
 STRUCTURES = 24000
-"""Of a store that is made without a search space: as many as the quickstart's."""
+"""In a store that is made without a search space, as in the quickstart's."""
 
 
 def make_data(
@@ -34,9 +34,9 @@ def make_data(
     workers: int | None,
     address: str | None,
 ) -> None:
-    """Make a store from the embedded source, on a Ray cluster where an address or RAY_ADDRESS names one."""
+    """Make a store from the embedded source, on the Ray cluster at `address` or RAY_ADDRESS if there is one."""
     from raysweep.data.generation import xtb  # imports RDKit and tblite
-    from raysweep.sweep.cluster.ray_workers import data_workers
+    from raysweep.sweep.cluster.data_workers import data_workers
 
     recipe = _data_of(location)
     if recipe is not None and recipe.make is not None:
@@ -73,7 +73,7 @@ def import_data(
     workers: int | None,
     ray: str | None,
 ) -> None:
-    """Import files into a store and say what it holds."""
+    """Import files into a store and describe it."""
     with interruptible(), counting("import") as count, _runner(ray) as in_order:
         store = import_store(
             location,
@@ -97,7 +97,7 @@ def import_data(
 
 
 def summarise_data(location: str, figure: str | None) -> None:
-    """Print what is in a store and what stands out, and draw it, beside the manifest by default."""
+    """Print and draw a summary of a store with its outliers; the figure is written beside the manifest by default."""
     from raysweep.core.io.files import open_location, write_whole
     from raysweep.data.inspection.summary import summarise
     from raysweep.data.store.store import open_store
@@ -125,19 +125,19 @@ def summarise_data(location: str, figure: str | None) -> None:
 
 @contextmanager
 def _runner(ray: str | None) -> Iterator[InOrder | None]:
-    """Yield what runs the parts: a Ray cluster where one is named or joined (RAY_ADDRESS), otherwise processes."""
+    """Yield the function that runs the parts on a Ray cluster that is named or joined (RAY_ADDRESS), if any."""
     address = ray or os.environ.get("RAY_ADDRESS")
     if not address:
         yield None
         return
-    from raysweep.sweep.cluster.ray_tasks import ray_tasks
+    from raysweep.sweep.cluster.data_workers import RayWorkers
 
-    with ray_tasks(address) as in_order:
-        yield in_order
+    with RayWorkers(address) as pool:
+        yield pool.in_order
 
 
 def _lines_of(file: str) -> list[str]:
-    """Return the lines of a text file, blank ones left out."""
+    """Return the non-blank lines of a text file."""
     try:
         text = Path(file).read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -148,7 +148,7 @@ def _lines_of(file: str) -> list[str]:
 
 
 def show_data(location: str, *, cutoff: float | None, as_json: bool) -> None:
-    """Print what a store's manifest says; with a cutoff (Å) its edges and triplets per atom, too."""
+    """Print a store's manifest; with a cutoff (Å) also its edges and triplets per atom."""
     from raysweep.data.store.store import open_store
 
     store = open_store(_place(location))
@@ -175,7 +175,7 @@ def export_data(location: str, target: str) -> None:
 
 
 def check_data(location: str) -> None:
-    """Read a whole store and say whether it is what its manifest promises."""
+    """Check that a store's content matches its manifest."""
     from raysweep.data.store.store import open_store
 
     store = open_store(_place(location))
@@ -185,7 +185,7 @@ def check_data(location: str) -> None:
 
 
 def _data_of(location: str) -> Data | None:
-    """Return the data part of a search space; None where the location is no search space."""
+    """Return the `data` of a search space, or None for a location that is not one."""
     if not location.endswith((".yaml", ".yml")):
         return None
     space = read_space(location, [])
@@ -200,7 +200,7 @@ def _place(location: str) -> str:
 
 
 def _lines(info: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Return a nested mapping as lines of a key and a text."""
+    """Flatten a nested mapping to rows of a key and a text."""
     rows = []
     for key, value in info.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""`doctor`: what would break a sweep, here or on a cluster, each with its remedy."""
+"""`doctor`: faults that would break a sweep, here or on a cluster, each with its remedy."""
 
 import dataclasses
 import json
@@ -7,27 +7,27 @@ import os
 import time
 from collections.abc import Sequence
 
-from raysweep.cli.jobs import request_of, told_by
+from raysweep.cli.jobs import output_of, request_of
 from raysweep.cli.show import print_json, show
 from raysweep.cli.spaces import read_space
 from raysweep.core.errors import ClusterError
 from raysweep.core.io.proxies import is_loopback
 from raysweep.doctor import judge
-from raysweep.doctor.findings import Finding, Report
+from raysweep.doctor.findings import Diagnosis, Finding
 from raysweep.doctor.here import examine
 from raysweep.jobs import submit as jobs
 from raysweep.jobs.client import asks_no_token, connect
 from raysweep.jobs.request import shell_command, variables_of_job
-from raysweep.sweep.cluster.ray_home import token_file
+from raysweep.sweep.cluster.ray.home import token_file
 
 
 def show_findings(
     path: str | None, overrides: Sequence[str], address: str | None, *, as_json: bool, allow_open: bool
 ) -> int:
-    """Print what was found; return the exit status, 1 where there is a fault."""
+    """Print the findings; return the exit status, 1 if there is a fault."""
     logger = logging.getLogger("raysweep")
     level = logger.level
-    logger.setLevel(logging.ERROR)  # what it warns of is among the findings
+    logger.setLevel(logging.ERROR)  # its warnings are among the findings
     try:
         if address is None:
             report = examine(read_space(path, overrides) if path else None)
@@ -47,7 +47,7 @@ def show_findings(
     return 0 if report.healthy else 1
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: Diagnosis) -> str:
     faults = sum(finding.severity == "fault" for finding in report.findings)
     warnings = len(report.findings) - faults
     return f"{faults} faults, {warnings} warnings" if report.findings else "healthy: nothing was found"
@@ -63,8 +63,8 @@ def _asked(path: str | None, overrides: Sequence[str], address: str, *, allow_op
         return jobs.ask(client, request.command("doctor", ["--json"]), environment)
 
 
-def _remote(path: str | None, overrides: Sequence[str], address: str, *, allow_open: bool) -> Report:
-    """Return what is found from the head node of a cluster, and what can only be seen from here."""
+def _remote(path: str | None, overrides: Sequence[str], address: str, *, allow_open: bool) -> Diagnosis:
+    """Collect the findings of the head node of a cluster, and those that only this machine can make."""
     found: list[Finding] = [*judge.of_token(token_file(), named="RAY_AUTH_TOKEN_PATH" in os.environ)]
     url = address if "://" in address else f"http://{address}"
     host = url.split("://")[1].rpartition(":")[0].strip("[]/") or url
@@ -75,14 +75,14 @@ def _remote(path: str | None, overrides: Sequence[str], address: str, *, allow_o
         allow_open = True  # its own doctor runs nothing that a stranger could not
     began = time.time()
     code, logs = _asked(path, overrides, address, allow_open=allow_open)
-    output = told_by(logs)
+    output = output_of(logs)
     try:
-        told = json.loads(output)
+        remote = json.loads(output)
     except ValueError:
         raise ClusterError(f"`raysweep doctor` failed there ({code}): {logs.strip()[-400:]}") from None
-    found += [Finding(**{**row, "where": row["where"].replace("here", "head node")}) for row in told["findings"]]
+    found += [Finding(**{**row, "where": row["where"].replace("here", "head node")}) for row in remote["findings"]]
     looked = [
         f"{address}, {time.time() - began:.0f} s",
-        *(line.replace("here,", "head node,", 1) for line in told["looked_at"]),
+        *(line.replace("here,", "head node,", 1) for line in remote["looked_at"]),
     ]
-    return Report(findings=tuple(dict.fromkeys(found)), looked_at=tuple(looked))
+    return Diagnosis(findings=tuple(dict.fromkeys(found)), looked_at=tuple(looked))

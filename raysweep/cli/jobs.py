@@ -11,7 +11,7 @@ from raysweep.cli.show import print_json, show
 from raysweep.cli.spaces import read_space
 from raysweep.core.errors import ClusterError
 from raysweep.core.messages import last_line
-from raysweep.core.terminal.streams import tell
+from raysweep.core.terminal.streams import print_notice
 from raysweep.jobs import submit as jobs
 from raysweep.jobs.client import connect, in_clear
 from raysweep.jobs.entry import OUTPUT_MARK, REFUSED
@@ -19,9 +19,9 @@ from raysweep.jobs.package import LIMIT_MIB
 from raysweep.jobs.request import Environment, Request, check_reachable
 
 _NOT_FOUND = 127
-"""What a shell says of a command that is not there."""
+"""Exit status of a shell for a command that does not exist."""
 RESUBMISSIONS = 5
-"""Jobs at most that follow one whose driver or head node died, while somebody looks on."""
+"""How often a job whose driver or head node died is replaced while it is followed."""
 
 
 def request_of(
@@ -32,10 +32,10 @@ def request_of(
     environment: Environment = "cluster",
     limit_mib: float = LIMIT_MIB,
 ) -> Request:
-    """Return a sweep to submit from the folder that the command is called in.
+    """Build the request to submit a sweep from the present folder.
 
     Raises:
-        RaysweepError: the search space cannot be read, or names places of this machine alone.
+        RaysweepError: the search space cannot be read, or names locations of this machine alone.
     """
     space = read_space(path, overrides)
     check_reachable(space)
@@ -56,68 +56,70 @@ def submit_sweep(
     follow: bool,
     allow_open: bool,
 ) -> int:
-    """Submit a sweep, or join the job that runs it, and follow it; return the exit status of the sweep."""
+    """Submit a sweep, or join the job that runs it, and follow it to its end; return the exit status of the sweep."""
     request = request_of(path, overrides, options=options, environment=environment, limit_mib=limit_mib)
     again = shlex.join([path, *overrides, "--address", address, *(["--allow-open"] if allow_open else [])])
-    for turn in range(RESUBMISSIONS + 1):
+    for attempt in range(RESUBMISSIONS + 1):
         client = connect(address, allow_open=allow_open)
-        if turn == 0 and in_clear(address):
-            tell(f"traffic to {address}, the token included, is not encrypted: use a tunnel (ssh -L) or https://")
-        job = jobs.submit(client, request, tell)
+        if attempt == 0 and in_clear(address):
+            print_notice(
+                f"traffic to {address}, the token included, is not encrypted: use a tunnel (ssh -L) or https://"
+            )
+        job = jobs.submit(client, request, print_notice)
         if not follow:
-            _tell_how_to_look(again)
+            _print_next_commands(again)
             return 0
         try:
-            ended = jobs.follow(lambda: connect(address, allow_open=allow_open), job, _write, tell)
+            ended = jobs.follow(lambda: connect(address, allow_open=allow_open), job, _write, print_notice)
         except KeyboardInterrupt:
-            tell(f"job {job.job_id} goes on without you")
-            _tell_how_to_look(again)
+            print_notice(f"job {job.job_id} goes on")
+            _print_next_commands(again)
             return 130
         if ended is not None and not ended.died:
             return _verdict(ended)
         lost = "the cluster has forgotten it" if ended is None else _last(ended.message)
-        tell(f"job {job.job_id} died ({lost}); another one does what is left")
+        print_notice(f"job {job.job_id} died ({lost}); another one completes the sweep")
     raise ClusterError(f"{RESUBMISSIONS + 1} jobs died one after the other; see the log above, then submit again")
 
 
 def _verdict(job: jobs.Job) -> int:
     if job.state == "STOPPED":
-        tell("the job was stopped; the same command goes on with what is left")
+        print_notice("the job was stopped; the same command goes on with what is left")
     elif job.exit_code == REFUSED:
-        tell("nothing was run")
+        print_notice("nothing was run")
     elif job.state == "FAILED":
         if job.exit_code == _NOT_FOUND or ("No module named" in job.message and "raysweep" in job.message):
-            tell(
-                "the head node's `python` is not there, or has no raysweep: start Ray with the environment activated "
-                "that has it (. .venv/bin/activate), or use --environment pip"
+            print_notice(
+                "the head node has no `python`, or it has no raysweep: activate the environment that has it before "
+                "starting Ray (. .venv/bin/activate), or use --environment pip"
             )
-        tell(f"the job ended with exit status {job.exit_code}")
+        print_notice(f"the job ended with exit status {job.exit_code}")
     return job.exit_status
 
 
 def stop_sweep(path: str, overrides: Sequence[str], address: str, *, allow_open: bool) -> int:
-    """End the job of a sweep so that it resumes; return the exit status, 1 where none runs."""
+    """Stop the job of a sweep so that it can be resumed; return the exit status, 1 if no job runs."""
     request = request_of(path, overrides)
     client = connect(address, allow_open=allow_open)
     running = [job for job in jobs.jobs_of(client, request) if not job.ended]
     if not running:
-        tell(f"no job of {request.space.name} runs at {address}")
+        print_notice(f"no job of {request.space.name} runs at {address}")
         return 1
     for job in running:
         seconds = jobs.stop(client, job)
-        tell(f"job {job.job_id} ended after {seconds:.1f} s; `raysweep submit` goes on with what is left")
+        print_notice(f"job {job.job_id} ended after {seconds:.1f} s; `raysweep submit` goes on with what is left")
     return 0
 
 
 def show_remote_status(path: str, overrides: Sequence[str], address: str, *, as_json: bool, allow_open: bool) -> int:
-    """Print how the job of a sweep stands, and how far the sweep is, as the head node sees its storage."""
+    """Print the state of a sweep's job, and the sweep's progress as the head node sees its storage."""
     request = request_of(path, overrides)
     client = connect(address, allow_open=allow_open)
     found = jobs.jobs_of(client, request)
     command = request.command("status", ["--json"] if as_json else [])
     with jobs.packed(request, lambda _: None, checked=False) as environment:
         code, text = jobs.ask(client, command, environment)
-    output = told_by(text)
+    output = output_of(text)
     if code != 0:
         raise ClusterError(f"`raysweep status` failed there: {_last(output or text)}")
     if as_json:
@@ -128,8 +130,8 @@ def show_remote_status(path: str, overrides: Sequence[str], address: str, *, as_
     return 0
 
 
-def told_by(logs: str) -> str:
-    """Return what a command printed, without what Ray and its job said before it."""
+def output_of(logs: str) -> str:
+    """Return a command's output, without that of Ray and of the job before it."""
     return logs.partition(OUTPUT_MARK)[2].partition("\n")[2]
 
 
@@ -143,10 +145,10 @@ def _last(text: str) -> str:
     return last_line(text)[-300:] or "no reason given"
 
 
-def _tell_how_to_look(arguments: str) -> None:
-    tell(f"how it stands:   raysweep status {arguments}")
-    tell(f"follow it again: raysweep submit {arguments}")
-    tell(f"end it:          raysweep stop {arguments}")
+def _print_next_commands(arguments: str) -> None:
+    print_notice(f"its progress:    raysweep status {arguments}")
+    print_notice(f"follow it again: raysweep submit {arguments}")
+    print_notice(f"stop it:         raysweep stop {arguments}")
 
 
 def _write(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Printing: JSON for programs, text for people."""
+"""Print results: JSON for programs, text for people."""
 
 import json
 import math
@@ -13,12 +13,12 @@ from raysweep.core.text import fitted
 
 
 def print_json(content: Mapping[str, object]) -> None:
-    """Print plain values as JSON with full precision; numbers that JSON has no word for become null."""
+    """Print plain values as JSON with full precision; numbers that are not finite become null."""
     typer.echo(json.dumps(_finite(masked_values(dict(content))), indent=1, allow_nan=False))
 
 
 def show(text: str) -> None:
-    """Print text for a person, broken to the width of the terminal, without the passwords in its addresses."""
+    """Print text, wrapped to the width of the terminal and without the passwords in its addresses."""
     text = masked(text)
     typer.echo(fitted(text, shutil.get_terminal_size().columns) if sys.stdout.isatty() else text)
 

@@ -12,12 +12,12 @@ from raysweep.cli.spaces import read_space
 from raysweep.core.errors import OutputError
 from raysweep.core.io.files import absolute
 from raysweep.core.terminal.live import working
-from raysweep.core.terminal.streams import tell
+from raysweep.core.terminal.streams import print_notice
 from raysweep.core.trial import TrialState
 from raysweep.report.content.sources import from_storage
 from raysweep.report.write import Written, write
 from raysweep.storage import layout
-from raysweep.sweep.cluster.signals import interruptible
+from raysweep.sweep.cluster.driver.signals import interruptible
 from raysweep.sweep.mlflow.equal import catch_up
 from raysweep.sweep.mlflow.place import mirror_of, place_of
 from raysweep.sweep.run import SweepResult, run
@@ -38,7 +38,7 @@ def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, 
         _tell_places(space, ui_command(path, overrides, tracking_uri))
     except OutputError as lost:  # nothing of the sweep is, so its own exit status stays
         if not lost.broken_pipe:
-            tell(f"{lost}; the frontier is in {report_folder(space.storage)}")
+            print_notice(f"{lost}; the frontier is in {report_folder(space.storage)}")
     return _verdict(result)
 
 
@@ -75,7 +75,7 @@ def _verdict(result: SweepResult) -> int:
     again = [state for state in TrialState if state.ended_badly and not state.is_final]
     counts = ", ".join(f"{result.count(s)} {s.replace('_', ' ')}" for s in again if result.count(s)) or "0 failed"
     rates = f"; no learning rate was found for {', '.join(result.without_rate)}" if result.without_rate else ""
-    tell(
+    print_notice(
         f"the sweep is not complete: trials {counts}{rates}. `raysweep status` shows which and why; "
         "the same command tries them again"
     )

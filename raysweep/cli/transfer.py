@@ -9,7 +9,7 @@ from raysweep.core.errors import SpaceError
 from raysweep.core.terminal.live import counting
 from raysweep.core.text import columns
 from raysweep.core.trial import SizeValue, TrialSpec
-from raysweep.data.store.store import open_store
+from raysweep.data.store.store import Store, open_store
 from raysweep.models.registry import check_size
 from raysweep.report.figures.transfer import transfer_figure
 from raysweep.sweep.space import yaml_lines
@@ -34,22 +34,12 @@ def show_transfer(
     out: str,
     as_json: bool,
 ) -> int:
-    """Check an architecture, write the figure, print the findings and return 0 where it transfers, else 1."""
+    """Check an architecture, write the figure, print the result; return 0 if learning rates transfer, else 1."""
     base, *others = dict.fromkeys(widths)
     size: dict[str, SizeValue] = {**_knobs(knobs), "width": base}
     check_size(architecture, size)
     opened = open_store(store)
-    atoms = float(opened.read(opened.subset(structures)).n_atoms.sum())
-    spec = TrialSpec(
-        architecture=architecture,
-        size=size,
-        forces="conservative" if conservative else "direct",
-        fingerprint=opened.manifest.fingerprint,
-        structures=structures,
-        validation_structures=min(256, opened.manifest.validation_structures),
-        data_budgets=(atoms,),
-        learning_rate=rates[0],
-    )
+    spec = _spec(architecture, size, opened, structures, rates[0], conservative=conservative)
     with counting("trainings") as count:
         check = check_transfer(
             spec,
@@ -61,16 +51,36 @@ def show_transfer(
             coordinate_seeds=range(coordinate_seeds),
             progress=count.update,
         )
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    figure = folder / f"transfer-{architecture}.png"
-    figure.write_bytes(transfer_figure(check.losses, check.best, check.scales))
+    figure = _draw(check, Path(out), architecture)
     if as_json:
         print_json({**check.to_dict(), "figure": str(figure)})
     else:
         show(_text(check))
         show(f"figure: {figure}")
     return 0 if check.shift is not None and check.shift <= DRIFT and check.drift[0] < DRIFT else 1
+
+
+def _spec(
+    architecture: str, size: dict[str, SizeValue], store: Store, structures: int, rate: float, *, conservative: bool
+) -> TrialSpec:
+    """Build the specification of one training, from which those of the other widths and rates are derived."""
+    return TrialSpec(
+        architecture=architecture,
+        size=size,
+        forces="conservative" if conservative else "direct",
+        fingerprint=store.manifest.fingerprint,
+        structures=structures,
+        validation_structures=min(256, store.manifest.validation_structures),
+        data_budgets=(float(store.read(store.subset(structures)).n_atoms.sum()),),
+        learning_rate=rate,
+    )
+
+
+def _draw(check: TransferCheck, folder: Path, architecture: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    figure = folder / f"transfer-{architecture}.png"
+    figure.write_bytes(transfer_figure(check.losses, check.best, check.scales))
+    return figure
 
 
 def _text(check: TransferCheck) -> str:
@@ -91,10 +101,10 @@ def _text(check: TransferCheck) -> str:
 
 
 def numbers(option: str, text: str) -> list[float]:
-    """Return the numbers of a list such as `16,32,64`.
+    """Parse a list of positive numbers such as `0.01,0.02`.
 
     Raises:
-        SpaceError: one is no number, or not above 0.
+        SpaceError: an entry is not a number above 0.
     """
     try:
         values = [float(part) for part in text.split(",")]
@@ -106,10 +116,10 @@ def numbers(option: str, text: str) -> list[float]:
 
 
 def wholes(option: str, text: str) -> list[int]:
-    """Return the whole numbers of a list such as `16,32,64`.
+    """Parse a list of positive integers such as `16,32,64`.
 
     Raises:
-        SpaceError: one is no whole number above 0.
+        SpaceError: an entry is not an integer above 0.
     """
     values = numbers(option, text)
     if not all(value.is_integer() for value in values):

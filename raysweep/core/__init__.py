@@ -1,1 +1,1 @@
-"""What every room may use, and nothing heavy."""
+"""Values and functions that every room may use; nothing heavy."""

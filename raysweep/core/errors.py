@@ -4,9 +4,9 @@ from raysweep.core.masking import masked
 
 
 class RaysweepError(Exception):
-    """The root of all errors that raysweep raises on purpose; the message names file, key, value and remedy.
+    """The base of all errors that a user can cause; the message names file, key, value and remedy.
 
-    Passwords in addresses are masked, wherever the message is shown or kept.
+    Passwords in addresses are masked in the message.
     """
 
     def __init__(self, message: str) -> None:
@@ -14,11 +14,11 @@ class RaysweepError(Exception):
 
 
 class SpaceError(RaysweepError):
-    """A search space (YAML) that cannot be read, or that asks for something that does not exist."""
+    """A search space (YAML) that cannot be read, or names something that does not exist."""
 
 
 class DataError(RaysweepError):
-    """A structure store that is absent, torn, altered or unusable for what was asked of it."""
+    """A structure store that is absent, torn, altered, or unusable for the request."""
 
 
 class TrialError(RaysweepError):
@@ -26,11 +26,11 @@ class TrialError(RaysweepError):
 
 
 class StorageError(RaysweepError):
-    """A disk that is full, or has become read-only, under a sweep: no fault of any trial."""
+    """A storage that is full, read-only or unreachable: not the fault of any trial."""
 
 
 class DivergedError(RaysweepError):
-    """A training run whose loss or gradient left the finite numbers; the points before it are kept."""
+    """A training run whose loss or gradient is not finite; the points before it are kept."""
 
 
 class TrackingError(RaysweepError):
@@ -38,19 +38,19 @@ class TrackingError(RaysweepError):
 
 
 class FrontierError(RaysweepError):
-    """Points that cannot be read or a question that a fit cannot answer."""
+    """Points that cannot be read, or a question that a fit cannot answer."""
 
 
 class ClusterError(RaysweepError):
-    """A Ray cluster that is absent, refuses the token, or is not what a sweep needs."""
+    """A Ray cluster that is absent, refuses the token, or cannot run the sweep."""
 
 
 TRY_AGAIN_STATUS = 75
-"""EX_TEMPFAIL of sysexits.h: exit status of a process that was cut short by something outside it."""
+"""EX_TEMPFAIL of sysexits.h: exit status of a process that an outside event has ended."""
 
 
 class Stopped(KeyboardInterrupt):
-    """A sweep that ended before it was complete; nothing is lost, the same command goes on with it."""
+    """A sweep that stopped before it was complete; nothing is lost, and the same command resumes it."""
 
     def __init__(self, reason: str, exit_code: int) -> None:
         self.exit_code = exit_code
@@ -58,7 +58,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class OutputError(RaysweepError):
-    """Standard output that takes no more: its reader has gone, its disk is full, or it was closed."""
+    """Standard output that cannot be written: its reader has gone, its disk is full, or it was closed."""
 
     def __init__(self, message: str, *, broken_pipe: bool) -> None:
         super().__init__(message)

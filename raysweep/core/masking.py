@@ -1,7 +1,7 @@
 """Masking of passwords, keys and tokens in addresses before a text is kept or shown.
 
-What reaches a server keeps the address as it was given; all that is written, printed or sent along for people to read
-goes through `masked` (a text) or `masked_values` (plain values of JSON).
+Servers receive addresses as they were given; all text for people, written, printed or sent, goes through `masked`, and
+plain values of JSON through `masked_values`.
 """
 
 import re
@@ -41,7 +41,7 @@ _HEADER = re.compile(
 
 
 def masked(text: str) -> str:
-    """Return a text with the secrets in its addresses replaced by `***`.
+    """Replace the secrets in the addresses of a text by `***`.
 
     Masks passwords of `scheme://user:password@host`, tokens in a user's place, keys of object stores, parameters such
     as `?password=` or `&access_token=`, and authorization headers.
@@ -59,7 +59,7 @@ def masked(text: str) -> str:
 
 
 def masked_values(content: T) -> T:
-    """Return plain values (mappings, lists, texts, numbers) with every text in them masked."""
+    """Mask every text in plain values (mappings, lists, texts, numbers)."""
     if isinstance(content, str):
         return masked(content)  # type: ignore[return-value]
     if isinstance(content, dict):

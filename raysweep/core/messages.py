@@ -1,4 +1,4 @@
-"""Cleaning of text from outside (errors of trainings, names of files and devices) before it is kept or shown.
+"""Clean text from outside (errors of trainings, names of files and devices) before it is kept or shown.
 
 A file name need not be UTF-8, and Python then holds it with lone surrogates, which neither a file, nor Arrow, nor
 MLflow takes. Control characters move a terminal's cursor, colours stay on, and a message may be as long as a tensor.
@@ -24,7 +24,7 @@ around, lone surrogates."""
 
 
 def sound(text: str) -> str:
-    r"""Return a text that is valid UTF-8 and can be printed: escape sequences left out, unfit characters spelt out.
+    r"""Make a text valid UTF-8 and printable: drop escape sequences, spell out control characters.
 
     >>> sound("\x1b[31mno file 'caf\udce9\x00'\x1b[0m")
     "no file 'caf\\xe9\\x00'"
@@ -33,9 +33,9 @@ def sound(text: str) -> str:
 
 
 def kept(message: str) -> str:
-    """Return a message as a record keeps it: sound, masked, and no longer than `LONGEST` characters."""
+    """Clean a message for a record: printable, masked, and no longer than `LONGEST` characters."""
     given = message.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    if len(given) > 2 * LONGEST:  # what is left out here would be left out below, after seconds of work
+    if len(given) > 2 * LONGEST:  # dropped below in any case, after seconds of work
         given = given[:LONGEST] + given[-LONGEST:]
     given = [line if len(line) <= 2 * LONGEST else line[:LONGEST] + line[-LONGEST:] for line in given]
     lines = (_shortened(line, LONGEST_LINE) for line in masked(sound("\n".join(given))).split("\n"))
@@ -43,7 +43,7 @@ def kept(message: str) -> str:
 
 
 def last_line(message: str | None) -> str:
-    """Return the last line of a message that says something, which of a traceback is the reason; empty without one."""
+    """Return the last non-blank line of a message, in a traceback the reason, or an empty text."""
     lines = (line.strip() for line in reversed((message or "").splitlines()))
     return next((line for line in lines if line), "")
 

@@ -1,4 +1,4 @@
-"""The one table that trials write and the frontier reads: a row is a point, one evaluation on a trajectory."""
+"""The table of points, which trials write and the frontier reads: a row is one evaluation on a trajectory."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -54,7 +54,7 @@ PLATEAU_SHARE = 0.9
 class Point:
     """One evaluation on a trajectory; fields, units and meanings are those of `POINT_SCHEMA`.
 
-    None is what was not measured: a model that is not a force field has no `energy_mae`, `force_l2`, `trivial_loss`.
+    None: not measured. A model that is not a force field has no `energy_mae`, `force_l2`, `trivial_loss`.
     """
 
     trial_id: str
@@ -85,25 +85,25 @@ class Point:
 
     @property
     def on_plateau(self) -> bool:
-        """Whether the model has learnt next to nothing yet (see `PLATEAU_SHARE`)."""
+        """Whether the loss is still on the starting plateau (see `PLATEAU_SHARE`)."""
         return self.trivial_loss is not None and self.loss > PLATEAU_SHARE * self.trivial_loss
 
 
 def to_table(points: Iterable[Point]) -> pa.Table:
-    """Return the points as a table with `POINT_SCHEMA`, one row each, in their order."""
+    """Convert points to a table with `POINT_SCHEMA`, in their order."""
     return pa.Table.from_pylist([asdict(point) for point in points], schema=POINT_SCHEMA)
 
 
 def from_table(table: pa.Table) -> list[Point]:
-    """Return a table's rows as points, further columns left out; a column that an older table lacks is None."""
+    """Convert a table's rows to points; further columns are ignored, and columns that an older table lacks are None."""
     names = [name for name in POINT_SCHEMA.names if name in table.schema.names]
     return [Point(**row) for row in table.select(names).to_pylist()]
 
 
 def at_budgets(points: Sequence[Point], budgets: Sequence[float]) -> list[Point]:
-    """Return the points at data budgets, one for each of these from the first on, up to the first that is missing.
+    """Select the points at data budgets, in the order of the budgets, up to the first budget without a point.
 
-    Rungs are compared by their budgets, never by their place among the points of a training.
+    Rungs are compared by their budgets, never by their position among the points of a training.
     """
     by_budget = {point.budget: point for point in reversed(points) if point.budget_kind == "data"}
     return [by_budget[budget] for budget in itertools.takewhile(by_budget.__contains__, budgets)]

@@ -1,4 +1,4 @@
-"""A trajectory as a pure value: all that determines one training run, and the hash that is its identity."""
+"""The specification of a trajectory as a pure value, the hash that identifies it, and the states of its trial."""
 
 import enum
 import math
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_valid
 from raysweep.core.hashing import content_id
 
 SPEC_VERSION = 6
-"""Raised whenever the same fields would train differently, so that old trials are not taken for new ones."""
+"""Raised whenever the same fields would train differently, so that old trials are not reused."""
 
 SizeValue = int | float | bool | str
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
@@ -88,7 +88,7 @@ class OptimizerSpec(BaseModel):
 
     @model_validator(mode="after")
     def _applies(self) -> "OptimizerSpec":
-        """Refuse what the optimizer does not read: equal work is to have equal ids."""
+        """Refuse settings that the optimizer ignores: equal trainings must have equal ids."""
         _refuse_unread(self, ("decay_share", "decay"), self.name != "wsd", f"optimizer {self.name} has no decay phase")
         return self
 
@@ -123,7 +123,7 @@ def _refuse_unread(part: BaseModel, keys: tuple[str, ...], unread: bool, reason:
 
 
 class TrialSpec(BaseModel):
-    """All that determines a trajectory. Equal specs are the same work: see `trial_id`."""
+    """Everything that determines a trajectory; equal specifications are the same trial (see `trial_id`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -169,5 +169,5 @@ class TrialSpec(BaseModel):
 
     @property
     def trial_id(self) -> str:
-        """Sixteen hexadecimal digits: the content hash of every field, the same on every machine and Python."""
+        """The content hash of all fields, sixteen hexadecimal digits, the same on every machine and Python."""
         return content_id({"version": SPEC_VERSION, **self.model_dump(mode="json")}, 16, allow_nan=False)

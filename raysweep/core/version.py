@@ -1,4 +1,4 @@
-"""The version of raysweep, which the package's metadata reads as well, and the folder that it runs from."""
+"""The version of raysweep, which the package's metadata reads too, and the folder of its source."""
 
 from pathlib import Path
 

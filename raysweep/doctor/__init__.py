@@ -1,1 +1,1 @@
-"""Looks at a machine, or a cluster, for what breaks sweeps, and names the remedy of what it finds."""
+"""Find faults of a machine or a cluster that break sweeps, each with its remedy."""

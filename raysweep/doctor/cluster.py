@@ -1,4 +1,4 @@
-"""The nodes of the Ray cluster that this process joins: each asked for its facts, its storage, data and versions."""
+"""Examine each node of a Ray cluster: its machine, its versions, its access to storage and data."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,19 +9,22 @@ from raysweep.core.io.proxies import is_loopback
 from raysweep.doctor import judge
 from raysweep.doctor.facts import Facts, gather
 from raysweep.doctor.findings import Finding
+from raysweep.sweep.cluster.capacity import check_fits
 from raysweep.sweep.cluster.environment import differences, wanted_of_nodes
-from raysweep.sweep.cluster.nodes import Answer, alive_nodes, ask_nodes, check_nodes
-from raysweep.sweep.cluster.resources import check_fits, joined
+from raysweep.sweep.cluster.join import joined
+from raysweep.sweep.cluster.node_checks import check_nodes
+from raysweep.sweep.cluster.nodes import NodeAnswer, alive_nodes, ask_nodes
+from raysweep.sweep.cluster.ray.internals import requires_token
 from raysweep.sweep.space.space import Space
 
 
 def of_cluster(address: str, space: Space | None, look: Callable[[str], object]) -> Iterator[Finding]:
-    """Yield what is wrong with a cluster.
+    """Yield the findings about a cluster.
 
     Args:
-        address: of its control service, as RAY_ADDRESS has it.
-        space: the sweep that is to run on it; None: none in particular.
-        look: is told of each machine that is looked at.
+        address: of its head, as RAY_ADDRESS has it.
+        space: the sweep that is to run on it, if any.
+        look: receives a line for each machine that is examined.
     """
     try:
         with joined(address):
@@ -56,7 +59,7 @@ def _of_nodes(space: Space | None, look: Callable[[str], object]) -> Iterator[Fi
         yield Finding(check=found.check, where=str(found.node), text=found.text, remedy=found.remedy)
 
 
-def _of_answers(answers: list[Answer[Facts]], asked: tuple[float, float]) -> Iterator[Finding]:
+def _of_answers(answers: list[NodeAnswer[Facts]], asked: tuple[float, float]) -> Iterator[Finding]:
     wanted = wanted_of_nodes()
     gpus = {}
     for answer in answers:
@@ -74,11 +77,9 @@ def _of_answers(answers: list[Answer[Facts]], asked: tuple[float, float]) -> Ite
 
 
 def _of_access(addresses: list[str]) -> Iterator[Finding]:
-    """Yield whether anybody who reaches the cluster may run programs on it."""
-    from ray._private.authentication.authentication_utils import is_token_auth_enabled
-
+    """Yield a finding if anybody who reaches the cluster may run programs on it."""
     open_to = [address for address in addresses if not is_loopback(address)]
-    if not is_token_auth_enabled() and open_to:
+    if not requires_token() and open_to:
         text = f"Ray asks for no token: whoever reaches {', '.join(open_to)} can run programs there"
         remedy = "start Ray on every node with RAY_AUTH_MODE=token and one token (ray get-auth-token --generate)"
         yield Finding(check="ports", where="cluster", text=text, remedy=remedy)

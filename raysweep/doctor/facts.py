@@ -1,4 +1,4 @@
-"""What a machine tells of itself: gathered on every node, judged elsewhere. Neither torch nor Ray is imported."""
+"""Facts about a machine, gathered on every node and judged elsewhere; neither torch nor Ray is imported."""
 
 import os
 import platform
@@ -6,7 +6,6 @@ import re
 import resource
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,9 +13,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+import psutil
+
 from raysweep.core.io.files import nearest
 from raysweep.sweep.cluster.environment import environment
-from raysweep.sweep.cluster.ray_home import ray_root
+from raysweep.sweep.cluster.ray.home import ray_root
+from raysweep.sweep.cluster.ray.internals import session_folder
 
 _SESSION = re.compile(r"[^\s=\0]*/session_\d{4}-[\w.-]+")
 _KINDS = ("gcs_server", "raylet")
@@ -24,7 +26,7 @@ _KINDS = ("gcs_server", "raylet")
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU as its driver tells of it."""
+    """A GPU, as its driver reports it."""
 
     name: str
     driver: str
@@ -33,7 +35,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Facts:
-    """Of one machine."""
+    """The facts about one machine."""
 
     host: str
     time: float
@@ -45,33 +47,33 @@ class Facts:
     """Local part of torch's version: `cpu`, `cu130`, or empty."""
     gpus: tuple[Gpu, ...]
     gpu_trouble: str | None
-    """Why the GPUs that are there cannot be asked."""
+    """Why the GPUs of the machine cannot be queried."""
     ray_root: str
     """Folder that holds Ray's sessions."""
     disk_total: int
     """Bytes of the disk that holds it."""
     disk_free: int
     free_inodes: tuple[tuple[str, int], ...]
-    """Files that may still be made on the disks of Ray's sessions and of temporary files, where a disk counts them."""
+    """Free inodes on the disks of Ray's sessions and of temporary files, where the file system limits them."""
     temp_root: str
     """Folder of temporary files."""
     temp_free: int
     """Bytes."""
     shm_total: int
-    """Bytes of /dev/shm; 0 where there is none."""
+    """Bytes of /dev/shm; 0: there is none."""
     open_files: int
-    """Limit of a process."""
+    """Limit of open files per process."""
     stale_sessions: tuple[tuple[str, int], ...]
-    """Ray's sessions there that no process uses, with their bytes."""
+    """Ray's sessions that no process uses, with their bytes."""
     orphans: tuple[tuple[int, str], ...]
-    """Processes of Ray's control service whose session has no raylet: what is left of a head that did not start."""
+    """Processes of Ray's head (GCS) whose session has no raylet, left by a head that did not start."""
 
 
 def gather(sessions: str | None = None) -> Facts:
-    """Return what this machine tells of itself.
+    """Gather the facts about this machine.
 
     Args:
-        sessions: folder that holds Ray's sessions; default: that of the cluster that is joined, else Ray's own default.
+        sessions: folder of Ray's sessions; default: that of the joined cluster, or Ray's own default.
     """
     root = sessions or _ray_root()
     disk = shutil.disk_usage(nearest(Path(root)))
@@ -100,23 +102,19 @@ def gather(sessions: str | None = None) -> Facts:
 
 
 def _ray_root() -> str:
-    ray = sys.modules.get("ray")
-    node = getattr(getattr(ray, "_private", None), "worker", None)
-    session = getattr(getattr(node, "_global_node", None), "get_session_dir_path", None)
-    if session is not None:
-        return str(Path(session()).parent)
-    return str(ray_root())
+    session = session_folder()
+    return str(ray_root() if session is None else session.parent)
 
 
 def free_inodes(place: str) -> Iterator[int]:
-    """Yield how many files may still be made on the disk of a folder; nothing where its file system has no limit."""
-    told = os.statvfs(nearest(Path(place)))
-    if told.f_files:
-        yield told.f_favail
+    """Yield the number of free inodes on the disk of a folder; nothing where its file system has no limit."""
+    status = os.statvfs(nearest(Path(place)))
+    if status.f_files:
+        yield status.f_favail
 
 
 def unmet_requirements(distribution: str = "raysweep") -> Iterator[str]:
-    """Yield in words each requirement of a distribution that the installed packages do not meet."""
+    """Describe each requirement of a distribution that the installed packages do not meet."""
     from packaging.requirements import Requirement
 
     for text in metadata.requires(distribution) or ():
@@ -155,20 +153,15 @@ def _gpus() -> tuple[tuple[Gpu, ...], str | None]:
 
 
 def _sessions_in_use() -> dict[str, dict[str, int]]:
-    """Return by session folder which of Ray's services run for it, by their process ids."""
+    """Return the process ids of the services of each Ray session, by the session's folder and the service's name."""
     found: dict[str, dict[str, int]] = {}
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            command = (folder / "cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            continue  # it has ended, or is another user's
-        for session in set(_SESSION.findall(command)):
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []  # none: it has ended, or is another user's
+        for session in {session for word in command for session in _SESSION.findall(word)}:
             kinds = found.setdefault(_top(session), {})
-            name = command.split("\0")[0].rpartition("/")[2]
+            name = command[0].rpartition("/")[2]
             if name in _KINDS:
-                kinds[name] = int(folder.name)
+                kinds[name] = process.pid
     return found
 
 
@@ -193,6 +186,6 @@ def _orphans(used: dict[str, dict[str, int]]) -> Iterator[tuple[int, str]]:
 
 def _age(pid: int) -> float:
     try:
-        return time.time() - Path(f"/proc/{pid}").stat().st_mtime
-    except OSError:
+        return time.time() - float(psutil.Process(pid).create_time())
+    except psutil.Error:
         return 0.0

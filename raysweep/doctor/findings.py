@@ -1,4 +1,4 @@
-"""What was found, as values."""
+"""The findings of the doctor, as values."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,8 +20,8 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
-    """All findings, and what was looked at."""
+class Diagnosis:
+    """All findings, and the machines and locations that were examined."""
 
     findings: tuple[Finding, ...]
     looked_at: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""`examine`: this machine, the cluster that it joins, and what a sweep needs beside them."""
+"""Examine this machine, the cluster that it joins, and the locations that a sweep needs."""
 
 import os
 from collections.abc import Iterator
@@ -6,32 +6,32 @@ from collections.abc import Iterator
 from raysweep.doctor import judge, places
 from raysweep.doctor.cluster import of_cluster
 from raysweep.doctor.facts import gather
-from raysweep.doctor.findings import Finding, Report
-from raysweep.sweep.cluster.ray_home import can_keep_token, has_token, token_file, troubles
+from raysweep.doctor.findings import Diagnosis, Finding
+from raysweep.sweep.cluster.ray.home import can_keep_token, has_token, token_file, troubles
 from raysweep.sweep.plan.totals import missing
 from raysweep.sweep.space.space import Space
 
 
-def examine(space: Space | None = None, address: str | None = None) -> Report:
-    """Look for what would break a sweep that is driven from here.
+def examine(space: Space | None = None, address: str | None = None) -> Diagnosis:
+    """Find faults that would break a sweep that is driven from this machine.
 
     Args:
-        space: the sweep; None: none in particular, so that storage, data, MLflow and resources are not looked at.
-        address: of the control service of a Ray cluster; default: RAY_ADDRESS. None: this machine alone.
+        space: the sweep; without one, storage, data, MLflow and resources are not examined.
+        address: of the head of a Ray cluster; default: RAY_ADDRESS. None: this machine alone.
     """
     address = address or os.environ.get("RAY_ADDRESS") or None
     looked: list[str] = []
     found = list(_of_this_machine(space, address, looked))
     if address is not None:
         found += of_cluster(address, space, looked.append)
-    return Report(findings=tuple(dict.fromkeys(found)), looked_at=tuple(looked))
+    return Diagnosis(findings=tuple(dict.fromkeys(found)), looked_at=tuple(looked))
 
 
 def _of_this_machine(space: Space | None, address: str | None, looked: list[str]) -> Iterator[Finding]:
     facts = gather()
     looked.append(f"here, {facts.host}: raysweep {facts.environment['raysweep']}, Python {facts.environment['python']}")
     yield from judge.of_token(token_file(), named="RAY_AUTH_TOKEN_PATH" in os.environ)
-    if address is None:  # of a cluster each node is looked at, this machine among them where it is one
+    if address is None:  # on a cluster every node is examined, this machine too if it is one of them
         yield from judge.of_start(troubles(), "here", keeps_token=has_token() or can_keep_token())
         yield from judge.of_machine(facts, "here")
     if space is None:

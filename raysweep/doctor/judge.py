@@ -1,4 +1,4 @@
-"""From facts to findings: each with its remedy."""
+"""Judge the facts about machines: findings, each with its remedy."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,16 +6,16 @@ from pathlib import Path
 
 from raysweep.doctor.facts import Facts, Gpu
 from raysweep.doctor.findings import Finding
-from raysweep.sweep.cluster.nodes import SAME_VERSIONS
+from raysweep.sweep.cluster.environment import SAME_VERSIONS
 
 GIB = 2**30
 LEAST_SHM = 512 * 2**20
 """Docker gives 64 MiB unless told otherwise."""
 FULLEST_DISK = 0.95
-"""Ray makes no objects on a disk that is fuller (RAY_local_fs_capacity_threshold)."""
+"""Ray creates no objects on a fuller disk (RAY_local_fs_capacity_threshold)."""
 LEAST_DISK = 2 * GIB
 LEAST_INODES = 10_000
-"""A sweep makes some ten files for each trial, and Ray hundreds."""
+"""A sweep creates some ten files per trial, and Ray hundreds."""
 LEAST_TEMP = GIB // 4
 LEAST_FILES = 1024
 CLOCK_SECONDS = 5.0
@@ -24,7 +24,7 @@ STALE_BYTES = GIB // 4
 
 
 def of_machine(facts: Facts, where: str) -> Iterator[Finding]:
-    """Yield what is wrong with one machine by itself."""
+    """Yield the findings about one machine."""
     for text in facts.unmet:
         remedy = "pip install -c constraints.txt raysweep, in the environment that Ray runs in"
         yield Finding(check="versions", where=where, text=text, remedy=remedy)
@@ -95,7 +95,7 @@ def _sessions(facts: Facts, where: str) -> Iterator[Finding]:
 
 
 def of_clock(facts: Facts, where: str, asked: tuple[float, float]) -> Iterator[Finding]:
-    """Yield whether a clock is off; `asked` is when the question left and when the answer was there, by ours."""
+    """Yield a finding if a clock is off; `asked`: our times of the request and of the answer."""
     early, late = asked[0] - facts.time, facts.time - asked[1]
     off = max(early, late)
     if off > CLOCK_SECONDS:
@@ -106,7 +106,7 @@ def of_clock(facts: Facts, where: str, asked: tuple[float, float]) -> Iterator[F
 
 
 def of_drivers(gpus: Mapping[str, tuple[Gpu, ...]]) -> Iterator[Finding]:
-    """Yield whether nodes have different GPU drivers."""
+    """Yield a finding if nodes have different GPU drivers."""
     drivers: dict[str, list[str]] = {}
     for where, found in gpus.items():
         for driver in sorted({gpu.driver for gpu in found}):
@@ -120,7 +120,7 @@ def of_drivers(gpus: Mapping[str, tuple[Gpu, ...]]) -> Iterator[Finding]:
 
 
 def of_start(troubles: Iterable[tuple[str, str]], where: str, *, keeps_token: bool) -> Iterator[Finding]:
-    """Yield the findings that keep Ray from starting on a machine.
+    """Yield the faults that keep Ray from starting on a machine.
 
     Args:
         troubles: of `ray_home`, each with its remedy.
@@ -138,7 +138,7 @@ def of_start(troubles: Iterable[tuple[str, str]], where: str, *, keeps_token: bo
 
 
 def of_token(path: Path | None, *, named: bool) -> Iterator[Finding]:
-    """Yield what is wrong with the token that this user keeps.
+    """Yield the findings about this user's token.
 
     Args:
         path: of its file; None for a user without a home.
@@ -159,7 +159,7 @@ def of_token(path: Path | None, *, named: bool) -> Iterator[Finding]:
 
 
 def other_versions(where: str, differences: list[str]) -> Iterator[Finding]:
-    """Yield that a machine has other versions than this one."""
+    """Yield a finding if a machine has other versions than this one."""
     if differences:
         text = f"has another environment: {', '.join(differences)}"
         yield Finding(check="versions", where=where, text=text, remedy=SAME_VERSIONS)

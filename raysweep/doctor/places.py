@@ -1,4 +1,4 @@
-"""What a sweep needs beside the machines: its storage, its data, its MLflow, as this machine reaches them."""
+"""Examine the storage, the data and the MLflow of a sweep, as this machine reaches them."""
 
 import shutil
 import uuid
@@ -20,7 +20,7 @@ LEAST_STORAGE = 2**30
 
 
 def of_storage(space: Space, where: str) -> Iterator[Finding]:
-    """Yield what is wrong with the storage, written, read back and deleted from here."""
+    """Yield the findings about the storage: a file is written, read back and deleted."""
     try:
         filesystem, root = open_location(space.storage)
         made = isinstance(filesystem, fs.LocalFileSystem) and not Path(root).exists()
@@ -54,7 +54,7 @@ def of_storage(space: Space, where: str) -> Iterator[Finding]:
 
 
 def of_data(space: Space, where: str) -> Iterator[Finding]:
-    """Yield what is wrong with the structure store; one that the sweep makes itself may be absent."""
+    """Yield the findings about the structure store; one that the sweep makes itself may be absent."""
     if space.data is None:
         return
     from raysweep.data.store.store import open_store
@@ -70,7 +70,7 @@ def of_data(space: Space, where: str) -> Iterator[Finding]:
 
 
 def of_mlflow(space: Space, where: str) -> Iterator[Finding]:
-    """Yield what is wrong with MLflow, as far as a driver here would find."""
+    """Yield the findings about MLflow that a driver on this machine would meet."""
     if not space.tracking.enabled:
         return
     try:

@@ -1,4 +1,4 @@
-"""The jobs of a Ray cluster, over HTTP: with a token, with time limits, and with errors that name the remedy."""
+"""A client of a Ray cluster's jobs over HTTP, with a token, time limits, and errors that name the remedy."""
 
 import contextlib
 import logging
@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 
 from raysweep.core.errors import ClusterError
 from raysweep.core.io.proxies import is_loopback, proxy_of, spare_loopback
-from raysweep.sweep.cluster.ray_home import has_token
+from raysweep.sweep.cluster.ray.home import has_token
 
 if TYPE_CHECKING:
     import requests
     from ray.job_submission import JobSubmissionClient
 
 TIMEOUT_SECONDS = 30.0
-"""For an answer of the cluster; an upload of a package is no answer and may take longer."""
+"""For a response of the cluster; the upload of a package may take longer."""
 TEXT_LENGTH = 600
 TOKEN_HELP = (
     "give the cluster's token in RAY_AUTH_TOKEN, or as the file ~/.ray/auth_token or that of RAY_AUTH_TOKEN_PATH"
@@ -24,18 +24,18 @@ TOKEN_HELP = (
 
 
 class Unreachable(ClusterError):
-    """A cluster that does not answer, now."""
+    """A cluster that does not answer at present."""
 
 
 def connect(address: str, *, allow_open: bool = False) -> "JobSubmissionClient":
-    """Return a client of the jobs of the cluster whose dashboard is at an address such as `http://127.0.0.1:8265`.
+    """Connect to the jobs of the cluster whose dashboard is at an address such as `http://127.0.0.1:8265`.
 
     Args:
         address: of the dashboard, `http://` or `https://`.
-        allow_open: take a cluster that is not on this machine and asks nobody for a token.
+        allow_open: accept a cluster on another machine that asks for no token.
 
     Raises:
-        ClusterError: it is not reached, refuses the token, or is open to all who reach it.
+        ClusterError: the cluster cannot be reached, refuses the token, or is open to all who reach it.
     """
     parts = urlsplit(address if "://" in address else f"http://{address}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -56,11 +56,11 @@ def connect(address: str, *, allow_open: bool = False) -> "JobSubmissionClient":
 def _client(url: str) -> "JobSubmissionClient":
     from ray.job_submission import JobSubmissionClient
 
-    for name in ("job.sdk", "dashboard_sdk"):  # they tell of uploads and connections, which we tell of
+    for name in ("job.sdk", "dashboard_sdk"):  # they report uploads and connections, as we do
         logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.ERROR)
 
     class _Timed(JobSubmissionClient):
-        """Ray's client waits for ever where a network is cut."""
+        """A client with time limits: Ray's own waits for ever where a network is cut."""
 
         def _do_request(
             self,
@@ -77,23 +77,28 @@ def _client(url: str) -> "JobSubmissionClient":
     return _Timed(url)
 
 
+def url_of(client: "JobSubmissionClient") -> str:
+    """Return the address that a client sends its requests to."""
+    return str(client._address)
+
+
 def in_clear(address: str) -> bool:
-    """Return whether a token that is sent to an address can be read on the way."""
+    """Return whether a token is sent to an address unencrypted."""
     parts = urlsplit(address if "://" in address else f"http://{address}")
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def use_token() -> None:
-    """Let Ray send a token wherever there is one; it does so only where it is told to, since 2.52."""
+    """Make Ray send a token where there is one; since 2.52 it does so only on request."""
     if has_token():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def asks_no_token(url: str) -> bool:
-    """Return whether a cluster lists its jobs to somebody who has no token.
+    """Return whether a cluster lists its jobs to a client without a token.
 
     Raises:
-        ClusterError: it is not reached.
+        ClusterError: the cluster cannot be reached.
     """
     import requests
 
@@ -104,10 +109,10 @@ def asks_no_token(url: str) -> bool:
 
 @contextlib.contextmanager
 def errors_named(url: str) -> Iterator[None]:
-    """Turn what Ray's client raises into errors that name the remedy.
+    """Convert errors of Ray's client to errors that name the remedy.
 
     Raises:
-        ClusterError: the cluster is not reached, or refuses.
+        ClusterError: the cluster cannot be reached, or refuses the request.
     """
     try:
         import aiohttp  # of ray[default]: without it there is no client
@@ -140,5 +145,5 @@ def _proxied(url: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    """Return a text of the dashboard, which may be a whole traceback: what it is about, and its end, the reason."""
+    """Shorten a message of the dashboard, which may be a whole traceback, to its beginning and its end, the reason."""
     return text if len(text) <= TEXT_LENGTH else f"{text[:100]} ... {text[100 - TEXT_LENGTH :]}"

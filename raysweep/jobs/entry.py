@@ -1,4 +1,4 @@
-"""What a job runs first: it checks its environment, then becomes the command line.
+"""The entry point of a job: check its environment, then become the command line.
 
 python -m raysweep.jobs.entry run SPACE key=value ...
 """
@@ -8,23 +8,23 @@ import platform
 import sys
 
 from raysweep.core.errors import ClusterError
-from raysweep.core.terminal.streams import tell
+from raysweep.core.terminal.streams import print_notice
 from raysweep.sweep.cluster.environment import check, environment
 
 REFUSED = 78
-"""Exit status where the environment is another one than the submitter's (EX_CONFIG of sysexits.h)."""
+"""Exit status where the environment differs from the submitter's (EX_CONFIG of sysexits.h)."""
 OUTPUT_MARK = "raysweep job: "
-"""What the line begins with that a job prints before the command does; Ray's own words come before it."""
+"""Beginning of the line that separates Ray's output from that of the command."""
 _MAIN = "from raysweep.cli.app import main; main()"
 
 
 def main() -> None:
     """Check, then become `raysweep` in the same process, so that a signal to the job is one to the sweep."""
     try:
-        if sys.argv[1:2] != ["doctor"]:  # it tells of differences itself
+        if sys.argv[1:2] != ["doctor"]:  # it reports differences itself
             check()
     except ClusterError as error:
-        tell(str(error))
+        print_notice(str(error))
         raise SystemExit(REFUSED) from None
     found = environment()
     versions = ", ".join(f"{name} {found[name]}" for name in ("raysweep", "python", "ray", "torch"))

@@ -24,7 +24,7 @@ EXCLUDED_FOLDERS = frozenset(
         *("runs", "mlruns", "mlartifacts", ".aws", ".ssh", ".ray"),
     )
 )
-"""Never packed, wherever they are: histories, environments, caches, results, credentials."""
+"""Folders that are never packed: histories, environments, caches, results, credentials."""
 EXCLUDED_FILES = (
     "*.pyc",
     "*.db",
@@ -37,15 +37,15 @@ EXCLUDED_FILES = (
     "auth_token",
     ".DS_Store",
 )
-"""Never packed, wherever they are: compiled code, databases, and what usually holds secrets."""
+"""Files that are never packed: compiled code, databases, and likely secrets."""
 _MARKS = ({"pyvenv.cfg"}, {"manifest.json", "shard-00000.arrow"}, {layout.SWEEP, layout.TRIALS})
-"""What makes a folder a virtual environment, a structure store, the storage of a sweep."""
+"""Entries by which a virtual environment, a structure store and the storage of a sweep are recognized."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Package:
-    """A zip archive that a job gets as its working directory."""
+    """A zip archive that becomes the working directory of a job."""
 
     path: Path
     names: tuple[str, ...]
@@ -55,20 +55,20 @@ class Package:
 
     @property
     def text(self) -> str:
-        """Its size in words."""
+        """The number of files and the size, for people."""
         size = f"{self.size / MIB:.2f} MiB" if self.size >= MIB / 10 else f"{self.size / 1024:.1f} KiB"
         return f"{len(self.names)} files, {size}"
 
 
 def pack(folder: Path, target: Path, *, limit_mib: float = LIMIT_MIB, modules: Sequence[Path] = ()) -> Package:
-    """Write the files of a folder into a zip archive whose bytes depend on their names and contents alone.
+    """Write the files of a folder to a zip archive whose bytes depend on their names and contents alone.
 
     Left out are `EXCLUDED_FOLDERS`, `EXCLUDED_FILES`, virtual environments, structure stores and storages of sweeps by
     what is in them, what a `.gitignore` in the folder, in one below it or above it in its repository names, and links
     that lead out of the folder.
 
     Args:
-        folder: what the job sees as its working directory.
+        folder: the working directory of the job.
         target: the archive to write.
         limit_mib: the largest archive, in MiB.
         modules: folders of Python packages to add at the top, unless the folder has one of that name.

@@ -1,4 +1,4 @@
-"""What is submitted: a search space as a command, its package, and the identity by which its jobs are found again."""
+"""A sweep to submit: its command, its package, and the identity by which its jobs are found again."""
 
 import json
 import shlex
@@ -31,22 +31,22 @@ class Request:
     options: tuple[str, ...] = ()
     """Of `raysweep run`, such as `--adaptive`."""
     folder: Path
-    """What the job sees as its working directory."""
+    """The job's working directory."""
     environment: Environment = "cluster"
     limit_mib: float = LIMIT_MIB
 
     @property
     def sweep_id(self) -> str:
-        """The identity of the sweep: of its name and its storage alone, so that submitting it again finds its jobs."""
+        """The identity of the sweep, by its name and storage alone, so that submitting it again finds its jobs."""
         content = f"{self.space.name}\0{self.space.storage.rstrip('/')}"
         return f"raysweep-{self.space.name}-{digest(content.encode())[:10]}"
 
     @property
     def space_name(self) -> str:
-        """The search space's file as the job finds it.
+        """The path of the search space's file in the job.
 
         Raises:
-            ClusterError: it is not in the folder that is packed.
+            ClusterError: the file is not in the folder that is packed.
         """
         try:
             return self.path.resolve().relative_to(self.folder.resolve()).as_posix()
@@ -57,10 +57,10 @@ class Request:
             ) from None
 
     def command(self, name: str, options: Sequence[str] = ()) -> str:
-        """Return the shell command of a job: `exec`, so that a signal reaches the sweep and no shell.
+        """Build the shell command of a job; `exec` lets signals reach the sweep instead of a shell.
 
         Raises:
-            ClusterError: a word of it holds a password.
+            ClusterError: it contains a password.
         """
         for word in (*self.overrides, *options):
             if masked(word) != word:
@@ -75,8 +75,8 @@ class Request:
         """Write the package of the job.
 
         Raises:
-            ClusterError: the search space's file is left out of it.
-            RaysweepError: it is too large.
+            ClusterError: the package leaves out the search space's file.
+            RaysweepError: the package is too large.
         """
         source = [Path(raysweep.__file__).parent] if self.environment == "pip" else []
         package = pack(self.folder, target, limit_mib=self.limit_mib, modules=source)
@@ -85,7 +85,7 @@ class Request:
         return package
 
     def runtime_env(self, package: Package, *, checked: bool = True) -> dict[str, object]:
-        """Return what Ray prepares for the job on every node.
+        """Build the runtime environment that Ray prepares for the job on every node.
 
         Args:
             package: its working directory.
@@ -99,18 +99,18 @@ class Request:
 
 
 def shell_command(*words: str) -> str:
-    """Return the shell command that runs raysweep with these arguments in a job."""
+    """Build the shell command that runs raysweep with these arguments in a job."""
     return f"exec {shlex.join(['python', '-m', 'raysweep.jobs.entry', *words])}"
 
 
 def variables_of_job(*, checked: bool) -> dict[str, str]:
-    """Return the environment variables of a job; `checked`: it is told what this environment is made of."""
+    """Return the environment variables of a job; `checked`: among them this environment, to compare its own with."""
     found = {"PYTHONUNBUFFERED": "1", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
     return {**found, VARIABLE: json.dumps(environment()) if checked else ANY}
 
 
 def check_reachable(space: Space) -> None:
-    """Refuse places that mean something on this machine alone.
+    """Refuse locations that exist on this machine alone.
 
     Raises:
         SpaceError: storage, structure store or tracking is a relative path, which on a cluster lies in the scratch

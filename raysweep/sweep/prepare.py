@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from raysweep.storage.lease import DriverLock
 from raysweep.storage.trial_store import TrialStore
-from raysweep.sweep.cluster.resources import check_before_data
+from raysweep.sweep.cluster.join import check_before_data
 from raysweep.sweep.plan.planner import make_plan
 from raysweep.sweep.plan.values import Plan
 from raysweep.sweep.progress import Progress
@@ -94,7 +94,7 @@ def _make_data(space: Space, progress: Progress) -> None:
     assert space.data is not None
     assert space.data.make is not None
     from raysweep.data.generation import xtb  # imports RDKit and tblite
-    from raysweep.sweep.cluster.ray_workers import data_workers
+    from raysweep.sweep.cluster.data_workers import data_workers
 
     check_sizes(space)
     check_before_data(space)

@@ -33,7 +33,7 @@ def plan(space: Space) -> Plan:
     if space.adaptive.enabled:
         found = Rounds(space, store, lambda _: None).preview(found)
     if os.environ.get("RAY_ADDRESS"):
-        from raysweep.sweep.cluster.resources import cluster_slots  # imports Ray
+        from raysweep.sweep.cluster.join import cluster_slots  # imports Ray
 
         found = dataclasses.replace(found, slots=cluster_slots(space))
     told = [note for note in (resolved.unknown, missing(space), code_note(store, codes(space, store))) if note]

@@ -24,8 +24,8 @@ from raysweep.core.trial import TrialState
 from raysweep.storage import layout
 from raysweep.storage.lease import driver_lock
 from raysweep.storage.trial_store import TrialStore
-from raysweep.sweep.cluster.last_words import last_words
-from raysweep.sweep.cluster.signals import interruptible
+from raysweep.sweep.cluster.driver.exit_message import exit_message
+from raysweep.sweep.cluster.driver.signals import interruptible
 from raysweep.sweep.engine.caps import CapReachedError
 from raysweep.sweep.plan.values import Plan
 from raysweep.sweep.prepare import Sweep, prepare
@@ -93,7 +93,7 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
         _alone(),
         telling(progress.say, "raysweep.storage"),
         telling(progress.say, "raysweep.cluster"),
-        last_words(log_of(space.storage)),
+        exit_message(log_of(space.storage)),
         driver_lock(space.storage, progress.say) as lock,
         interruptible(),
     ):

@@ -10,9 +10,10 @@ from raysweep.core.io.files import open_location
 from raysweep.core.io.temporary import temporary_folder
 from raysweep.core.text import knobs
 from raysweep.storage import layout
-from raysweep.sweep.cluster.ray_environment import foreign_variables
-from raysweep.sweep.cluster.ray_home import ray_root
-from raysweep.sweep.cluster.resources import cluster, quiet
+from raysweep.sweep.cluster.driver.output import quiet
+from raysweep.sweep.cluster.join import cluster
+from raysweep.sweep.cluster.ray.home import ray_root
+from raysweep.sweep.cluster.ray.variables import foreign_variables
 from raysweep.sweep.guests.entrypoint import load_entrypoint
 from raysweep.sweep.plan.designs import chosen_by_cost
 from raysweep.sweep.plan.measuring import measuring

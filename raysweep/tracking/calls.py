@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from raysweep.tracking import internals
+
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
@@ -149,17 +151,12 @@ class _ServerCalls:
         return [_record_of_json(run) for run in answer.get("runs", [])], answer.get("next_page_token") or None
 
     def _post(self, call: str, **body: object) -> dict[str, Any]:
-        from mlflow.utils.credentials import get_default_host_creds
-        from mlflow.utils.rest_utils import http_request, verify_rest_response
-
-        host = get_default_host_creds(self._uri)  # type: ignore[no-untyped-call]
         path = f"/api/2.0/mlflow/runs/{call}"
-        answer = http_request(host, path, "POST", json=body, extra_headers=self._headers)  # type: ignore[no-untyped-call]
+        answer = internals.request(self._uri, path, "POST", json=body, extra_headers=self._headers)
         if answer.status_code == 200:
             with contextlib.suppress(ValueError):  # a page of a proxy's, for instance: told by what follows
                 return dict(json.loads(answer.content))
-        verified = verify_rest_response(answer, path)
-        return dict(json.loads(verified.content))
+        return dict(json.loads(internals.verified(answer, path).content))
 
 
 def _number(value: float) -> float | str:

@@ -18,6 +18,7 @@ from raysweep.core.io.files import open_location
 from raysweep.core.io.proxies import spare_loopback
 from raysweep.core.masking import masked
 from raysweep.storage import layout
+from raysweep.tracking.internals import create_tables
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -218,12 +219,11 @@ def _create_database(path: Path) -> None:
         if path.exists():
             return
         import sqlalchemy
-        from mlflow.store.db.utils import _initialize_tables
 
         # Made under another name and moved: a process killed in the middle leaves nothing that looks like a database.
         new = path.with_name(f".{path.name}.new")
         new.unlink(missing_ok=True)
         engine = sqlalchemy.create_engine(sqlalchemy.URL.create("sqlite", database=str(new)))
-        _initialize_tables(engine)  # type: ignore[no-untyped-call]
+        create_tables(engine)
         engine.dispose()
         new.replace(path)

@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 from raysweep.core.io.proxies import LOOPBACK, is_loopback, proxy_of
 from raysweep.core.masking import masked
+from raysweep.tracking import internals
 from raysweep.tracking.connection import database_of, quiet, reason
 
 TIMEOUT_SECONDS = 10.0
@@ -74,26 +75,19 @@ def _asked(uri: str, **how: object) -> tuple[str, str] | None:
 
 
 def _get(uri: str, path: str, **how: object) -> tuple[int, str]:
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request
-
-    creds = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
-    answer = http_request(  # type: ignore[no-untyped-call]
-        creds, path, "GET", timeout=TIMEOUT_SECONDS, max_retries=0, raise_on_status=False, **how
-    )
+    answer = internals.request(uri, path, "GET", timeout=TIMEOUT_SECONDS, max_retries=0, raise_on_status=False, **how)
     return int(answer.status_code), str(answer.text[:4096])
 
 
 def _of_database(uri: str) -> tuple[str, str] | None:
     import sqlalchemy
-    from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version
 
     shown = masked(uri)
     engine = sqlalchemy.create_engine(uri)
     try:
         with engine.connect() as connection:
             connection.execute(sqlalchemy.text("select 1"))
-        found, latest = _get_schema_version(engine), _get_latest_schema_revision()  # type: ignore[no-untyped-call]
+        found, latest = internals.schema_revisions(engine)
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         why = " ".join(masked(str(error)).split())[:200]
         return (

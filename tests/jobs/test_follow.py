@@ -45,7 +45,7 @@ class Silent:
 
 def test_a_log_that_falls_silent_is_read_anew_and_nothing_is_written_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submit, "SILENT_SECONDS", 0.2)
-    monkeypatch.setattr(submit, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(submit, "POLL_SECONDS", 0.0)
     client, written = Silent(iter([("RUNNING", None), ("SUCCEEDED", 0)])), []
     ended = follow(lambda: client, job(), written.append, lambda _: None)  # type: ignore[arg-type, return-value]
     assert ended is not None
@@ -56,7 +56,7 @@ def test_a_log_that_falls_silent_is_read_anew_and_nothing_is_written_twice(monke
 
 def test_a_job_that_is_not_started_for_long_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submit, "SILENT_SECONDS", 0.05)
-    monkeypatch.setattr(submit, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(submit, "POLL_SECONDS", 0.0)
     states = itertools.chain([("PENDING", None)] * 4, [("SUCCEEDED", 0)])
     said: list[str] = []
     follow(lambda: Silent(states), job(), lambda _: None, said.append)  # type: ignore[arg-type, return-value]
@@ -65,7 +65,7 @@ def test_a_job_that_is_not_started_for_long_is_told_once(monkeypatch: pytest.Mon
 
 def test_a_question_that_no_job_is_started_for_ends_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submit, "WAITING_SECONDS", 0.1)
-    monkeypatch.setattr(submit, "TURN_SECONDS", 0.02)
+    monkeypatch.setattr(submit, "POLL_SECONDS", 0.02)
     client = Silent(itertools.repeat(("PENDING", None)))
     with pytest.raises(ClusterError, match=r"has not started the job .*\(waits for the raylet\): is Ray on the head"):
         ask(client, "raysweep status", {})  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from toy_sweep import SpaceMaker, toy_space
 
-from raysweep.sweep.cluster.ray_environment import set_environment
+from raysweep.sweep.cluster.ray.variables import set_variables
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def console() -> Console:
 
 def start_ray() -> None:
     """Start the Ray of all tests, and join it."""
-    set_environment()
+    set_variables()
     import ray
 
     # GPUs as Ray counts them: no trial of these tests touches one.

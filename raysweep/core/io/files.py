@@ -18,19 +18,19 @@ from raysweep.core.errors import RaysweepError, StorageError
 from raysweep.core.io.retries import with_retries
 
 PIECE = 4 * 2**20
-"""Bytes that are read at once of a file that may be large."""
+"""Bytes per read of a file that may be large."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_OURS = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 _LONGEST_NAME = 255
-"""Bytes of a file's or folder's name, on all file systems in use."""
+"""Most bytes in the name of a file or folder, on all file systems in use."""
 _UNREACHABLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES)
 
 
 def open_location(location: str | Path) -> tuple[fs.FileSystem, str]:
-    """Return the file system of a location and the path within it.
+    """Resolve a location to a file system and the path within it.
 
     Raises:
-        RaysweepError: the URI's scheme is unknown or its file system cannot be reached.
+        RaysweepError: the URI's scheme is unknown, or its file system cannot be opened.
     """
     text = str(location)
     if "://" not in text:
@@ -69,10 +69,10 @@ def open_folder(location: str | Path, what: str = "storage") -> tuple[fs.FileSys
 
     Args:
         location: a path or a URI.
-        what: the key or the option that named it.
+        what: the key or option that named it, for messages.
 
     Raises:
-        StorageError: a file stands there, or a link that leads nowhere, which may be a disk that is not mounted.
+        StorageError: it is a file, or a dangling link, maybe to a disk that is not mounted.
     """
     filesystem, path = open_location(location)
     if isinstance(filesystem, fs.LocalFileSystem):
@@ -90,23 +90,23 @@ def open_folder(location: str | Path, what: str = "storage") -> tuple[fs.FileSys
 
 
 def absolute(location: str | Path) -> str:
-    """Return a location that means the same in every working directory: a URI as it is, a path made absolute."""
+    """Make a location independent of the working directory: an absolute path, or a URI as it is."""
     text = str(location)
     return text if "://" in text else open_location(text)[1]
 
 
 def nearest(path: Path) -> Path:
-    """Return a path, or its nearest parent that exists."""
+    """Return the path itself, or its nearest existing parent."""
     return next(place for place in (path, *path.parents) if place.exists())
 
 
 def can_make(path: Path) -> bool:
-    """Return whether this user may write to a folder, or make it."""
+    """Return whether this user may write to a folder, or create it."""
     return os.access(nearest(path), os.W_OK | os.X_OK)
 
 
 def digest_file(filesystem: fs.FileSystem, path: str) -> tuple[str, int] | None:
-    """Return a file's SHA-256 and its bytes, read piece by piece, or None where there is no such file."""
+    """Compute a file's SHA-256 and its size in bytes, or None where there is no such file."""
     total, size = hashlib.sha256(), 0
     try:
         with filesystem.open_input_stream(path) as stream:
@@ -121,19 +121,19 @@ def digest_file(filesystem: fs.FileSystem, path: str) -> tuple[str, int] | None:
 def write_whole(
     filesystem: fs.FileSystem, path: str, data: bytes | memoryview, *, before: Callable[[], object] = lambda: None
 ) -> None:
-    """Write a file so that a reader sees all of it or nothing of it, even after a power cut.
+    """Write a file so that a reader sees all or nothing of it, even after a power cut.
 
     Locally: a temporary file in the same folder, fsync, rename. On an object store one PUT is atomic by itself.
-    Folders above the file are made. A storage that is away is waited for.
+    Parent folders are created. Writes are retried while a remote storage does not answer.
 
     Args:
         filesystem: where the file is.
         path: the file.
-        data: all of it.
-        before: called before each try; what it raises ends the tries.
+        data: its content.
+        before: called before each attempt; its exception ends the attempts.
 
     Raises:
-        StorageError: there is no room for it, its disk has become read-only, or its storage stays away.
+        StorageError: the disk is full or read-only, or the storage does not answer.
     """
 
     def attempt() -> None:
@@ -180,10 +180,10 @@ def _write(filesystem: fs.FileSystem, path: str, data: bytes | memoryview) -> No
 
 
 def read_whole(filesystem: fs.FileSystem, path: str) -> bytes | None:
-    """Return a file's bytes, or None where there is no such file; a storage that is away is waited for.
+    """Read a file whole, or return None where there is no such file; retried while a remote storage does not answer.
 
     Raises:
-        RaysweepError: it is a pipe, a device or a folder; a pipe that nobody writes to would be waited for.
+        RaysweepError: it is a pipe, a device or a folder; reading a pipe without a writer would block.
     """
     if isinstance(filesystem, fs.LocalFileSystem):
         _refuse_pipe(path)
@@ -212,7 +212,7 @@ def _refuse_pipe(path: str) -> None:
 
 
 def list_folder(filesystem: fs.FileSystem, folder: str, *, recursive: bool = False) -> list[fs.FileInfo]:
-    """Return what a folder holds, nothing where there is no such folder."""
+    """List the entries of a folder; none where there is no such folder."""
     selector = fs.FileSelector(folder, allow_not_found=True, recursive=recursive)
     found: list[fs.FileInfo] = with_retries(filesystem, folder, lambda: filesystem.get_file_info(selector))
     return found

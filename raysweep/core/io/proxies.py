@@ -1,4 +1,4 @@
-"""Proxies of the environment (HTTP_PROXY and its like): which one takes a URL, and none for this machine itself."""
+"""Proxies of the environment (HTTP_PROXY etc.): the one for a URL, and none for this machine itself."""
 
 import ipaddress
 import os
@@ -10,7 +10,7 @@ _EXCEPT = ("no_proxy", "NO_PROXY")
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine (also the near end of a tunnel)."""
+    """Return whether a host is this machine, such as the near end of a tunnel."""
     if host == "localhost":
         return True
     try:

@@ -1,7 +1,7 @@
 """Temporary folders that are removed after use; those of killed processes are removed by the next process.
 
-A process holds a lock in each folder for as long as it lives, so that nobody takes the folder of a live one for that of
-a dead one: the kernel gives the lock back, however the process ended.
+A process holds a lock in each of its folders while it lives, which tells them from those of dead processes: the kernel
+releases the lock, however the process ended.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ _BELONGINGS = ".belongings"
 
 
 class TemporaryFolder:
-    """A temporary folder of this process, and other folders to remove with it."""
+    """A temporary folder of this process, and other folders that are removed with it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -35,7 +35,7 @@ class TemporaryFolder:
 
 @contextlib.contextmanager
 def temporary_folder(purpose: str) -> Iterator[TemporaryFolder]:
-    """Make a folder, readable by this user alone, for the block; first remove the folders of dead processes."""
+    """Create a folder, readable by this user alone, for the block; first remove the folders of dead processes."""
     sweep_dead()
     path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{purpose}-"))
     # Locked before it has its name: without a lock it would be a dead one's.
@@ -51,9 +51,9 @@ def temporary_folder(purpose: str) -> Iterator[TemporaryFolder]:
 
 
 def sweep_dead() -> list[Path]:
-    """Remove the temporary folders that this user's dead processes have left, and return them.
+    """Remove the temporary folders of this user's dead processes, and return them.
 
-    A folder that is not surely one of those stays: one without a lock, another user's, a link.
+    Doubtful folders stay: without a lock, another user's, a link.
     """
     removed = []
     for path in sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*")):

@@ -1,1 +1,1 @@
-"""Output on a terminal and elsewhere: streams that fail quietly, and a progress line."""
+"""Output on a terminal and elsewhere: streams that tolerate failures, and a progress line."""

@@ -1,4 +1,4 @@
-"""A progress line: updated in place on a terminal, printed once a minute anywhere else."""
+"""A progress line: updated in place on a terminal, printed once a minute elsewhere."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ _REFRESHES_PER_SECOND = 4
 
 
 def console_on(stream: Output) -> Console:
-    """Return a console that writes control codes to a terminal alone, and colours where NO_COLOR does not forbid it."""
+    """Create a console that writes control codes to a terminal only, and colours unless NO_COLOR is set."""
     coloured = stream.animated and not os.environ.get("NO_COLOR")
     return Console(
         file=stream,  # type: ignore[arg-type]
@@ -30,7 +30,7 @@ def console_on(stream: Output) -> Console:
 
 
 def error_console() -> Console:
-    """Return a console on standard error."""
+    """Create a console on standard error."""
     return console_on(Output(sys.stderr, "standard error", lossy=True))
 
 
@@ -49,7 +49,7 @@ class LiveLine:
         self._over = threading.Event()
         self._live: Live | None = None
         if console.is_terminal and not console.is_dumb_terminal:
-            # The standard streams stay as they are: rich would put back later what somebody has closed by then.
+            # The standard streams are not redirected: rich would restore them later, when they may be closed.
             self._live = Live(
                 get_renderable=self._shown, console=console, refresh_per_second=_REFRESHES_PER_SECOND,
                 transient=not keep, redirect_stdout=False, redirect_stderr=False,
@@ -110,7 +110,7 @@ class Count:
         return f"{self._done}/{self._total} {self._what}" if self._total else self._what
 
     def line(self) -> str:
-        """Return the count with the estimated remaining time, or the elapsed time where there is no estimate."""
+        """Format the count with the estimated remaining time, or the elapsed time if there is no estimate."""
         now, made = time.monotonic(), self._done - (self._before or 0)
         if made <= 0 or self._done >= self._total:
             return f"{self.counted} · {duration(now - self._began)} so far"
@@ -118,7 +118,7 @@ class Count:
         return f"{self.counted} · about {duration(left)} left"
 
     def end(self) -> str:
-        """Return the count with the elapsed time."""
+        """Format the count with the elapsed time."""
         return f"{self.counted}, {duration(time.monotonic() - self._began)}"
 
 

@@ -1,7 +1,7 @@
 """Standard output and standard error that accept any text and report a failure in one line or not at all.
 
-A reader that has gone (`| head`), a disk that is full, a terminal that was closed, an encoding without Greek letters:
-none of them may end a sweep in a traceback, or at all.
+None of these may end a sweep, or end it in a traceback: a reader that has gone (`| head`), a full disk, a terminal that
+was closed, an encoding without Greek letters.
 """
 
 import codecs
@@ -41,7 +41,7 @@ codecs.register_error(_HANDLER, _plain)
 
 
 class Output(io.TextIOBase):
-    """Text stream that spells characters which the stream beneath cannot encode.
+    """Text stream that spells out characters which the stream beneath cannot encode.
 
     Attributes:
         failure: the first error that lost output, or None.
@@ -53,7 +53,7 @@ class Output(io.TextIOBase):
         Args:
             stream: the stream beneath; None for a standard stream that was closed before the process began.
             name: of the stream, for messages.
-            lossy: lose what cannot be written instead of raising an `OutputError`.
+            lossy: drop text that cannot be written instead of raising an `OutputError`.
         """
         self._stream: TextIO | None = stream._stream if isinstance(stream, Output) else stream
         self._name, self._lossy = name, lossy
@@ -100,7 +100,7 @@ class Output(io.TextIOBase):
         Raises:
             OutputError: it cannot be written, and the stream is not lossy.
         """
-        with self._told():
+        with self._failures_recorded():
             if self._stream is None:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             self._stream.write(self._fitting(text))
@@ -113,7 +113,7 @@ class Output(io.TextIOBase):
             OutputError: it cannot be written, and the stream is not lossy.
         """
         if self._stream is not None:
-            with self._told():
+            with self._failures_recorded():
                 self._stream.flush()
 
     def _fitting(self, text: str) -> str:
@@ -121,7 +121,7 @@ class Output(io.TextIOBase):
         return text.encode(encoding, _HANDLER).decode(encoding) if isinstance(encoding, str) else text
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _failures_recorded(self) -> Iterator[None]:
         try:
             yield
         except (OSError, ValueError) as error:  # ValueError: somebody has closed it
@@ -133,11 +133,11 @@ class Output(io.TextIOBase):
 
 
 def lossy_output() -> Output:
-    """Wrap the current standard output in a stream that ignores failures."""
+    """Wrap the present standard output in a stream that ignores failures."""
     return Output(sys.stdout, "standard output", lossy=True)
 
 
-def tell(text: str) -> None:
+def print_notice(text: str) -> None:
     """Write a line with raysweep's prefix to standard error, ignoring failures."""
     stream = Output(sys.stderr, "standard error", lossy=True)
     stream.write(f"raysweep: {text}\n")
@@ -160,7 +160,7 @@ def command_streams() -> Iterator[None]:
 
 
 def _fill_closed() -> None:
-    """Open what a parent closed of the three streams (`>&-`) on /dev/null, lest the next file that is opened is one."""
+    """Open standard streams that a parent has closed (`>&-`) on /dev/null, lest the next file takes their number."""
     for number in range(3):
         try:
             os.fstat(number)

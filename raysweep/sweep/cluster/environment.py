@@ -1,7 +1,7 @@
-"""The environment of a sweep: what it is made of, and where that of another machine differs.
+"""The software environment of a sweep, and its differences from that of another machine.
 
-Numbers depend on the versions of what computes them, so a sweep runs in environments that are equal in all packages
-listed here, from the laptop that submits it to the last node, or not at all.
+Numbers depend on the versions of the packages that compute them, so a sweep runs only where all packages listed here
+are equal, from the laptop that submits it to the last node.
 """
 
 import functools
@@ -17,13 +17,14 @@ from raysweep.core.errors import ClusterError
 from raysweep.core.version import PACKAGE_FOLDER, __version__
 
 VARIABLE = "RAYSWEEP_ENVIRONMENT"
-"""Environment variable that tells a job what it is to find, as JSON; `any` lets it find what it likes."""
+"""Environment variable with the environment that a job requires, as JSON; `any`: none in particular."""
 ANY = "any"
+SAME_VERSIONS = "install the same versions on every node (pip install -c constraints.txt)"
 PACKAGES = (
     *("ray", "torch", "numpy", "scipy", "pyarrow", "e3nn", "torch-geometric", "schedulefree", "optuna", "safetensors"),
     *("vesin", "mlflow", "pydantic"),
 )
-"""What decides numbers, formats or protocols."""
+"""Packages that affect numbers, formats or protocols."""
 _SOURCE = "raysweep source"
 
 
@@ -31,7 +32,7 @@ _SOURCE = "raysweep source"
 def environment() -> dict[str, str]:
     """Return the versions of this process's environment: Python, raysweep, its source's hash, and `PACKAGES`.
 
-    A local part of a version (`2.13.0+cu130`) is left out: it says for which device a package was built.
+    The local part of a version (`2.13.0+cu130`) is left out: it names the device that a package was built for.
     """
     found = {"python": ".".join(platform.python_version_tuple()[:2]), "raysweep": __version__}
     found[_SOURCE] = source_digest(PACKAGE_FOLDER)
@@ -44,7 +45,7 @@ def environment() -> dict[str, str]:
 
 
 def source_digest(package: Path) -> str:
-    """Return twelve hexadecimal digits of the SHA-256 over all Python files of a package folder."""
+    """Compute twelve hexadecimal digits of the SHA-256 over all Python files of a package folder."""
     content = hashlib.sha256()
     for path in sorted(package.rglob("*.py"), key=lambda path: path.relative_to(package).as_posix()):
         content.update(path.relative_to(package).as_posix().encode() + b"\0")
@@ -53,7 +54,7 @@ def source_digest(package: Path) -> str:
 
 
 def differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """Return in words where an environment differs from the one that is wanted, an empty list where it does not."""
+    """Describe each difference of an environment from the required one."""
     return [
         f"{name} {found.get(name, 'unknown')} instead of {value}"
         for name, value in wanted.items()
@@ -66,7 +67,7 @@ _DRIVER_ALONE = ("mlflow", "optuna")
 
 
 def wanted_of_nodes() -> dict[str, str] | None:
-    """Return what every node is to have: what the submitter named, else what this driver has; None: anything."""
+    """Return the environment that every node must have: the submitter's, or this driver's; None: any."""
     text = os.environ.get(VARIABLE)
     if text == ANY:
         return None
@@ -75,10 +76,10 @@ def wanted_of_nodes() -> dict[str, str] | None:
 
 
 def check(text: str | None = None) -> None:
-    """Compare this process's environment with the one that the submitter named.
+    """Compare this process's environment with the submitter's.
 
     Args:
-        text: what the submitter named, JSON; default: the environment variable. None, empty, `any`: nothing was.
+        text: the submitter's environment, JSON; default: the environment variable. Empty or `any`: not compared.
 
     Raises:
         ClusterError: they differ; names each difference and the remedy.
@@ -96,9 +97,9 @@ def check(text: str | None = None) -> None:
 
 
 def pip_packages() -> list[str]:
-    """Return the exact requirements of raysweep's installed dependencies, as `runtime_env` takes them; not of Ray.
+    """List exact requirements for raysweep's installed dependencies, as `runtime_env` takes them, without Ray.
 
-    Ray itself has to be there already, in the submitter's version.
+    Ray itself must be installed already, in the submitter's version.
     """
     wanted, todo = {}, ["raysweep"]
     while todo:

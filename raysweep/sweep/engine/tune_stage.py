@@ -24,7 +24,7 @@ from raysweep.core.io.files import absolute
 from raysweep.core.points import Point, from_table
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage.trial_store import TrialStore
-from raysweep.sweep.cluster.resources import whole_node
+from raysweep.sweep.cluster.capacity import whole_node
 from raysweep.sweep.cluster.watch import ClusterWatch
 from raysweep.sweep.engine.caps import CapReachedError, Spending
 from raysweep.sweep.engine.failures import Death, cause_of_death, full_storage, host_of

@@ -5,7 +5,7 @@ import dataclasses
 from rich.console import Console
 
 from raysweep.sweep import run as sweep_run
-from raysweep.sweep.cluster.signals import interruptible
+from raysweep.sweep.cluster.driver.signals import interruptible
 from raysweep.sweep.mlflow.equal import catch_up
 from raysweep.sweep.mlflow.place import mirror_of, place_of
 from raysweep.sweep.progress import Progress

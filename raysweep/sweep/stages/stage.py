@@ -9,7 +9,7 @@ from raysweep.core.points import Point
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.core.version import __version__
 from raysweep.storage.trial_store import TrialRecord
-from raysweep.sweep.cluster.signals import Interrupted
+from raysweep.sweep.cluster.driver.signals import Interrupted
 from raysweep.sweep.cluster.watch import ClusterLostError
 
 CLOSING_SECONDS = 3.0

@@ -155,7 +155,7 @@ def test_one_torn_file_of_several_can_be_left_out(many: Path, tmp_path: Path) ->
 
 
 def test_a_ray_cluster_gives_the_same_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from raysweep.sweep.cluster.ray_tasks import ray_tasks
+    from raysweep.sweep.cluster.data_workers import RayWorkers
 
     frames = [atoms for atoms in labelled(60) if atoms.pbc.all()]
     write_mptrj(tmp_path / "MPtrj.json", frames)
@@ -164,13 +164,13 @@ def test_a_ray_cluster_gives_the_same_store(tmp_path: Path, monkeypatch: pytest.
     here = import_store(
         tmp_path / "s1", [tmp_path / "MPtrj.json", tmp_path / "x.extxyz"], names=Names(charge="", spin="")
     )
-    with ray_tasks("local") as in_order:
+    with RayWorkers("local") as pool:
         there = import_store(
             tmp_path / "s2", [tmp_path / "MPtrj.json", tmp_path / "x.extxyz"], names=Names(charge="", spin=""),
-            in_order=in_order,
+            in_order=pool.in_order,
         )  # fmt: skip
         (tmp_path / "bad.extxyz").write_text("hello\n")
         with pytest.raises(DataError, match="'hello' is not a number of atoms"):
-            import_store(tmp_path / "s3", [tmp_path / "bad.extxyz"], in_order=in_order)
+            import_store(tmp_path / "s3", [tmp_path / "bad.extxyz"], in_order=pool.in_order)
     assert there.manifest == here.manifest
     assert stored(there) == stored(here)

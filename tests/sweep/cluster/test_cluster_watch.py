@@ -18,8 +18,8 @@ from toy_sweep import SpaceMaker
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage.trial_store import TrialRecord, TrialStore
 from raysweep.sweep.cluster import watch as cluster_watch
-from raysweep.sweep.cluster.ray_services import HeadSilentError, Told
-from raysweep.sweep.cluster.signals import Interrupted, interrupt, interruptible
+from raysweep.sweep.cluster.driver.signals import Interrupted, interrupt, interruptible
+from raysweep.sweep.cluster.ray.services import HeadSilentError, NodeReport
 from raysweep.sweep.cluster.watch import ClusterLostError, ClusterWatch
 from raysweep.sweep.preview import plan
 
@@ -30,7 +30,7 @@ class Ray:
     """A cluster as its head tells of it; raylets that live are sockets that listen."""
 
     def __init__(self) -> None:
-        self.told: dict[str, Told] = {}
+        self.told: dict[str, NodeReport] = {}
         self.silent = False
         self.dead: tuple[str, int] | None = None
         self._sockets: dict[str, socket.socket] = {}
@@ -38,14 +38,14 @@ class Ray:
     def add(self, name: str, cpus: float = 2.0, launched: bool = False) -> None:
         self._sockets[name] = socket.create_server(("127.0.0.1", 0))
         port = self._sockets[name].getsockname()[1]
-        self.told[name] = Told(f"{name}.host", port, {"CPU": cpus}, True, launched)
+        self.told[name] = NodeReport(f"{name}.host", port, {"CPU": cpus}, True, launched)
 
     def kill(self, name: str, *, known: bool) -> None:
         self._sockets.pop(name).close()
         if known:
-            self.told[name] = Told(**{**vars(self.told[name]), "alive": False})
+            self.told[name] = NodeReport(**{**vars(self.told[name]), "alive": False})
 
-    def hosts(self, seconds: float) -> dict[str, Told]:
+    def hosts(self, seconds: float) -> dict[str, NodeReport]:
         if self.silent:
             raise HeadSilentError
         return dict(self.told)
@@ -59,7 +59,7 @@ class Ray:
 def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ray]:
     made = Ray()
     made.add("mine")
-    monkeypatch.setattr(cluster_watch, "hosts", made.hosts)
+    monkeypatch.setattr(cluster_watch, "reported_nodes", made.hosts)
     monkeypatch.setattr(cluster_watch, "dead_service", lambda: made.dead)
     monkeypatch.setattr(cluster_watch, "autoscales", lambda seconds: False)
     monkeypatch.setattr(cluster_watch, "log_of", lambda kind: f"/logs/{kind}.out")
@@ -155,7 +155,7 @@ def test_no_host_that_holds_a_trial_ends_the_sweep_unless_an_autoscaler_may_brin
         until(lambda: "is left that can hold a trial; its autoscaler may bring one" in caplog.text)
         time.sleep(0.4)
         watch.check()
-        ray.told["large"] = Told(**{**vars(ray.told["large"]), "launched": False})
+        ray.told["large"] = NodeReport(**{**vars(ray.told["large"]), "launched": False})
         assert "no host of the Ray cluster at here:1 is left that can hold a trial" in reason_of(watch)
 
 
@@ -168,8 +168,8 @@ def test_a_worker_died_with_its_host_where_that_is_lost_and_not_with_another_one
     assert watch.host_lost("other.host")
     assert watch.host_lost(None)
     assert not watch.host_lost("mine.host")
-    ray.told["other"] = Told(**{**vars(ray.told["other"]), "alive": False})
-    until(lambda: not watch._hosts["other"].told.alive)
+    ray.told["other"] = NodeReport(**{**vars(ray.told["other"]), "alive": False})
+    until(lambda: not watch._hosts["other"].report.alive)
     assert watch.host_lost("other.host")
     monkeypatch.setattr(cluster_watch, "NEWS_SECONDS", 0.0)
     assert not watch.host_lost("other.host")  # a host of that address may have come since
@@ -254,9 +254,8 @@ def _told() -> None:
 
 
 def words(tmp_path: Path, code: str) -> tuple[int, str]:
-    program = (
-        f"import os\nfrom raysweep.sweep.cluster.last_words import *\nwith last_words('/logs/ray.log'):\n    {code}\n"
-    )
+    block = f"with exit_message('/logs/ray.log'):\n    {code}\n"
+    program = f"import os\nfrom raysweep.sweep.cluster.driver.exit_message import *\n{block}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     return done.returncode, done.stderr
 
@@ -264,7 +263,7 @@ def words(tmp_path: Path, code: str) -> tuple[int, str]:
 def test_an_end_without_a_word_is_told_with_the_log_and_an_orderly_one_is_not(tmp_path: Path) -> None:
     status, told = words(tmp_path, "os.kill(os.getpid(), 9)")
     assert status == -9
-    assert re.match(r"raysweep: the driver \(process \d+\) was ended without a word: killed", told)
+    assert re.match(r"raysweep: the driver \(process \d+\) died without a message: killed", told)
     assert "Its log is /logs/ray.log" in told
     assert told.endswith("run the same command again to go on where it stopped\n")
     assert told.count("\n") == 1
@@ -272,4 +271,4 @@ def test_an_end_without_a_word_is_told_with_the_log_and_an_orderly_one_is_not(tm
     status, told = words(tmp_path, "raise ValueError('as it is')")
     assert status == 1
     assert told.endswith("ValueError: as it is\n")
-    assert words(tmp_path, "leave_word('it is\\n gone'); os._exit(75)") == (75, "raysweep: it is gone\n")
+    assert words(tmp_path, "set_exit_message('it is\\n gone'); os._exit(75)") == (75, "raysweep: it is gone\n")

@@ -7,22 +7,23 @@ import pytest
 from toy_sweep import SpaceMaker
 
 from raysweep.core.errors import ClusterError, SpaceError
-from raysweep.sweep.cluster import nodes
+from raysweep.sweep.cluster import node_checks, nodes
+from raysweep.sweep.cluster.capacity import check_fits
 from raysweep.sweep.cluster.environment import environment
-from raysweep.sweep.cluster.nodes import Answer, Look, Node
-from raysweep.sweep.cluster.resources import check_fits
+from raysweep.sweep.cluster.node_checks import Inspection
+from raysweep.sweep.cluster.nodes import Node, NodeAnswer
 from raysweep.sweep.preview import plan
 
 NODE = Node("ab12", "10.0.0.2", "second", {"CPU": 4.0})
 
 
 def judged(tmp_path: Path, **found: object) -> list[str]:
-    with nodes._Probe(str(tmp_path)) as probe:
+    with node_checks._Probe(str(tmp_path)) as probe:
         seen = found.pop("seen", probe.token)
         if found.pop("wrote", True):
             (tmp_path / probe.name / NODE.node_id).write_text(f"{probe.token} {NODE.node_id}")
         values = {"environment": environment(), "seen": seen, "trouble": None, "unread": (), **found}
-        return [str(wrong) for wrong in probe.judge(Answer(NODE, Look(**values), None), environment())]  # type: ignore[arg-type]
+        return [str(wrong) for wrong in probe.faults(NodeAnswer(NODE, Inspection(**values), None), environment())]  # type: ignore[arg-type]
 
 
 def test_a_sound_node_passes_and_nothing_is_left_behind(tmp_path: Path) -> None:
@@ -53,15 +54,15 @@ def test_what_a_node_wrote_has_to_be_read_by_the_driver(tmp_path: Path) -> None:
 
 
 def test_a_node_that_gives_no_answer_is_named(tmp_path: Path) -> None:
-    with nodes._Probe(str(tmp_path)) as probe:
-        answer: Answer[Look] = Answer(NODE, None, "gave no answer within 60 s")
-        (wrong,) = probe.judge(answer, None)
+    with node_checks._Probe(str(tmp_path)) as probe:
+        answer: NodeAnswer[Inspection] = NodeAnswer(NODE, None, "gave no answer within 60 s")
+        (wrong,) = probe.faults(answer, None)
         assert str(wrong).startswith("node 10.0.0.2 (second) gave no answer within 60 s; ")
 
 
 def test_a_driver_that_cannot_write_is_told_before_anybody_is_asked() -> None:
     with pytest.raises(ClusterError, match=r"storage /proc/none: the driver on .* cannot read or write"):
-        nodes.check_nodes([NODE], "/proc/none", [], None)
+        node_checks.check_nodes([NODE], "/proc/none", [], None)
 
 
 def test_a_node_without_raysweep_is_told_apart() -> None:

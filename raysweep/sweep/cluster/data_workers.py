@@ -1,4 +1,4 @@
-"""Tasks of data making on all nodes of a Ray cluster: the same results in the same order as local processes give."""
+"""Tasks of making and importing data on all nodes of a Ray cluster, with the results and order of local processes."""
 
 import os
 import time
@@ -9,20 +9,20 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, TypeVar
 
-from raysweep.core.errors import DataError
+from raysweep.core.errors import DataError, RaysweepError
 from raysweep.data.workers import AHEAD_PER_WORKER, ONE_THREAD, Pool, Workers, usable_cores
-from raysweep.sweep.cluster.resources import joined
+from raysweep.sweep.cluster.join import joined
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 RETRIES = 5
-"""How often a task whose worker or node died runs again; that changes no result, since tasks are pure."""
+"""How often a task is repeated after its worker or node died; results do not change, since tasks are pure."""
 LOOK_SECONDS = 10.0
-"""How often the cluster is asked how many cores it has: nodes come and go."""
+"""Between two requests for the number of cores of the cluster: nodes come and go."""
 
 
 def data_workers(address: str | None, workers: int | None) -> Pool:
-    """Return what makes data: a Ray cluster where an address or RAY_ADDRESS names one, else processes of this machine.
+    """Return the workers that make data: those of a Ray cluster at `address` or RAY_ADDRESS, else local processes.
 
     Args:
         address: of a Ray cluster; `auto` for the one of this machine, `local` for one that ends with the work.
@@ -39,7 +39,7 @@ def data_workers(address: str | None, workers: int | None) -> Pool:
 
 
 class RayWorkers:
-    """Tasks of one core and one thread each, spread over a cluster; use it as a context."""
+    """A pool that spreads tasks of one core and one thread each over a cluster; a context manager."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -56,14 +56,14 @@ class RayWorkers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Leave the cluster; what still runs there is cancelled."""
+        """Leave the cluster; tasks that still run there are cancelled."""
         self._stack.close()
 
     def in_order(self, function: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
-        """Yield `function(task)` of each task in their order; tasks may be endless, they are drawn as needed.
+        """Yield `function(task)` for each task, in order; tasks are drawn as needed, and may be endless.
 
         Raises:
-            DataError: a task's worker or node died again and again.
+            DataError: a node lacks a package, or a task's worker died repeatedly.
         """
         import ray
         from ray.exceptions import RayError, RayTaskError
@@ -84,7 +84,9 @@ class RayWorkers:
                     f"a node of the Ray cluster at {self._address} cannot import {error.cause.name}: install raysweep "
                     "with its dependencies on all nodes"
                 ) from error
-            raise  # an error of the task itself
+            if isinstance(error.cause, RaysweepError):
+                raise error.cause from None
+            raise  # another error of the task itself
         except RayError as error:
             raise DataError(
                 f"a worker of the Ray cluster at {self._address} died {RETRIES + 1} times on one task, most likely for "
@@ -96,7 +98,7 @@ class RayWorkers:
                 ray.cancel(reference)
 
     def _count(self) -> int:
-        """Return how many tasks the cluster runs at once now."""
+        """Return the number of tasks that the cluster runs at once now."""
         import ray
 
         if time.monotonic() - self._looked >= LOOK_SECONDS:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from raysweep.sweep.cluster.signals import Interrupted, interruptible
+from raysweep.sweep.cluster.driver.signals import Interrupted, interruptible
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -51,7 +51,7 @@ def test_outside_the_main_thread_nothing_is_touched() -> None:
 def test_second_signal_ends_a_process_that_is_slow_to_clean_up() -> None:
     code = """
 import time
-from raysweep.sweep.cluster.signals import interruptible
+from raysweep.sweep.cluster.driver.signals import interruptible
 with interruptible():
     try:
         with interruptible():

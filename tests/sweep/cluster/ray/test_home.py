@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from raysweep.core.errors import ClusterError
-from raysweep.sweep.cluster import ray_home
-from raysweep.sweep.cluster.ray_home import has_token, private_token, ray_root, require_room, token_file, troubles
+from raysweep.sweep.cluster.ray import home
+from raysweep.sweep.cluster.ray.home import has_token, private_token, ray_root, require_room, token_file, troubles
 
 AS_NOBODY = ["unshare", "--user", "--map-user=12345", "--map-group=12345"]
 """A user id that is in no table, as containers have it; it may read what this user may."""
@@ -81,7 +81,7 @@ def test_a_folder_of_somebody_else_ends_a_run_with_one_line(nobody: list[str], t
             os.chown(folder, 4242, 4242)
         except PermissionError:
             pytest.skip("only root gives a folder away")
-        code = "from raysweep.sweep.cluster.ray_home import require_room; require_room()"
+        code = "from raysweep.sweep.cluster.ray.home import require_room; require_room()"
         done = subprocess.run(
             [*nobody, sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False,
             env={**os.environ, "RAY_TMPDIR": folder},
@@ -116,7 +116,7 @@ def test_a_home_that_cannot_be_written_makes_a_token_of_this_process(
     monkeypatch.setenv("HOME", str(tmp_path))
     with private_token():
         assert "RAY_AUTH_TOKEN" not in os.environ  # Ray makes it, and keeps it in the home
-    monkeypatch.setattr(ray_home, "can_keep_token", lambda: False)
+    monkeypatch.setattr(home, "can_keep_token", lambda: False)
     with private_token():
         assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
     monkeypatch.setenv("RAY_AUTH_TOKEN", "given")
@@ -126,7 +126,7 @@ def test_a_home_that_cannot_be_written_makes_a_token_of_this_process(
 
 def test_a_user_whom_no_table_knows_runs_a_local_ray(nobody: list[str], tmp_path: Path) -> None:
     code = (
-        "from raysweep.sweep.cluster.resources import joined\n"
+        "from raysweep.sweep.cluster.join import joined\n"
         "with joined('local'):\n"
         "    import getpass, ray, ray.tune\n"
         "    try: getpass.getuser()\n"
@@ -142,7 +142,7 @@ def test_a_user_whom_no_table_knows_runs_a_local_ray(nobody: list[str], tmp_path
 
 
 def test_without_a_home_there_is_no_token_file(nobody: list[str]) -> None:
-    code = "from raysweep.sweep.cluster.ray_home import *; print(token_file(), has_token(), can_keep_token())"
+    code = "from raysweep.sweep.cluster.ray.home import *; print(token_file(), has_token(), can_keep_token())"
     done = subprocess.run(
         [*nobody, sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},

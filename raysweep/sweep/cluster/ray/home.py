@@ -1,4 +1,4 @@
-"""Ray's folders for sessions and token on this machine, and reasons that keep it from starting."""
+"""Ray's folders for sessions and token on this machine, and faults that keep it from starting."""
 
 import contextlib
 import os
@@ -18,11 +18,11 @@ _VARIABLES = ("RAY_TMPDIR", "TMPDIR")
 
 
 NOWHERE = "/nonexistent"
-"""A home that does not exist, as Debian gives to users who need none."""
+"""A home directory that does not exist, as Debian gives to users who need none."""
 
 
 def has_home() -> bool:
-    """Return whether this user has a home: containers may run as a user id that is in no table, without HOME."""
+    """Return whether this user has a home directory: containers may run as an unknown user id, without HOME."""
     try:
         Path.home()
     except RuntimeError:
@@ -36,7 +36,7 @@ def ray_root(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def token_file(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Return where this user's token is, or would be made; None for a user without a home."""
+    """Return the path of this user's token, existing or not; None for a user without a home."""
     if environment.get("RAY_AUTH_TOKEN_PATH"):
         return Path(environment["RAY_AUTH_TOKEN_PATH"])
     return Path.home() / ".ray" / "auth_token" if has_home() else None
@@ -49,13 +49,13 @@ def has_token(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def can_keep_token() -> bool:
-    """Return whether Ray can write a token that it makes."""
+    """Return whether Ray can save a token that it generates."""
     path = token_file()
     return path is not None and can_make(path.parent)
 
 
 def troubles(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str, str]]:
-    """Yield the reasons that keep Ray from starting on this machine, each with its remedy."""
+    """Yield the faults that keep Ray from starting on this machine, each with its remedy."""
     root = ray_root(environment)
     name = next((name for name in _VARIABLES if name in environment), None)
     socket = f"{root}/session_2000-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store"
@@ -69,16 +69,16 @@ def troubles(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str,
     if not place.is_dir():
         yield f"{place}, where Ray keeps its sessions, is not a folder", f"move it away, or {remedy}"
     elif not can_make(place):
-        told = place.stat()
-        text = f"{place}, where Ray keeps its sessions, cannot be written: it belongs to {user(told.st_uid)}"
-        yield f"{text} (mode {told.st_mode & 0o7777:o})", remedy
+        status = place.stat()
+        text = f"{place}, where Ray keeps its sessions, cannot be written: it belongs to {user(status.st_uid)}"
+        yield f"{text} (mode {status.st_mode & 0o7777:o})", remedy
 
 
 def require_room() -> None:
     """Check that Ray can start on this machine.
 
     Raises:
-        ClusterError: it cannot; says why, and the remedy.
+        ClusterError: it cannot; names each fault and its remedy.
     """
     found = [f"{text}; {remedy}" for text, remedy in troubles()]
     if found:
@@ -87,9 +87,9 @@ def require_room() -> None:
 
 @contextlib.contextmanager
 def private_token() -> Iterator[None]:
-    """Restrict a token that Ray makes in the block to its owner; Ray leaves it readable by other users.
+    """Restrict a token that Ray generates in the block to its owner; Ray leaves it readable by other users.
 
-    One that it could not keep (no home, or one that cannot be written) lives in this process and its Ray alone.
+    Where it cannot be saved (no home directory, or a read-only one), it exists in this process and its Ray alone.
     """
     path = token_file()
     disabled = os.environ.get("RAY_AUTH_MODE", "token").lower() != "token"
@@ -106,7 +106,7 @@ def private_token() -> Iterator[None]:
 
 
 def user(number: int) -> str:
-    """Return a user's name, or the number where it has none."""
+    """Return a user's name, or the number of an unknown user."""
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:

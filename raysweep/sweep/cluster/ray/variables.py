@@ -1,13 +1,13 @@
-"""Ray Tune's environment variables, which a sweep sets whatever the user's shell has set."""
+"""Ray Tune's environment variables, which a sweep sets whatever the user's shell contains."""
 
 import contextlib
 import os
 from collections.abc import Iterator
 
-from raysweep.sweep.cluster.ray_home import NOWHERE, has_home
+from raysweep.sweep.cluster.ray.home import NOWHERE, has_home
 
-# No result files and no console tables of Tune's own, the trial store has it all; and no experiment snapshots during
-# the run, since nothing is ever resumed from them.
+# Tune writes no result files and no console tables, since the trial store has it all, and no snapshots of the
+# experiment, since nothing is ever resumed from them.
 _OURS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
@@ -18,19 +18,19 @@ _OURS = {
 }
 _ZERO_GPUS = "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"
 _TUNES = ("TUNE_", "RAY_TUNE_", "RAY_AIR_", "RAY_TRAIN_", "RAY_CHDIR_TO_TRIAL_DIR")
-"""How the names of Tune's variables begin.
+"""Prefixes of Tune's variables.
 
 TUNE_RESULT_DIR and RAY_AIR_LOCAL_CACHE_DIR make it refuse to run, others hold points back or write elsewhere.
 """
 
 
 def foreign_variables() -> list[str]:
-    """Return the names of Tune's variables that are set otherwise than a sweep needs them, and therefore ignored."""
+    """List Tune's variables in the environment with other values than a sweep needs; they are ignored."""
     return sorted(name for name in os.environ if name.startswith(_TUNES) and os.environ[name] != _OURS.get(name))
 
 
-def set_environment() -> dict[str, str]:
-    """Set what Tune reads from the environment; return what was set before."""
+def set_variables() -> dict[str, str]:
+    """Set the variables that Tune reads; return their values before."""
     before = {name: value for name, value in os.environ.items() if name.startswith(_TUNES)}
     for name in before:
         del os.environ[name]
@@ -42,9 +42,9 @@ def set_environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def ray_environment() -> Iterator[None]:
-    """Set a sweep's environment for the block and restore the user's after it."""
-    before = set_environment()
+def ray_variables() -> Iterator[None]:
+    """Set a sweep's variables for the block and restore the user's after it."""
+    before = set_variables()
     try:
         yield
     finally:

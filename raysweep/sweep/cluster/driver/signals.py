@@ -1,10 +1,10 @@
-"""SIGINT, SIGTERM and SIGHUP: the first ends a sweep so that it resumes, a second one ends it at once.
+"""SIGINT, SIGTERM and SIGHUP: the first stops a sweep so that it can be resumed, a second one ends it at once.
 
 SIGHUP comes when the terminal is closed or its connection is cut. Where it is ignored (`nohup`), it stays so, and the
 sweep goes on.
 
 Exit statuses of a sweep that the same command goes on with: 128 and the signal's number; 130 where a cap is reached; 75
-(EX_TEMPFAIL of sysexits.h) where its Ray cluster was lost, or another driver has taken it over.
+(EX_TEMPFAIL of sysexits.h) where its Ray cluster was lost, or another driver took it over.
 """
 
 import contextlib
@@ -16,11 +16,11 @@ from types import FrameType
 
 from raysweep.core.errors import Stopped
 from raysweep.core.io.retries import cancel_retries
-from raysweep.sweep.cluster.last_words import leave_word
+from raysweep.sweep.cluster.driver.exit_message import set_exit_message
 
 
 class Interrupted(Stopped):
-    """A sweep that was told to end by a signal; its exit status is 128 and the signal's number, as shells expect."""
+    """A sweep that was stopped by a signal; its exit status is 128 plus the signal's number, as shells expect."""
 
     def __init__(self, signum: int) -> None:
         self.signum = signum
@@ -29,10 +29,10 @@ class Interrupted(Stopped):
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_told: list[int] = []
-"""Signals that this process was sent since it entered the outermost `interruptible` block."""
+_received: list[int] = []
+"""Signals received since this process entered the outermost `interruptible` block."""
 _reasons: list[Stopped] = []
-"""Why a thread of this process ended that block (see `interrupt`)."""
+"""Reasons given by threads of this process to end that block (see `interrupt`)."""
 _inside = [False]
 
 
@@ -40,28 +40,28 @@ _inside = [False]
 def interruptible() -> Iterator[None]:
     """Raise `Interrupted` in the block on the first SIGINT, SIGTERM or SIGHUP; a second one ends the process.
 
-    Blocks may be nested, an inner one where something has put handlers of its own in between; a second signal ends the
-    process wherever the first one was. Ray Tune has no handler for SIGTERM, which Kubernetes and Slurm send: its driver
-    aborts with code 134.
+    Blocks may be nested, the inner one where a library has installed handlers of its own in between; a second signal
+    ends the process wherever the first one came. Ray Tune has no handler for SIGTERM, which Kubernetes and Slurm
+    send: its driver aborts with code 134.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     outermost, _inside[0] = not _inside[0], True
 
-    told_by = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, _handle) for number in told_by}
+    handled = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _handle) for number in handled}
     try:
         yield
     except KeyboardInterrupt:
-        if _told:  # Ray's core turns what a handler raises into a plain KeyboardInterrupt
+        if _received:  # Ray's core converts a handler's exception to a plain KeyboardInterrupt
             raise _reason() from None
         raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         if outermost:
-            _told.clear()
+            _received.clear()
             _reasons.clear()
             cancel_retries(False)
             _inside[0] = False
@@ -70,9 +70,9 @@ def interruptible() -> Iterator[None]:
 def interrupt(reason: Stopped) -> None:
     """Raise a reason in the main thread's `interruptible` block, from another thread, as a first signal does.
 
-    Does nothing where there is no such block, or a signal has ended it already.
+    Does nothing outside of such a block, or after a signal.
     """
-    if _told or signal.getsignal(signal.SIGTERM) is not _handle:
+    if _received or signal.getsignal(signal.SIGTERM) is not _handle:
         return
     _reasons.append(reason)
     main = threading.main_thread().ident
@@ -81,13 +81,13 @@ def interrupt(reason: Stopped) -> None:
 
 
 def _handle(signum: int, frame: FrameType | None) -> None:
-    if _told:
+    if _received:
         os._exit(128 + signum)
-    _told.append(signum)
+    _received.append(signum)
     cancel_retries()
-    leave_word(str(_reason()))
+    set_exit_message(str(_reason()))
     raise _reason()
 
 
 def _reason() -> Stopped:
-    return _reasons[0] if _reasons else Interrupted(_told[0])
+    return _reasons[0] if _reasons else Interrupted(_received[0])

@@ -13,7 +13,7 @@ from raysweep.core.errors import DataError, RaysweepError
 from raysweep.data.generation.presets import Displacing
 from raysweep.data.generation.xtb import make_store
 from raysweep.data.workers import Workers
-from raysweep.sweep.cluster.ray_workers import RayWorkers, data_workers
+from raysweep.sweep.cluster.data_workers import RayWorkers, data_workers
 
 DISPLACING = Displacing(structures_per_molecule=4)
 pytestmark = pytest.mark.usefixtures("no_ray")

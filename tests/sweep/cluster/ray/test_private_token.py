@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def test_token_that_ray_makes_is_for_its_owner_alone(tmp_path: Path) -> None:
-    code = "from raysweep.sweep.cluster.resources import joined\nwith joined('local'): pass"
+    code = "from raysweep.sweep.cluster.join import joined\nwith joined('local'): pass"
     hidden = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS"}
     environment = {**{k: v for k, v in os.environ.items() if k not in hidden}, "HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)

@@ -1,0 +1,166 @@
+"""Join the Ray cluster of a sweep, or start a local one, and check that it can run the sweep."""
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Iterator
+
+from raysweep.core.errors import ClusterError
+from raysweep.core.io.files import absolute
+from raysweep.core.io.temporary import TemporaryFolder, temporary_folder
+from raysweep.sweep.cluster.capacity import check_fits, fits, slots
+from raysweep.sweep.cluster.driver.signals import interruptible
+from raysweep.sweep.cluster.environment import wanted_of_nodes
+from raysweep.sweep.cluster.node_checks import require_nodes
+from raysweep.sweep.cluster.nodes import alive_nodes, all_here
+from raysweep.sweep.cluster.ray.home import private_token, ray_root, require_room
+from raysweep.sweep.cluster.ray.internals import session_folder
+from raysweep.sweep.cluster.ray.services import kill_services
+from raysweep.sweep.cluster.ray.variables import ray_variables
+from raysweep.sweep.cluster.watch import CORE_SECONDS, ClusterWatch, watching
+from raysweep.sweep.space.space import Space
+
+REACH_SECONDS = 5.0
+
+
+@contextlib.contextmanager
+def cluster(space: Space) -> Iterator[ClusterWatch]:
+    """Join the cluster of RAY_ADDRESS, or one that is joined already, or start a local one that ends with the block.
+
+    Yields:
+        The watch that knows whether the cluster, or a host of it, is lost.
+
+    Raises:
+        SpaceError: no node of the cluster can hold a trial.
+        ClusterError: a node has another environment, or does not reach the storage or the data.
+        ClusterLostError: the head, Ray on this host, or the last host for a trial died.
+    """
+    with joined(os.environ.get("RAY_ADDRESS") or "local") as watch:
+        nodes = alive_nodes()
+        check_fits(space, [node.resources for node in nodes])
+        if not all_here(nodes):
+            manifest = [f"{absolute(space.data.store)}/manifest.json"] if space.data else []
+            require_nodes(absolute(space.storage), manifest, wanted_of_nodes())
+        watch.need(lambda hosts: fits(space, hosts))
+        yield watch
+
+
+def check_before_data(space: Space) -> None:
+    """Check, before data is made for minutes, that the sweep can run after it.
+
+    The nodes of RAY_ADDRESS must reach the storage and the place of the store; without RAY_ADDRESS, Ray must be able
+    to start here.
+
+    Raises:
+        ClusterError: a node does not reach them or has another environment, or Ray cannot start.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        require_room()
+    if not address or space.data is None:
+        return
+    with joined(address):
+        if not all_here(alive_nodes()):
+            for place in (space.storage, os.path.dirname(absolute(space.data.store).rstrip("/"))):
+                require_nodes(absolute(place), [], wanted_of_nodes())
+
+
+def cluster_slots(space: Space) -> int:
+    """Count the trials that the nodes of RAY_ADDRESS run at once.
+
+    Raises:
+        SpaceError: none fits anywhere; names the missing resource.
+    """
+    with joined(os.environ["RAY_ADDRESS"]):
+        nodes = [node.resources for node in alive_nodes()]
+        check_fits(space, nodes)
+        return slots(space, nodes)
+
+
+@contextlib.contextmanager
+def joined(address: str) -> Iterator[ClusterWatch]:
+    """Join the Ray cluster at an address (`local`: start one that ends with the block), unless one is joined already.
+
+    Raises:
+        ClusterError: there is no cluster at the address, or Ray cannot start on this machine.
+        ClusterLostError: its head, or Ray on this host, died meanwhile.
+    """
+    with ray_variables(), interruptible(), contextlib.ExitStack() as stack:
+        watch = stack.enter_context(watching(address))
+        import ray  # a finished sweep needs no Ray
+
+        if ray.is_initialized():
+            watch.joined(ray.get_runtime_context().get_node_id())
+            yield watch
+            return
+        own = stack.enter_context(temporary_folder("ray")) if address == "local" else None
+        _join(address)
+        with _left_in_order(watch, own):
+            folder = session_folder()
+            if own is not None and folder is not None:  # Ray itself leaves its folder behind, however it ends
+                own.adopt(folder)
+            watch.joined(ray.get_runtime_context().get_node_id())
+            with interruptible():  # again, since Ray has put a handler of its own for SIGTERM
+                yield watch
+
+
+@contextlib.contextmanager
+def _left_in_order(watch: ClusterWatch, own: TemporaryFolder | None) -> Iterator[None]:
+    """Leave the cluster after the block; keep the logs of a local Ray where they explain an error."""
+    import ray
+
+    try:
+        yield
+    except Exception:
+        if own is not None:
+            own.release()  # its logs may say why
+        raise
+    finally:
+        watch.left()
+        if watch.lost:
+            if own is not None:
+                own.release()  # the line that says why names a log in it
+            kill_services()  # `ray.shutdown` would ask them, and wait
+        ray.shutdown()
+
+
+def _join(address: str) -> None:
+    local = address == "local"
+    if local:
+        require_room()
+    else:
+        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(CORE_SECONDS))
+    try:
+        _reach(address)  # Ray itself tries for minutes
+        with private_token() if local else contextlib.nullcontext():
+            _initialize(address)
+    except Exception as error:  # Ray raises even a plain Exception
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if local:
+            raise ClusterError(
+                f"Ray cannot start here: {reason}. `raysweep doctor` may know more; Ray's logs are in {ray_root()}"
+            ) from error
+        raise ClusterError(
+            f"no Ray cluster at {address!r} ({reason}). Start one (`ray start --head`), or name another address "
+            "(RAY_ADDRESS)"
+        ) from error
+
+
+def _initialize(address: str) -> None:
+    import ray
+
+    ray.init(
+        address=address,
+        include_dashboard=False if address == "local" else None,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        configure_logging=True,
+    )
+
+
+def _reach(address: str) -> None:
+    """Connect once to HOST:PORT or ray://HOST:PORT; `auto` and `local` are for Ray to resolve."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
