@@ -10,10 +10,12 @@ from raysweep.core.io.files import open_location
 from raysweep.core.io.temporary import temporary_folder
 from raysweep.core.text import knobs
 from raysweep.storage import layout
+from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.cluster.driver.output import quiet
 from raysweep.sweep.cluster.join import cluster
 from raysweep.sweep.cluster.ray.home import ray_root
 from raysweep.sweep.cluster.ray.variables import foreign_variables
+from raysweep.sweep.cluster.watch import ClusterWatch
 from raysweep.sweep.guests.entrypoint import load_entrypoint
 from raysweep.sweep.plan.designs import chosen_by_cost
 from raysweep.sweep.plan.measuring import measuring
@@ -62,11 +64,23 @@ def train(sweep: Sweep, grid: Plan, mirror: Callable[[Space], Listener] | None) 
         grid = _record_rates(sweep, tuning)
         pipeline = Pipeline(tuning, _grid_stage(sweep, grid, tuning, listener), lambda: _record_rates(sweep, tuning))
         if not pipeline.finished:
-            from raysweep.sweep.engine.tune_stage import run_stage  # imports Ray, which a finished sweep does not need
-
             _begin_progress(progress, sweep.chosen(grid), tuning)
-            run_stage(pipeline, space, sweep.store, scratch, progress.say, watch)
+            run_in_ray(pipeline, space, sweep.store, scratch, progress.say, watch)
         _record_rates(sweep, tuning)
+
+
+def run_in_ray(
+    pipeline: Pipeline,
+    space: Space,
+    store: TrialStore,
+    scratch: Path,
+    say: Callable[[str], object],
+    watch: ClusterWatch,
+) -> None:
+    """Run all trials of both stages in Ray Tune (see `tune_stage.run_stage`)."""
+    from raysweep.sweep.engine.tune_stage import run_stage  # imports Ray, which a finished sweep does not need
+
+    run_stage(pipeline, space, store, scratch, say, watch)
 
 
 def log_of(storage: str) -> str:

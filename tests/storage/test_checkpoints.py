@@ -1,7 +1,6 @@
 """An attempt begins with what earlier ones saved, and nobody but its worker writes into its folder."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from pyarrow import fs
@@ -10,7 +9,6 @@ from raysweep.core.io.files import read_whole, write_whole
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage import checkpoints as attempts
 from raysweep.storage.trial_store import TrialStore
-from raysweep.sweep.engine import tune_stage
 
 LOCAL = fs.LocalFileSystem()
 SPEC = TrialSpec(
@@ -70,13 +68,3 @@ def test_late_writer_is_refused_also_where_its_storage_was_away_for_long(tmp_pat
     assert not (tmp_path / "trials" / SPEC.trial_id / "points.arrow").exists()
     assert other.record(SPEC.trial_id).state == TrialState.RUNNING
     assert other.record(SPEC.trial_id).attempt == 2
-
-
-def test_a_trial_whose_worker_died_before_it_began_has_a_specification(tmp_path: Path) -> None:
-    store = TrialStore(str(tmp_path))
-    driver = object.__new__(tune_stage._Driver)
-    driver.store, driver.stage = store, SimpleNamespace(ended=lambda *_: None)
-    driver.running, driver.points = {SPEC.trial_id: SimpleNamespace(spec=SPEC)}, {SPEC.trial_id: []}
-    driver.ended(SPEC.trial_id, TrialState.FAILED, "its worker died")
-    assert store.state(SPEC.trial_id) == TrialState.FAILED
-    assert store.spec(SPEC.trial_id) == SPEC

@@ -184,9 +184,9 @@ def test_planning_imports_neither_ray_nor_torch() -> None:
 def test_worker_that_stands_still_is_ended_by_the_driver(
     make_space: SpaceMaker, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from raysweep.sweep.engine import tune_stage
+    from raysweep.sweep.engine import dispatch
 
-    monkeypatch.setattr(tune_stage, "LATE_SECONDS", 2.0)
+    monkeypatch.setattr(dispatch, "LATE_SECONDS", 2.0)
     space = make_space(
         families={"a": {"architecture": "toy", "sizes": [{"width": 8, "how": "stop"}]}},
         learning_rate={"rates": {"a": 0.02}},

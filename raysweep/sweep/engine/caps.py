@@ -1,4 +1,4 @@
-"""Caps on what a sweep may spend, and the account of what it has spent."""
+"""The caps on a sweep's spending, and the account of it."""
 
 import math
 import time
@@ -9,7 +9,7 @@ from raysweep.core.errors import Stopped
 from raysweep.core.io.files import open_location
 from raysweep.core.points import Point
 from raysweep.storage.trial_store import TrialStore
-from raysweep.sweep.space.space import Space
+from raysweep.sweep.space.running import Caps
 
 DISK_EVERY_SECONDS = 30.0
 """Between two looks at all files of a storage, which may be many."""
@@ -27,14 +27,13 @@ class CapReachedError(Stopped):
 class Spending:
     """What a sweep has spent: FLOPs, device hours and trials over all its runs, hours of this run, disk as it is.
 
-    Of a trial that another run began, its points tell what it cost; device seconds that its points do not tell are
-    taken from the wall-clock of its attempts. What a driver that was killed had spent on trials that came to no end is
-    not known, and not counted until they go on.
+    A trial of an earlier run costs what its points say, or the wall-clock of its attempts where they have no seconds.
+    The spending of a driver that was killed, on trials that had not ended, is unknown and counts once they go on.
     """
 
-    def __init__(self, space: Space, store: TrialStore) -> None:
-        self._caps = space.caps
-        self._storage = space.storage
+    def __init__(self, caps: Caps, store: TrialStore) -> None:
+        self._caps = caps
+        self._storage = store.location
         self._began = time.monotonic()
         self._flops: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
@@ -47,13 +46,13 @@ class Spending:
                 self._read(store, trial_id)
 
     def began(self, trial_id: str) -> None:
-        """Count a trial that a worker has."""
+        """Count a trial that a worker has begun."""
         self._trials.add(trial_id)
         self._before[trial_id] = self._seconds.get(trial_id, 0.0)
         self._started[trial_id] = time.monotonic()
 
     def point(self, trial_id: str, point: Point) -> None:
-        """Count what a trial has cost up to a point; the points of a trial that goes on are told again."""
+        """Count the cost of a trial up to a point; a resumed trial reports its earlier points again."""
         seconds = point.seconds
         if seconds is None:
             seconds = self._before[trial_id] + time.monotonic() - self._started[trial_id]
@@ -61,13 +60,13 @@ class Spending:
         self._seconds[trial_id] = max(self._seconds.get(trial_id, 0.0), seconds)
 
     def full(self, trial_id: str) -> str | None:
-        """Return why a trial may not begin, None where it may; one that was begun before may always go on."""
+        """Return why a trial may not begin, or None; a trial that was begun before may always go on."""
         if self._caps.trials is None or trial_id in self._trials or len(self._trials) < self._caps.trials:
             return None
         return self._reason("trials", len(self._trials), "trials begun")
 
     def reached(self) -> str | None:
-        """Return which cap is reached and how to go on, None where none is."""
+        """Return which cap is reached and how to go on, or None."""
         caps = self._caps
         hours = (time.monotonic() - self._began) / 3600
         device_hours = sum(self._seconds.values()) / 3600

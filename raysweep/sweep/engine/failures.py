@@ -1,4 +1,4 @@
-"""Why a worker died: of itself, of memory, or with its node, which is no fault of the trial."""
+"""Causes of a worker's failure: its own fault, memory, or the loss of its node."""
 
 import enum
 import re
@@ -13,8 +13,8 @@ _STORAGE = re.compile(rf"{StorageError.__name__}: (.+)")
 _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 
 
-class Death(enum.Enum):
-    """What ended a worker before its trial."""
+class Failure(enum.Enum):
+    """The cause for which a worker ended before its trial."""
 
     FAULT = "fault"
     """Its process exited, or was killed: counts towards `resources.max_failures`."""
@@ -24,27 +24,27 @@ class Death(enum.Enum):
     """Its node was lost or taken back (spot instances): counts for nothing."""
 
 
-def cause_of_death(error: str) -> Death:
-    """Return why a worker died, from the text of Ray's error (ActorDiedError, OutOfMemoryError of ray.exceptions)."""
+def cause_of_failure(error: str) -> Failure:
+    """Tell the cause from the text of Ray's error (ActorDiedError, OutOfMemoryError of ray.exceptions)."""
     if _NODE.search(error):
-        return Death.NODE
-    return Death.MEMORY if _MEMORY.search(error) else Death.FAULT
+        return Failure.NODE
+    return Failure.MEMORY if _MEMORY.search(error) else Failure.FAULT
 
 
 def host_of(error: str) -> str | None:
-    """Return the address of the host that a worker died on, from the text of Ray's error; None where it tells none."""
+    """Read the address of the host that a worker failed on from the text of Ray's error, if it is there."""
     found = _HOST.search(error)
     return found and found.group(1)
 
 
 def full_storage(error: str) -> str | None:
-    """Return what a worker said of a storage that could not be written, from the text of Ray's error."""
+    """Read a worker's StorageError from the text of Ray's error, if it raised one."""
     found = _STORAGE.search(error)
     return found and found.group(1)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an exception says that an allocation failed, on the host or on a device (torch's included)."""
+    """Return whether an exception reports a failed allocation, on the host or on a device (torch's included)."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and _NO_MEMORY.search(shown_error(error)) is not None

@@ -13,15 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from toy_sweep import SpaceMaker
 
-from raysweep.core.trial import TrialSpec, TrialState
-from raysweep.storage.trial_store import TrialRecord, TrialStore
 from raysweep.sweep.cluster import watch as cluster_watch
 from raysweep.sweep.cluster.driver.signals import Interrupted, interrupt, interruptible
 from raysweep.sweep.cluster.ray.services import HeadSilentError, NodeReport
 from raysweep.sweep.cluster.watch import ClusterLostError, ClusterWatch
-from raysweep.sweep.preview import plan
 
 AGAIN = "What was saved is kept; run the same command again to go on where it stopped"
 
@@ -176,55 +172,6 @@ def test_a_worker_died_with_its_host_where_that_is_lost_and_not_with_another_one
     ray.kill("mine", known=False)
     with pytest.raises(ClusterLostError):
         watch.host_lost("mine.host")
-
-
-class One:
-    """A stage of one trial."""
-
-    name = "one"
-    finished = True
-
-    def __init__(self, spec: TrialSpec) -> None:
-        self.specs, self.states = [spec], []
-
-    def next_trial(self) -> TrialSpec | None:
-        return self.specs.pop() if self.specs else None
-
-    def started(self, trial_id: str) -> None:
-        pass
-
-    def ended(self, trial_id: str, record: TrialRecord) -> None:
-        self.states.append(record.state)
-
-
-@pytest.mark.parametrize("lost", [True, False])
-def test_a_death_with_its_host_is_not_counted_against_the_trial(make_space: SpaceMaker, lost: bool) -> None:
-    from raysweep.sweep.engine.tune_stage import _Driver
-
-    class Watch:
-        def host_lost(self, address: str | None) -> bool:
-            assert address == "10.0.0.9"
-            return lost
-
-    space = make_space(resources={"max_failures": 0}, learning_rate={"rates": {"a": 0.02, "b": 0.02}})
-    spec = plan(space).trials[0].spec
-    assert spec is not None
-    store, said, stage = TrialStore(space.storage), [], One(spec)
-    driver = _Driver(stage, space, store, said.append, Watch())  # type: ignore[arg-type]
-    for _ in range(3):
-        assert driver.suggest() is not None
-        driver.started(spec.trial_id)
-        driver.died(
-            spec.trial_id, "The actor died unexpectedly before finishing this task.\n\tpid: 1\n\tip: 10.0.0.9\n"
-        )
-        if not lost:
-            break
-    assert said == 3 * [f"{_named(spec)}: its host is lost; it goes on elsewhere from its last checkpoint"] * lost
-    assert stage.states == [TrialState.FAILED] * (not lost)
-
-
-def _named(spec: TrialSpec) -> str:
-    return f"{spec.architecture} width={spec.size['width']} seed={spec.seed}"
 
 
 def test_a_reason_from_a_thread_ends_the_main_thread_like_a_signal() -> None:

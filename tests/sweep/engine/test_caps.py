@@ -26,7 +26,7 @@ def test_flops_of_this_run_and_of_earlier_ones_count_once(make_space: SpaceMaker
     space = make_space(caps={"flops": 1.5 * points[-1].flops})
     store = TrialStore(space.storage)
     store.end(store.begin(SPEC), TrialState.CANCELLED, points)
-    spending = Spending(space, store)
+    spending = Spending(space.caps, store)
     assert spending.reached() is None
     spending.began(SPEC.trial_id)
     spending.point(SPEC.trial_id, points[0])  # told again after the resume
@@ -44,7 +44,7 @@ def test_device_hours_are_wall_clock_where_points_have_no_seconds(
     now = 0.0
     monkeypatch.setattr(caps.time, "monotonic", lambda: now)
     space = make_space(caps={"device_hours": 1})
-    spending = Spending(space, TrialStore(space.storage))
+    spending = Spending(space.caps, TrialStore(space.storage))
     point = next(toy_trials.train(SPEC, None, checkpoints=None, device=None))
     for trial_id in ("0" * 16, "1" * 16):
         spending.began(trial_id)
@@ -59,7 +59,7 @@ def test_device_hours_are_wall_clock_where_points_have_no_seconds(
 def test_hours_trials_and_disk_have_caps_of_their_own(make_space: SpaceMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     space = make_space(caps={"hours": 1, "trials": 1, "disk_gigabytes": 1e-5})
     store = TrialStore(space.storage)
-    spending = Spending(space, store)
+    spending = Spending(space.caps, store)
     assert spending.full(SPEC.trial_id) is None
     spending.began(SPEC.trial_id)
     assert spending.full(SPEC.trial_id) is None  # begun: it may go on

@@ -11,7 +11,7 @@ from ray.core.generated import common_pb2
 from ray.exceptions import ActorDiedError, OutOfMemoryError
 
 from raysweep.core.errors import TRY_AGAIN_STATUS
-from raysweep.sweep.engine.failures import Death, cause_of_death, host_of, is_out_of_memory
+from raysweep.sweep.engine.failures import Failure, cause_of_failure, host_of, is_out_of_memory
 from raysweep.sweep.engine.watchdog import Limits, Watchdog
 
 CRASH = (
@@ -26,21 +26,21 @@ def actor_died(message: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("error", "death"),
+    ("error", "failure"),
     [
-        (actor_died(CRASH), Death.FAULT),
-        (actor_died("The actor died because its node has died. Node Id: 7f"), Death.NODE),
+        (actor_died(CRASH), Failure.FAULT),
+        (actor_died("The actor died because its node has died. Node Id: 7f"), Failure.NODE),
         (
             actor_died("The actor is dead because its owner has died. Worker exit detail: Owner's node has crashed."),
-            Death.NODE,
+            Failure.NODE,
         ),
-        (actor_died("the actor's node was preempted: spot instance taken back"), Death.NODE),
-        (str(OutOfMemoryError("Task was killed due to the node running low on memory.")), Death.MEMORY),
-        ("ray::ImplicitFunc.train() MemoryError: 42 GiB", Death.MEMORY),
+        (actor_died("the actor's node was preempted: spot instance taken back"), Failure.NODE),
+        (str(OutOfMemoryError("Task was killed due to the node running low on memory.")), Failure.MEMORY),
+        ("ray::ImplicitFunc.train() MemoryError: 42 GiB", Failure.MEMORY),
     ],
 )
-def test_cause_of_death_is_read_from_what_ray_says(error: str, death: Death) -> None:
-    assert cause_of_death(error) is death
+def test_cause_of_failure_is_read_from_what_ray_says(error: str, failure: Failure) -> None:
+    assert cause_of_failure(error) is failure
 
 
 def test_host_of_a_worker_is_read_from_what_ray_says() -> None:

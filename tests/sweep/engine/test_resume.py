@@ -13,7 +13,7 @@ from serial import KilledError, run_serially
 from toy_sweep import Recorder, toy_space
 
 from raysweep.storage.trial_store import TrialStore
-from raysweep.sweep import run as run_module
+from raysweep.sweep import train as train_module
 from raysweep.sweep.run import SweepResult, run
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.pipeline import Pipeline
@@ -27,8 +27,8 @@ def run_without_ray(space: Space, workers: int, draw: random.Random, events: int
         worked = run_serially(pipeline, store, workers=workers, draw=draw, events=events)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "_run_pipeline", serially)
-        patch.setattr(run_module, "cluster", lambda _: contextlib.nullcontext())
+        patch.setattr(train_module, "run_in_ray", serially)
+        patch.setattr(train_module, "cluster", lambda _: contextlib.nullcontext())
         return run(space, mirror=lambda _: Recorder(), console=Console(file=io.StringIO())), worked
 
 
@@ -62,11 +62,11 @@ def test_grid_of_a_family_begins_before_other_families_are_tuned(tmp_path: Path)
     space, order = toy_space(tmp_path / "sweep", learning_rate=rate), Recorder()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            run_module,
-            "_run_pipeline",
+            train_module,
+            "run_in_ray",
             lambda pipeline, _, store, *__: run_serially(pipeline, store, workers=6, draw=random.Random(0)),
         )
-        patch.setattr(run_module, "cluster", lambda _: contextlib.nullcontext())
+        patch.setattr(train_module, "cluster", lambda _: contextlib.nullcontext())
         run(space, mirror=lambda _: order, console=Console(file=io.StringIO()))
     stages = [(family, stage) for _, family, stage in order.started]
     assert stages.index(("a", "grid")) < len(stages) - 1 - stages[::-1].index(("b", "learning_rate"))

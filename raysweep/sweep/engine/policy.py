@@ -1,0 +1,79 @@
+"""What becomes of a trial whose worker ended: it goes on, is tried once more alone on a node, or has ended itself.
+
+A pure function of what is known of the worker; `dispatch` carries the decision out.
+"""
+
+import enum
+from dataclasses import dataclass
+
+from raysweep.core.trial import TrialState
+from raysweep.sweep.engine.failures import Failure
+
+
+class Then(enum.Enum):
+    """What comes next for a trial."""
+
+    RESUME = "resume"
+    """It goes on from its last checkpoint."""
+    ALONE = "alone"
+    """It is tried once more, alone on a node."""
+    END = "end"
+    """It has ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerEnd:
+    """What is known of a worker that ended, and of its trial."""
+
+    error: str
+    """Ray's, as text."""
+    failure: Failure | None
+    """Its cause; None where the worker wrote the end itself."""
+    written: TrialState
+    """State that the worker left in the trial store; an open one where it did not come to write the end."""
+    overrun: str | None = None
+    """The limit on time that the trial has passed, in words."""
+    failures: int = 0
+    """Workers that the trial has lost before, by its own fault."""
+    was_alone: bool = False
+    """Whether the trial was tried alone on a node before."""
+    entrypoint: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What becomes of the trial."""
+
+    then: Then
+    state: TrialState
+    """Of the trial where it ends without a worker to say so."""
+    reason: str
+    """Why it ends."""
+    counted: bool = False
+    """Whether the failure counts towards `resources.max_failures`."""
+
+
+def decide(end: WorkerEnd, max_failures: int) -> Decision:
+    """Decide what becomes of a trial.
+
+    A trial whose end the worker wrote has ended. Otherwise one that overran its time has ended; one whose node is lost
+    goes on; any other failure is retried `max_failures` times. In both cases a trial that got no memory is tried once
+    more, alone.
+    """
+    is_open = end.written.is_open
+    if is_open and end.overrun is not None:
+        reason = f"{end.overrun}; Python itself did not answer any more"
+        return Decision(then=Then.END, state=TrialState.TIMED_OUT, reason=reason)
+    if is_open and end.failure is Failure.NODE:
+        return Decision(then=Then.RESUME, state=TrialState.FAILED, reason=end.error)
+    if end.written == TrialState.OUT_OF_MEMORY or (is_open and end.failure is Failure.MEMORY):
+        reason = f"its worker was killed for memory:\n{end.error}"
+        then = Then.END if end.was_alone else Then.ALONE
+        return Decision(then=then, state=TrialState.OUT_OF_MEMORY, reason=reason)
+    if not is_open:
+        return Decision(then=Then.END, state=TrialState.FAILED, reason=end.error)
+    failures = end.failures + 1
+    own = f" in entrypoint {end.entrypoint} (os._exit, a crash or a kill)" if end.entrypoint else ""
+    reason = f"its worker died {failures} times{own}, the last time so:\n{end.error}"
+    then = Then.RESUME if failures <= max_failures else Then.END
+    return Decision(then=then, state=TrialState.FAILED, reason=reason, counted=True)
