@@ -24,8 +24,11 @@ install: .venv/installed
 quickstart: install
 	$(BIN)/raysweep run $(SPACE)
 
+# One more worker than two cores: many tests wait for processes to start and to end.
+WORKERS ?= 3
+
 test: .venv/installed-test
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -m slow
