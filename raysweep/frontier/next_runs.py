@@ -87,7 +87,9 @@ class _Knowledge:
 
     def rows(self, params: Floats, data: Floats) -> Floats:
         """Return what each of some points tells of the law, shape (m, p), in units of the noise."""
-        return np.asarray(log_loss_gradient(self.prepared, self.theta, params, data) / max(self.fit.noise, 1e-9))
+        return np.asarray(
+            log_loss_gradient(self.prepared, self.fit.form, self.theta, params, data) / max(self.fit.noise, 1e-9)
+        )
 
 
 def next_runs(

@@ -168,9 +168,10 @@ def to_theta(prepared: Prepared, surface: Surface, form: Form) -> Floats:
     return np.array([float(surface.E) / prepared.scale, lead, float(slope), *second])
 
 
-def log_loss_gradient(prepared: Prepared, theta: Floats, params: Floats, data: Floats) -> Floats:
+def log_loss_gradient(prepared: Prepared, form: Form, theta: Floats, params: Floats, data: Floats) -> Floats:
     """Differentiate ln loss along the law's free directions at runs of (m,) params and data, shape (m, p)."""
-    x, y = np.log(params) - prepared.centre_x, np.log(data) - prepared.centre_y
+    x = np.log(data if form.law == "data" else params) - prepared.centre_x
+    y = np.log(data) - prepared.centre_y
     first = np.exp(theta[1] - theta[2] * x)
     second = np.exp(theta[3] - theta[4] * y) if prepared.problem.terms == 2 else np.zeros_like(x)
     total = theta[0] + first + second

@@ -98,7 +98,7 @@ def fit_valleys(
     delta: float = np.inf,
     iterations: int = 60,
 ) -> Valleys:
-    """Fit the valleys of every bootstrap: Gauss-Newton on the two exponents, everything else projected out.
+    """Fit the valleys of every bootstrap by Gauss-Newton on the two exponents, with the coefficients projected out.
 
     Args:
         samples: points that belong to a budget (label >= 0 throughout).
@@ -108,7 +108,7 @@ def fit_valleys(
         start: exponents to start from, shape (2,).
         noise: standard deviation of relative losses, scales the weak prior (0 switches it off).
         delta: Huber's delta on relative residuals.
-        iterations: at most so many steps.
+        iterations: limit of steps.
     """
     design = _design(samples, label)
     count = weights.shape[0]

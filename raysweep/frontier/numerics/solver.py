@@ -47,7 +47,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Solutions:
-    """What `solve` found for each fit k of a batch.
+    """The minimum that `solve` found for each fit k of a batch.
 
     Attributes:
         theta: shape (k, 5). objective: sum of weighted Huber losses, shape (k,).
@@ -65,16 +65,18 @@ class Solutions:
 
 
 @dataclass
-class _State:
+class Evaluation:
+    """The objective of each fit of a batch, shape (k,), with its gradient (k, 5) and Hessian (k, 5, 5) in theta."""
+
     objective: Floats
     gradient: Floats
     hessian: Floats
     scale: Floats
-    """Of each gradient component: the sum of its absolute contributions."""
+    """The sum of the absolute contributions to each gradient component, shape (k, 5)."""
 
 
 def predict(problem: Problem, theta: Floats) -> Floats:
-    """Return ln F at every point for every theta of the batch, shape (k, n)."""
+    """Ln F at every point for every theta of the batch, shape (k, n)."""
     return np.asarray(np.log(_parts(problem, theta)[2]))
 
 
@@ -86,7 +88,15 @@ def _parts(problem: Problem, theta: Floats) -> tuple[Floats, Floats, Floats]:
     return first, second, theta[:, 0:1] + first + second
 
 
-def _evaluate(problem: Problem, theta: Floats, weights: Floats, delta: Floats) -> _State:
+def evaluate(problem: Problem, theta: Floats, weights: Floats, delta: Floats) -> Evaluation:
+    """Evaluate the objective and its derivatives.
+
+    Args:
+        problem: the points and the law.
+        theta: shape (k, 5).
+        weights: of the points, shape (k, n) or (1, n).
+        delta: Huber's delta, shape (k, 1).
+    """
     first, second, total = _parts(problem, theta)
     total = np.maximum(total, 1e-300)
     residual = problem.z - np.log(total)
@@ -101,7 +111,7 @@ def _evaluate(problem: Problem, theta: Floats, weights: Floats, delta: Floats) -
     gradient = -_moments(problem, psi, inverse, share_a, share_b)
     scale = _absolute_moments(problem, np.abs(psi), weights, inverse, share_a, share_b)
     hessian = _hessian(problem, curvature + psi, psi, inverse, share_a, share_b)
-    return _State(objective, gradient, hessian, scale)
+    return Evaluation(objective, gradient, hessian, scale)
 
 
 def _moments(problem: Problem, psi: Floats, inverse: Floats, share_a: Floats, share_b: Floats) -> Floats:
@@ -150,16 +160,16 @@ def _hessian(problem: Problem, outer: Floats, psi: Floats, inverse: Floats, shar
 
 
 def _held(problem: Problem, theta: Floats, gradient: Floats) -> Mask:
-    """Return which free directions a bound holds: there and pushed outward, shape (k, p)."""
+    """Mark the free directions that a bound holds: at it and pushed outward, shape (k, p)."""
     low = (theta <= LOWER) & (gradient > 0)
     high = (theta >= UPPER) & (gradient < 0)
     return np.asarray(((low | high).astype(float) @ np.abs(problem.free)) > 0)
 
 
-def _newton_step(state: _State, held: Mask, damping: Floats, free: Floats) -> tuple[Floats, Floats]:
-    """Return the step in theta and the Newton decrement.
+def _newton_step(state: Evaluation, held: Mask, damping: Floats, free: Floats) -> tuple[Floats, Floats]:
+    """The step in theta, and the Newton decrement.
 
-    Negative curvature is turned over (its absolute value is taken), so that a saddle repels instead of attracting.
+    The absolute values of negative curvatures are taken, so that a saddle repels instead of attracting.
     """
     gradient = np.where(held, 0.0, state.gradient @ free)
     hessian = free.T @ state.hessian @ free
@@ -188,13 +198,13 @@ def solve(
         weights: of the points in each fit, shape (k, n) or (1, n); bootstrap counts are weights.
         start: shape (k, 5), inside the bounds.
         delta: Huber's delta of each fit, in units of log loss, shape (k,) or a number.
-        iterations: at most so many Newton steps.
+        iterations: limit of Newton steps.
     """
     count = start.shape[0]
     theta = np.clip(start, LOWER, UPPER)
     weights = np.broadcast_to(weights, (count, problem.x.size))
     delta = np.broadcast_to(np.asarray(delta, dtype=float), (count,))[:, None]
-    state = _evaluate(problem, theta, weights, delta)
+    state = evaluate(problem, theta, weights, delta)
     damping = np.full(count, 1e-3)
     converged = np.zeros(count, dtype=bool)
     stalled = np.zeros(count, dtype=np.int64)
@@ -202,11 +212,11 @@ def solve(
     for _ in range(iterations):
         if active.size == 0:
             break
-        here = _State(state.objective[active], state.gradient[active], state.hessian[active], state.scale[active])
+        here = Evaluation(state.objective[active], state.gradient[active], state.hessian[active], state.scale[active])
         held = _held(problem, theta[active], here.gradient)
         step, decrement = _newton_step(here, held, damping[active], problem.free)
         trial = np.clip(theta[active] + step, LOWER, UPPER)
-        tried = _evaluate(_rows(problem, active), trial, weights[active], delta[active])
+        tried = evaluate(_rows(problem, active), trial, weights[active], delta[active])
         small = decrement <= 1e-13 * here.objective + 1e-26
         better = (tried.objective <= here.objective) & np.isfinite(tried.objective)
         _take(state, theta, active[better], tried, trial, better)
@@ -223,7 +233,7 @@ def _rows(problem: Problem, active: Indices) -> Problem:
     return problem if problem.z.ndim == 1 else replace(problem, z=problem.z[active])
 
 
-def _take(state: _State, theta: Floats, rows: Indices, tried: _State, trial: Floats, better: Mask) -> None:
+def _take(state: Evaluation, theta: Floats, rows: Indices, tried: Evaluation, trial: Floats, better: Mask) -> None:
     theta[rows] = trial[better]
     state.objective[rows] = tried.objective[better]
     state.gradient[rows] = tried.gradient[better]
@@ -231,7 +241,7 @@ def _take(state: _State, theta: Floats, rows: Indices, tried: _State, trial: Flo
     state.scale[rows] = tried.scale[better]
 
 
-def _certificate(problem: Problem, theta: Floats, state: _State) -> tuple[Floats, Mask]:
+def _certificate(problem: Problem, theta: Floats, state: Evaluation) -> tuple[Floats, Mask]:
     held = _held(problem, theta, state.gradient)
     gradient = np.where(held, 0.0, state.gradient @ problem.free)
     scale = np.maximum(state.scale @ np.abs(problem.free), 1e-300)

@@ -7,16 +7,16 @@ from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.numerics.solver import LOWER, UPPER, Problem
 
 _FLOOR = 1e-4
-"""Share of the loss that a term of a start has at least: its logarithm must exist, and Newton can shrink it."""
+"""Least share of the loss that a term of a start has: its logarithm must exist, and Newton can shrink it."""
 
 
 def grid_starts(problem: Problem, weights: Floats, count: int, seed: int, fixed: Floats | None = None) -> Floats:
-    """Return starts spread over the exponents, each with the best non-negative E, A, B for them, shape (count, 5).
+    """Spread starts over the exponents, each with the best non-negative E, A, B for them, shape (count, 5).
 
     Args:
         problem: the points.
         weights: of the points, shape (n,).
-        count: how many.
+        count: number of starts.
         seed: of the random exponents, log-uniform between .03 and 2.5 (measured ones lie well inside).
         fixed: theta whose entries replace those that `problem.free` does not span, shape (5,).
     """
@@ -36,7 +36,7 @@ def _tied(problem: Problem) -> bool:
 
 
 def _linear(problem: Problem, weights: Floats, alpha: float, beta: float) -> Floats:
-    """Return theta with the best non-negative (E, A, B) in relative residuals: log residuals to first order."""
+    """Theta with the best non-negative (E, A, B) in relative residuals, which are log residuals to first order."""
     first, second = np.exp(-alpha * problem.x), np.exp(-beta * problem.y)
     columns = [np.ones_like(first), first] + ([second] if problem.terms == 2 else [])
     root = np.sqrt(weights)
