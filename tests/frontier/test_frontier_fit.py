@@ -159,6 +159,10 @@ def test_the_smaller_laws_are_exact_on_their_own_surfaces(law):
     found = fit(points, law=law, bootstraps=60)
     exponent = found.law.beta if law == "data" else found.law.alpha
     assert exponent == pytest.approx(0.35, rel=1e-6)
+    told = found.loss(float(params[7]), float(data[7]))
+    assert told.value == pytest.approx(points["loss"][7], rel=1e-9)
+    assert told.value in told.interval
+    assert "nan" not in str(found.law)
     assert pytest.approx(1.8, rel=1e-6) == found.law.E
     assert to_json(from_json(to_json(found))) == to_json(found)
 

@@ -12,7 +12,7 @@ from raysweep.frontier.numerics.intervals import Interval
 
 @dataclass(frozen=True, kw_only=True)
 class AdditiveLaw:
-    """L = E + A N^-alpha + B D^-beta."""
+    """L = E + A N^-alpha + B D^-beta; a law of one term has no other: its coefficient is 0, its exponent NaN."""
 
     E: float
     A: float
@@ -21,7 +21,9 @@ class AdditiveLaw:
     beta: float
 
     def __str__(self) -> str:
-        return f"L = {self.E:.5g} + {self.A:.5g} N^-{self.alpha:.4f} + {self.B:.5g} D^-{self.beta:.4f}"
+        terms = (("N", self.A, self.alpha), ("D", self.B, self.beta))
+        shown = [f" + {factor:.5g} {name}^-{exponent:.4f}" for name, factor, exponent in terms if factor]
+        return f"L = {self.E:.5g}{''.join(shown)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,6 +70,12 @@ def effective_data(data: Number, unique: Number, repeats: Number) -> Floats:
     return np.asarray(once + unique * worth)
 
 
+def _term(log_coefficient: LogTerm, exponent: Number, amount: Number) -> Floats:
+    """A term of the law; 0 where the law has no such term, and so no exponent."""
+    term = np.exp(log_coefficient - exponent * np.log(amount))
+    return np.where(np.isneginf(log_coefficient), 0.0, term)
+
+
 def _select(law: "Surface | Curve", rows: Rows) -> dict[str, Number]:
     names = [field.name for field in fields(law) if field.name != "cost"]
     return {name: _rows(getattr(law, name), np.shape(law.E), rows) for name in names}
@@ -116,8 +122,7 @@ class Surface:
         """Loss of `params` parameters after `data`, of which `unique` are distinct (None: all)."""
         if unique is not None:
             data = effective_data(data, unique, np.exp(self.log_repeats))
-        first = np.exp(self.log_A - self.alpha * np.log(params))
-        return np.asarray(self.E + first + np.exp(self.log_B - self.beta * np.log(data)))
+        return np.asarray(self.E + _term(self.log_A, self.alpha, params) + _term(self.log_B, self.beta, data))
 
     @_quiet
     def optimum(self, cost: Number) -> tuple[Floats, Floats, Floats]:
