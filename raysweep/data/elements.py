@@ -22,12 +22,12 @@ HEAVIEST = len(SYMBOLS) - 1
 
 
 def numbers_of(symbols: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Return [n] atomic numbers, 0 for what is not the symbol of an element."""
+    """Atomic numbers [n] of symbols, 0 for anything that is not the symbol of an element."""
     return np.array([NUMBER.get(symbol.capitalize(), 0) for symbol in symbols], dtype=np.int64)
 
 
 def formulas(numbers: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
-    """Return [S] the chemical formula of each structure, such as "C2H6O": carbon, hydrogen, then by symbol.
+    """Chemical formulas [S], such as "C2H6O": carbon, hydrogen, then by symbol.
 
     Args:
         numbers: [A] atomic numbers.

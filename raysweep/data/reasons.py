@@ -1,4 +1,4 @@
-"""Why a candidate or a structure is left out, as the manifest counts it."""
+"""Reasons for rejecting a candidate or a structure, as the manifest counts them."""
 
 NOT_GROWN = "molecule: growth ended unsound"
 DUPLICATE = "molecule: duplicate"

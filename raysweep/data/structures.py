@@ -1,4 +1,4 @@
-"""Many structures as flat arrays: the value that sources make, stores keep, and graphs and batches are built from."""
+"""Many structures as flat arrays: what sources produce, stores hold, and graphs and batches are built from."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -41,7 +41,7 @@ class Structures:
         n_atoms: [S] int64, at least 1 each.
         energy: [S] float64, eV, as labelled.
         residual: [S] float32, eV, energy less reference energies; NaN where no reference energies are known yet.
-        group: [S] object (str), what never stands on both sides of a split.
+        group: [S] object (str), never on both sides of a split.
         cell: [S, 3, 3] float32, Å, rows are vectors; None where no structure has one.
         pbc: [S, 3] bool; None where nothing is periodic.
         charge: [S] int8, elementary charges; None where not known.
@@ -76,7 +76,7 @@ class Structures:
                 raise DataError(f"structures: {name} must be {kind} {list(shape)}, found {found}")
 
     def __len__(self) -> int:
-        """Return the number of structures."""
+        """The number of structures."""
         return len(self.n_atoms)
 
     @property
@@ -85,22 +85,22 @@ class Structures:
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.n_atoms)])
 
     def head(self, n: int) -> "Structures":
-        """Return the first n structures (views, no copies)."""
+        """The first n structures (views, no copies)."""
         atoms = int(self.n_atoms[:n].sum())
         return self._map(lambda name, value: value[: atoms if name in PER_ATOM else n])
 
     def take(self, rows: npt.NDArray[np.int64]) -> "Structures":
-        """Return the structures at `rows`, in that order."""
+        """The structures at `rows`, in that order."""
         atoms = ranges(self.offsets[rows], self.n_atoms[rows])
         return self._map(lambda name, value: value.take(atoms if name in PER_ATOM else rows, axis=0))
 
     def labels(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
-        """Return the energies of the structures at `rows`, and the atomic numbers of their atoms, in that order."""
+        """Energies of the structures at `rows`, and the atomic numbers of their atoms, in that order."""
         return self.energy[rows], self.numbers[ranges(self.offsets[rows], self.n_atoms[rows])]
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic] | None]) -> "Structures":
-        """Return structures from arrays by field name; types and shapes are checked, optional fields may be absent.
+        """Build structures from arrays by field name; types and shapes are checked, optional fields may be absent.
 
         Raises:
             DataError: an array's type or shape is not the field's.
@@ -124,7 +124,7 @@ class Rows(Protocol):
 
 
 def concatenate(parts: Sequence[Structures]) -> Structures:
-    """Return the structures of all parts in their order; an optional field must stand in all parts or in none.
+    """Concatenate structures; all parts must have an optional field, or none.
 
     Raises:
         DataError: some parts have an optional field and some lack it.
@@ -142,7 +142,7 @@ def concatenate(parts: Sequence[Structures]) -> Structures:
 
 
 def ranges(starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the concatenation of `arange(start, start + count)` over all pairs, without a loop."""
+    """Concatenate `arange(start, start + count)` over all pairs, without a loop."""
     ends = np.cumsum(counts)
     flat: npt.NDArray[np.int64] = np.repeat(starts - (ends - counts), counts)
     flat += np.arange(len(flat))
@@ -150,7 +150,7 @@ def ranges(starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.
 
 
 def with_cell(part: Structures) -> Structures:
-    """Return structures that have a cell and pbc, made of zeros where they had none."""
+    """Give structures a cell and pbc, of zeros if they had none."""
     if part.pbc is not None and part.cell is not None:
         return part
     cell, pbc = np.zeros((len(part), 3, 3), dtype=np.float32), np.zeros((len(part), 3), dtype=bool)

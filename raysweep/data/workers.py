@@ -1,4 +1,4 @@
-"""Worker processes that yield results in the order of their tasks, a bounded number of tasks ahead."""
+"""Worker processes that yield results in the order of their tasks, with a bounded number in flight."""
 
 import os
 import signal
@@ -18,27 +18,27 @@ from raysweep.core.errors import DataError
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
-AHEAD_PER_WORKER = 3
+PREFETCH_PER_WORKER = 3
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Set to 1 in a worker before it loads numerical libraries."""
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Pool(Protocol):
-    """What tasks are shared out to; a context that ends what it started."""
+    """Runs tasks on workers; a context that ends what it started."""
 
     def in_order(self, function: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
-        """Yield `function(task)` of each task in their order; tasks may be endless, they are drawn as needed."""
+        """Yield `function(task)` of each task in their order; tasks are drawn as needed and may be endless."""
 
     def __enter__(self) -> "Pool":
         """Return itself."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Drop what has not started."""
+        """Drop the tasks that have not started."""
 
 
 class Workers:
@@ -53,11 +53,11 @@ class Workers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Drop what has not started, and wait for what has."""
+        """Drop the tasks that have not started, and wait for the others."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def in_order(self, function: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
-        """Yield `function(task)` of each task in their order; tasks may be endless, they are drawn as needed.
+        """Yield `function(task)` of each task in their order; tasks are drawn as needed and may be endless.
 
         Raises:
             DataError: a worker process was killed.
@@ -66,9 +66,9 @@ class Workers:
         running: deque[Future[_Result]] = deque()
         try:
             while True:
-                ahead = AHEAD_PER_WORKER * self._count - len(running)
-                for task in islice(stream, ahead):
-                    with _main_left_alone():
+                room = PREFETCH_PER_WORKER * self._count - len(running)
+                for task in islice(stream, room):
+                    with _main_module_hidden():
                         running.append(self._pool.submit(function, task))
                 if not running:
                     return
@@ -80,7 +80,7 @@ class Workers:
 
 
 @contextmanager
-def _main_left_alone() -> Iterator[None]:
+def _main_module_hidden() -> Iterator[None]:
     """Keep new workers from importing the user's main module, which they do not need.
 
     Without this, a script with no `if __name__ == "__main__"`, or one read from standard input, cannot start workers.
@@ -98,7 +98,7 @@ def _main_left_alone() -> Iterator[None]:
 
 
 def _begin() -> None:
-    """Prepare a worker: one thread, no life after its parent; ctrl-c and a closed terminal are for that to handle."""
+    """Prepare a worker: one thread, ended with its parent, which handles ctrl-c and a closed terminal."""
     for name in ONE_THREAD:
         os.environ[name] = "1"  # read by the numerical libraries, which are imported after this
     for number in (signal.SIGINT, signal.SIGHUP):

@@ -12,13 +12,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from raysweep.core.errors import SpaceError
 from raysweep.data.graphs.batches import Batch
-from raysweep.models.layers.blocks import NormKind, sum_to
+from raysweep.models.layers.blocks import NormKind, scatter_sum
 
 ForceMode = Literal["direct", "conservative"]
 
 
 class Size(BaseModel):
-    """Knobs that every architecture has; each architecture adds its own."""
+    """Knobs of every architecture; each architecture adds its own."""
 
     # Strict: 8, 8.0, "8" and true would be one network under four trial ids.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -44,7 +44,7 @@ class Size(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What is known of the data before training.
+    """The properties of the data that a network may use before training.
 
     Attributes:
         elements: atomic numbers that occur, ascending.
@@ -70,9 +70,9 @@ class ForceField(nn.Module, ABC):
     It sees edge vectors only, so every architecture is invariant under translation and extensive by construction.
 
     Attributes:
-        triplets: whether its work grows with the pairs of edges that share an atom, besides with edges and atoms.
-        compiles: whether `training.compile` can be true: whether which operations are done depends on the shapes of a
-            batch alone, never on numbers in it, and torch's compiler has them right.
+        triplets: whether its cost grows with the pairs of edges that share an atom, besides with edges and atoms.
+        compiles: whether `training.compile` can be true: its operations depend on the shapes of a batch alone, never on
+            numbers in it, and torch's compiler translates them correctly.
     """
 
     triplets: ClassVar[bool] = False
@@ -86,7 +86,7 @@ class ForceField(nn.Module, ABC):
 
     @abstractmethod
     def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return each atom's energy [A] and, for direct forces, its force [A, 3], both dimensionless.
+        """Compute each atom's energy [A] and, for direct forces, its force [A, 3], both dimensionless.
 
         Args:
             batch: the structures; their `positions` must not be used.
@@ -94,7 +94,7 @@ class ForceField(nn.Module, ABC):
         """
 
     def rate_multipliers(self, base: Self) -> Mapping[str, float]:
-        """Return multipliers of the learning rate for parameters whose shapes do not tell their fan-in, by name.
+        """Multipliers of the learning rate, by name, for parameters whose shapes do not tell their fan-in.
 
         Under muP a parameter's rate is multiplied by the base's fan-in over its own, read off their shapes. Those named
         here take the multiplier that is given. A network whose weights are stored as flat vectors has to name them.
@@ -105,7 +105,7 @@ class ForceField(nn.Module, ABC):
         return {}
 
     def forward(self, batch: Batch) -> Prediction:
-        """Return energies [S] (eV, less reference energies) and forces [A, 3] (eV/Å) of a batch."""
+        """Compute energies [S] (eV, less reference energies) and forces [A, 3] (eV/Å) of a batch."""
         if self.forces == "direct":
             atom_energies, forces = self.atoms(batch, batch.vectors())
             if forces is None or forces.dim() != 2 or forces.shape[1] != 3:
@@ -114,7 +114,7 @@ class ForceField(nn.Module, ABC):
             atom_energies, forces = self._conservative(batch)
         if atom_energies.dim() != 1:  # [atoms, 1] would broadcast against the labels in silence
             raise self._shapes("energies", "[atoms]", atom_energies)
-        energy = sum_to(atom_energies.to(batch.energy.dtype), batch.structure, batch.n_atoms.shape[0])
+        energy = scatter_sum(atom_energies.to(batch.energy.dtype), batch.structure, batch.n_atoms.shape[0])
         return Prediction(energy=energy * self.surroundings.scale, forces=forces * self.surroundings.scale)
 
     def _shapes(self, what: str, wanted: str, found: torch.Tensor | None) -> SpaceError:
@@ -130,7 +130,7 @@ class ForceField(nn.Module, ABC):
             (pull,) = torch.autograd.grad(atom_energies.sum(), vectors, create_graph=self.training)
         # The energy depends on x_sender - x_receiver: the sender feels minus the gradient, the receiver plus.
         n_atoms = batch.numbers.shape[0]
-        forces = sum_to(pull, batch.receivers, n_atoms) - sum_to(pull, batch.senders, n_atoms)
+        forces = scatter_sum(pull, batch.receivers, n_atoms) - scatter_sum(pull, batch.senders, n_atoms)
         if not self.training:
             atom_energies = atom_energies.detach()
         return atom_energies, forces
@@ -138,7 +138,7 @@ class ForceField(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class Architecture:
-    """A family of force fields, as the registry keeps it.
+    """An entry of the registry: a family of force fields.
 
     Attributes:
         network: the class; made as `network(size, forces, surroundings)`.
@@ -152,5 +152,5 @@ class Architecture:
     equivariant: bool
 
     def promises_symmetry(self, size: Size) -> bool:
-        """Return whether the member of that size promises it."""
+        """Whether the member of that size promises symmetry."""
         return self.equivariant if size.equivariant is None else size.equivariant

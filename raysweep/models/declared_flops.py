@@ -1,4 +1,4 @@
-"""How a network states the cost of work that torch's dispatcher does not see."""
+"""Declaration of FLOPs that torch's dispatcher does not see, by the network that spends them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Meter(Protocol):
-    """Counts operations; `declare_flops` tells it of those that it cannot see."""
+    """Counts operations; `declare_flops` adds those that it cannot see."""
 
     def pause(self) -> None:
         """Stop counting."""
@@ -24,7 +24,7 @@ def declare_flops(count: int) -> Iterator[None]:
     """Count a block as `count` floating-point operations, whatever runs inside.
 
     For kernels that the cost meter cannot see (Triton, C++, NumPy), in the forward pass and in the backward one of an
-    autograd.Function alike. Where nobody counts it does nothing.
+    autograd.Function alike. Without an active meter it does nothing.
 
     Args:
         count: operations of the block by the convention of docs/training.md, a multiply-add as two.

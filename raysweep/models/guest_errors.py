@@ -1,4 +1,4 @@
-"""Errors of other people's networks, told in one line that names the network, the error and where it was raised."""
+"""Errors of other packages' networks, reported in one line with the network, the error and its place."""
 
 import traceback
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ _TWICE = "Conservative forces are differentiated twice: what has no second deriv
 
 
 @contextmanager
-def named(name: str, doing: str) -> Iterator[None]:
-    """Run the code of an architecture, and raise what another package's raises as a SpaceError.
+def guest_errors(name: str, doing: str) -> Iterator[None]:
+    """Run the code of an architecture; an error of another package's code becomes a SpaceError.
 
-    Errors of raysweep's own architectures are bugs, and a GPU that is full is no fault of the network's: both stay.
+    Errors of raysweep's own architectures are bugs, and a full GPU is not the network's fault: both stay as they are.
 
     Args:
         name: of the architecture.
-        doing: what its network does, as a phrase: "a training step".
+        doing: the activity of its network, as a phrase: "a training step".
     """
     try:
         yield
@@ -41,7 +41,7 @@ def named(name: str, doing: str) -> Iterator[None]:
 
 
 def _place(error: BaseException) -> str:
-    """Return the innermost line that is neither raysweep's nor torch's."""
+    """The innermost line that is neither raysweep's nor torch's."""
     theirs = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

@@ -32,12 +32,12 @@ class RateGroup:
 
 
 def rate_groups(model: nn.Module, base: nn.Module | None, name: str | None = None) -> list[RateGroup]:
-    """Return the model's trainable parameters grouped by the multiplier base_fan_in / fan_in, multipliers ascending.
+    """Group the model's trainable parameters by the multiplier base_fan_in / fan_in, multipliers ascending.
 
     Args:
         model: the network to be trained.
         base: the member of the same family at which the rate was tuned; None gives every parameter the multiplier 1.
-        name: what errors call the network.
+        name: of the network, for errors.
 
     Raises:
         SpaceError: the two differ in more than their widths (another depth, say), so that no multiplier is defined, or
@@ -84,7 +84,7 @@ def _declared(model: nn.Module, base: nn.Module, shapes: Shapes, of: str) -> dic
 
 
 def _refuse_flat(model: nn.Module, base: nn.Module, shapes: Shapes, before: Shapes, of: str) -> None:
-    """Raise a SpaceError where weights that are stored as flat vectors grow.
+    """Refuse growing weights that are stored as flat vectors.
 
     A parameter with one axis is a bias or a scale where an axis of a matrix grows as it does, where it belongs to a
     layer of torch, or where it grows no faster than the fastest knob; e3nn's layers say that theirs are weights.
@@ -110,7 +110,7 @@ def _refuse_flat(model: nn.Module, base: nn.Module, shapes: Shapes, before: Shap
 
 
 def _growth_of_knobs(model: nn.Module, base: nn.Module, channels: set[tuple[int, int]]) -> float:
-    """Return the logarithm of the largest factor between two knobs, or between axes of matrices without knobs."""
+    """The logarithm of the largest factor between two knobs, or between axes of matrices without knobs."""
     size, smaller = getattr(model, "size", None), getattr(base, "size", None)
     pairs = list(channels)
     if size is not None and smaller is not None:
@@ -129,7 +129,7 @@ def _is_torchs(owner: nn.Module) -> bool:
 
 
 def _fan_in_axis(owner: nn.Module, shape: torch.Size) -> int | None:
-    """Return the axis of a weight along which inputs are summed; None for biases, scales and lookup tables."""
+    """The axis of a weight along which inputs are summed; None for biases, scales and lookup tables."""
     if len(shape) < 2 or isinstance(owner, nn.Embedding) or type(owner).__module__ in _NORMALISATIONS:
         return None
     if isinstance(owner, nn.Linear) or (_is_torchs(owner) and len(shape) == 2):

@@ -23,7 +23,7 @@ BUILT_IN = {
 
 @cache
 def plug_ins() -> dict[str, EntryPoint]:
-    """Return the entry points of other packages by the name of their architecture.
+    """The entry points of other packages, by the name of their architecture.
 
     Raises:
         SpaceError: two architectures have the same name.

@@ -20,7 +20,7 @@ Generator = torch.Generator | np.random.Generator | random.Random
 
 
 def reseed(*key: int, own: Sequence[Generator] = ()) -> None:
-    """Set every generator that a network may draw from, to a function of the key alone.
+    """Seed every generator that a network may draw from by the key alone.
 
     Args:
         key: numbers from 0 on.
@@ -40,20 +40,20 @@ def reseed(*key: int, own: Sequence[Generator] = ()) -> None:
 
 
 def seed_torch(seed: int) -> None:
-    """Set torch's global generators, those of all GPUs included."""
+    """Seed torch's global generators, those of all GPUs included."""
     # Not torch.manual_seed: without a GPU it keeps a list of what to do once there is one, with stack traces.
     torch.default_generator.manual_seed(seed)
-    for generator in _of_gpus():
+    for generator in _gpu_generators():
         generator.manual_seed(seed)
 
 
-def _of_gpus() -> tuple[torch.Generator, ...]:
-    """Return the GPUs' global generators; none before a GPU is first used, for then there is nothing to draw."""
+def _gpu_generators() -> tuple[torch.Generator, ...]:
+    """The GPUs' global generators; none before a GPU is first used."""
     return torch.cuda.default_generators if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
 
 
 def generators_of(model: nn.Module) -> list[Generator]:
-    """Return the generators that a network's modules hold as attributes, each once."""
+    """The generators that a network's modules hold as attributes, each once."""
     held = (value for module in model.modules() for value in vars(module).values())
     found = [value for value in held if isinstance(value, torch.Generator | np.random.Generator | random.Random)]
     return list({id(generator): generator for generator in found}.values())
@@ -82,28 +82,28 @@ _SETTINGS: tuple[tuple[Callable[[], object], Callable[..., object]], ...] = (
 """Settings of the process that a network's code may change: how to read and how to write each."""
 
 
-class _Draws:
+class _RandomState:
     """The states of torch's, NumPy's and Python's global generators."""
 
     def __init__(self) -> None:
-        self._gpus = _of_gpus()
-        self._of_torch = torch.get_rng_state()
-        self._of_gpus = [generator.get_state() for generator in self._gpus]
-        self._of_numpy = np.random.get_state()  # noqa: NPY002
-        self._of_python = random.getstate()
+        self._gpus = _gpu_generators()
+        self._torch = torch.get_rng_state()
+        self._gpu_states = [generator.get_state() for generator in self._gpus]
+        self._numpy = np.random.get_state()  # noqa: NPY002
+        self._python = random.getstate()
 
     def restore(self) -> None:
-        torch.set_rng_state(self._of_torch)
-        for generator, state in zip(self._gpus, self._of_gpus, strict=True):
+        torch.set_rng_state(self._torch)
+        for generator, state in zip(self._gpus, self._gpu_states, strict=True):
             generator.set_state(state)
-        np.random.set_state(self._of_numpy)  # noqa: NPY002
-        random.setstate(self._of_python)
+        np.random.set_state(self._numpy)  # noqa: NPY002
+        random.setstate(self._python)
 
 
 @contextmanager
-def kept_draws() -> Iterator[None]:
+def preserved_random_state() -> Iterator[None]:
     """Restore the global generators' states after the block."""
-    before = _Draws()
+    before = _RandomState()
     try:
         yield
     finally:
@@ -115,7 +115,7 @@ class _GlobalState:
 
     def __init__(self) -> None:
         self._settings = [read() for read, _ in _SETTINGS]
-        self._draws = _Draws()
+        self._draws = _RandomState()
 
     def restore(self) -> None:
         for (read, write), value in zip(_SETTINGS, self._settings, strict=True):
@@ -124,11 +124,12 @@ class _GlobalState:
         self._draws.restore()
 
 
-class Apart:
+class IsolatedState:
     """Context that applies the global state of one training and restores the caller's on exit.
 
-    It may be entered again and again, and goes on as it was left. A training begins with single precision by default
-    and with gradients, whatever its caller has; threads and the like are the caller's until the network changes them.
+    It may be entered repeatedly and restores the state that it was left with. A training begins with single precision
+    by default and with gradients, whatever its caller has set; threads and the like are the caller's until the network
+    changes them.
     """
 
     def __init__(self) -> None:

@@ -19,24 +19,24 @@ from torch.nn.parameter import is_lazy
 from raysweep.core.errors import SpaceError
 from raysweep.core.trial import SizeValue
 from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
-from raysweep.models.guest_errors import named
+from raysweep.models.guest_errors import guest_errors
 from raysweep.models.plug_ins import BUILT_IN as _BUILT_IN
 from raysweep.models.plug_ins import GROUP as GROUP
 from raysweep.models.plug_ins import plug_ins as _plug_ins
-from raysweep.models.randomness import kept_draws, reseed, seed_torch
+from raysweep.models.randomness import preserved_random_state, reseed, seed_torch
 
 
 def names() -> list[str]:
-    """Return the names of all architectures, those of other packages included."""
+    """The names of all architectures, those of other packages included."""
     return sorted({*_BUILT_IN, *_plug_ins()})
 
 
 @cache
 def architecture(name: str) -> Architecture:
-    """Return an architecture by name.
+    """Look an architecture up by name.
 
     Raises:
-        SpaceError: there is none of that name, or what another package names so is none; the message tells which.
+        SpaceError: there is none of that name, or another package's entry point of that name is not an architecture.
     """
     if name in _BUILT_IN:
         module, attribute = _BUILT_IN[name].split(":")
@@ -62,12 +62,12 @@ def architecture(name: str) -> Architecture:
 
 
 def is_built_in(name: str) -> bool:
-    """Return whether an architecture is raysweep's own."""
+    """Whether an architecture is raysweep's own."""
     return name in _BUILT_IN
 
 
 def check_size(name: str, size: Mapping[str, SizeValue]) -> Size:
-    """Return the size of an architecture as its checked, complete knobs.
+    """Validate the size of an architecture and complete its knobs.
 
     Raises:
         SpaceError: a knob is unknown, missing or out of range; the message names it and the nearest right one.
@@ -96,7 +96,7 @@ def create(
     seed: int,
     dtype: torch.dtype = torch.float32,
 ) -> ForceField:
-    """Return a force field with weights drawn from the seed alone, on the CPU, in `dtype`.
+    """Create a force field with weights drawn from the seed alone, on the CPU, in `dtype`.
 
     Raises:
         SpaceError: the architecture or a knob of its size is unknown or out of range, or the network has nothing to
@@ -106,12 +106,12 @@ def create(
     if forces == "direct" and getattr(knobs, "l_max", 1) < 1:
         raise SpaceError(f"architecture {name!r}: direct forces are vectors and need l_max >= 1; raise l_max.")
     default = torch.get_default_dtype()
-    with kept_draws():
+    with preserved_random_state():
         reseed(seed)
         seed_torch(seed)
         torch.set_default_dtype(dtype)
         try:
-            with named(name, "making the network"):
+            with guest_errors(name, "making the network"):
                 network = architecture(name).network(knobs, forces, surroundings)
         finally:
             torch.set_default_dtype(default)
@@ -121,7 +121,7 @@ def create(
 
 
 def _check_state(name: str, network: ForceField) -> None:
-    """Raise a SpaceError where a network has parameters that cannot be trained, or a state that cannot be kept."""
+    """Refuse a network with parameters that cannot be trained, or a state that cannot be saved."""
     for key, value in [*network.named_parameters(), *network.named_buffers()]:
         if is_lazy(value):
             raise SpaceError(
@@ -144,7 +144,7 @@ def _check_state(name: str, network: ForceField) -> None:
 
 
 def _unfold(network: ForceField) -> None:
-    """Give buffers of which several elements are one number in memory (`expand`) a memory that can be written."""
+    """Copy buffers whose elements share memory (`expand`), so that they can be written."""
     for module in network.modules():
         for key, buffer in list(module.named_buffers(recurse=False, remove_duplicate=False)):
             if any(step == 0 and n > 1 for step, n in zip(buffer.stride(), buffer.shape, strict=True)):

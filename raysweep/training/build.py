@@ -1,4 +1,4 @@
-"""What a trial's spec stands for: its network, graphs, loss and cost."""
+"""Construction of a trial's network, graphs and loss from its spec, and the measurement of its cost."""
 
 from functools import lru_cache
 
@@ -9,33 +9,33 @@ from raysweep.core.trial import TrialSpec
 from raysweep.data.graphs.batches import GraphSet, load_graphs
 from raysweep.data.store.store import Store, open_store
 from raysweep.models.base import ForceField, Surroundings
-from raysweep.models.guest_errors import named
-from raysweep.models.randomness import COST, Apart, generators_of, reseed
+from raysweep.models.guest_errors import guest_errors
+from raysweep.models.randomness import COST, IsolatedState, generators_of, reseed
 from raysweep.models.registry import check_size, create
-from raysweep.training.cost.measure import Cost, measure_cost, tells_apart
+from raysweep.training.cost.measure import TrainingCost, measure_cost, tells_apart
 from raysweep.training.device.precision import weight_dtype
 from raysweep.training.objective import Objective
 from raysweep.training.symmetry import step_objective
 
 COST_SAMPLE = 64
-"""Structures on which the cost of a step is counted: the head of the subset, as a rule."""
+"""Structures on which the cost of a step is measured: usually the head of the subset."""
 
 
 def build_model(spec: TrialSpec, store: Store) -> ForceField:
-    """Return the force field of a spec with its initial weights, on the CPU."""
+    """Build the force field of a spec with its initial weights, on the CPU."""
     dtype = weight_dtype(spec.precision)
     return create(spec.architecture, spec.size, spec.forces, surroundings(store), spec.seed, dtype)
 
 
 def build_base(spec: TrialSpec, store: Store) -> ForceField | None:
-    """Return the member of the family at which the learning rate was tuned, None without muP."""
+    """Build the member of the family at which the learning rate was tuned; None without muP."""
     if spec.base_size is None:
         return None
     return create(spec.architecture, spec.base_size, spec.forces, surroundings(store), spec.seed)
 
 
-def measure(spec: TrialSpec, store: Store, *, gpu: bool = False) -> Cost:
-    """Return what training the spec's model costs, counted on a sample of its subset.
+def measure(spec: TrialSpec, store: Store, *, gpu: bool = False) -> TrainingCost:
+    """Measure the training cost (FLOPs, seconds, memory) of the spec's model on a sample of its subset.
 
     Args:
         spec: the trajectory.
@@ -46,19 +46,19 @@ def measure(spec: TrialSpec, store: Store, *, gpu: bool = False) -> Cost:
     n = min(COST_SAMPLE, spec.structures)
     graphs = graphs_of(str(store.location), spec.fingerprint, "train", n, cutoff)
     device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
-    with Apart():
+    with IsolatedState():
         model = build_model(spec, store).to(device)
         return cost_of(model, graphs, objective(spec, store), spec, store)
 
 
 def surroundings(store: Store) -> Surroundings:
-    """Return what a network is told of a store."""
+    """The properties of a store that a network may use."""
     manifest = store.manifest
     return Surroundings(elements=tuple(sorted(manifest.reference_energies)), scale=manifest.rms_force)
 
 
 def objective(spec: TrialSpec, store: Store) -> Objective:
-    """Return the loss, scaled by the store's training part."""
+    """The loss, scaled by the store's training part."""
     return Objective(
         rms_energy=store.manifest.rms_energy,
         rms_force=store.manifest.rms_force,
@@ -67,8 +67,8 @@ def objective(spec: TrialSpec, store: Store) -> Objective:
     )
 
 
-def cost_of(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpec, store: Store) -> Cost:
-    """Return what training a model costs on its device, counted on a sample of its subset.
+def cost_of(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpec, store: Store) -> TrainingCost:
+    """Measure the training cost of a model on its device, on a sample of its subset.
 
     Args:
         model: the network.
@@ -79,31 +79,31 @@ def cost_of(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpe
     """
     sample = graphs.head(min(COST_SAMPLE, spec.structures))
     if spec.structures > COST_SAMPLE and not tells_apart(sample, model.triplets):
-        sample = _spread(spec, store, sample.cutoff)  # the head is of one kind; the rest may not be
+        sample = _spread(spec, store, sample.cutoff)  # the head is uniform; the rest may not be
     return _measured(model, sample, loss, spec)
 
 
 def _spread(spec: TrialSpec, store: Store, cutoff: float) -> GraphSet:
-    """Return structures of all sizes of the subset, the smallest and the largest among them, in its order."""
+    """Sample structures of all sizes from the subset, the smallest and the largest included, in its order."""
     rows = store.subset(spec.structures)
     by_size = np.argsort(store.n_atoms(rows), kind="stable")
     chosen = by_size[np.linspace(0, len(rows) - 1, COST_SAMPLE).astype(np.int64)]
     return load_graphs(store, rows[np.sort(chosen)], cutoff)
 
 
-def _measured(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpec) -> Cost:
+def _measured(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpec) -> TrainingCost:
     dtype = weight_dtype(spec.precision)
     like = torch.empty(0, device=next(model.parameters()).device, dtype=dtype)
     whole = step_objective(loss, spec.symmetry, model, spec.seed, 0, like)
     reseed(spec.seed, 0, COST, own=generators_of(model))
     name = f"architecture {spec.architecture!r}"
-    with named(spec.architecture, "a training step"):
+    with guest_errors(spec.architecture, "a training step"):
         return measure_cost(model, graphs, whole, spec.batch_atoms, dtype=dtype, name=name)
 
 
 @lru_cache(maxsize=4)
 def graphs_of(location: str, fingerprint: str, part: str, n: int, cutoff: float) -> GraphSet:
-    """Graphs of a part of a store, kept while one process trains many trials on it; the fingerprint is a key."""
+    """Graphs of a part of a store, cached for further trials in the same process; the fingerprint is a key."""
     store = open_store(location)
     rows = store.subset(n) if part == "train" else store.validation(n)
     return load_graphs(store, rows, cutoff)

@@ -1,4 +1,4 @@
-"""Checkpoints: tensors in safetensors, all else in JSON, whole or not there, never a pickle.
+"""Checkpoints: tensors in safetensors, all else in JSON, written whole or not at all, never a pickle.
 
 A checkpoint of step n is two files, `step-n.safetensors` and `step-n.json`. The JSON is written last and holds the
 digest of the tensors and of itself, so a pair that a crash, a full disk or a flipped bit touched is recognised and the
@@ -29,13 +29,13 @@ _JSON_NAME = re.compile(r"step-(\d{12})\.json")
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A trajectory as it stood after `step` optimizer steps, those of all branches counted.
+    """The state of a trajectory after `step` optimizer steps, those of all branches counted.
 
     Attributes:
         trial_id: the trajectory that it belongs to.
         step: optimizer steps taken; ascending from one checkpoint to the next.
         tensors: weights and optimizer state by name.
-        numbers: position in the data, counters, optimizer scalars: whatever JSON holds exactly.
+        numbers: position in the data, counters, optimizer scalars: all that JSON holds exactly.
         points: all points up to this step, in order.
     """
 
@@ -67,7 +67,7 @@ def save(location: str, checkpoint: Checkpoint) -> None:
 
 
 def newest(location: str, trial_id: str) -> tuple[Checkpoint | None, list[str]]:
-    """Return the newest whole checkpoint of a trial, and a sentence about each newer one that had to be passed over.
+    """Read the newest whole checkpoint of a trial; also a sentence about each newer one that was passed over.
 
     Args:
         location: the folder that `save` writes to.

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 
 from raysweep.core.trial import TrialSpec
-from raysweep.data.graphs.batches import Batch, GraphSet, cut_batches, epoch_order
+from raysweep.data.graphs.batches import Batch, GraphSet, epoch_order, split_batches
 from raysweep.data.graphs.prefetch import prefetched
-from raysweep.training.cost.measure import Cost
+from raysweep.training.cost.measure import TrainingCost
 from raysweep.training.symmetry import epoch_rotations
 
 
@@ -50,13 +50,13 @@ class DataCursor:
             self._rotations = (epoch, epoch_rotations(self._spec.structures, self._spec.seed, epoch))
         return self._rotations[1][rows]
 
-    def limits(self, cost: Cost) -> dict[str, float]:
+    def limits(self, cost: TrainingCost) -> dict[str, float]:
         """The atoms and the FLOPs of all epochs, by the kinds of budgets."""
         total = {"data": 0.0, "flops": 0.0}
         sizes, graphs = self._graphs.n_atoms, self._graphs
         for epoch in range(math.ceil(self._visits / self._spec.structures)):
             rows = self._order(epoch)
-            steps = sum(1 for _ in cut_batches(sizes, rows, self._spec.batch_atoms))
+            steps = sum(1 for _ in split_batches(sizes, rows, self._spec.batch_atoms))
             atoms, edges = float(sizes[rows].sum()), float(graphs.n_edges[rows].sum())
             triplets = float(graphs.n_triplets[rows].sum()) if cost.flops_per_triplet else 0.0
             total["data"] += atoms

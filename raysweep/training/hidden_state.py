@@ -1,4 +1,4 @@
-"""What a network keeps from step to step that its state dict does not hold: buffers outside it, and plain numbers."""
+"""State of a network outside its state dict: non-persistent buffers and plain numbers that change between steps."""
 
 from collections.abc import Mapping
 
@@ -12,10 +12,10 @@ _OF_ALL = frozenset(vars(nn.Module()))
 
 
 class HiddenState:
-    """Non-persistent buffers and numbers that are attributes of modules, as they were and as they have become.
+    """Non-persistent buffers and numbers that are attributes of modules, and their initial values.
 
-    A network may count its calls in an attribute, or average into a buffer that it leaves out of its state. A training
-    that goes on where it stopped needs these as it needs the weights. Only what changed is kept.
+    A network may count its calls in an attribute, or average into a buffer that it leaves out of its state. A resumed
+    training needs these as it needs the weights. Only values that have changed are saved.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -24,7 +24,7 @@ class HiddenState:
         self._numbers = self._attributes()
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Return copies of the buffers that are not as they were, by name."""
+        """Copies of the buffers that have changed, by name."""
         return {
             name: buffer.detach().clone()
             for name, buffer in self._buffers().items()
@@ -32,12 +32,12 @@ class HiddenState:
         }
 
     def numbers(self) -> dict[str, Number]:
-        """Return the numbers that are not as they were, by name."""
+        """The numbers that have changed, by name."""
         missing = object()
         return {name: x for name, x in self._attributes().items() if self._numbers.get(name, missing) != x}
 
     def load(self, tensors: Mapping[str, torch.Tensor], numbers: Mapping[str, Number]) -> None:
-        """Put everything as it was, but for what is given."""
+        """Restore the initial values, except for the given ones."""
         now, attributes = self._buffers(), self._attributes()
         for name, value in {**self._tensors, **tensors}.items():
             if name in now and now[name].shape == value.shape:

@@ -9,7 +9,7 @@ import torch
 from raysweep.core.points import Point
 from raysweep.core.trial import TrialSpec
 from raysweep.data.store.store import Store
-from raysweep.models.randomness import Apart
+from raysweep.models.randomness import IsolatedState
 from raysweep.training.budgets import Budget
 from raysweep.training.build import measure
 from raysweep.training.checkpoint import newest, save
@@ -32,7 +32,7 @@ def train(
     """Train one trajectory and yield a point at each of its budgets, in the order in which they are reached.
 
     On a CPU the points are the same to the last bit (`measurements.TIMED` aside) whether or not it was interrupted,
-    whatever the process has run before. Random numbers that the network draws are a function of the spec's seed and
+    and whatever the process has run before. Random numbers that the network draws are a function of the spec's seed and
     the step. Global generators and settings of the process are the caller's again at each point.
 
     Args:
@@ -49,10 +49,10 @@ def train(
         DataError: the store is not the one that the spec was made for, or holds too few structures.
         SpaceError: architecture or size are unknown, or symmetry or precision are not possible with them or the device.
     """
-    apart = Apart()  # what the network does to the process is neither the caller's nor the next trial's
+    isolated = IsolatedState()  # the network's changes to the process must not reach the caller or the next trial
     with contextlib.closing(_train(spec, store, checkpoints, device, checkpoint_seconds)) as points:
         while True:
-            with apart:
+            with isolated:
                 point = next(points, None)
             if point is None:
                 return

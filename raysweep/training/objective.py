@@ -1,4 +1,4 @@
-"""What is minimised and reported: per-atom energy MAE plus mean L2 norm of the force error, each scaled by an RMS.
+"""The loss: per-atom energy MAE plus mean L2 norm of the force error, each scaled by an RMS.
 
 The loss of the study (arXiv 2510.09768): targets scaled by the RMS of the training part, equal weights by default.
 """
@@ -14,7 +14,7 @@ from raysweep.data.graphs.batches import Batch
 from raysweep.models.base import Prediction
 
 Predictor = Callable[[Batch], Prediction]
-"""A force field, or something made of one."""
+"""A force field, or a wrapper of one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,17 +37,17 @@ class Objective:
         return self.energy_weight * energy_mae / self.rms_energy + self.force_weight * force_l2 / self.rms_force
 
     def loss(self, prediction: Prediction, batch: Batch) -> torch.Tensor:
-        """Return the loss of a batch: the mean over its structures (energy) and atoms (forces)."""
+        """The loss of a batch: the mean over its structures (energy) and atoms (forces)."""
         energy_mae = ((prediction.energy - batch.energy).abs() / batch.n_atoms).mean()
         force_l2 = torch.linalg.vector_norm(prediction.forces - batch.forces, dim=1).mean()
         return self.total(energy_mae, force_l2)
 
 
 def differentiate(loss: torch.Tensor, weights: Sequence[nn.Parameter]) -> None:
-    """Add the gradient of a loss with respect to a model's weights, all of them, to theirs.
+    """Accumulate the gradient of a loss in all of a model's weights.
 
-    A plain `backward` goes on to the positions, which conservative forces were derived by: second derivatives of all
-    that is computed of positions alone, up to a quarter of a step, that nothing reads. The weights' gradients are the
+    A plain `backward` continues to the positions, which conservative forces are derivatives by: second derivatives of
+    all that depends on positions alone, up to a quarter of a step, that nothing reads. The weights' gradients are the
     same to the bit.
 
     Raises:
@@ -68,7 +68,7 @@ class Errors:
 
 
 def evaluate(model: Predictor | None, batches: Iterable[Batch], objective: Objective) -> Errors:
-    """Return the errors of a model over batches; of reference energies and zero forces where the model is None.
+    """Compute the errors of a model over batches; without a model those of reference energies and zero forces.
 
     A network must be in evaluation mode. Sums are taken in float64.
     """

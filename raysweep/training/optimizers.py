@@ -35,14 +35,14 @@ class Optimizer(ABC):
 
     @abstractmethod
     def train(self) -> None:
-        """Put the weights where gradients are taken."""
+        """Switch to the weights at which gradients are taken."""
 
     @abstractmethod
     def eval(self) -> None:
-        """Put the weights where they are evaluated."""
+        """Switch to the weights that are evaluated."""
 
     def step(self, decay: float = 1.0) -> float:
-        """Clip the gradients, move the weights and return the gradient's norm before clipping.
+        """Clip the gradients and move the weights; the norm of the gradient before clipping.
 
         Args:
             decay: factor of the learning rate, besides warm-up.
@@ -54,7 +54,7 @@ class Optimizer(ABC):
         return norm
 
     def state(self) -> OptimizerState:
-        """Return all that `load` needs to go on with the same bits; the tensors are the optimizer's own."""
+        """All that `load` needs to continue with the same bits; the tensors are the optimizer's own."""
         tensors = {
             f"{g}.{i}.{name}": value
             for g, group in enumerate(self._inner.param_groups)
@@ -64,7 +64,7 @@ class Optimizer(ABC):
         return {"tensors": tensors, "groups": self._numbers(), "train_mode": self._train_mode()}
 
     def load(self, state: OptimizerState) -> None:
-        """Take over a state that `state` returned for an optimizer of the same groups."""
+        """Load the `state` of an optimizer of the same groups."""
         for key, value in state["tensors"].items():
             g, i, name = key.split(".")
             weight = self._inner.param_groups[int(g)]["params"][int(i)]
@@ -103,11 +103,11 @@ class ScheduleFree(Optimizer):
         )
 
     def train(self) -> None:
-        """Put the weights where gradients are taken."""
+        """Switch to the weights at which gradients are taken."""
         self._inner.train()
 
     def eval(self) -> None:
-        """Put the weights where they are evaluated."""
+        """Switch to the weights that are evaluated."""
         self._inner.eval()
 
     def _set_rates(self, decay: float) -> None:
@@ -125,7 +125,7 @@ class ScheduleFree(Optimizer):
 
 
 class Scheduled(Optimizer):
-    """AdamW (Loshchilov & Hutter, arXiv 1711.05101) at a rate that warms up and that its caller lets decay."""
+    """AdamW (Loshchilov & Hutter, arXiv 1711.05101) with warm-up and a decay that its caller sets."""
 
     _inner: torch.optim.AdamW
 
@@ -158,13 +158,13 @@ class Scheduled(Optimizer):
 
 
 def make_optimizer(groups: list[RateGroup], learning_rate: float, spec: OptimizerSpec) -> Optimizer:
-    """Return the optimizer that a specification names."""
+    """Make the optimizer that a specification names."""
     kind = ScheduleFree if spec.name == "schedulefree_adamw" else Scheduled
     return kind(groups, learning_rate, spec)
 
 
 def decay_factor(spec: OptimizerSpec, share: float) -> float:
-    """Return the factor of the learning rate when `share` (0 to 1) of the decay has passed: 1 at 0, 0 at 1.
+    """The factor of the learning rate after `share` (0 to 1) of the decay: 1 at 0, 0 at 1.
 
     Sources: cosine, arXiv 1608.03983; linear and 1 - sqrt after a constant rate, arXiv 2405.18392.
     """

@@ -15,7 +15,7 @@ from raysweep.core.errors import SpaceError
 from raysweep.core.trial import SizeValue, SymmetrySpec
 from raysweep.data.graphs.batches import Batch
 from raysweep.models.base import Prediction
-from raysweep.models.layers.blocks import sum_to
+from raysweep.models.layers.blocks import scatter_sum
 from raysweep.models.registry import architecture, check_size
 from raysweep.training.objective import Objective, Predictor
 
@@ -24,7 +24,7 @@ _AUGMENT, _LOSS, _PROBE = 1, 2, 3
 
 
 def check_symmetry(name: str, size: Mapping[str, SizeValue], symmetry: SymmetrySpec) -> None:
-    """Raise a SpaceError where a member of a family that is equivariant by construction is to be brought near to it."""
+    """Refuse augmentation, a symmetry loss or frames for a network that is equivariant by construction."""
     wanted = [key for key, value in symmetry.model_dump().items() if value and key != "loss_weight"]
     if wanted and architecture(name).promises_symmetry(check_size(name, size)):
         raise SpaceError(
@@ -34,20 +34,20 @@ def check_symmetry(name: str, size: Mapping[str, SizeValue], symmetry: SymmetryS
 
 
 def epoch_rotations(n_structures: int, seed: int, epoch: int) -> npt.NDArray[np.float64]:
-    """Return a random rotation [n_structures, 3, 3] for each structure of a subset in an epoch.
+    """Draw a rotation for each structure of a subset in an epoch, [n_structures, 3, 3].
 
-    That of a structure depends on seed, epoch and its place in the subset alone: not on batches, nor on the subset.
+    It depends on the seed, the epoch and the place in the subset alone, not on batches or on the size of the subset.
     """
     return _rotations([seed, epoch, _AUGMENT], n_structures)
 
 
 def step_rotations(count: int, seed: int, step: int) -> npt.NDArray[np.float64]:
-    """Return the rotations [count, 3, 3] for which a step's symmetry loss asks."""
+    """Draw the rotations [count, 3, 3] of a step's symmetry loss."""
     return _rotations([seed, step, _LOSS], count)
 
 
 def _rotations(key: list[int], count: int) -> npt.NDArray[np.float64]:
-    """Return rotations that are uniform on SO(3): normal quaternions, normalised (Shoemake 1992)."""
+    """Draw rotations uniformly on SO(3): normal quaternions, normalised (Shoemake 1992)."""
     q = np.random.default_rng(key).normal(size=(count, 4))
     w, x, y, z = (q / np.linalg.norm(q, axis=1, keepdims=True)).T
     rows = [
@@ -84,7 +84,7 @@ def _rotate(vectors: torch.Tensor, rotations: torch.Tensor, structure: torch.Ten
 
 @dataclass(frozen=True, kw_only=True)
 class SymmetryObjective(Objective):
-    """The loss plus `weight` times how far predictions fail to turn along with the structures.
+    """The loss plus `weight` times the deviation of predictions from rotating with the structures.
 
     Attributes:
         predict: the network.
@@ -97,7 +97,7 @@ class SymmetryObjective(Objective):
     weight: float
 
     def loss(self, prediction: Prediction, batch: Batch) -> torch.Tensor:
-        """Return the loss of a batch, given what was predicted for it as it is."""
+        """The loss of a batch, given the prediction for it unrotated."""
         deviation = torch.stack([self.deviation(prediction, batch, r) for r in self.rotations]).mean()
         return super().loss(prediction, batch) + self.weight * deviation
 
@@ -112,7 +112,7 @@ class SymmetryObjective(Objective):
 def step_objective(
     objective: Objective, symmetry: SymmetrySpec, predict: Predictor, seed: int, step: int, like: torch.Tensor
 ) -> Objective:
-    """Return what a step minimises; its rotations stand on the device and in the type of `like`."""
+    """The objective of a step; its rotations have the device and type of `like`."""
     if not symmetry.loss_rotations:
         return objective
     rotations = torch.from_numpy(step_rotations(symmetry.loss_rotations, seed, step)).to(like)
@@ -121,7 +121,7 @@ def step_objective(
 
 
 def frame_averaged(predict: Predictor) -> Predictor:
-    """Return a predictor that averages over the four proper frames of each structure's principal axes.
+    """Make a predictor that averages over the four proper frames of each structure's principal axes.
 
     Frame averaging, Puny et al., arXiv 2110.03336. The axes are those of the vectors between neighbours, which are all
     that a network sees: the same as those of the positions where all atoms are neighbours, and defined for periodic
@@ -144,18 +144,18 @@ def frame_averaged(predict: Predictor) -> Predictor:
 
 
 def principal_axes(batch: Batch) -> torch.Tensor:
-    """Return each structure's principal axes [S, 3, 3] as the columns of a rotation, moments ascending."""
+    """The principal axes of each structure as the columns of a rotation [S, 3, 3], moments ascending."""
     vectors = batch.vectors().detach().double()
     outer = (vectors.unsqueeze(2) * vectors.unsqueeze(1)).flatten(1)
     edge_structure = batch.structure.index_select(0, batch.receivers)
-    covariance = sum_to(outer, edge_structure, len(batch.n_atoms)).view(-1, 3, 3)
+    covariance = scatter_sum(outer, edge_structure, len(batch.n_atoms)).view(-1, 3, 3)
     axes = torch.linalg.eigh(covariance).eigenvectors
     last = torch.linalg.cross(axes[:, :, 0], axes[:, :, 1], dim=1)
     return torch.stack([axes[:, :, 0], axes[:, :, 1], last], dim=2).to(batch.positions)
 
 
 def equivariance_error(predict: Predictor, batch: Batch) -> float | None:
-    """Return ‖F(R x) - R F(x)‖ / ‖F(x)‖ over all atoms of a batch, under one rotation; None where all forces are 0."""
+    """Compute ‖F(R x) - R F(x)‖ / ‖F(x)‖ over all atoms of a batch for one rotation; None if all forces are 0."""
     rotation = torch.from_numpy(_rotations([_PROBE], 1)[0]).to(batch.positions)
     with torch.no_grad():
         expected = _rotate(predict(batch).forces.detach(), rotation, batch.structure).double()

@@ -11,7 +11,7 @@ from raysweep.core.errors import DataError, DivergedError
 from raysweep.core.hashing import size_json
 from raysweep.core.points import Point
 from raysweep.core.trial import TrialSpec
-from raysweep.data.graphs.batches import Batch, GraphSet, cut_batches
+from raysweep.data.graphs.batches import Batch, GraphSet, split_batches
 from raysweep.data.store.store import Store
 from raysweep.models.mup import rate_groups
 from raysweep.models.randomness import EVALUATION, STEP, generators_of, reseed
@@ -71,7 +71,7 @@ class Trajectory:
         self.trivial_loss = evaluate(None, self.validation, self.objective).loss
 
     def _validation_batches(self, graphs: GraphSet) -> list[Batch]:
-        rows = cut_batches(graphs.n_atoms, np.arange(len(graphs)), VALIDATION_BATCH_ATOMS)
+        rows = split_batches(graphs.n_atoms, np.arange(len(graphs)), VALIDATION_BATCH_ATOMS)
         return [graphs.batch(r).to(self.device, self.dtype) for r in rows]
 
     @property

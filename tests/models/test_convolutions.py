@@ -19,7 +19,7 @@ from raysweep.models.layers.convolutions import (
     geometry,
 )
 from raysweep.models.layers.harmonics import EvenHarmonics, edge_paths, half_turn
-from raysweep.models.layers.operations import turn
+from raysweep.models.layers.operations import rotate
 from tests.models.molecules import force_field, random_batch
 
 POLAR = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
@@ -145,10 +145,10 @@ def test_products_in_frames_leave_out_derivatives_that_nobody_asks_for():
     frames = torch.randn(3, 4, 5, requires_grad=True)
     x = torch.randn(3, 5, 2, requires_grad=True)
     with FlopCounterMode(display=False) as both:
-        turn(frames * 1.0, x * 1.0).sum().backward()
+        rotate(frames * 1.0, x * 1.0).sum().backward()
     assert frames.grad is not None
     with FlopCounterMode(display=False) as one:
-        turn(frames * 1.0, x * 1.0).sum().backward(inputs=[x])
+        rotate(frames * 1.0, x * 1.0).sum().backward(inputs=[x])
     assert both.get_total_flops() == 3 * one.get_total_flops() // 2
 
 

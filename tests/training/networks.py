@@ -11,7 +11,14 @@ from torch.utils.flop_counter import register_flop_formula
 
 from raysweep.models.base import Architecture, ForceField, Size
 from raysweep.models.declared_flops import declare_flops
-from raysweep.models.layers.blocks import ElementEmbedding, Linear, RadialBasis, Readout, lengths_and_directions, sum_to
+from raysweep.models.layers.blocks import (
+    ElementEmbedding,
+    Linear,
+    RadialBasis,
+    Readout,
+    lengths_and_directions,
+    scatter_sum,
+)
 
 
 class Pairs(ForceField):
@@ -30,10 +37,10 @@ class Pairs(ForceField):
         basis, envelope = self.basis(lengths)
         h = self.embedding(batch.numbers)
         pair = self.altered(torch.tanh(self.from_edge(basis)) * h[batch.senders] * h[batch.receivers] * envelope)
-        energies = self.energy(sum_to(pair, batch.receivers, h.shape[0])).squeeze(1)
+        energies = self.energy(scatter_sum(pair, batch.receivers, h.shape[0])).squeeze(1)
         if self.pull is None:
             return energies, None
-        return energies, sum_to(self.pull(pair) * directions, batch.receivers, h.shape[0])
+        return energies, scatter_sum(self.pull(pair) * directions, batch.receivers, h.shape[0])
 
     def altered(self, pair):
         """Return the pairs' features [E, width], changed by the habit."""

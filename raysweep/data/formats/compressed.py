@@ -23,10 +23,10 @@ FAULTS = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
 
 
 def is_compressed(path: Path) -> bool:
-    """Return whether a file is compressed, by its name."""
+    """Whether a file is compressed, by its name."""
     return path.suffix.lower() in COMPRESSED
 
 
 def decompressed(file: BinaryIO, path: Path) -> BinaryIO:
-    """Return a stream of an open file's text, decompressed according to the file's suffix."""
+    """Open a stream of an open file's text, decompressed according to the file's suffix."""
     return cast(BinaryIO, _OPEN[path.suffix.lower()](file)) if is_compressed(path) else file

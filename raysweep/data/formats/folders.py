@@ -18,14 +18,14 @@ _AT_ONCE = 2**20
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file or folder inside an imported folder that is not read, with the reason."""
+    """A file or folder in an imported folder that is not read, with the reason."""
 
     path: Path
     reason: str
 
 
 def files_of(sources: Sequence[Path]) -> tuple[list[Path], list[LeftOut]]:
-    """Return the files of the sources, sorted within each folder, and the files that are left out.
+    """List the files of the sources, sorted within each folder, and the files that are left out.
 
     A folder stands for the files in it, at any depth, behind links, too.
 
@@ -54,12 +54,12 @@ def files_of(sources: Sequence[Path]) -> tuple[list[Path], list[LeftOut]]:
 
 
 def is_text(path: Path) -> bool:
-    """Return whether a file is extxyz by its name, compressed or not."""
+    """Whether a file is extxyz by its name, compressed or not."""
     return _plain(path).suffix.lower() in TEXT_SUFFIXES
 
 
 def _plain(path: Path) -> Path:
-    """Return a name without the suffix of its compression."""
+    """A name without the suffix of its compression."""
     return path.with_suffix("") if is_compressed(path) else path
 
 

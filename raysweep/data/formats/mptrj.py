@@ -27,7 +27,7 @@ _ENERGY, _FORCES = "uncorrected_total_energy", "force"
 
 
 def looks_like_it(path: Path) -> bool:
-    """Return whether the beginning of a JSON file is that of MPtrj, and not of one of ASE's."""
+    """Whether a JSON file begins like MPtrj, not like one of ASE's."""
     with path.open("rb") as file:
         head = file.read(2**20)
     return head.lstrip()[:1] == b"{" and b'"structure"' in head and b'"@class"' in head
@@ -61,7 +61,7 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
 
 
 def _ends(piece: bytes, depth: int, in_text: bool) -> tuple[npt.NDArray[np.int64], int, bool]:
-    """Return where materials end in a piece, and the depth of braces and whether within a string at its end."""
+    """Find where materials end in a piece; also its final depth of braces, and whether it ends within a string."""
     text = np.frombuffer(piece, dtype=np.uint8)
     quotes = text == _QUOTE
     if b"\\" in piece:
@@ -166,7 +166,7 @@ def _row(material: str, frame: Any, names: Names) -> _Row:  # noqa: ANN401 (JSON
 
 
 def _element(site: Any) -> str:  # noqa: ANN401 (JSON of any kind)
-    """Return the symbol of a site's only element.
+    """The symbol of a site's only element.
 
     Raises:
         ValueError: it is disordered.
@@ -225,7 +225,7 @@ def _checked(path: Path, span: Span, rows: list[_Row], names: Names) -> Iterator
 
 
 def refuse_unavailable(path: Path) -> None:
-    """Raise where orjson is missing.
+    """Refuse to read without orjson.
 
     Raises:
         DataError: it is.

@@ -18,14 +18,14 @@ FIXED_KEYS: tuple[Format, ...] = ("aselmdb", "extxyz", "mptrj", "ase", "asedb")
 
 @dataclass(frozen=True)
 class Reader:
-    """How a format is read."""
+    """The functions that read a format."""
 
     spans: Callable[[Path, Names], Iterator[Span | Bad]]
     read: Callable[[Path, Span, Names], Iterator[Chunk]]
 
 
 def reader(format: Format) -> Reader:
-    """Return the reader of a format; its module is imported now, since a worker needs only one."""
+    """The reader of a format; its module is imported on demand, since a worker needs only one."""
     match format:
         case "aselmdb":
             from raysweep.data.formats.ase import aselmdb
@@ -62,7 +62,7 @@ def reader(format: Format) -> Reader:
 
 
 def format_of(path: Path) -> Format:
-    """Return the format of a file by its suffix, and by what is in it where several share one; "ase" where unknown.
+    """Recognise the format of a file by its suffix, and by its content if formats share one; "ase" if unknown.
 
     Raises:
         DataError: an HDF5 file cannot be opened.
@@ -94,7 +94,7 @@ def format_of(path: Path) -> Format:
 
 
 def _looks_like_extxyz(path: Path) -> bool:
-    """Return whether a file begins as extxyz does, whatever its name: with a number of atoms and their properties."""
+    """Whether a file begins like extxyz, whatever its name: with a number of atoms and their properties."""
     try:
         with path.open("rb") as file:
             head = decompressed(file, path).read(16384).removeprefix(BOM_UTF8).split(b"\n", 2)

@@ -19,13 +19,13 @@ from raysweep.data.structures import Structures, concatenate
 
 @dataclass(frozen=True, kw_only=True)
 class Grown:
-    """A distinct molecule that is to be labelled.
+    """A distinct molecule to label.
 
     Attributes:
         candidate: its number.
         smiles: the molecule or ion.
         group: its neutral form, which holds ions of one molecule on one side of the split.
-        left_out: counts of the candidates that were left out since the molecule before, by reason.
+        left_out: counts of the candidates rejected since the previous molecule, by reason.
     """
 
     candidate: int
@@ -36,13 +36,13 @@ class Grown:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """What became of one molecule.
+    """The outcome of labelling one molecule.
 
     Attributes:
         candidate: its number.
         smiles: the molecule.
         kept: structures that were kept.
-        rejected: counts of what was left out since the molecule before, by reason.
+        rejected: counts of candidates and structures rejected since the previous molecule, by reason.
     """
 
     candidate: int
@@ -60,7 +60,7 @@ class Labelled:
 
 
 def grow_range(task: tuple[int, range, Preset]) -> list[tuple[str, str] | None]:
-    """Return the SMILES of the candidates in a range and of their neutral forms, None for unsound ones.
+    """Grow a range of candidates: their SMILES and those of their neutral forms, None for unsound ones.
 
     The task is (seed, candidates, preset).
     """
@@ -71,7 +71,7 @@ def grow_range(task: tuple[int, range, Preset]) -> list[tuple[str, str] | None]:
 
 
 def label_all(task: tuple[list[Grown], int, Preset]) -> Labelled:
-    """Return the labelled structures of some molecules; the task is (molecules, seed, preset)."""
+    """Label the structures of some molecules; the task is (molecules, seed, preset)."""
     molecules, seed, preset = task
     parts = [label_molecule(grown, seed, preset) for grown in molecules]
     return Labelled(
@@ -85,7 +85,7 @@ def _generator(seed: int, molecule: int, stage: int) -> np.random.Generator:
 
 
 def label_molecule(grown: Grown, seed: int, preset: Preset) -> Labelled:
-    """Return the labelled structures of a molecule; a function of its arguments alone."""
+    """Label the structures of a molecule; deterministic in its arguments."""
     from raysweep.data.generation.molecules.conformers import conformers  # RDKit is imported by workers only
     from raysweep.data.generation.molecules.sampling import sample
 
@@ -114,7 +114,7 @@ def _kept(
     preset: Preset,
     rejected: Counter[str],
 ) -> Structures:
-    """Return those structures whose SCF converged to forces below the limit, and count the others."""
+    """Label structures; keep those whose SCF converged to forces below the limit, and count the others."""
     energy, forces = label(numbers, positions, charge)
     converged = np.isfinite(energy)
     gentle = np.linalg.norm(forces, axis=2).max(axis=1) <= preset.displacing.force_limit  # False for NaN
@@ -136,7 +136,7 @@ def _kept(
 
 
 def _none(preset: Preset) -> Structures:
-    """Return no structures, with the columns of the preset."""
+    """An empty set of structures with the preset's columns."""
     columns = np.zeros(0, dtype=np.int8) if preset.columns else None
     return replace(concatenate([]), cell=None, pbc=None, charge=columns, spin=columns)
 
@@ -144,7 +144,7 @@ def _none(preset: Preset) -> Structures:
 def label(
     numbers: npt.NDArray[np.uint8], positions: npt.NDArray[np.float32], charge: int = 0
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-    """Return GFN2-xTB energies [m] float64 in eV and forces [m, n, 3] float32 in eV/Å; NaN where the SCF failed.
+    """Compute GFN2-xTB energies [m] float64 in eV and forces [m, n, 3] float32 in eV/Å; NaN where the SCF failed.
 
     Args:
         numbers: [n] uint8, of a closed-shell molecule or ion.

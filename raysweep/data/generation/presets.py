@@ -22,7 +22,7 @@ _H, _B, _C, _N, _O, _F, _SI, _P, _S, _CL, _BR = 1, 5, 6, 7, 8, 9, 14, 15, 16, 17
 
 @dataclass(frozen=True, kw_only=True)
 class Growing:
-    """How molecules are grown.
+    """Parameters of the growth of molecules.
 
     Attributes:
         heavy_atoms: numbers of heavy atoms that a candidate aims at.
@@ -47,7 +47,7 @@ class Growing:
 
 @dataclass(frozen=True, kw_only=True)
 class Displacing:
-    """How conformers are displaced and which labels are kept.
+    """Parameters of the displacement of conformers, and the force limit of the labels.
 
     Attributes:
         structures_per_molecule: displaced structures of each molecule.
@@ -67,7 +67,7 @@ class Displacing:
     force_limit: float = 25.0
 
     def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
+        """Refuse values without meaning."""
         counts = (self.structures_per_molecule, self.conformers_per_molecule)
         low, high = self.temperatures
         if min(counts) < 1 or not 0 < low <= high or self.wavenumber <= 0 or self.force_limit <= 0:
@@ -76,7 +76,7 @@ class Displacing:
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """What the embedded source makes.
+    """A choice of molecules and of structures of them.
 
     Attributes:
         name: of the preset.
@@ -97,7 +97,7 @@ class Preset:
 
     @property
     def source(self) -> str:
-        """How the structures came about, in words."""
+        """A description of the source in words."""
         if self.name == DEFAULT_PRESET:
             return "molecules grown by valence rules, ETKDG and MMFF94 conformers (RDKit), thermally displaced"
         shares = ", ".join(f"{kind} {share:.0%}" for kind, share in self.kinds.items())
@@ -190,7 +190,7 @@ assert set(PRESETS) == set(get_args(PresetName))
 
 
 def preset_named(name: str) -> Preset:
-    """Return the preset of a name.
+    """The preset of a name.
 
     Raises:
         DataError: there is none; the message has the nearest one and all of them.

@@ -16,7 +16,7 @@ class SeenTexts:
         self._recent: set[int] = set()
 
     def add(self, text: str) -> bool:
-        """Add a text; whether it is new."""
+        """Add a text; True if it is new."""
         key = int(digest(text.encode())[:16], 16)
         if key in self._recent or self._holds(key):
             return False

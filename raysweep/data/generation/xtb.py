@@ -1,7 +1,7 @@
 """The embedded source: random small organic molecules with GFN2-xTB labels, made by many processes.
 
 Candidate molecule k is a function of (seed, k), its structures are too, and results are taken in the order of k. So
-the store does not depend on how many workers made it, where they ran, or how often the making was stopped.
+the store does not depend on the number of workers, on where they ran, or on interruptions.
 """
 
 from collections import Counter
@@ -50,10 +50,10 @@ def make_store(
     displacing: Displacing | None = None,
     progress: Progress | None = None,
 ) -> Store:
-    """Make a store of GFN2-xTB structures; where a store of the same recipe stands already, return that.
+    """Make a store of GFN2-xTB structures, or open the store that the same recipe gave before.
 
     The store appears whole or not at all. Until then finished structures are kept in a hidden folder beside it, and
-    the same call after a kill, an error or an interrupt goes on from there.
+    the same call after a kill, an error or an interrupt continues from them.
 
     Args:
         location: folder or `pyarrow.fs` URI of the store; absent, empty, or a store of the same recipe.
@@ -113,7 +113,7 @@ def _make_parts(pool: Pool, parts: MadeParts, structures: int, seed: int, preset
 
 
 def _distinct_molecules(pool: Pool, seed: int, preset: Preset, parts: MadeParts) -> Iterator[Grown]:
-    """Yield each molecule that is met first; the parts say with which candidate to go on, and which are known."""
+    """Yield each distinct molecule, from the first candidate that the parts do not hold."""
     left_out: Counter[str] = Counter()
     first = parts.candidates
     chunks = ((seed, range(start, start + GROWN_PER_TASK), preset) for start in count(first, GROWN_PER_TASK))
@@ -133,7 +133,7 @@ def _silent(done: int, wanted: int) -> None:
 
 
 def _recipe(structures: int, seed: int, validation_fraction: float, preset: Preset) -> dict[str, JsonValue]:
-    """Return what goes into the manifest; of the first preset without its name, as its stores have always had it."""
+    """The recipe for the manifest; the first preset is not named, so that its older stores keep their recipe."""
     settings: dict[str, JsonValue] = {
         **asdict(preset.displacing),
         "temperatures": list(preset.displacing.temperatures),
@@ -151,7 +151,7 @@ def _recipe(structures: int, seed: int, validation_fraction: float, preset: Pres
 
 
 def _determined_by(recipe: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return what a part depends on: a making that was stopped does not go on with other versions, or cut otherwise."""
+    """All that a part depends on: parts made with other versions are not continued."""
     shared = {name: value for name, value in recipe.items() if name not in ("structures", "validation_fraction")}
     return {**shared, "made_with": dict(_versions())}
 

@@ -1,4 +1,4 @@
-"""Batches of graphs: many structures in one set of tensors, cut by atom count, in an order that the seed alone sets."""
+"""Batches of graphs: many structures in one set of tensors, split by atom count, in an order set by the seed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from pydantic import JsonValue
 
-from raysweep.data.graphs.cached import kept_graphs
+from raysweep.data.graphs.cached import cached_graphs
 from raysweep.data.graphs.neighbours import Graphs, build_graphs
 from raysweep.data.store.store import Store
 from raysweep.data.structures import Rows, Structures
@@ -51,7 +51,7 @@ class Batch:
     forces: torch.Tensor
 
     def vectors(self) -> torch.Tensor:
-        """Return [E, 3] in Å: from each edge's receiver to its sender (the nearest image that the edge means)."""
+        """Edge vectors [E, 3] in Å, from each receiver to the periodic image of its sender."""
         x = self.positions
         vectors = x.index_select(0, self.senders) - x.index_select(0, self.receivers)
         return vectors if self.shifts is None else vectors + self.shifts
@@ -63,7 +63,7 @@ class Batch:
         return int((degree * (degree - 1)).sum())
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Batch":
-        """Return the batch on a device, its floating-point tensors in `dtype`."""
+        """Move the batch to a device, its floating-point tensors to `dtype`."""
         moved: dict[str, torch.Tensor | None] = {}
         for field in fields(self):
             value: torch.Tensor | None = getattr(self, field.name)
@@ -73,7 +73,7 @@ class Batch:
         return Batch(**moved)  # type: ignore[arg-type]
 
     def split(self, sizes: list[tuple[int, int, int]]) -> list["Batch"]:
-        """Cut the tensors into parts of so many structures, atoms and edges; indices stay as they are."""
+        """Split the tensors into parts of given numbers of structures, atoms and edges; indices stay as they are."""
         counts = dict(zip(("structures", "atoms", "edges"), map(list, zip(*sizes, strict=True)), strict=True))
         axes = {"structures": ("n_atoms", "energy"), "edges": ("senders", "receivers", "shifts")}
         along = {name: axis for axis, names in axes.items() for name in names}
@@ -87,14 +87,14 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class GraphSet:
-    """Structures of a source, and batches of them with their graphs, which are made as the batches are.
+    """A set of structures, and batches of them whose graphs are built with each batch.
 
-    So memory depends on the size of a batch, not on the number of structures, but for `n_atoms` (8 bytes each).
+    Memory depends on the size of a batch, not on the number of structures, except for `n_atoms` (8 bytes each).
 
     Attributes:
         source: the structures.
         cutoff: Å; atoms nearer than this see each other.
-        graphs: where the graphs come from; made anew for each batch by default.
+        graphs: the source of the graphs; built anew for each batch by default.
     """
 
     source: Rows
@@ -120,12 +120,12 @@ class GraphSet:
 
     @property
     def n_edges(self) -> npt.NDArray[np.int64]:
-        """[S] edges of each structure; the first call looks at all of them (millions of atoms a second)."""
+        """[S] edges of each structure; the first call builds all graphs (millions of atoms a second)."""
         return self._extents[:, 0]
 
     @property
     def n_triplets(self) -> npt.NDArray[np.int64]:
-        """[S] pairs of different edges that share their receiver, ordered: what enumerating angles is linear in."""
+        """[S] ordered pairs of different edges with one receiver: the cost of enumerating angles is linear in them."""
         return self._extents[:, 1]
 
     def __len__(self) -> int:
@@ -145,19 +145,19 @@ class GraphSet:
     ) -> Iterator[tuple[npt.NDArray[np.int64], Batch]]:
         """Yield the structures of `order` in batches of at least `batch_atoms` atoms, each with its rows, on a device.
 
-        What a batch holds does not depend on where in an order the iteration began.
+        The content of a batch does not depend on where in an order the iteration began.
         """
         return chain.from_iterable(self.groups(order, batch_atoms, device, dtype))
 
     def groups(
         self, order: npt.NDArray[np.int64], batch_atoms: int, device: torch.device, dtype: torch.dtype
     ) -> Iterator[list[tuple[npt.NDArray[np.int64], Batch]]]:
-        """Yield what `batches` yields, several at a time: read, converted, moved to the device at once and cut there.
+        """Yield the batches in groups that are read, converted and moved to the device at once, and split there.
 
-        One by one, that takes as long as a tenth of a small step.
+        One by one, that takes a tenth of the time of a small step.
         """
         at_once = min(max(ATOMS_AT_ONCE // batch_atoms, 1), GATHERED)
-        cuts = cut_batches(self.n_atoms, order, batch_atoms)
+        cuts = split_batches(self.n_atoms, order, batch_atoms)
         while group := list(islice(cuts, at_once)):
             whole, n_edges = self._batch(np.concatenate(group))
             ends = np.cumsum([len(rows) for rows in group])
@@ -186,7 +186,7 @@ class GraphSet:
         return structures, self.graphs(rows, structures)
 
     def _batch(self, rows: npt.NDArray[np.int64]) -> tuple[Batch, npt.NDArray[np.int64]]:
-        """Return one batch and the edges of each of its structures."""
+        """One batch, and the edges of each of its structures."""
         data, graphs = self._read(rows)
         first_atom = np.repeat(data.offsets[:-1], graphs.n_edges)
         batch = Batch(
@@ -204,17 +204,17 @@ class GraphSet:
 
 
 def load_graphs(store: Store, rows: npt.NDArray[np.int64], cutoff: float) -> GraphSet:
-    """Return the structures at ascending `rows` of a store with graphs within `cutoff` (Å), read batch by batch.
+    """Open the structures at ascending `rows` of a store, with graphs within `cutoff` (Å), to be read batch by batch.
 
-    Where structures are periodic, the graphs are kept beside the store (kept_graphs.py).
+    Where structures are periodic, the graphs are cached beside the store (cached.py).
     """
-    source, kept = StoreRows(store, rows), kept_graphs(store, rows, cutoff)
+    source, kept = StoreRows(store, rows), cached_graphs(store, rows, cutoff)
     graphs = None if kept is None else lambda chosen, structures: kept(source.rows(chosen), structures)
     return GraphSet(source=source, cutoff=cutoff, graphs=graphs)
 
 
 def neighbourhood(store: Store, cutoff: float, sample: int = 4096) -> dict[str, JsonValue]:
-    """Return the mean edges and triplets per atom within `cutoff` (Å), over the first training structures."""
+    """Count the mean edges and triplets per atom within `cutoff` (Å) over the first training structures."""
     n = min(sample, store.manifest.train_structures)
     graphs = GraphSet(source=StoreRows(store, store.subset(n)), cutoff=cutoff)
     atoms = float(graphs.n_atoms.sum())
@@ -227,7 +227,7 @@ def neighbourhood(store: Store, cutoff: float, sample: int = 4096) -> dict[str, 
 
 
 class StoreRows:
-    """Ascending rows of a store as a source of batches: they stay in its mapped files until they are taken."""
+    """Ascending rows of a store as a source of batches, read from its mapped files when needed."""
 
     def __init__(self, store: Store, rows: npt.NDArray[np.int64]) -> None:
         self._store = store
@@ -241,14 +241,14 @@ class StoreRows:
         return self._store.read(self.rows(rows))
 
     def rows(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return where in the store the structures at `rows` of these rows are."""
+        """The rows of the store that the structures at `rows` of these rows are."""
         return rows + self._first if self._rows is None else self._rows[rows]
 
 
-def cut_batches(
+def split_batches(
     n_atoms: npt.NDArray[np.int64], order: npt.NDArray[np.int64], batch_atoms: int
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """Cut `order` into runs that hold at least `batch_atoms` atoms, the last structure of each taken whole."""
+    """Split `order` into runs of at least `batch_atoms` atoms, without splitting a structure."""
     begin, at_once = 0, max(ORDER_AT_ONCE, batch_atoms)
     while begin < len(order):  # in pieces, so that an order of millions is not summed up as a whole
         piece = order[begin : begin + at_once]
@@ -265,5 +265,5 @@ def cut_batches(
 
 
 def epoch_order(n_structures: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
-    """Return the order in which an epoch visits the structures of a subset; a function of its arguments alone."""
+    """The order in which an epoch visits the structures of a subset; deterministic in its arguments."""
     return np.random.default_rng([seed, epoch]).permutation(n_structures)

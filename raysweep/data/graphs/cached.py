@@ -1,4 +1,4 @@
-"""Graphs of periodic structures, made once per shard and cutoff, kept beside the store and mapped by every trial.
+"""Graphs of periodic structures, built once per shard and cutoff, cached beside the store and mapped by every trial.
 
 Isolated structures have none: their edges are found faster than they could be read.
 """
@@ -34,8 +34,8 @@ _COLUMNS = {"first": "i8", "senders": "u2", "receivers": "u2", "images": "i1"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptGraphs:
-    """Edges of rows of a store, from the kept files of all shards that the rows are in."""
+class CachedGraphs:
+    """Cached edges of rows of a store, from the files of all shards that the rows are in."""
 
     store: Store
     shards: dict[int, dict[str, npt.NDArray[np.generic]]]
@@ -63,10 +63,10 @@ class KeptGraphs:
         return Graphs(senders=senders, receivers=receivers, images=whole, shifts=shifts, n_edges=n_edges)
 
 
-def kept_graphs(store: Store, rows: npt.NDArray[np.int64], cutoff: float) -> KeptGraphs | None:
-    """Return kept graphs for ascending rows of a store, made where they are missing; None where that does not pay.
+def cached_graphs(store: Store, rows: npt.NDArray[np.int64], cutoff: float) -> CachedGraphs | None:
+    """Open the cached graphs of ascending rows of a store, building missing ones; None where caching does not pay.
 
-    It pays where structures are periodic, the rows are a quarter of their shards at least, and all fits `LARGEST`.
+    It pays if structures are periodic, the rows are at least a quarter of their shards, and all fits `LARGEST`.
     """
     numbers = np.unique(store.places(rows)[0])
     structures = sum(store.manifest.shards[number].structures for number in numbers)
@@ -84,7 +84,7 @@ def kept_graphs(store: Store, rows: npt.NDArray[np.int64], cutoff: float) -> Kep
         if columns is None:
             return None
         shards[number] = columns
-    return KeptGraphs(store=store, shards=shards)
+    return CachedGraphs(store=store, shards=shards)
 
 
 def _limit() -> float:
@@ -93,7 +93,7 @@ def _limit() -> float:
 
 
 def _columns(store: Store, number: int, cutoff: float) -> dict[str, npt.NDArray[np.generic]] | None:
-    """Return the mapped edges of a shard, made by one process at a time; None where numbers are too large for them."""
+    """Map the edges of a shard, built by one process at a time; None if numbers exceed the files' types."""
     shard = store.manifest.shards[number]
     folder = _folder(store) / f"{shard.sha256[:32]}-{cutoff!r}-v{VERSION}"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def _columns(store: Store, number: int, cutoff: float) -> dict[str, npt.NDArray[
 
 
 def _folder(store: Store) -> Path:
-    """Return where a store's graphs are kept: within it, or in the machine's cache where it cannot be written to."""
+    """The folder of a store's graphs: within it, or in the machine's cache if the store is read-only."""
     if "://" not in store.location and os.access(store.location, os.W_OK):
         return Path(store.location) / "graphs"
     return cache_folder() / "graphs"
@@ -129,7 +129,7 @@ def _mapped(folder: Path, shard: Shard) -> dict[str, npt.NDArray[np.generic]] | 
 
 
 def _make(folder: Path, opened: OpenShard, shard: Shard, cutoff: float) -> bool:
-    """Write the edges of a whole shard, a few structures at a time; return whether they fit the files' small types."""
+    """Write the edges of a whole shard, a few structures at a time; False if they exceed the files' small types."""
     temporary = folder.parent / f".making-{uuid.uuid4().hex}"
     temporary.mkdir()
     try:

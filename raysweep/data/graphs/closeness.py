@@ -11,7 +11,7 @@ _IMAGES = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), axis=-1)
 
 
 def shortest_distances(structures: Structures, below: float) -> npt.NDArray[np.float64]:
-    """Return [S] Å, the shortest distance between two atoms or between an atom and its own periodic image.
+    """The shortest distance between two atoms or an atom and its own periodic image, [S] Å.
 
     Infinite where none is shorter than `below` (Å); where images of one atom are, theirs.
     """
@@ -31,7 +31,7 @@ def shortest_distances(structures: Structures, below: float) -> npt.NDArray[np.f
 
 
 def nearest_images(structures: Structures) -> npt.NDArray[np.float64]:
-    """Return [S] Å, the distance of an atom to its own nearest periodic image; infinite where there is none."""
+    """The distance of an atom to its own nearest periodic image, [S] Å; infinite where there is none."""
     shortest = np.full(len(structures), np.inf)
     if structures.cell is None or structures.pbc is None:
         return shortest
@@ -46,7 +46,7 @@ def nearest_images(structures: Structures) -> npt.NDArray[np.float64]:
 
 
 def _completed(structures: Structures) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Return [S, 3, 3] cells, vectors along which nothing is repeated replaced by orthogonal ones, and [S, 3] pbc."""
+    """Complete cells [S, 3, 3]: non-periodic vectors replaced by orthogonal ones; and pbc [S, 3]."""
     count = len(structures)
     cell = np.tile(np.eye(3), (count, 1, 1))
     if structures.cell is None or structures.pbc is None:

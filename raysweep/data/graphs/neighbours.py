@@ -1,4 +1,4 @@
-"""Neighbour graphs: which atoms see each other within a cutoff, for isolated and periodic structures."""
+"""Neighbour graphs: pairs of atoms within a cutoff, for isolated and periodic structures."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Graphs:
 
 
 def build_graphs(structures: Structures, cutoff: float) -> Graphs:
-    """Return all pairs of atoms nearer than `cutoff` (Å), periodic images along any of the cell vectors included.
+    """Find all pairs of atoms nearer than `cutoff` (Å), periodic images along any of the cell vectors included.
 
     Small isolated structures are looked through pair by pair, the others by vesin's neighbour list; both compute
     distances in float64.
@@ -77,7 +77,7 @@ def build_graphs(structures: Structures, cutoff: float) -> Graphs:
 def shifts_of(
     images: npt.NDArray[np.integer], structures: Structures, n_edges: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
-    """Return [E, 3] float32, Å: the sum of cell vectors that leads to the periodic images [E, 3] of the senders."""
+    """Shifts [E, 3] float32, Å: the sum of cell vectors to the periodic images [E, 3] of the senders."""
     if structures.cell is None:
         return np.zeros((len(images), 3), dtype=np.float32)
     vectors = np.repeat(structures.cell.astype(np.float64), n_edges, axis=0)
@@ -99,7 +99,7 @@ def _graphs(
 def _by_pairs(
     structures: Structures, cutoff: float
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Return senders, receivers and edges per structure of isolated structures, from all their pairs of atoms."""
+    """Find senders, receivers and edges per structure of isolated structures by trying all pairs of atoms."""
     senders, receivers, counts = [], [], []
     offsets = structures.offsets
     for start, stop in runs_of_pairs(structures.n_atoms * structures.n_atoms, PAIRS_AT_ONCE):
@@ -125,7 +125,7 @@ def _by_pairs(
 
 
 def runs_of_pairs(n_pairs: npt.NDArray[np.int64], at_once: int) -> Iterator[tuple[int, int]]:
-    """Cut structures with [S] pairs of atoms into runs of about `at_once` pairs, so that memory stays bounded."""
+    """Split structures with [S] pairs of atoms into runs of about `at_once` pairs, so that memory stays bounded."""
     total = np.cumsum(n_pairs)
     start = 0
     while start < len(n_pairs):
@@ -138,7 +138,7 @@ def runs_of_pairs(n_pairs: npt.NDArray[np.int64], at_once: int) -> Iterator[tupl
 def _by_vesin(
     structures: Structures, offsets: npt.NDArray[np.int64], row: int, calculator: NeighborList
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Return senders, receivers and images [E, 3] of one structure."""
+    """Find senders, receivers and images [E, 3] of one structure."""
     atoms = slice(offsets[row], offsets[row + 1])
     cell, wraps = np.zeros((3, 3)), np.zeros(3, dtype=bool)
     if structures.pbc is not None and structures.cell is not None and structures.pbc[row].any():
@@ -155,7 +155,7 @@ def _by_vesin(
 
 
 def _completed(cell: npt.NDArray[np.float64], wraps: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Replace vectors along which nothing is repeated by unit vectors orthogonal to those along which it is."""
+    """Replace non-periodic vectors by unit vectors orthogonal to the periodic ones."""
     if wraps.all():
         return cell
     basis = np.linalg.svd(np.where(wraps[:, None], cell, 0.0))[2][int(wraps.sum()) :]

@@ -1,4 +1,4 @@
-"""One part of one file becomes Arrow bytes: a function of its arguments alone, which any process on any node can do."""
+"""Conversion of one part of a file to Arrow bytes: deterministic in its arguments, by any process on any node."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from raysweep.core.errors import DataError
 from raysweep.data.elements import formulas
-from raysweep.data.formats.fields.blocks import MISSING, Bad, Chunk, Names, Part, Span, Torn
+from raysweep.data.formats.fields.blocks import MISSING, Bad, Block, Chunk, Names, Span, Torn
 from raysweep.data.formats.readers import Format, reader
 from raysweep.data.importing.isolated import References
 from raysweep.data.reasons import FORCE_ABOVE_LIMIT
@@ -23,12 +23,12 @@ GroupBy = Literal["molecule", "formula", "structure"]
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What is done with the records of a file.
+    """The treatment of a file's records.
 
     Attributes:
         names: see `Names`.
         group_by: what never stands on both sides of the split.
-        skip_bad: leave out and count what cannot be used, instead of stopping.
+        skip_bad: leave out and count records that cannot be used, instead of stopping.
         force_limit: eV/Å; leave out and count structures with a longer force on any atom.
     """
 
@@ -56,7 +56,7 @@ class Piece:
     Attributes:
         data: a shard.
         structures: how many.
-        sources: distinct parts of the data set that they are of.
+        sources: distinct parts of the data set that they belong to.
         source_of: [S], index into `sources` of each; empty where there is one.
         fields: optional fields that they have.
     """
@@ -86,7 +86,7 @@ def convert(task: Task) -> Converted:
     """
     rejected: Counter[str] = Counter()
     references = References()
-    kinds: dict[tuple[bool, bool], list[Part]] = {}
+    kinds: dict[tuple[bool, bool], list[Block]] = {}
     for usable in _usable(_read(task), task.rules, rejected):
         part = references.without_isolated(usable, rejected)
         if part is None:
@@ -124,7 +124,7 @@ def _read(task: Task) -> Iterator[Chunk]:
         yield Bad(where=f"{task.path}", reason=f"torn: part of {task.path.name} ({error})")
 
 
-def _usable(chunks: Iterator[Chunk], rules: Rules, rejected: Counter[str]) -> Iterator[Part]:
+def _usable(chunks: Iterator[Chunk], rules: Rules, rejected: Counter[str]) -> Iterator[Block]:
     for chunk in chunks:
         if isinstance(chunk, Bad):
             refuse(chunk, rules, rejected)
@@ -158,7 +158,7 @@ def _regrouped(structures: Structures, task: Task, first: int) -> Structures:
     return replace(structures, group=np.array(names, dtype=object))
 
 
-def _sources(part: Part, path: Path) -> npt.NDArray[np.object_]:
+def _sources(part: Block, path: Path) -> npt.NDArray[np.object_]:
     return np.array([path.name] * len(part.structures), dtype=object) if part.source is None else part.source
 
 

@@ -1,4 +1,4 @@
-"""SHA-256 of files, taken beside other work, which may read the same files."""
+"""SHA-256 of files, computed in parallel with other work."""
 
 import hashlib
 import threading
@@ -12,7 +12,7 @@ from raysweep.core.io.files import PIECE
 
 @contextmanager
 def digests_beside(files: Sequence[Path], threads: int) -> Iterator[Callable[[], list[str]]]:
-    """Hash files in threads for as long as the block; yield what waits for their digests, in the files' order."""
+    """Hash files in threads during the block; the yielded function waits for the digests, in the files' order."""
     over = threading.Event()
     with ThreadPoolExecutor(threads) as pool:
         try:
@@ -23,7 +23,7 @@ def digests_beside(files: Sequence[Path], threads: int) -> Iterator[Callable[[],
 
 
 def digest_of(file: Path, over: threading.Event | None = None) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits; of less than all of it once `over` is set."""
+    """Compute the SHA-256 of a file as 64 hexadecimal digits; stops early once `over` is set."""
     total, piece = hashlib.sha256(), memoryview(bytearray(PIECE))
     with file.open("rb", buffering=0) as stream:
         while not (over and over.is_set()) and (size := stream.readinto(piece)):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raysweep.core.errors import DataError
-from raysweep.data.formats.fields.blocks import Part
+from raysweep.data.formats.fields.blocks import Block
 from raysweep.data.graphs.closeness import nearest_images
 from raysweep.data.reasons import ISOLATED_ATOM, ISOLATED_ION
 
@@ -28,8 +28,8 @@ class References:
     def __init__(self) -> None:
         self.energies: dict[int, float] = {}
 
-    def without_isolated(self, part: Part, rejected: Counter[str]) -> Part | None:
-        """Record the isolated atoms of a part and return the other structures, or None."""
+    def without_isolated(self, part: Block, rejected: Counter[str]) -> Block | None:
+        """Record the isolated atoms of a block; the other structures, or None if there are none."""
         alone = isolated(part)
         if not alone.any():
             return part
@@ -49,8 +49,8 @@ class References:
             self.energies[z] = min(energy, self.energies.get(z, energy))
 
 
-def isolated(part: Part) -> npt.NDArray[np.bool_]:
-    """Return [S] whether a structure is a single atom without near images, or labelled as isolated by the file."""
+def isolated(part: Block) -> npt.NDArray[np.bool_]:
+    """Whether each structure [S] is a single atom without near images, or labelled as isolated by the file."""
     alone: npt.NDArray[np.bool_] = part.structures.n_atoms == 1
     if part.structures.pbc is None:
         return alone
@@ -63,7 +63,7 @@ def isolated(part: Part) -> npt.NDArray[np.bool_]:
 
 
 def refuse_only_isolated(sources: str, rejected: Counter[str]) -> None:
-    """Raise where files held isolated atoms and nothing else.
+    """Refuse files that hold isolated atoms and nothing else.
 
     Raises:
         DataError: they did.

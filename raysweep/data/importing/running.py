@@ -25,7 +25,7 @@ class InOrder(Protocol):
 
 
 def process_count(files: Sequence[Path], workers: int | None) -> int:
-    """Number of processes to read files with: one for each core by default, and one alone for small files.
+    """The number of processes to read files with: one for each core by default, and one alone for small files.
 
     Raises:
         DataError: `workers` is below 1.
@@ -38,7 +38,7 @@ def process_count(files: Sequence[Path], workers: int | None) -> int:
 
 
 def processes(count: int) -> InOrder:
-    """Run tasks in so many processes of this machine, in this one if there is one."""
+    """Run tasks in `count` processes of this machine; a count of 1 is this process."""
 
     def run(function: Callable[[_Task], _Result], tasks: Iterable[_Task], /) -> Iterator[_Result]:
         if count == 1:

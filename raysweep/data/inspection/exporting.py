@@ -120,6 +120,6 @@ def _table(
 
 
 def _rows_of(values: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]") -> pa.ListArray:
-    """Return a list for each row of a matrix."""
+    """One list per row of a matrix."""
     offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(values).reshape(-1)))

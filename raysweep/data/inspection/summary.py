@@ -1,4 +1,4 @@
-"""What is in a store, counted: elements, sizes, energies, forces, and structures that stand out by a stated rule."""
+"""Summary of a store: elements, sizes, energies, forces, and outliers by stated rules."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -34,7 +34,7 @@ CLOSE = 0.55
 
 @dataclass(frozen=True, kw_only=True)
 class Histogram:
-    """Counts between edges; what lies beyond the edges is counted with the first or the last bin."""
+    """Counts between edges; values beyond the edges count in the first or the last bin."""
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
@@ -42,7 +42,7 @@ class Histogram:
 
 @dataclass(frozen=True, kw_only=True)
 class Outliers:
-    """Structures that a rule finds: none of them is left out of the store."""
+    """Structures that a rule singles out; they stay in the store."""
 
     rule: str
     count: int
@@ -61,7 +61,7 @@ class Summary:
         energy: structures by energy less reference energies, eV/atom.
         force: atoms by the length of their force, eV/Å, in decades.
         outliers: by rule.
-        warnings: what looks wrong as a whole.
+        warnings: signs that the store as a whole is wrong.
     """
 
     elements: dict[str, int]
@@ -72,12 +72,12 @@ class Summary:
     warnings: tuple[str, ...]
 
     def as_json(self) -> dict[str, JsonValue]:
-        """Return plain values."""
+        """The summary as JSON values."""
         return asdict(self)
 
 
 def summarise(store: Store) -> Summary:
-    """Count what is in a store, from two passes over it, some thousand structures in memory at a time.
+    """Summarise a store in two passes over it, some thousand structures in memory at a time.
 
     Raises:
         DataError: a shard is absent or torn.
@@ -117,7 +117,7 @@ def _pieces(store: Store) -> Iterator[tuple[int, Structures]]:
 
 
 def _energies(store: Store) -> tuple[float, float]:
-    """Return median and median absolute deviation of the energies per atom less reference energies."""
+    """Median and median absolute deviation of the energies per atom less reference energies."""
     sample = store.read(np.arange(min(LOOKED_AT, len(store))))
     per_atom = sample.residual / sample.n_atoms
     centre = float(np.median(per_atom))
@@ -125,7 +125,7 @@ def _energies(store: Store) -> tuple[float, float]:
 
 
 def _nearest_to_hydrogen(structures: Structures) -> npt.NDArray[np.float64]:
-    """Return the distance of hydrogen atoms to what is nearest to each, at most 3 Å, in small isolated structures."""
+    """Distances of hydrogen atoms to their nearest neighbours, at most 3 Å, in small isolated structures."""
     plain = (structures.n_atoms > 1) & (structures.n_atoms <= DENSE_ATOMS)
     if structures.pbc is not None:
         plain &= ~structures.pbc.any(axis=1)
@@ -143,7 +143,7 @@ def _nearest_to_hydrogen(structures: Structures) -> npt.NDArray[np.float64]:
 
 
 def _warnings(nearest: npt.NDArray[np.float64], elements: npt.NDArray[np.int64], store: Store) -> tuple[str, ...]:
-    """Return warnings about the store: implausible units (by hydrogen distances and forces), no validation set."""
+    """Warnings about the store: implausible units (by hydrogen distances and forces), no validation set."""
     found = []
     if len(nearest) >= 20:
         median = float(np.median(nearest))
@@ -180,19 +180,19 @@ class _Bins:
 
     @classmethod
     def of_sizes(cls, store: Store) -> "_Bins":
-        """Return bins for numbers of atoms."""
+        """Bins for numbers of atoms."""
         most = max(int(np.diff(store.shard(i).offsets).max()) for i in range(len(store.manifest.shards)))
         width = max(-(-most // BINS), 1)
         return cls(np.arange(0.5, most + width + 0.5, width))
 
     @classmethod
     def decades(cls, low: int, high: int) -> "_Bins":
-        """Return bins of equal width in the logarithm."""
+        """Bins of equal width in the logarithm."""
         return cls(np.logspace(low, high, BINS + 1))
 
     @classmethod
     def around(cls, centre: float, spread: float) -> "_Bins":
-        """Return bins to 1.5 times where energies begin to stand out."""
+        """Bins up to 1.5 times the limit at which energies count as outliers."""
         return cls(np.linspace(centre - 1.5 * FAR * spread, centre + 1.5 * FAR * spread, BINS + 1))
 
     def add(self, values: npt.NDArray[np.generic]) -> None:
@@ -201,12 +201,12 @@ class _Bins:
         self._counts += np.histogram(inside, bins=self._edges)[0]
 
     def histogram(self) -> Histogram:
-        """Return the counts."""
+        """The counts."""
         return Histogram(edges=tuple(self._edges.tolist()), counts=tuple(self._counts.tolist()))
 
 
 class _Rule:
-    """Structures whose value is above a limit, and which of them are the worst."""
+    """Structures whose value is above a limit, and the worst of them."""
 
     def __init__(self, rule: str) -> None:
         self._rule = rule
@@ -214,7 +214,7 @@ class _Rule:
         self._worst: list[tuple[float, int]] = []
 
     def look(self, first: int, values: npt.NDArray[np.floating], limit: float) -> None:
-        """Look at the values of structures, the first of which is at row `first`."""
+        """Check the values of structures, the first of which is at row `first`."""
         self._of += len(values)
         above = np.flatnonzero(values > limit)
         self._count += len(above)
@@ -222,7 +222,7 @@ class _Rule:
         self._worst = sorted([*self._worst, *worst], reverse=True)[:NAMED]
 
     def found(self, *, negated: bool = False) -> Outliers:
-        """Return what was found; `negated` where the values were."""
+        """The outliers; `negated` if the values were."""
         worst = None if not self._worst else self._worst[0][0] * (-1 if negated else 1)
         rows = tuple(row for _, row in self._worst)
         return Outliers(rule=self._rule, count=self._count, of=self._of, rows=rows, worst=worst)

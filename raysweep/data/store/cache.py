@@ -16,10 +16,10 @@ from raysweep.data.store.manifest import Shard
 
 
 def cache_folder() -> Path:
-    """Return where shards are kept: the environment variable RAYSWEEP_CACHE, or ~/.cache/raysweep.
+    """The folder of cached shards: the environment variable RAYSWEEP_CACHE, or ~/.cache/raysweep.
 
-    A user without a home, or whose home cannot be written (containers), has them in the folder of temporary files.
-    Files there are named by their SHA-256 and never change: they may be deleted at any time no trial starts.
+    Without a writable home (containers) it is in the folder of temporary files. Files there are named by their SHA-256
+    and never change; they may be deleted whenever no trial is starting.
     """
     named = os.environ.get("RAYSWEEP_CACHE")
     if named:
@@ -32,7 +32,7 @@ def cache_folder() -> Path:
 
 
 def cached(shard: Shard, filesystem: fs.FileSystem, path: str) -> pa.Buffer:
-    """Return a shard mapped from the cache; it is fetched where it is not there yet, by one process at a time.
+    """Map a shard from the cache; a missing one is fetched, by one process at a time.
 
     Raises:
         FileNotFoundError: the store has no such file.

@@ -1,4 +1,4 @@
-"""The location of a new store: what stands there already, and a store's files, put there all at once or not at all."""
+"""The location of a new store: checks of its present content, and all files of the store written or none."""
 
 import shutil
 import uuid

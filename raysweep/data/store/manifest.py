@@ -1,4 +1,4 @@
-"""What a store says about itself: `manifest.json`, read on opening, with a digest of its own and of every shard."""
+"""The manifest of a store: `manifest.json`, read on opening, with its own digest and that of every shard."""
 
 import json
 from collections.abc import Mapping
@@ -68,7 +68,7 @@ class Manifest(_Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where structures come from and what determined them; goes into the manifest.
+    """The origin of structures and all that determined them, for the manifest.
 
     Attributes:
         source, licence, recipe, made_with, rejected: as in the manifest.
@@ -84,13 +84,13 @@ class Provenance:
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:
-    """Return the manifest as JSON text that carries its own SHA-256."""
+    """Serialise the manifest as JSON text that carries its own SHA-256."""
     content = manifest.model_dump(mode="json")
     return json.dumps({"sha256": content_id(content), "manifest": content}, indent=1, ensure_ascii=False).encode()
 
 
 def read_manifest(filesystem: fs.FileSystem, path: str) -> Manifest:
-    """Return the manifest of the store in the folder `path`.
+    """Read the manifest of the store in the folder `path`.
 
     Raises:
         DataError: there is none, it is torn or altered, or it was written by a newer raysweep.

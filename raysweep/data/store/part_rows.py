@@ -1,4 +1,4 @@
-"""Structures in several Arrow files as rows to draw from; of the files, some at a time are mapped."""
+"""Random access to structures in several Arrow files, some of which are mapped at a time."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -19,7 +19,7 @@ MAPPED_AT_ONCE = 128
 
 
 class PartRows:
-    """The first structures of some files in their order; 8 bytes of memory for each.
+    """The first structures of some files, in order; 8 bytes of memory for each.
 
     Args:
         files: shards.
@@ -64,7 +64,7 @@ class PartRows:
     def _by_file(
         self, rows: npt.NDArray[np.int64]
     ) -> tuple[list[int], list[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
-        """Return the files that rows are of, the rows of each within it, and what puts these back into their order."""
+        """Group rows by file: the files, the rows within each, and the permutation back to the order of `rows`."""
         which = np.searchsorted(self._first, rows, side="right") - 1
         by_file = np.argsort(which, kind="stable")
         used, starts = np.unique(which[by_file], return_index=True)
@@ -74,7 +74,7 @@ class PartRows:
         return used.tolist(), within, back
 
     def index(self, seed: int) -> Index:
-        """Return what the split looks at, read file by file."""
+        """The properties that a split depends on, read file by file."""
         files = zip(self._files, self._counts, strict=True)
         found = [index_of_shard(self._mapped(file), count, seed) for file, count in files if count]
         return Index(**{one.name: np.concatenate([getattr(i, one.name) for i in found]) for one in fields(Index)})

@@ -28,12 +28,12 @@ _KINDS = {pa.uint8(): "<u1", pa.int8(): "<i1", pa.int32(): "<i4", pa.float32(): 
 
 
 def shard_bytes(structures: Structures) -> bytes:
-    """Return the structures as one Arrow IPC file with one record batch."""
+    """Serialise structures as one Arrow IPC file with one record batch."""
     return bytes(shard_buffer(structures))
 
 
 def shard_buffer(structures: Structures) -> memoryview:
-    """Return the bytes of `shard_bytes` where they were written, without another copy."""
+    """`shard_bytes` without the final copy."""
     names = [name for name in _TYPES if getattr(structures, name) is not None]
     schema = pa.schema(
         [pa.field(name, _TYPES[name], nullable=False) for name in names], metadata={"raysweep.schema": "structures/1"}
@@ -68,7 +68,7 @@ def _column(name: str, values: npt.NDArray[np.generic], offsets: pa.Array) -> pa
 
 
 def arrow_array(values: npt.NDArray[np.generic]) -> pa.Array:
-    """Return numbers as an Arrow array of the same memory.
+    """Wrap numbers as an Arrow array of the same memory.
 
     `pa.array` would import pandas first, which takes a third of a second and 40 MB of every process.
     """
@@ -109,7 +109,7 @@ class OpenShard:
 
 
 def open_shard(buffer: pa.Buffer) -> OpenShard:
-    """Return the columns of a shard whose file is mapped (or lies) in `buffer`; no column is copied.
+    """Open a shard from the bytes of its file, mapped or in memory; no column is copied.
 
     Raises:
         pa.ArrowInvalid, KeyError: the file is torn or is no shard.
@@ -133,6 +133,6 @@ def open_shard(buffer: pa.Buffer) -> OpenShard:
 
 
 def view(array: pa.Array) -> npt.NDArray[np.generic]:
-    """Return a number array's values as a read-only view; like `to_numpy`, which would import pandas."""
+    """View the values of a number array, read-only; like `to_numpy`, which would import pandas."""
     values: npt.NDArray[np.generic] = np.frombuffer(array.buffers()[1], dtype=_KINDS[array.type])
     return values[array.offset : array.offset + len(array)]

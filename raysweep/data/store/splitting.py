@@ -1,4 +1,4 @@
-"""Which structures train and which are held out: by group, by share or by a given list, within each source if asked."""
+"""The split into training and validation structures: groups held out by share or by name, within sources if asked."""
 
 import hashlib
 from collections.abc import Collection
@@ -52,14 +52,14 @@ class Index:
 
 
 def index_of(structures: Structures, seed: int) -> Index:
-    """Return the index of structures that are all of one source."""
+    """Index structures that are all of one source."""
     names, which = np.unique(structures.group.astype(str), return_inverse=True)
     group = group_keys(names.tolist(), seed)[which.reshape(-1)]
     return _index(structures.numbers, structures.offsets, group)
 
 
 def index_of_shard(shard: OpenShard, count: int, seed: int) -> Index:
-    """Return the index of the first structures of a shard, at least one, that are all of one source."""
+    """Index the first structures of a shard, at least one, that are all of one source."""
     offsets = shard.offsets[: count + 1]
     groups = shard.group[:count].dictionary_encode()
     group = group_keys(groups.dictionary.to_pylist(), seed)[view(groups.indices)]
@@ -75,7 +75,7 @@ def _index(numbers: npt.NDArray[np.uint8], offsets: npt.NDArray[np.integer], gro
 
 
 def group_keys(names: Collection[str], seed: int) -> npt.NDArray[np.uint64]:
-    """Return a number for each name; their order is a seeded order of the names."""
+    """Map names to numbers whose order is a seeded order of the names."""
     digests = (hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8] for name in names)
     return np.array([int.from_bytes(digest, "big") for digest in digests], dtype=np.uint64)
 
@@ -129,7 +129,7 @@ def _refuse_indivisible(structures: int, groups: int) -> None:
 
 
 def _held_out_of(groups: int, share: float) -> int:
-    """Number of groups to hold out: at least one, and at least one is left."""
+    """The number of groups to hold out: at least one, and at least one is left."""
     return min(max(round(share * groups), 1), groups - 1)
 
 
@@ -146,7 +146,7 @@ def _named(groups: npt.NDArray[np.uint64], names: Collection[str], seed: int) ->
 
 
 def _strata(source: npt.NDArray[np.int32], share: float) -> npt.NDArray[np.bool_]:
-    """Return which groups to hold out, given the source of each, the groups in the order of their ranks."""
+    """Choose the groups to hold out, given the source of each, in the order of their ranks."""
     chosen = np.zeros(len(source), dtype=bool)
     for one in np.unique(source):
         mine = np.flatnonzero(source == one)

@@ -1,4 +1,4 @@
-"""What a manifest says of structures, summed up shard by shard: fingerprint, reference energies, RMS values."""
+"""Statistics of structures, accumulated shard by shard: fingerprint, reference energies, RMS values."""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ SQUARES_AT_ONCE = 65_536
 class Fingerprint:
     """SHA-256 over every field of structures in row order and over where the training part ends.
 
-    It does not depend on how the structures were cut into parts.
+    It does not depend on how the structures were divided into parts.
     """
 
     def __init__(self) -> None:
         self._fields: dict[str, tuple[hashlib._Hash, int]] = {}
 
     def add(self, part: Structures) -> None:
-        """Take in the next structures."""
+        """Add the next structures."""
         for name in ("numbers", "positions", "forces", "n_atoms", "energy", "group", *OPTIONAL):
             values = getattr(part, name)
             if values is None:
@@ -43,7 +43,7 @@ class Fingerprint:
             self._fields[name] = (total, size + len(data))
 
     def hexdigest(self, train_structures: int, given: Mapping[int, float] = MappingProxyType({})) -> str:
-        """Return 64 hexadecimal digits.
+        """The digest as 64 hexadecimal digits.
 
         Args:
             train_structures: where the training part ends.
@@ -60,8 +60,8 @@ class Fingerprint:
 class Compositions:
     """Least-squares fit of energies to compositions: the reference energy of each element.
 
-    Where compositions do not determine them (all structures alike), the solution of least norm is taken. Rows are held
-    until they are many, then reduced to a triangle by QR, which keeps the solution.
+    Where compositions do not determine them (all structures alike), the solution of least norm is taken. Many
+    rows are reduced to a triangle by QR, which keeps the solution.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Compositions:
         self.elements: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
     def add(self, part: Structures) -> None:
-        """Take in the next structures."""
+        """Add the next structures."""
         elements = np.union1d(self.elements, elements_of(part.numbers))
         if len(elements) > len(self.elements):
             self._rows = [(_widened(table, self.elements, elements), energy) for table, energy in self._rows]
@@ -89,7 +89,7 @@ class Compositions:
             self._held = triangle.size
 
     def reference_energies(self, given: Mapping[int, float] = MappingProxyType({})) -> dict[int, float]:
-        """Return eV by atomic number: those that are given, and fitted ones of the other elements."""
+        """Reference energies in eV by atomic number: the given ones, and fitted ones for the other elements."""
         table, energy = self._joined()
         energies = np.array([given.get(z, 0.0) for z in self.elements.tolist()])
         fitted = np.array([z not in given for z in self.elements.tolist()])
@@ -98,7 +98,7 @@ class Compositions:
         return self._by_element(energies)
 
     def binding_energies(self, references: Mapping[int, float]) -> dict[int, float]:
-        """Return eV by atomic number: what reference energies leave of the energies, fitted, the smallest that will do.
+        """Least-norm fit of the energies that reference energies leave, in eV by atomic number.
 
         With isolated atoms for references that is the energy that binds an atom; where they were fitted it is zero.
         """
@@ -115,7 +115,7 @@ class Compositions:
 
 
 def elements_of(numbers: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Return the atomic numbers that occur, ascending."""
+    """The atomic numbers that occur, ascending."""
     return np.flatnonzero(np.bincount(numbers, minlength=256))
 
 
@@ -128,7 +128,7 @@ def _widened(
 
 
 def _sum_of_squares(values: npt.NDArray[np.floating]) -> float:
-    """Return the sum in the order of numpy's own pairwise summation, without the squares of all in memory."""
+    """Sum in the order of numpy's own pairwise summation, without all squares in memory at once."""
     if len(values) <= SQUARES_AT_ONCE:
         return float(np.sum(np.square(values, dtype=np.float64)))
     half = len(values) // 2
@@ -137,16 +137,16 @@ def _sum_of_squares(values: npt.NDArray[np.floating]) -> float:
 
 
 class MeanSquare:
-    """Root of the mean square of numbers that come in parts."""
+    """Root mean square of numbers that come in parts."""
 
     def __init__(self) -> None:
         self._sum, self._count = 0.0, 0
 
     def add(self, values: npt.NDArray[np.floating]) -> None:
-        """Take in the next numbers."""
+        """Add the next numbers."""
         self._sum += _sum_of_squares(values.reshape(-1))
         self._count += values.size
 
     def root(self) -> float:
-        """Return the root of their mean square."""
+        """The root mean square."""
         return float(np.sqrt(self._sum / self._count))

@@ -28,7 +28,7 @@ __all__ = ["Manifest", "Store", "Structures", "open_store"]
 class Store:
     """An open store. Shards are mapped when first read, those of a URI from a cache on this machine's disk (cache.py).
 
-    So trials on one machine share their pages.
+    Trials on one machine share the mapped pages.
     """
 
     def __init__(self, location: str, filesystem: fs.FileSystem, path: str, manifest: Manifest) -> None:
@@ -41,11 +41,11 @@ class Store:
         self._reference = composition_energies(manifest.reference_energies, manifest.binding_energies)
 
     def __len__(self) -> int:
-        """Return the number of structures, training and validation together."""
+        """The number of structures, training and validation together."""
         return self.manifest.structures
 
     def subset_of_atoms(self, atoms: int) -> npt.NDArray[np.int64]:
-        """Return the rows of the fewest first training structures that have so many atoms together; nested, as subset.
+        """Rows of the fewest first training structures with at least `atoms` atoms in total; nested, as subset.
 
         Raises:
             DataError: `atoms` is below 1 or above the number of atoms of the training structures.
@@ -62,7 +62,7 @@ class Store:
         return self.subset(int(self._first_rows[number]) + within)
 
     def subset(self, n: int) -> npt.NDArray[np.int64]:
-        """Return the rows of the first n training structures in the one seeded order, so that subsets are nested.
+        """Rows of the first n training structures in the one seeded order, so that subsets are nested.
 
         Raises:
             DataError: n is below 1 or above the number of training structures.
@@ -75,7 +75,7 @@ class Store:
         return np.arange(n, dtype=np.int64)
 
     def validation(self, n: int | None = None) -> npt.NDArray[np.int64]:
-        """Return the rows of the first n validation structures (all by default) in their one seeded order.
+        """Rows of the first n validation structures (all by default) in their one seeded order.
 
         Raises:
             DataError: n is below 1 or above the number of validation structures.
@@ -87,7 +87,7 @@ class Store:
         return np.arange(first, first + wanted, dtype=np.int64)
 
     def n_atoms(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return [S] int64, the atoms of the structures at ascending `rows`; nothing else of them is read."""
+        """Numbers of atoms [S] int64 of the structures at ascending `rows`; nothing else of them is read."""
         cuts = np.searchsorted(rows, self._first_rows)
         parts = [
             self.shard(s).counts(rows[start:stop] - self._first_rows[s])
@@ -97,7 +97,7 @@ class Store:
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
     def read(self, indices: npt.ArrayLike) -> Structures:
-        """Return the structures at the row indices, in that order, with `residual` filled in.
+        """Read the structures at the row indices, in that order, with `residual` filled in.
 
         Raises:
             DataError: an index is outside the store, or a shard is absent or torn.
@@ -140,18 +140,18 @@ class Store:
             )
 
     def info(self) -> dict[str, JsonValue]:
-        """Return the manifest as JSON values, with location and mean number of atoms, without the list of shards."""
+        """The manifest as JSON values, with location and mean number of atoms, without the list of shards."""
         manifest = self.manifest
         content: dict[str, JsonValue] = manifest.model_dump(mode="json", exclude={"shards"})
         return {"location": self.location, "mean_atoms": manifest.atoms / manifest.structures, **content}
 
     def places(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return the number of each row's shard and the row within it."""
+        """The number of each row's shard, and the row within it."""
         which = np.searchsorted(self._first_rows, rows, side="right") - 1
         return which, rows - self._first_rows[which]
 
     def shard(self, number: int) -> OpenShard:
-        """Return a shard, mapped on its first use.
+        """A shard, mapped on its first use.
 
         Raises:
             DataError: it is absent or torn.
@@ -188,7 +188,7 @@ def open_store(location: str | Path) -> Store:
 
 
 def composition_energies(reference: Mapping[int, float], binding: Mapping[int, float]) -> npt.NDArray[np.float64]:
-    """Return [256] eV by atomic number, the share of each atom in what a composition says of an energy."""
+    """The contribution of an atom to the energy by composition, [256] eV by atomic number."""
     table = np.full(256, np.nan)
     for z, energy in reference.items():
         table[z] = energy + binding.get(z, 0.0)
@@ -201,7 +201,7 @@ def residuals(
     n_atoms: npt.NDArray[np.int64],
     reference: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float32]:
-    """Return [S] float32, eV: energies less the summed energies that compositions say.
+    """Energies less the energies by composition, [S] float32, eV.
 
     Args:
         energy: [S] eV.

@@ -1,6 +1,6 @@
 """`dimenetpp`: PyTorch Geometric's DimeNet++ on raysweep's edges.
 
-It differs from the original in this, besides what geometric.py says of all:
+Besides the differences listed in geometric.py:
 
 * the layers that multiply messages start smaller, as they would at the paper's width;
 * an edge's own reverse is left out of its triplets, but not the reverse's periodic images;
@@ -19,7 +19,7 @@ from raysweep.models.architectures.edge_forces import EdgeForces
 from raysweep.models.architectures.gemnet import reverse_edges
 from raysweep.models.architectures.geometric import dimenet, dimenet_utils, reset
 from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
-from raysweep.models.layers.blocks import ElementEmbedding, RadialBasis, lengths_and_directions, rows
+from raysweep.models.layers.blocks import ElementEmbedding, RadialBasis, gather, lengths_and_directions
 
 
 class DimeNetPlusPlusSize(Size):
@@ -61,7 +61,7 @@ class DimeNetPlusPlus(ForceField):
         self.force = EdgeForces(size) if forces == "direct" else None
 
     def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return energies [A] and forces [A, 3]; see `ForceField.atoms`."""
+        """Compute energies [A] and forces [A, 3]; see `ForceField.atoms`."""
         lengths, directions = lengths_and_directions(vectors)
         kj, ji = triplets(batch, vectors)
         rbf = self.rbf(lengths.squeeze(1))
@@ -75,9 +75,9 @@ class DimeNetPlusPlus(ForceField):
         return energies.squeeze(1), None if self.force is None else self.force(x, rbf, directions, batch)
 
     def _start_small(self) -> None:
-        """Draw what multiplies messages as Glorot's rule does at the paper's width of 128.
+        """Draw the layers that multiply messages by Glorot's rule at the paper's width of 128.
 
-        At N(0, 1 / fan_in) it would be three times as large, and nothing divides the sums over edges and triplets.
+        At N(0, 1 / fan_in) they would be three times as large, and nothing divides the sums over edges and triplets.
         """
         for block in self.modules():
             if isinstance(block, dimenet.InteractionPPBlock):
@@ -117,7 +117,7 @@ class SphericalBasis(nn.Module):
         polynomials = [torch.ones_like(cosine), cosine]
         for l in range(2, len(self.zeros)):
             polynomials.append(((2 * l - 1) * cosine * polynomials[-1] - (l - 1) * polynomials[-2]) / l)
-        return (rows(radial, kj) * torch.stack(polynomials, dim=1)).flatten(1)
+        return (gather(radial, kj) * torch.stack(polynomials, dim=1)).flatten(1)
 
     @staticmethod
     def _bessel(x: torch.Tensor, l: int) -> torch.Tensor:
@@ -129,7 +129,7 @@ class SphericalBasis(nn.Module):
 
 
 def triplets(batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return edges kj and ji [T], all pairs where kj ends at the atom j from which ji comes and is not its reverse."""
+    """All pairs of edges kj and ji [T] where kj ends at the atom j that ji starts from and is not its reverse."""
     n_edges, n_atoms = batch.senders.shape[0], batch.numbers.shape[0]
     order = batch.receivers.argsort(stable=True)
     degree = torch.bincount(batch.receivers, minlength=n_atoms)
@@ -143,9 +143,9 @@ def triplets(batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.T
 
 
 def cosines(vectors: torch.Tensor, kj: torch.Tensor, ji: torch.Tensor) -> torch.Tensor:
-    """Return [T, 1]: the cosine of DimeNet++'s angle, between the vectors of the two edges."""
+    """Cosines [T, 1] of DimeNet++'s angle, between the vectors of the two edges."""
     _, directions = lengths_and_directions(vectors)
-    return (rows(directions, kj) * rows(directions, ji)).sum(dim=1, keepdim=True)
+    return (gather(directions, kj) * gather(directions, ji)).sum(dim=1, keepdim=True)
 
 
 ARCHITECTURE = Architecture(DimeNetPlusPlus, DimeNetPlusPlusSize, equivariant=True)

@@ -5,7 +5,7 @@ from torch import nn
 
 from raysweep.data.graphs.batches import Batch
 from raysweep.models.base import Size
-from raysweep.models.layers.blocks import Linear, Norm, RadialBasis, rows, sum_to
+from raysweep.models.layers.blocks import Linear, Norm, RadialBasis, gather, scatter_sum
 
 
 class EdgeForces(nn.Module):
@@ -21,7 +21,7 @@ class EdgeForces(nn.Module):
     def forward(self, m: torch.Tensor, basis: torch.Tensor, directions: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Map edge embeddings [E, width], basis [E, n_basis] and directions [E, 3] to forces [A, 3]."""
         pull = self.out(self.norm(m) * self.from_edge(basis)) * self.scale
-        return sum_to(pull * directions, batch.receivers, batch.numbers.shape[0])
+        return scatter_sum(pull * directions, batch.receivers, batch.numbers.shape[0])
 
 
 class PairForces(nn.Module):
@@ -39,6 +39,6 @@ class PairForces(nn.Module):
     def forward(self, h: torch.Tensor, lengths: torch.Tensor, directions: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Map atoms [A, width] and edges' lengths [E, 1] and directions [E, 3] to forces [A, 3]."""
         basis, envelope = self.basis(lengths)
-        ends = rows(self.from_sender(h), batch.senders) + rows(self.from_receiver(h), batch.receivers)
+        ends = gather(self.from_sender(h), batch.senders) + gather(self.from_receiver(h), batch.receivers)
         pull = self.out(nn.functional.silu(self.from_edge(basis) + ends)) * (envelope * self.scale)
-        return sum_to(pull * directions, batch.receivers, h.shape[0])
+        return scatter_sum(pull * directions, batch.receivers, h.shape[0])

@@ -17,9 +17,9 @@ from raysweep.models.layers.blocks import (
     NormKind,
     RadialBasis,
     Readout,
+    gather,
     lengths_and_directions,
-    rows,
-    sum_to,
+    scatter_sum,
 )
 
 LENGTH_FLOOR = 1e-2
@@ -69,12 +69,12 @@ class EgnnLayer(nn.Module):
         """Map (h, v) to (h, v), given the edges' basis [E, n_basis], envelope [E, 1] and directions [E, 3, 1]."""
         basis, envelope, directions = edge
         x = self.norm(h)
-        sent, received = rows(self.from_sender(x), batch.senders), rows(self.from_receiver(x), batch.receivers)
+        sent, received = gather(self.from_sender(x), batch.senders), gather(self.from_receiver(x), batch.receivers)
         message = self.from_edge(basis) + sent + received
         if self.from_invariants is not None and self.vector_norm is not None:
             # [E, 3, channels]: how the vectors of both ends differ; its part along the edge is invariant.
             vectors = self.vector_norm(v)
-            difference = rows(vectors, batch.senders) - rows(vectors, batch.receivers)
+            difference = gather(vectors, batch.senders) - gather(vectors, batch.receivers)
             message = message + self.from_invariants((difference * directions).sum(dim=1))
         message = nn.functional.silu(message) * (envelope * self.scale)
         along = (self.along(message) * envelope).unsqueeze(1)
@@ -83,10 +83,10 @@ class EgnnLayer(nn.Module):
         else:
             along_edge, along_difference = along.chunk(2, dim=2)
             move = torch.addcmul(directions * along_edge, difference, along_difference)
-        v = v + sum_to(move, batch.receivers, h.shape[0])
+        v = v + scatter_sum(move, batch.receivers, h.shape[0])
         # Lengths rather than their squares: the network stays of first degree in its vectors, however deep it is.
         lengths = (self.mix(v).square().sum(dim=1) + LENGTH_FLOOR).sqrt()
-        total = self.message(sum_to(message, batch.receivers, h.shape[0])) + self.norms(lengths)
+        total = self.message(scatter_sum(message, batch.receivers, h.shape[0])) + self.norms(lengths)
         return h + self.out(nn.functional.silu(total + self.update(x))), v
 
 
@@ -110,7 +110,7 @@ class Egnn(ForceField):
             self.force = nn.Sequential(Norm(size.norm, self.channels, tensor=True), out)
 
     def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return energies [A] and forces [A, 3]; see `ForceField.atoms`."""
+        """Compute energies [A] and forces [A, 3]; see `ForceField.atoms`."""
         lengths, directions = lengths_and_directions(vectors)
         basis, envelope = self.basis(lengths)
         edge = (basis, envelope, directions.unsqueeze(2))

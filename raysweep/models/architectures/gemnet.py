@@ -1,4 +1,4 @@
-"""`gemnet`: an invariant network of directed edge embeddings that sees angles and dihedral angles; no tensors are kept.
+"""`gemnet`: an invariant network of directed edge embeddings with angles and dihedral angles, without tensor features.
 
 After GemNet (arXiv 2106.08903) and GemNet-OC (arXiv 2204.02782): high body order, low tensor order. Those enumerate
 triplets and quadruplets of atoms; here the same sums come from densities. By the addition theorem of spherical
@@ -23,15 +23,15 @@ from raysweep.models.layers.blocks import (
     Norm,
     RadialBasis,
     Readout,
+    gather,
     lengths_and_directions,
-    rows,
-    sum_to,
+    scatter_sum,
 )
 from raysweep.models.layers.harmonics import SphericalHarmonics
 
 
 class GemnetSize(Size):
-    """Knobs of `gemnet`: those of all, the body order, and what its angular functions are made of."""
+    """Knobs of `gemnet`: those of all, the body order, and those of its angular functions."""
 
     depth: int = Field(default=2, gt=0, description="message-passing layers")
     body_order: Literal[3, 4] = Field(default=4, description="3: angles; 4: dihedral angles too")
@@ -76,16 +76,16 @@ class ManyBody(nn.Module):
     def forward(
         self, m: torch.Tensor, basis: torch.Tensor, y: torch.Tensor, reverse: torch.Tensor, batch: Batch
     ) -> torch.Tensor:
-        """Return [E, n_out], given basis [E, n_basis], harmonics [E, (angular + 1)²] and each edge's reverse [E]."""
+        """Compute [E, n_out], given basis [E, n_basis], harmonics [E, (angular + 1)²] and each edge's reverse [E]."""
         radial = self.from_edge(basis).unflatten(1, (-1, self.n_channels))
         f = radial * (torch.tanh(self.project(m)) * self.scale).unsqueeze(1)
         term = f.index_select(1, self.degree) * y.unsqueeze(2)
-        density = sum_to(term, batch.receivers, batch.numbers.shape[0])
-        at_receiver = rows(density, batch.receivers) - term
-        at_sender = rows(density, batch.senders) - rows(term, reverse)
+        density = scatter_sum(term, batch.receivers, batch.numbers.shape[0])
+        at_receiver = gather(density, batch.receivers) - term
+        at_sender = gather(density, batch.senders) - gather(term, reverse)
         sums = [
             (at_receiver * y.unsqueeze(2)).sum(dim=1),
-            (at_sender * rows(y, reverse).unsqueeze(2)).sum(dim=1),
+            (at_sender * gather(y, reverse).unsqueeze(2)).sum(dim=1),
         ]
         if self.body_order == 4:
             sums.append((at_receiver * at_sender).sum(dim=1))
@@ -95,7 +95,7 @@ class ManyBody(nn.Module):
 class GemnetLayer(nn.Module):
     """One round: edges learn from the edges around them and from both atoms, then atoms from their edges.
 
-    In the first round atoms have learnt nothing since the edges were made of them, so it has no weights for that.
+    In the first round atoms hold nothing that the edges do not, so it has no weights for that.
     """
 
     def __init__(self, size: GemnetSize, first: bool) -> None:
@@ -127,9 +127,11 @@ class GemnetLayer(nn.Module):
         x, e = self.norm(h), self.edge_norm(m)
         hidden = self.from_self(e) + self.from_many_body(self.many_body(e, basis, y, reverse, batch))
         if self.from_sender is not None and self.from_receiver is not None:
-            hidden = hidden + rows(self.from_sender(x), batch.senders) + rows(self.from_receiver(x), batch.receivers)
+            hidden = (
+                hidden + gather(self.from_sender(x), batch.senders) + gather(self.from_receiver(x), batch.receivers)
+            )
         m = m + self.edge_out(nn.functional.silu(hidden))
-        total = sum_to(m * (self.from_edge(basis) * self.scale), batch.receivers, h.shape[0])
+        total = scatter_sum(m * (self.from_edge(basis) * self.scale), batch.receivers, h.shape[0])
         return h + self.out(nn.functional.silu(self.message(total) + self.update(x))), m
 
 
@@ -151,15 +153,15 @@ class Gemnet(ForceField):
         self.force = EdgeForces(size) if forces == "direct" else None
 
     def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return energies [A] and forces [A, 3]; see `ForceField.atoms`."""
+        """Compute energies [A] and forces [A, 3]; see `ForceField.atoms`."""
         lengths, directions = lengths_and_directions(vectors)
         basis, _ = self.basis(lengths)
         edge = (basis, self.harmonics(directions), reverse_edges(batch, vectors))
         h = self.embedding(batch.numbers)
         m = (
             self.from_edge(basis)
-            + rows(self.from_sender(h), batch.senders)
-            + rows(self.from_receiver(h), batch.receivers)
+            + gather(self.from_sender(h), batch.senders)
+            + gather(self.from_receiver(h), batch.receivers)
         )
         m = nn.functional.silu(m)
         for layer in self.layers:
@@ -169,7 +171,7 @@ class Gemnet(ForceField):
 
 
 def reverse_edges(batch: Batch, vectors: torch.Tensor) -> torch.Tensor:
-    """Return [E] int64: for each edge from i to j the edge from j to i, of the same periodic image."""
+    """The reverse [E] int64 of each edge from i to j: the edge from j to i of the same periodic image."""
     n = batch.numbers.shape[0]
     forward, backward = batch.receivers * n + batch.senders, batch.senders * n + batch.receivers
     if batch.shifts is None:
@@ -184,7 +186,7 @@ def reverse_edges(batch: Batch, vectors: torch.Tensor) -> torch.Tensor:
 
 
 def _lexical_order(key: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """Return the order of rows by key, then x, y and z."""
+    """The order of rows by key, then x, y and z."""
     order = torch.arange(key.shape[0], device=key.device)
     for column in (vectors[:, 2], vectors[:, 1], vectors[:, 0], key):
         order = order[column[order].argsort(stable=True)]

@@ -1,9 +1,9 @@
-"""PyTorch Geometric's networks on raysweep's edges: what `schnet`, `dimenetpp` and `visnet` have in common.
+"""PyTorch Geometric's networks on raysweep's edges: the common part of `schnet`, `dimenetpp` and `visnet`.
 
 Their building blocks are torch_geometric's own, called with our edges and vectors, so that periodic images and
-conservative forces work and no neighbour search of theirs is needed. All of them differ from the originals in this:
+conservative forces work and no neighbour search of theirs is needed. They differ from the originals:
 
-* elements have a row of their embeddings each, as in raysweep's networks, instead of a hundred;
+* embeddings have a row for each element in the data, as in raysweep's networks, instead of a hundred;
 * linear layers start at N(0, 1 / fan_in) with biases of 0, and the layer of outputs at N(0, 1 / fan_in²), as muP wants;
 * reference energies and the readout of whole structures are raysweep's.
 

@@ -30,7 +30,7 @@ KINDS = ("unconstrained", "invariant", "tensor")
 
 
 class HybridSize(TensorSize):
-    """Knobs of `hybrid`: those of `tensor`, and what each layer is."""
+    """Knobs of `hybrid`: those of `tensor`, and the kind of each layer."""
 
     layers: str = Field(
         default="invariant invariant tensor",
@@ -44,12 +44,12 @@ class HybridSize(TensorSize):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What each layer is."""
+        """The kind of each layer."""
         return tuple(self.layers.split())
 
     @property
     def equivariant(self) -> bool:
-        """Whether it promises symmetry: where no layer is unconstrained."""
+        """Whether it promises symmetry: if no layer is unconstrained."""
         return "unconstrained" not in self.kinds
 
     @model_validator(mode="before")
@@ -96,7 +96,7 @@ class Hybrid(ForceField):
         self.force = _force_head(size, self.kinds) if forces == "direct" else None
 
     def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return energies [A] and forces [A, 3]; see `ForceField.atoms`."""
+        """Compute energies [A] and forces [A, 3]; see `ForceField.atoms`."""
         lengths, directions = lengths_and_directions(vectors)
         basis, envelope = self.basis(lengths)
         edges = {"invariant": basis, "unconstrained": torch.cat([vectors, directions, basis], dim=1)}
@@ -121,7 +121,7 @@ class Hybrid(ForceField):
 
 
 def _force_head(size: HybridSize, kinds: tuple[str, ...]) -> nn.Module:
-    """Return the head of direct forces: of vectors where a layer makes them, else of pairs if scalars are invariant."""
+    """Make the head of direct forces: from vectors if a layer gives them, else from pairs if scalars are invariant."""
     if "tensor" in kinds:
         out = Linear(size.width, 1, bias=False, gain=size.width**-0.5)
         return nn.Sequential(Norm(size.norm, size.width, tensor=True), out)

@@ -12,9 +12,9 @@ from raysweep.models.layers.blocks import (
     NormKind,
     RadialBasis,
     Readout,
+    gather,
     lengths_and_directions,
-    rows,
-    sum_to,
+    scatter_sum,
 )
 
 
@@ -43,10 +43,10 @@ class MpnnLayer(nn.Module):
     def forward(self, h: torch.Tensor, edge: torch.Tensor, envelope: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Map atoms [A, width] to [A, width], given edge features [E, n_edge] and the envelope [E, 1]."""
         x = self.norm(h)
-        sent, received = rows(self.from_sender(x), batch.senders), rows(self.from_receiver(x), batch.receivers)
+        sent, received = gather(self.from_sender(x), batch.senders), gather(self.from_receiver(x), batch.receivers)
         message = self.from_edge(edge) + sent + received
         message = nn.functional.silu(message) * (envelope * self.scale)
-        total = self.message(sum_to(message, batch.receivers, h.shape[0]))
+        total = self.message(scatter_sum(message, batch.receivers, h.shape[0]))
         update: torch.Tensor = self.out(nn.functional.silu(total + self.update(x)))
         return h + update
 
@@ -66,7 +66,7 @@ class Mpnn(ForceField):
         self.force = Readout(size.width, 3) if forces == "direct" else None
 
     def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return energies [A] and forces [A, 3]; see `ForceField.atoms`."""
+        """Compute energies [A] and forces [A, 3]; see `ForceField.atoms`."""
         lengths, directions = lengths_and_directions(vectors)
         basis, envelope = self.basis(lengths)
         edge = torch.cat([vectors, directions, basis], dim=1)

@@ -33,7 +33,7 @@ class SchNet(ForceField):
         self.force = PairForces(size) if forces == "direct" else None
 
     def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return energies [A] and forces [A, 3]; see `ForceField.atoms`."""
+        """Compute energies [A] and forces [A, 3]; see `ForceField.atoms`."""
         net = self.network
         lengths, directions = lengths_and_directions(vectors)
         edges, weight = torch.stack([batch.senders, batch.receivers]), lengths.squeeze(1)

@@ -3,7 +3,7 @@
 Three convolutions carry tensors along edges. `sparse` sends the neighbour's scalars along the spherical harmonics of
 the edge, and the neighbour's tensors as they are; degrees meet in the product at the atoms, of the sum over neighbours
 with itself (correlation 2 after the atomic cluster expansion, arXiv 1803.04764, and MACE, arXiv 2206.07697), not once
-per edge: with about twelve edges an atom, that is where the time went. `so2` and `cg` couple the neighbour's tensors
+per edge, which would dominate the cost at about twelve edges an atom. `so2` and `cg` couple the neighbour's tensors
 with the harmonics on every edge; see `convolutions`. All weigh what they send by learnt functions of the distance and
 of both atoms' scalars.
 """
@@ -26,11 +26,11 @@ from raysweep.models.layers.blocks import (
     RadialBasis,
     Readout,
     TensorNorm,
-    columns,
     component_of,
+    gather,
+    gather_components,
     lengths_and_directions,
-    rows,
-    sum_to,
+    scatter_sum,
 )
 from raysweep.models.layers.convolutions import (
     CgConvolution,
@@ -43,12 +43,12 @@ from raysweep.models.layers.convolutions import (
     geometry,
 )
 from raysweep.models.layers.harmonics import SphericalHarmonics
-from raysweep.models.layers.operations import cut, swap
+from raysweep.models.layers.operations import split, transposed
 from raysweep.models.layers.products import AtomProduct
 
 
 class TensorSize(Size):
-    """Knobs of `tensor`: those of all, the tensor order, and where degrees are coupled."""
+    """Knobs of `tensor`: those of all, the tensor order, and the place where degrees are coupled."""
 
     depth: int = Field(default=2, gt=0, description="message-passing layers")
     l_max: int = Field(default=1, ge=0, le=4, description="highest degree of the irreps; direct forces need 1 or more")
@@ -80,7 +80,7 @@ class TensorLayer(nn.Module):
     Attributes:
         degree: of each component of a message, and tensor_degree the same, counted from degree 1.
         above: 1 for components of degrees above 0, else 0.
-        gate: which gate each component of a tensor passes.
+        gate: the index of the gate of each component of a tensor.
     """
 
     degree: torch.Tensor
@@ -133,7 +133,7 @@ class TensorLayer(nn.Module):
             basis: [E, n_basis], of the edges' lengths.
             envelope: [E, 1], of the edges' lengths.
             y: [E, (l_max + 1)²], the edges' harmonics.
-            directions: what the convolution needs of the edges' directions; empty for `sparse`.
+            directions: the geometry that the convolution needs of the edges; empty for `sparse`.
             batch: the structures.
 
         Returns:
@@ -141,26 +141,26 @@ class TensorLayer(nn.Module):
         """
         normed = self.norm(h)
         h0 = normed[0]
-        ends = rows(self.from_sender(h0), batch.senders) + rows(self.from_receiver(h0), batch.receivers)
+        ends = gather(self.from_sender(h0), batch.senders) + gather(self.from_receiver(h0), batch.receivers)
         hidden = self.from_edge(basis) + ends
         weights = self.radial(nn.functional.silu(hidden) * (envelope * self.scale)).unflatten(1, (-1, self.width))
         if self.up is not None:
             normed = self.up(normed)
-        sent = rows(swap(normed), batch.senders)
+        sent = gather(transposed(normed), batch.senders)
         if self.convolution is None:
-            scalars = rows(normed[0], batch.senders).unsqueeze(1)
+            scalars = gather(normed[0], batch.senders).unsqueeze(1)
             messages = self._sparse(sent, scalars, weights, y[:, : len(self.degree)])
         else:
             where = y if isinstance(self.convolution, ScalarConvolution) else directions
             messages = self.convolution(sent, weights, where)
-        scalars, tensors = self.product(sum_to(messages, batch.receivers, batch.numbers.shape[0]))
+        scalars, tensors = self.product(scatter_sum(messages, batch.receivers, batch.numbers.shape[0]))
         result: torch.Tensor
         if tensors is None:
             result = self.out(nn.functional.silu(scalars).unsqueeze(0))
         else:
             scalars, gates = torch.split(scalars, [self.width, self.l_out * self.width], dim=1)
-            gates = swap(torch.unflatten(torch.sigmoid(gates), 1, (self.l_out, self.width)))
-            gated = tensors * rows(gates, self.gate)
+            gates = transposed(torch.unflatten(torch.sigmoid(gates), 1, (self.l_out, self.width)))
+            gated = tensors * gather(gates, self.gate)
             result = self.out(torch.cat([nn.functional.silu(scalars).unsqueeze(0), gated]))
         n_skip = len(self.skip.degree)
         skipped: torch.Tensor = self.skip(h if n_skip == len(h) else h[:n_skip])
@@ -172,16 +172,16 @@ class TensorLayer(nn.Module):
     def _sparse(
         self, sent: torch.Tensor, scalars: torch.Tensor, weights: torch.Tensor, y: torch.Tensor
     ) -> torch.Tensor:
-        """Return messages [E, (l_max + 1)², width]: scalars along the harmonics, and tensors as they are."""
+        """Compute messages [E, (l_max + 1)², width]: scalars along the harmonics, and tensors as they are."""
         if self.l_in == 0:
-            return columns(sent * weights, self.degree) * y.unsqueeze(2)
-        as_they_are, along = cut(weights, [self.l_in + 1, self.l_max])
-        directed = columns(scalars * along, self.tensor_degree) * (y * self.above).unsqueeze(2)
-        return directed + sent * columns(as_they_are, self.degree)
+            return gather_components(sent * weights, self.degree) * y.unsqueeze(2)
+        as_they_are, along = split(weights, [self.l_in + 1, self.l_max])
+        directed = gather_components(scalars * along, self.tensor_degree) * (y * self.above).unsqueeze(2)
+        return directed + sent * gather_components(as_they_are, self.degree)
 
 
 def layers_geometry(layers: Iterable[nn.Module], size: TensorSize) -> EdgeFrames | EdgeCouplings | None:
-    """Return what gives layers the geometry that their convolutions take, None where none takes any."""
+    """Make the edge-geometry module that the layers' convolutions need, if any."""
     takes = any(
         isinstance(layer, TensorLayer) and isinstance(layer.convolution, So2Convolution | CgConvolution)
         for layer in layers
@@ -209,7 +209,7 @@ class Tensor(ForceField):
             self.force = nn.Sequential(Norm(size.norm, size.width, tensor=True), out)
 
     def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return energies [A] and forces [A, 3]; see `ForceField.atoms`."""
+        """Compute energies [A] and forces [A, 3]; see `ForceField.atoms`."""
         lengths, directions = lengths_and_directions(vectors)
         basis, envelope = self.basis(lengths)
         y = self.harmonics(directions)

@@ -1,9 +1,9 @@
 """`visnet`: PyTorch Geometric's ViSNet on raysweep's edges.
 
-It differs from the original in this, besides what geometric.py says of all:
+Besides the differences listed in geometric.py:
 
-* attention starts uniform, and what distances multiply messages by and the gate of vectors start open;
-* an atom's edges to its own periodic images are edges as others, and not taken for the one to itself;
+* attention starts uniform, and the filters of distances and the gates of vectors start open;
+* an atom's edges to its own periodic images are ordinary edges, not taken for its self-loop;
 * the bias of `s_proj` is left out: with it a message does not vanish at the cutoff, and energies jump;
 * lengths of vectors have a floor of 1e-10 in the output, so that atoms without neighbours have gradients;
 * the first layer has no weights on vectors, which are 0 there, and for conservative forces the output none.
@@ -45,7 +45,7 @@ class ViSNetSize(Size):
 class ViSNet(ForceField):
     """ViSNet (arXiv 2210.16518); direct forces are the gated vector of its output. Cosine cutoff as in SchNet.
 
-    torch 2.13 compiles the step with conservative forces wrongly; what is traced for it is right.
+    torch 2.13 miscompiles the step with conservative forces; the traced step is right.
     """
 
     compiles: ClassVar[bool] = False
@@ -77,17 +77,17 @@ class ViSNet(ForceField):
             last.vec2_proj = nn.Identity()
 
     def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return energies [A] and forces [A, 3]; see `ForceField.atoms`."""
+        """Compute energies [A] and forces [A, 3]; see `ForceField.atoms`."""
         x, v = self._features(batch, vectors)
         for layer in self.output.output_network:
             x, v = layer(x, v)
         return x.squeeze(1), v[:, :3, 0] if self.forces == "direct" else None
 
     def _features(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return scalars [A, width] and vectors [A, (l_max + 1)² - 1, width], as ViSNetBlock's forward pass does.
+        """Compute scalars [A, width] and vectors [A, (l_max + 1)² - 1, width], as ViSNetBlock's forward does.
 
-        It adds an edge from every atom to itself, of length 0 and no direction, that has no part in the embedding of
-        neighbours. Theirs takes every edge between an atom and its own periodic image for one of them.
+        It adds a self-loop of length 0 and no direction to every atom, which the embedding of neighbours ignores.
+        Theirs takes every edge between an atom and its own periodic image for a self-loop.
         """
         net = self.network
         lengths, directions = lengths_and_directions(vectors)
@@ -142,7 +142,7 @@ class _Thrice(nn.Module):
 
 
 def _leave_out_vectors(first: nn.Module) -> None:
-    """Take from ViSNet's first layer the weights on vectors, which are all 0 there: they would never learn."""
+    """Remove from ViSNet's first layer the weights on vectors, which are all 0 there: they would never learn."""
     first.vec_proj = _Thrice()
     if not first.last_layer:
         first.f_proj = first.w_src_proj = first.w_trg_proj = nn.Identity()

@@ -1,4 +1,4 @@
-"""Pieces that every architecture is made of.
+"""Building blocks of the architectures.
 
 Every weight is stored as [..., fan_in, fan_out]: `width_scaling` measures fan-in from the shapes alone.
 """
@@ -34,7 +34,7 @@ class Linear(nn.Module):
 
 
 class DegreeLinear(nn.Module):
-    """A matrix for each degree, shared by its components: features [components, A, n_in] times weight [l, n_in, n_out].
+    """One matrix per degree, shared by its components: features [components, A, n_in] times weight [l, n_in, n_out].
 
     Args:
         degrees: those of the features, ascending; all 2l + 1 components of each stand one after another.
@@ -51,11 +51,11 @@ class DegreeLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map [components, A, n_in] to [components, A, n_out]."""
-        return torch.bmm(x, self.weight if self.only_scalars else rows(self.weight, self.degree))
+        return torch.bmm(x, self.weight if self.only_scalars else gather(self.weight, self.degree))
 
 
 def component_of(degrees: Sequence[int]) -> torch.Tensor:
-    """Return for each component of features of those degrees which degree of them it belongs to, counted from 0."""
+    """The index of the degree that each component of features of those degrees belongs to."""
     sizes = torch.tensor([2 * l + 1 for l in degrees], dtype=torch.int64)
     return torch.repeat_interleave(torch.arange(len(degrees)), sizes)
 
@@ -78,7 +78,7 @@ class Readout(nn.Module):
 
 
 class ElementEmbedding(nn.Module):
-    """A trainable row of `width` numbers for each element that the data holds."""
+    """A trainable row of `width` numbers for each element in the data."""
 
     index: torch.Tensor
 
@@ -91,11 +91,11 @@ class ElementEmbedding(nn.Module):
 
     def forward(self, numbers: torch.Tensor) -> torch.Tensor:
         """Map [A] atomic numbers to [A, width]."""
-        return rows(self.weight, self.index[numbers])
+        return gather(self.weight, self.index[numbers])
 
 
 class Norm(nn.Module):
-    """Normalises features over their channels, invariant ones and tensors alike, without breaking their symmetry.
+    """Normalises features over their channels, scalars and tensors alike, without breaking their symmetry.
 
     Scalars [..., width]: `layer` takes the mean off and divides by the standard deviation, `rms` divides by the root
     mean square. Components of degree l > 0, [..., 2l + 1, width], are divided by the root mean square of all their
@@ -113,7 +113,7 @@ class Norm(nn.Module):
             self.shift = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return features of the same shape."""
+        """Normalise features; the shape stays."""
         if self.kind == "none":
             return x
         if self.kind == "layer":
@@ -142,13 +142,13 @@ class TensorNorm(nn.Module):
         self.register_buffer("average", average.to(torch.get_default_dtype()), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return features of the same shape."""
+        """Normalise features; the shape stays."""
         if self.kind == "none":
             return x
         if self.kind == "layer":
             x = x - x.mean(dim=2, keepdim=True)
         inverse = (self.average @ x.square().mean(dim=2) + _NORM_FLOOR).rsqrt()
-        x = x * rows(inverse, self.degree).unsqueeze(2) * rows(self.scale, self.degree).unsqueeze(1)
+        x = x * gather(inverse, self.degree).unsqueeze(2) * gather(self.scale, self.degree).unsqueeze(1)
         return x if self.kind == "rms" else torch.cat([x[:1] + self.shift, x[1:]])
 
 
@@ -179,7 +179,7 @@ class RadialBasis(nn.Module):
         return bessel * self.cutoff, envelope
 
     def envelope(self, lengths: torch.Tensor) -> torch.Tensor:
-        """Return 1 - 28 x⁶ + 48 x⁷ - 21 x⁸ with x = length / cutoff: value, slope and curvature vanish at x = 1."""
+        """Envelope 1 - 28 x⁶ + 48 x⁷ - 21 x⁸ of x = length / cutoff: value, slope and curvature vanish at x = 1."""
         x = lengths / self.cutoff
         x6 = x * x * x
         x6 = x6 * x6
@@ -192,16 +192,16 @@ def lengths_and_directions(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.T
     return lengths, vectors / lengths
 
 
-def rows(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """Return `values[index]`, [n, ...] to [E, ...], by the operation that is ten times faster on a CPU."""
+def gather(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Gather `values[index]`, [n, ...] to [E, ...], by the operation that is ten times faster on a CPU."""
     return values.index_select(0, index)
 
 
-def columns(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """Return `values[:, index]`, [E, l, width] to [E, n, width]: what a degree has, for each of its components."""
+def gather_components(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Gather `values[:, index]`, [E, l, width] to [E, n, width]: from degrees to their components."""
     return values.index_select(1, index)
 
 
-def sum_to(values: torch.Tensor, index: torch.Tensor, n: int) -> torch.Tensor:
+def scatter_sum(values: torch.Tensor, index: torch.Tensor, n: int) -> torch.Tensor:
     """Sum rows of `values` [E, ...] that share an index into [n, ...]."""
     return values.new_zeros((n, *values.shape[1:])).index_add(0, index, values)

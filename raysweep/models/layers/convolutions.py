@@ -4,8 +4,8 @@ Both weigh every degree and channel of the neighbour's features by a learnt func
 equivariant linear map over degrees and channels whose weights all edges share: for each pair of degrees (l1, l3) a
 matrix over channels for every natural-parity path of the full tensor product, min(l1, l3) + 1 of them. Both span the
 same functions: a fixed linear map carries the weights of one into those of the other. `cg` spells the product out,
-h_l1 ⊗ Y_l2 into l3 for every path; `so2` turns the features into a frame whose polar axis is the edge, where the map is
-diagonal in the order m and the same for m and -m (after eSCN, arXiv 2302.03655; its mixing of m with -m is odd under
+h_l1 ⊗ Y_l2 into l3 for every path; `so2` rotates the features into a frame whose polar axis is the edge, where the map
+is diagonal in the order m and the same for m and -m (after eSCN, arXiv 2302.03655; its mixing of m with -m is odd under
 reflection and left out). As there, `so2` may leave out the orders above m_max. Operations per edge: width² l³ + width
 l⁴ of `so2`, width² l⁴ + width l⁵ of `cg`, and for the geometry, once for all layers, l⁵ and l⁷.
 """
@@ -15,9 +15,9 @@ from typing import Literal
 import torch
 from torch import nn
 
-from raysweep.models.layers.blocks import Linear, columns, component_of
+from raysweep.models.layers.blocks import Linear, component_of, gather_components
 from raysweep.models.layers.harmonics import EvenHarmonics, SphericalHarmonics, edge_coupling, edge_paths, half_turn
-from raysweep.models.layers.operations import cut, join, place, turn, turn_back
+from raysweep.models.layers.operations import concatenate, rotate, rotate_back, scatter_columns, split
 
 Geometry = list[torch.Tensor]
 """What a convolution needs of the edges' directions, computed once for all layers."""
@@ -65,23 +65,23 @@ class EdgeFrames(nn.Module):
         bisectors = bisectors * bisectors.square().sum(dim=1, keepdim=True).rsqrt()
         turns = self.harmonics(bisectors) @ self.turns
         turns = turns * torch.where(below, self.parities, torch.ones_like(self.parities))
-        return [torch.unflatten(place(turns, self.source, self.target), 1, self.shape)]
+        return [torch.unflatten(scatter_columns(turns, self.source, self.target), 1, self.shape)]
 
 
 def by_order(l_max: int, m_max: int) -> list[tuple[int, int]]:
-    """Return (l, signed m) of all components up to l_max and m_max, sorted by |m|, then the sign of m, then l."""
+    """List (l, signed m) of all components up to l_max and m_max, sorted by |m|, then the sign of m, then l."""
     components = [(l, m) for l in range(l_max + 1) for m in range(-min(l, m_max), min(l, m_max) + 1)]
     return sorted(components, key=lambda component: (abs(component[1]), component[1], component[0]))
 
 
 def _rows_to(turn: torch.Tensor, l: int, m_max: int) -> torch.Tensor:
-    """Return of `half_turn` what makes the rows of D_l of orders up to m_max."""
+    """The part of `half_turn` that gives the rows of D_l of orders up to m_max."""
     m = min(l, m_max)
     return torch.unflatten(turn, 1, (2 * l + 1, 2 * l + 1))[:, l - m : l + m + 1].flatten(1)
 
 
 def _frame_places(l_max: int, m_max: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return where the entries of the matrix of `EdgeFrames` lie among those of D_0, ..., D_l_max, and the inverse."""
+    """Indices of the entries of `EdgeFrames` among those of D_0, ..., D_l_max, and the inverse."""
     components, n = by_order(l_max, m_max), (l_max + 1) ** 2
     starts = [sum((2 * min(k, m_max) + 1) * (2 * k + 1) for k in range(l)) for l in range(l_max + 2)]
     source = torch.full((len(components), n), starts[-1])
@@ -115,7 +115,7 @@ class So2Convolution(nn.Module):
         self.rows = [everywhere.index(component) for component in by_order(l_out, m_max)]
 
     def forward(self, sent: torch.Tensor, factors: torch.Tensor, frames: Geometry) -> torch.Tensor:
-        """Return messages [E, (l_out + 1)², width].
+        """Compute messages [E, (l_out + 1)², width].
 
         Args:
             sent: the senders' features, [E, (l_in + 1)², width].
@@ -124,18 +124,18 @@ class So2Convolution(nn.Module):
         """
         (frame,) = frames
         needed = frame if self.l_out == self.l_in else frame[:, : sum(self.sizes)]
-        parts = cut(turn(needed, sent * columns(factors, self.degree)), self.sizes)
+        parts = split(rotate(needed, sent * gather_components(factors, self.degree)), self.sizes)
         mixed = []
         for signs, part, mix in zip(self.signs, parts, self.mixes, strict=True):
             both = torch.unflatten(part, 1, (signs, -1)).flatten(2)
             mixed.append(torch.unflatten(mix(both).flatten(1), 1, (-1, self.width)))
         if self.l_out < self.l_in:
             frame = torch.stack([frame[:, row, : (self.l_out + 1) ** 2] for row in self.rows], dim=1)
-        return turn_back(frame, join(mixed))
+        return rotate_back(frame, concatenate(mixed))
 
 
 class ScalarConvolution(nn.Module):
-    """Both of them for scalar messages: each degree's part along the harmonics of the edge, and a mix of them.
+    """Either convolution for scalar messages: each degree's part along the harmonics of the edge, and a mix of them.
 
     Attributes:
         mixes: a matrix from the channels of degrees 0, ..., l_in to those of the message.
@@ -159,9 +159,9 @@ class ScalarConvolution(nn.Module):
         self.register_buffer("norms", norms, persistent=False)
 
     def forward(self, sent: torch.Tensor, factors: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Return messages [E, 1, width], given features and factors as above and the harmonics y [E, (l_in + 1)²]."""
-        along = torch.unflatten(place(y * self.norms, self.source, self.target), 1, (self.l_in + 1, -1))
-        mixed: torch.Tensor = self.mixes[0]((turn(along, sent) * factors).flatten(1))
+        """Compute messages [E, 1, width], given features and factors as above and the harmonics y [E, (l_in + 1)²]."""
+        along = torch.unflatten(scatter_columns(y * self.norms, self.source, self.target), 1, (self.l_in + 1, -1))
+        mixed: torch.Tensor = self.mixes[0]((rotate(along, sent) * factors).flatten(1))
         return mixed.unsqueeze(1)
 
 
@@ -193,7 +193,7 @@ class EdgeCouplings(nn.Module):
 
 
 class CgConvolution(nn.Module):
-    """Couples along each path (l1, l3, l2) of the full tensor product with the harmonics; mixes paths and channels.
+    """Couples features with the harmonics along each path (l1, l3, l2) of the full tensor product; mixes the results.
 
     Attributes:
         mixes: for each l3 a matrix from the channels of its paths, sorted by l1, then l2, to channels.
@@ -211,25 +211,27 @@ class CgConvolution(nn.Module):
         )
 
     def forward(self, sent: torch.Tensor, factors: torch.Tensor, couplings: Geometry) -> torch.Tensor:
-        """Return messages [E, (l_out + 1)², width], as `So2Convolution` does, given those of `EdgeCouplings`."""
-        blocks = cut(sent * columns(factors, self.degree), [2 * l + 1 for l in range(self.l_in + 1)])
+        """Compute messages [E, (l_out + 1)², width] as `So2Convolution` does, given the matrices of `EdgeCouplings`."""
+        blocks = split(sent * gather_components(factors, self.degree), [2 * l + 1 for l in range(self.l_in + 1)])
         products: list[list[torch.Tensor]] = [[] for _ in range(self.l_out + 1)]
         for l1, block in enumerate(blocks):
             sizes = [n * (2 * l3 + 1) for l3, n in enumerate(self.n_paths[l1])]
             coupling = couplings[l1]
             needed = coupling if coupling.shape[1] == sum(sizes) else coupling[:, : sum(sizes)]
-            for l3, part in enumerate(cut(turn(needed, block), sizes)):
+            for l3, part in enumerate(split(rotate(needed, block), sizes)):
                 products[l3].append(torch.unflatten(part, 1, (2 * l3 + 1, -1)))
-        return join([mix(join(of, dim=2).flatten(2)) for mix, of in zip(self.mixes, products, strict=True)])
+        return concatenate(
+            [mix(concatenate(of, dim=2).flatten(2)) for mix, of in zip(self.mixes, products, strict=True)]
+        )
 
 
 def convolution(
     kind: Literal["so2", "cg"], l_in: int, l_out: int, m_max: int, width: int
 ) -> So2Convolution | CgConvolution:
-    """Return the convolution of that kind; m_max is for `so2` alone."""
+    """Make the convolution of a kind; m_max is for `so2` alone."""
     return So2Convolution(l_in, l_out, m_max, width) if kind == "so2" else CgConvolution(l_in, l_out, width)
 
 
 def geometry(kind: Literal["so2", "cg"], l_max: int, m_max: int) -> EdgeFrames | EdgeCouplings:
-    """Return what turns directions into the geometry that convolutions of that kind take."""
+    """Make the edge-geometry module that convolutions of a kind need."""
     return EdgeFrames(l_max, m_max) if kind == "so2" else EdgeCouplings(l_max)

@@ -11,14 +11,14 @@ import torch
 from e3nn import o3
 from torch import nn
 
-from raysweep.models.layers.operations import join
+from raysweep.models.layers.operations import concatenate
 
 Path = tuple[int, int, int]
 """Degrees that couple."""
 
 
 def block(l: int) -> slice:
-    """Return where the 2l + 1 components of degree l stand among the (l_max + 1)²."""
+    """The slice of the 2l + 1 components of degree l among the (l_max + 1)²."""
     return slice(l * l, (l + 1) * (l + 1))
 
 
@@ -44,7 +44,7 @@ class SphericalHarmonics(nn.Module):
         for l in range(2, self.l_max + 1):
             products = (blocks[-1].unsqueeze(2) * directions.unsqueeze(1)).flatten(1)
             blocks.append(products @ getattr(self, f"raise_{l}"))
-        return join(blocks)
+        return concatenate(blocks)
 
 
 class EvenHarmonics(nn.Module):
@@ -66,12 +66,12 @@ class EvenHarmonics(nn.Module):
             lower = (lower.unsqueeze(2) * by.unsqueeze(1)).flatten(1) @ getattr(self, f"raise_{l}")
             by = lower if l == 2 else by
             blocks.append(lower)
-        return join(blocks)
+        return concatenate(blocks)
 
 
 @cache
 def _raising(l: int, step: int = 1) -> torch.Tensor:
-    """Return [(2l - 2 step + 1)(2 step + 1), 2l + 1]: Y_(l - step) ⊗ Y_step to Y_l, normalised on a test vector.
+    """The coupling [(2l - 2 step + 1)(2 step + 1), 2l + 1] of Y_(l - step) ⊗ Y_step to Y_l, normalised on a vector.
 
     Y_1 stands for the direction itself, of length 1.
     """
@@ -88,7 +88,7 @@ def _raising(l: int, step: int = 1) -> torch.Tensor:
 
 @cache
 def square_paths(l_max: int) -> tuple[Path, ...]:
-    """Return all (l1, l2, l3) with l1 <= l2 by which a feature couples with itself, sorted by l3.
+    """All paths (l1, l2, l3) with l1 <= l2 that couple a feature with itself, sorted by l3.
 
     Natural parity wants l1 + l2 + l3 even; those are also the couplings that are symmetric for l1 = l2, so none
     vanishes.
@@ -105,7 +105,7 @@ def square_paths(l_max: int) -> tuple[Path, ...]:
 
 @cache
 def pair_paths(l_max: int) -> tuple[Path, ...]:
-    """Return all natural-parity (l1, l2, l3) by which two different features couple, sorted by l3."""
+    """All natural-parity paths (l1, l2, l3) that couple two different features, sorted by l3."""
     paths = [
         (l1, l2, l3)
         for l1 in range(l_max + 1)
@@ -117,7 +117,7 @@ def pair_paths(l_max: int) -> tuple[Path, ...]:
 
 @cache
 def square_coupling(l_max: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return how a feature a [(l_max + 1)²] is coupled with itself.
+    """The coupling of a feature a [(l_max + 1)²] with itself.
 
     Returns:
         left, right: [P] int64, the components of each unordered pair that a coupling uses.
@@ -132,7 +132,7 @@ def square_coupling(l_max: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
 
 @cache
 def pair_coupling(l_max: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return how two different features a and b are coupled along `pair_paths`; see `square_coupling`."""
+    """The coupling of two different features a and b along `pair_paths`; see `square_coupling`."""
     dense = _dense_coupling(l_max, pair_paths(l_max))
     n = len(dense)
     return _used(dense, *torch.cartesian_prod(torch.arange(n), torch.arange(n)).T)
@@ -158,7 +158,7 @@ def _used(
 
 @cache
 def edge_paths(l_in: int, l_out: int) -> tuple[Path, ...]:
-    """Return all natural-parity (l1, l3, l2) by which a feature and the harmonics of an edge couple, sorted.
+    """All natural-parity paths (l1, l3, l2) that couple a feature with the harmonics of an edge, sorted.
 
     Those of degree l2 up to l1 + l3 are kept, so that every equivariant linear map between degrees l1 and l3 that
     depends on the direction and keeps reflections is spanned.
@@ -170,14 +170,14 @@ def edge_paths(l_in: int, l_out: int) -> tuple[Path, ...]:
 
 @cache
 def edge_coupling(l1: int, l3: int, l2: int) -> torch.Tensor:
-    """Return [2 l1 + 1, 2 l2 + 1, 2 l3 + 1]: h_l1 ⊗ Y_l2 to l3, of unit variance for independent factors; float64."""
+    """The coupling of h_l1 ⊗ Y_l2 to l3, [2 l1 + 1, 2 l2 + 1, 2 l3 + 1], of unit variance for independent factors."""
     coupling: torch.Tensor = o3.wigner_3j(l1, l2, l3, dtype=torch.float64) * math.sqrt(2 * l3 + 1)
     return coupling
 
 
 @cache
 def half_turn(l: int) -> torch.Tensor:
-    """Return [(l + 1)(2l + 1), (2l + 1)²]: Y_0, Y_2, ..., Y_2l of an axis to D_l of the rotation by π about it.
+    """The map [(l + 1)(2l + 1), (2l + 1)²] from Y_0, Y_2, ..., Y_2l of an axis to D_l of the rotation by π about it.
 
     D_l = Σ_k a_k w3j(l, l, k) · Y_k over even k, since D_l is an even polynomial of degree 2l of the axis; a_k follows
     from the axis y, e3nn's polar axis, where D_l is diagonal with (-1)^m. float64.

@@ -1,6 +1,6 @@
-"""Operations on tensors over edges whose derivatives, the second ones too, move no more memory than they must.
+"""Operations on tensors over edges whose first and second derivatives move no more memory than they must.
 
-Conservative forces differentiate twice. torch's own derivatives of these are right, and slow: they fill tensors of
+Conservative forces differentiate twice. torch's own derivatives of these are correct but slow: they fill tensors of
 zeros, add up column by column, or come out transposed in memory.
 """
 
@@ -9,72 +9,72 @@ from collections.abc import Sequence
 import torch
 
 
-def join(parts: Sequence[torch.Tensor], dim: int = 1) -> torch.Tensor:
-    """Return the parts one after another along a dimension, as torch.cat does, for tensors over edges.
+def concatenate(parts: Sequence[torch.Tensor], dim: int = 1) -> torch.Tensor:
+    """Concatenate tensors over edges along a dimension, as torch.cat does.
 
-    torch's second derivative of it makes a tensor of zeros of the whole size for every part; this one is a cut.
+    torch's second derivative of it makes a tensor of zeros of the whole size for every part; this one is a split.
     """
-    whole: torch.Tensor = _Join.apply(dim, *parts)  # type: ignore[no-untyped-call]
+    whole: torch.Tensor = _Concatenate.apply(dim, *parts)  # type: ignore[no-untyped-call]
     return whole
 
 
-def cut(whole: torch.Tensor, sizes: Sequence[int], dim: int = 1) -> tuple[torch.Tensor, ...]:
-    """Return consecutive parts of so many along a dimension, as torch.split does; the inverse of `join`."""
-    parts: tuple[torch.Tensor, ...] = _Cut.apply(whole, list(sizes), dim)  # type: ignore[no-untyped-call]
+def split(whole: torch.Tensor, sizes: Sequence[int], dim: int = 1) -> tuple[torch.Tensor, ...]:
+    """Split a tensor into parts of the given sizes, as torch.split does; the inverse of `concatenate`."""
+    parts: tuple[torch.Tensor, ...] = _Split.apply(whole, list(sizes), dim)  # type: ignore[no-untyped-call]
     return parts
 
 
-class _Parts(torch.autograd.function.FunctionCtx):
+class _SplitContext(torch.autograd.function.FunctionCtx):
     dim: int
     sizes: list[int]
 
 
-class _Join(torch.autograd.Function):
+class _Concatenate(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: _Parts, dim: int, *parts: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: _SplitContext, dim: int, *parts: torch.Tensor) -> torch.Tensor:
         ctx.dim, ctx.sizes = dim, [part.shape[dim] for part in parts]
         return torch.cat(parts, dim=dim)
 
     @staticmethod
-    def backward(ctx: _Parts, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        return (None, *cut(gradients[0], ctx.sizes, ctx.dim))
+    def backward(ctx: _SplitContext, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        return (None, *split(gradients[0], ctx.sizes, ctx.dim))
 
 
-class _Cut(torch.autograd.Function):
+class _Split(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: _Parts, whole: torch.Tensor, sizes: list[int], dim: int) -> tuple[torch.Tensor, ...]:
+    def forward(ctx: _SplitContext, whole: torch.Tensor, sizes: list[int], dim: int) -> tuple[torch.Tensor, ...]:
         ctx.dim = dim
         return torch.split(whole, sizes, dim=dim)
 
     @staticmethod
-    def backward(ctx: _Parts, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        return join(gradients, ctx.dim), None, None
+    def backward(ctx: _SplitContext, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        return concatenate(gradients, ctx.dim), None, None
 
 
-class _Swap(torch.autograd.Function):
+class _Transposed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor) -> torch.Tensor:
         return x.transpose(0, 1).contiguous()
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, gradient: torch.Tensor) -> torch.Tensor:
-        return swap(gradient)
+        return transposed(gradient)
 
 
-def swap(x: torch.Tensor) -> torch.Tensor:
-    """Return x with its first two axes exchanged, its derivatives as contiguous as itself.
+def transposed(x: torch.Tensor) -> torch.Tensor:
+    """Transpose the first two axes; the result and its derivatives are contiguous.
 
-    On a CPU rows of what is not contiguous take three times as long to be taken or added.
+    On a CPU, gathering or scattering rows takes three times as long if they are not contiguous.
     """
-    swapped: torch.Tensor = _Swap.apply(x)  # type: ignore[no-untyped-call]
+    swapped: torch.Tensor = _Transposed.apply(x)  # type: ignore[no-untyped-call]
     return swapped
 
 
-class _Moves(torch.autograd.function.FunctionCtx):
+class _ScatterContext(torch.autograd.function.FunctionCtx):
     saved_tensors: tuple[torch.Tensor, torch.Tensor]
 
 
-class _Place(torch.autograd.Function):
+class _ScatterColumns(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor, source: torch.Tensor, target: torch.Tensor
@@ -85,13 +85,13 @@ class _Place(torch.autograd.Function):
         return x.index_select(1, source)
 
     @staticmethod
-    def backward(ctx: _Moves, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: _ScatterContext, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         source, target = ctx.saved_tensors
-        return place(gradient, target, source), None, None
+        return scatter_columns(gradient, target, source), None, None
 
 
-def place(x: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return all columns of x in other places, each in one, with zeros between; or, the way back, take them out.
+def scatter_columns(x: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Scatter the columns of x, each to one place with zeros between them; or, inversely, gather them.
 
     torch's own derivative of a selection adds up column by column, on a CPU ten times as slow.
 
@@ -100,19 +100,19 @@ def place(x: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> torch.
         source: [m] int64, the column of x that goes to each place, n for a zero.
         target: [n] int64, the place of each column of x.
     """
-    placed: torch.Tensor = _Place.apply(x, source, target)  # type: ignore[no-untyped-call]
+    placed: torch.Tensor = _ScatterColumns.apply(x, source, target)  # type: ignore[no-untyped-call]
     return placed
 
 
-class _Pair(torch.autograd.function.FunctionCtx):
+class _PairContext(torch.autograd.function.FunctionCtx):
     saved_tensors: tuple[torch.Tensor, torch.Tensor]
     next_functions: tuple[tuple[torch.autograd.graph.Node | None, int], ...]
 
 
-def _wanted(ctx: _Pair) -> list[bool]:
-    """Return of each input whether this pass goes on to it; `needs_input_grad` does not know of `inputs=`.
+def _wanted(ctx: _PairContext) -> list[bool]:
+    """Whether this backward pass needs the gradient of each input; `needs_input_grad` ignores `inputs=`.
 
-    torch cannot tell for leaves: those that need gradients are taken to be wanted.
+    torch cannot tell for leaves: all that require gradients count as needed.
     """
     return [
         node is not None and (hasattr(node, "variable") or torch._C._will_engine_execute_node(node))
@@ -120,30 +120,30 @@ def _wanted(ctx: _Pair) -> list[bool]:
     ]
 
 
-class _Turn(torch.autograd.Function):
+class _Rotate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, frames: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(frames, x)
         return torch.bmm(frames, x)
 
     @staticmethod
-    def backward(ctx: _Pair, gradient: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    def backward(ctx: _PairContext, gradient: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         frames, x = ctx.saved_tensors
         of_frames, of_x = _wanted(ctx)
-        return outer(gradient, x) if of_frames else None, turn_back(frames, gradient) if of_x else None
+        return outer(gradient, x) if of_frames else None, rotate_back(frames, gradient) if of_x else None
 
 
-class _TurnBack(torch.autograd.Function):
+class _RotateBack(torch.autograd.Function):
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, frames: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(frames, x)
         return torch.bmm(frames.transpose(1, 2), x)
 
     @staticmethod
-    def backward(ctx: _Pair, gradient: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    def backward(ctx: _PairContext, gradient: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         frames, x = ctx.saved_tensors
         of_frames, of_x = _wanted(ctx)
-        return outer(x, gradient) if of_frames else None, turn(frames, gradient) if of_x else None
+        return outer(x, gradient) if of_frames else None, rotate(frames, gradient) if of_x else None
 
 
 class _Outer(torch.autograd.Function):
@@ -153,29 +153,29 @@ class _Outer(torch.autograd.Function):
         return torch.bmm(a, b.transpose(1, 2))
 
     @staticmethod
-    def backward(ctx: _Pair, gradient: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    def backward(ctx: _PairContext, gradient: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         a, b = ctx.saved_tensors
         of_a, of_b = _wanted(ctx)
-        return turn(gradient, b) if of_a else None, turn_back(gradient, a) if of_b else None
+        return rotate(gradient, b) if of_a else None, rotate_back(gradient, a) if of_b else None
 
 
-def turn(frames: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return frames [E, n, k] times x [E, k, width], as torch.bmm does, for tensors over edges.
+def rotate(frames: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Rotate x [E, k, width] by frames [E, n, k], as torch.bmm does, for tensors over edges.
 
-    torch's derivatives of it, the second above all, come out transposed in memory, and what adds them up takes longer
-    than the product; all derivatives of this one, of `turn_back` and of `outer` lie as their tensors do.
+    torch's derivatives of it, the second above all, come out transposed in memory, and adding them up takes longer
+    than the product; all derivatives of this one, of `rotate_back` and of `outer` lie as their tensors do.
     """
-    turned: torch.Tensor = _Turn.apply(frames, x)  # type: ignore[no-untyped-call]
-    return turned
+    rotated: torch.Tensor = _Rotate.apply(frames, x)  # type: ignore[no-untyped-call]
+    return rotated
 
 
-def turn_back(frames: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return the transposed of frames [E, n, k] times x [E, n, width]."""
-    turned: torch.Tensor = _TurnBack.apply(frames, x)  # type: ignore[no-untyped-call]
-    return turned
+def rotate_back(frames: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Rotate x [E, n, width] by the transposed of frames [E, n, k]."""
+    rotated: torch.Tensor = _RotateBack.apply(frames, x)  # type: ignore[no-untyped-call]
+    return rotated
 
 
 def outer(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Return a [E, n, width] times the transposed of b [E, k, width]."""
+    """Multiply a [E, n, width] by the transposed of b [E, k, width]."""
     product: torch.Tensor = _Outer.apply(a, b)  # type: ignore[no-untyped-call]
     return product

@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from raysweep.models.layers.blocks import DegreeLinear, Linear, rows
+from raysweep.models.layers.blocks import DegreeLinear, Linear, gather
 from raysweep.models.layers.harmonics import Path, pair_coupling, pair_paths, square_coupling, square_paths
-from raysweep.models.layers.operations import swap
+from raysweep.models.layers.operations import transposed
 
 
 class Coupling(nn.Module):
@@ -48,11 +48,11 @@ class Coupling(nn.Module):
             self.register_buffer(f"coupling_{parity}", part[used].T.contiguous(), persistent=False)
 
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> list[torch.Tensor]:
-        """Return for each degree the products of all its paths, [2l + 1, A, paths · width]."""
+        """Compute for each degree the products of all its paths, [2l + 1, A, paths · width]."""
         products: list[list[torch.Tensor]] = []
         for parity in range(min(len(self.n_paths) - 1, 1) + 1):
             left, right, coupling = (getattr(self, f"{name}_{parity}") for name in ("left", "right", "coupling"))
-            pairs = (a if left is None else rows(a, left)) * (b if right is None else rows(b, right))
+            pairs = (a if left is None else gather(a, left)) * (b if right is None else gather(b, right))
             coupled = torch.unflatten(coupling @ pairs.flatten(1), 1, a.shape[1:])
             sizes = [n * (2 * l + 1) for l, n in enumerate(self.n_paths) if l % 2 == parity]
             products.append(list(torch.split(coupled, sizes)))
@@ -64,12 +64,12 @@ class Coupling(nn.Module):
 
 
 def squares(l_max: int, l_out: int, scale: float = 1.0) -> Coupling:
-    """Return the products of a feature with itself."""
+    """The products of a feature with itself."""
     return Coupling(square_paths(l_max), *square_coupling(l_max), l_out, scale)
 
 
 def pairs(l_max: int, l_out: int, scale: float = 1.0) -> Coupling:
-    """Return the products of two different features."""
+    """The products of two different features."""
     return Coupling(pair_paths(l_max), *pair_coupling(l_max), l_out, scale)
 
 
@@ -77,8 +77,8 @@ class AtomProduct(nn.Module):
     """Mixes the channels of a sum over neighbours and of its products with itself, up to the order of `correlation`.
 
     Order 2 couples the sum a [A, (l_max + 1)², width] with itself, channel by channel; order 3 couples what order 2
-    has mixed with a once more. Every product is scaled by `scale`: neighbours are alike, so what they send adds up
-    rather than averages out, and squares of sums of n like terms, each divided by sqrt(n), are of the order n.
+    has mixed with a once more. Every product is scaled by `scale`: neighbours are alike, so their messages add up
+    rather than average out, and squares of sums of n like terms, each divided by sqrt(n), are of the order n.
     """
 
     def __init__(self, width: int, l_max: int, l_out: int, correlation: int, scale: float) -> None:
@@ -108,7 +108,7 @@ class AtomProduct(nn.Module):
             scalars: [A, (l_out + 1) · width], of degree 0 and then, of each higher degree, its gate.
             tensors: [(l_out + 1)² - 1, A, width], of degrees 1 to l_out; None where l_out is 0.
         """
-        a = swap(total)
+        a = transposed(total)
         if self.squares is None:
             scalars, *higher = torch.split(a, [1, len(a) - 1]) if self.mixes else (a,)
             return self.scalars(scalars[0]), self.mixes[0](higher[0]) if self.mixes else None

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from raysweep.core.errors import DataError, RaysweepError
-from raysweep.data.workers import AHEAD_PER_WORKER, ONE_THREAD, Pool, Workers, usable_cores
+from raysweep.data.workers import ONE_THREAD, PREFETCH_PER_WORKER, Pool, Workers, usable_cores
 from raysweep.sweep.cluster.join import joined
 
 _Task = TypeVar("_Task")
@@ -73,7 +73,7 @@ class RayWorkers:
         running: deque[ray.ObjectRef[_Result]] = deque()
         try:
             while True:
-                for task in islice(stream, max(0, AHEAD_PER_WORKER * self._count() - len(running))):
+                for task in islice(stream, max(0, PREFETCH_PER_WORKER * self._count() - len(running))):
                     running.append(remote.remote(function, task))
                 if not running:
                     return

@@ -23,7 +23,7 @@ from raysweep.core.errors import DivergedError, SpaceError
 from raysweep.core.trial import TrialSpec
 from raysweep.data.store.store import Store, open_store
 from raysweep.models.mup import rate_groups
-from raysweep.models.randomness import Apart
+from raysweep.models.randomness import IsolatedState
 from raysweep.sweep.plan.costs import set_threads
 from raysweep.training.build import build_base, build_model
 from raysweep.training.cost.measure import Stopwatch
@@ -214,7 +214,7 @@ def coordinate_check(
 
 def _follow(spec: TrialSpec, location: str, steps: int) -> dict[str, list[float]]:
     """Return the mean squares of activations before each step and after the last, by module."""
-    with Apart():
+    with IsolatedState():
         run = Trajectory(spec, open_store(location), torch.device("cpu"))
         run.resume_training()
         found = {name: [square] for name, square in _squares(run).items()}

@@ -1,8 +1,8 @@
 """A meter of floating-point operations.
 
-What it cannot count is not counted as 0: its total is refused. That is an operation that is in none of the lists
-(operations.py), and work that torch's dispatcher does not see (a kernel of Triton, C++ or NumPy). Such work shows in
-memory that is read without having been written, and in tensors whose numbers leave torch.
+Work that it cannot count is not counted as 0: the meter refuses to give a total. Such work is an operation in none of
+the lists (operations.py), or a kernel that torch's dispatcher does not see (Triton, C++ or NumPy), recognised by memory
+that is read without having been written and by tensors whose numbers leave torch.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ class FlopMeter(DispatchMode):  # type: ignore[no-untyped-call]
         products: of matrix products and factorisations, and of operations that a network has registered a formula for.
         pointwise: of all else: elementwise operations, reductions, scatters, transforms.
         declared: of blocks whose operations the network declares (`raysweep.models.declared_flops.declare_flops`).
-        unknown: what ran and cannot be counted, by name.
+        unknown: names of the operations that ran and cannot be counted.
     """
 
     supports_higher_order_operators = True
@@ -157,7 +157,7 @@ class FlopMeter(DispatchMode):  # type: ignore[no-untyped-call]
             ) from error
 
     def _look_for_unwritten(self, func: Operation, args: tuple[object, ...], kwargs: Kwargs) -> None:
-        """Note an operation that reads memory which none has written: then a kernel did that torch does not see."""
+        """Note an operation that reads memory that no operation has written: a kernel outside of torch must have."""
         if not self._blank:
             return
         name = packet_of(func).__name__
@@ -193,7 +193,7 @@ class _Exits(TorchFunctionMode):
 
 
 def _is_pointwise(func: Operation, own: bool) -> bool:
-    """Whether an operation works on each element alone.
+    """Whether an operation is elementwise.
 
     torch tags those that do, and of some only the variant that is not in place; it tags no derivative of theirs, and
     none of the `prims` that they may be made of.
@@ -213,5 +213,5 @@ def _floating(values: object) -> list[torch.Tensor]:
 
 
 def _numbers(tensors: Sequence[torch.Tensor]) -> int:
-    """Return the floating-point numbers that tensors hold, a complex one counted as two."""
+    """The number of floating-point numbers in tensors, a complex one counted as two."""
     return sum(tensor.numel() * (2 if tensor.is_complex() else 1) for tensor in _floating(tensors))

@@ -2,8 +2,8 @@
 
 Leading terms, as the literature counts them: products and factorisations of dense matrices by LAPACK Working Note 41
 (Blackford and Dongarra, appendix C), Fourier transforms of length N as 5 N log2 N, half of that for real ones (FFTW's
-convention, fftw.org/speed). What iterates until it converges (eigenvalues, singular values, exponentials of matrices)
-has no formula.
+convention, fftw.org/speed). Iterative algorithms (eigenvalues, singular values, exponentials of matrices) have no
+formula.
 """
 
 import math
@@ -47,7 +47,7 @@ PRODUCTS: dict[str, Callable[..., int]] = {
 
 
 def _per_matrix(of: torch.Tensor, count: Callable[[int, int], float]) -> int:
-    """Return a count of each matrix [..., m, n], whole, times their number."""
+    """The count for a matrix, rounded, times the number of matrices [..., m, n]."""
     m, n = of.shape[-2:]
     return round(count(m, n)) * math.prod(of.shape[:-2])
 
@@ -58,7 +58,7 @@ def _lu(m: int, n: int) -> float:
 
 
 def _qr(m: int, n: int) -> float:
-    """Return the operations of R, and of Q from its reflectors, in the reduced form."""
+    """Operations of R, and of Q from its reflectors, in the reduced form."""
     k = min(m, n)
     return 2 * _lu(m, n) + 2 * m * k**2 - 2 * k**3 / 3
 

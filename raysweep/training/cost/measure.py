@@ -1,4 +1,4 @@
-"""What training costs: floating-point operations counted on real batches, and seconds of the device alone.
+"""The cost of training: floating-point operations counted on real batches, and seconds of the device alone.
 
 Convention (see docs/training.md): a multiply-add is two operations. Matrix products are counted by torch's formulas,
 every elementwise operation (transcendental ones too) as one operation per element of its result, every reduction and
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from raysweep.core.errors import DataError, SpaceError
-from raysweep.data.graphs.batches import GraphSet, cut_batches
+from raysweep.data.graphs.batches import GraphSet, split_batches
 from raysweep.models.base import ForceField
 from raysweep.training.cost.flops import FlopMeter
 from raysweep.training.hidden_state import HiddenState
@@ -26,8 +26,8 @@ Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
-    """What training one member of a family costs.
+class TrainingCost:
+    """The cost of training one member of a family.
 
     Attributes:
         params: N, trainable parameters.
@@ -56,7 +56,7 @@ class Cost:
     def flops(
         self, n_steps: float, n_structures: float, n_atoms: float, n_edges: float, n_triplets: float = 0.0
     ) -> float:
-        """Return the operations of training on so many structures, atoms, edges, triplets; float: totals pass int64."""
+        """The operations of that many steps, structures, atoms, edges and triplets; float, since totals pass int64."""
         return (
             n_steps * self.flops_per_step
             + n_structures * self.flops_per_structure
@@ -80,7 +80,7 @@ class Stopwatch:
         self._began = 0.0
 
     def start(self) -> None:
-        """Begin a stretch of training."""
+        """Begin an interval of training."""
         if self._cuda:
             begin = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             begin.record()
@@ -90,7 +90,7 @@ class Stopwatch:
             self._began = time.perf_counter()
 
     def stop(self) -> None:
-        """End the stretch."""
+        """End the interval."""
         if self._cuda:
             self._pairs[-1][1].record()
         else:
@@ -98,7 +98,7 @@ class Stopwatch:
 
     @property
     def seconds(self) -> float:
-        """All stretches so far."""
+        """Total of all intervals so far."""
         if self._pairs:
             torch.cuda.synchronize()
             self._seconds += sum(begin.elapsed_time(end) for begin, end in self._pairs) / 1e3
@@ -114,13 +114,13 @@ def measure_cost(
     *,
     dtype: torch.dtype = torch.float32,
     name: str | None = None,
-) -> Cost:
+) -> TrainingCost:
     """Count a training step's operations on real batches and time it on the model's device.
 
     Every operation's count is linear in the structures, atoms and edges of a batch (and in its triplets, for the
     architectures that enumerate them), with whole coefficients: those are solved for on small batches of different
     composition, rounded, and checked on a full batch. Where all structures are alike (molecules of one size), atoms and
-    edges cannot be told apart; the solution of least norm then foretells every batch of such structures exactly.
+    edges cannot be told apart; the solution of least norm then predicts every batch of such structures exactly.
 
     Args:
         model: the network, on the device where it will train; its gradients are cleared, its weights and buffers stay.
@@ -128,7 +128,7 @@ def measure_cost(
         objective: the loss.
         batch_atoms: atoms per batch, as in training.
         dtype: type of the numbers of a batch.
-        name: what errors call the network.
+        name: of the network, for errors.
 
     Raises:
         DataError: the sample is too small.
@@ -146,7 +146,7 @@ def measure_cost(
             trained.grad = None
 
     watch, on_gpu = Stopwatch(device), device.type == "cuda"
-    full = list(cut_batches(graphs.n_atoms, np.arange(len(graphs)), batch_atoms))[:3]
+    full = list(split_batches(graphs.n_atoms, np.arange(len(graphs)), batch_atoms))[:3]
     with _as_in_training(model, of):
         coefficients = _coefficients(step, graphs, batch_atoms, model.triplets, of)
         if on_gpu:
@@ -158,7 +158,7 @@ def measure_cost(
     sample = _extent(graphs, np.arange(len(graphs)))
     _, _, n_atoms, n_edges, _ = sample
     sample[0] = n_atoms / batch_atoms
-    return Cost(
+    return TrainingCost(
         params=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         flops_per_step=float(coefficients[0]),
         flops_per_structure=float(coefficients[1]),
@@ -175,10 +175,10 @@ def measure_cost(
 
 @contextmanager
 def _as_in_training(model: ForceField, of: str) -> Iterator[None]:
-    """Put a network in training mode while the block runs; restore its mode and all that it keeps after it.
+    """Put a network in training mode for the block; restore its mode and state afterwards.
 
     Raises:
-        SpaceError: what the network keeps has other shapes after it.
+        SpaceError: the shapes of its state have changed.
     """
     was_training, kept = model.training, HiddenState(model)
     state = {name: value.clone() for name, value in model.state_dict().items()}
@@ -193,7 +193,7 @@ def _as_in_training(model: ForceField, of: str) -> Iterator[None]:
 
 
 def _refuse_growing(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor], of: str) -> None:
-    """Raise a SpaceError where steps change the shapes of what a checkpoint is to hold."""
+    """Refuse a network whose steps change the shapes of its state, which no checkpoint would fit."""
     for key in {**before, **after}:
         shapes = [list(state[key].shape) if key in state else None for state in (before, after)]
         if shapes[0] != shapes[1]:
@@ -206,7 +206,7 @@ def _refuse_growing(before: Mapping[str, torch.Tensor], after: Mapping[str, torc
 def _coefficients(
     step: Callable[[Rows], None], graphs: GraphSet, batch_atoms: int, triplets: bool, of: str
 ) -> npt.NDArray[np.float64]:
-    """Return operations per step, structure, atom, edge and triplet; the last is 0 unless `triplets`."""
+    """Solve for the operations per step, structure, atom, edge and triplet; the last is 0 unless `triplets`."""
     if len(graphs) < 16:
         raise DataError(f"{len(graphs)} structures are too few to measure the cost of a step on; give at least 16.")
     small = [np.arange(start, start + n) for start, n in ((0, 1), (1, 1), (2, 2), (4, 3), (7, 1), (8, 4), (12, 4))]
@@ -219,7 +219,7 @@ def _coefficients(
     if _rank(graphs, small, unknown) == unknown:
         coefficients = np.round(coefficients)
     # Else all structures are alike, of one size, say: all solutions agree on such batches, and the least is taken.
-    full = next(cut_batches(graphs.n_atoms, np.arange(len(graphs)), batch_atoms))
+    full = next(split_batches(graphs.n_atoms, np.arange(len(graphs)), batch_atoms))
     (counted,), (extent,) = _counted(step, graphs, [full], of)
     if abs(coefficients @ extent / counted - 1) >= 1e-3:
         raise SpaceError(
@@ -244,7 +244,7 @@ def _rank(graphs: GraphSet, batches: list[Rows], unknown: int) -> int:
 def _counted(
     step: Callable[[Rows], None], graphs: GraphSet, batches: list[Rows], of: str
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the operations of a step on each batch [B], and each batch's extent [B, 5]."""
+    """Count the operations of a step on each batch [B]; also each batch's extent [B, 5]."""
     counts = []
     for rows in batches:
         with FlopMeter(of) as meter:
@@ -254,6 +254,6 @@ def _counted(
 
 
 def _extent(graphs: GraphSet, rows: Rows) -> npt.NDArray[np.float64]:
-    """Return 1 and the numbers of structures, atoms, edges and triplets at `rows`."""
+    """1, and the numbers of structures, atoms, edges and triplets at `rows`."""
     sizes = (graphs.n_atoms, graphs.n_edges, graphs.n_triplets)
     return np.array([1, len(rows), *(size[rows].sum() for size in sizes)], dtype=np.float64)

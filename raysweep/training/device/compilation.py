@@ -27,14 +27,14 @@ Loss = Callable[[Objective, Batch], torch.Tensor]
 
 PATIENCE = 64
 MOST_PROGRAMS = 4
-"""Batches that are left to the plain step before another program is made for them, and how many are made at most."""
+"""Batches left to the plain step before another program is compiled for them, and the most programs."""
 TOLERANCE, NEGLIGIBLE = 0.1, 1e-3
-"""How far a program's gradients may be from the plain step's, bf16's rounding included, and of the largest of all
-gradients how small ones may be that are not looked at."""
+"""Relative deviation that is allowed between a program's gradients and the plain step's, bf16's rounding included; and
+the size, relative to the largest gradient, below which gradients are not compared."""
 
 
 def check_compiles(name: str) -> None:
-    """Raise a SpaceError where the steps of an architecture cannot be compiled."""
+    """Refuse an architecture whose steps cannot be compiled."""
     if not architecture(name).network.compiles:
         raise SpaceError(
             f"compile: true is not possible with architecture {name!r}, see its `compiles`. Leave compile out, or that "
@@ -43,7 +43,7 @@ def check_compiles(name: str) -> None:
 
 
 def check_compiler(device: torch.device) -> None:
-    """Raise a SpaceError where there is no compiler of what steps on the device are compiled to.
+    """Refuse to compile without a compiler for the code of steps on the device.
 
     On a CPU that is C++; on a GPU triton compiles the kernels, and C code that starts them.
     """
@@ -58,7 +58,7 @@ def check_compiler(device: torch.device) -> None:
 
 
 def plain_step(loss: Loss, weights: Sequence[nn.Parameter], objective: Objective, batch: Batch) -> torch.Tensor:
-    """Return the loss of a batch, and leave its gradient in the weights' `grad`."""
+    """Compute the loss of a batch, and leave its gradient in the weights' `grad`."""
     value = loss(objective, batch)
     differentiate(value, weights)
     return value.detach()
@@ -85,11 +85,11 @@ class _Program:
 
 
 class CompiledStep:
-    """What `plain_step` does, compiled at the first batch, once for batches of all sizes.
+    """`plain_step`, compiled at the first batch for batches of all sizes.
 
-    torch takes some things for granted of the sizes that it compiles for: that one which is not 0 or 1 never is, that
-    small products stay small. Batches of which they do not hold, a lone structure at the end of an epoch, say, are left
-    to `plain_step`; where they are many, there will be a second program.
+    torch specialises on some properties of sizes: that a size other than 0 and 1 never takes these values, that small
+    products stay small. Batches without them, such as a lone structure at the end of an epoch, are left to
+    `plain_step`; if they are many, a second program is compiled.
 
     Attributes:
         plain_steps: batches that were left to `plain_step`.
@@ -102,11 +102,11 @@ class CompiledStep:
 
     @property
     def compilations(self) -> int:
-        """Programs made so far."""
+        """Programs compiled so far."""
         return len(self._programs)
 
     def prepare(self, objective: Objective, batch: Batch) -> None:
-        """Compile, if it is time to: that takes seconds to minutes.
+        """Compile if a program is due, which takes seconds to minutes.
 
         Raises:
             SpaceError: the network cannot be compiled, or not for all sizes of batches, or the compiled step gives
@@ -119,7 +119,7 @@ class CompiledStep:
             self._programs.append(program)
 
     def __call__(self, objective: Objective, batch: Batch) -> torch.Tensor:
-        """Return the loss of a batch, and leave its gradient in the weights' `grad`."""
+        """Compute the loss of a batch, and leave its gradient in the weights' `grad`."""
         program = self._program_of(batch)
         if program is None:
             self.plain_steps += 1
@@ -136,9 +136,9 @@ class CompiledStep:
             return list(program.run(*(sizes[i] for i in program.symbols), *inputs))
 
     def _compare(self, program: _Program, objective: Objective, batch: Batch) -> None:
-        """Raise a SpaceError where a program's loss or gradients are not those of the plain step.
+        """Refuse a program whose loss or gradients differ from those of the plain step.
 
-        torch's compiler can be wrong without a word: it is with ViSNet's conservative forces (torch 2.13).
+        torch's compiler can be silently wrong: it is with ViSNet's conservative forces (torch 2.13).
         """
         ours = self._run(program, objective, batch)
         loss = plain_step(self._loss, self._weights, objective, batch)
@@ -163,11 +163,11 @@ class CompiledStep:
         return next((of for of in self._programs if of.inputs == inputs and of.holds(sizes)), None)
 
     def _fixed(self, objective: Objective) -> list[torch.Tensor]:
-        """Return the inputs whose shapes never change."""
+        """The inputs whose shapes never change."""
         return [*self._weights, *self._constants(), *_tensors(objective).values()]
 
     def _constants(self) -> list[torch.Tensor]:
-        """Return the tensors of the network that no step moves."""
+        """The tensors of the network that are not trained."""
         return [*(weight for weight in self._model.parameters() if not weight.requires_grad), *self._model.buffers()]
 
     def _compile(self, objective: Objective, batch: Batch) -> _Program:
@@ -211,7 +211,7 @@ class CompiledStep:
         return tracer.trace(step), trained
 
     def _refuse_constants(self, tracer: Tracer) -> None:
-        """Raise a SpaceError where tracing has made a number of a symbol."""
+        """Refuse a network that fixes a symbolic size to a number."""
         for i in tracer.constants():
             of = ("structures", "atoms", "edges")[i]
             raise SpaceError(
@@ -226,6 +226,6 @@ def _sizes(batch: Batch) -> tuple[int, int, int]:
 
 
 def _tensors(values: Batch | Objective) -> dict[str, torch.Tensor]:
-    """Return the fields that are tensors."""
+    """The fields that are tensors."""
     found = {field.name: getattr(values, field.name) for field in fields(values)}
     return {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}

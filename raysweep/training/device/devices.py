@@ -1,4 +1,4 @@
-"""What a device is called: seconds are compared only between points whose devices have one name."""
+"""Names of devices: seconds are compared only between points of devices with the same name."""
 
 import functools
 import platform
@@ -12,19 +12,19 @@ JOIN = " + "
 
 
 def device_name(device: torch.device) -> str:
-    """Return an accelerator's name as its driver gives it, or `cpu` with the processor's model."""
+    """The name of an accelerator as its driver gives it, or `cpu` with the processor's model."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({cpu_model(CPU_INFO)})"
 
 
 def together(names: Iterable[str]) -> str:
-    """Return the name of the seconds of a trajectory that has run on several devices, one after another."""
+    """The joint name of the devices that a trajectory has run on, one after another."""
     parts = (part for name in names for part in name.split(JOIN))
     return JOIN.join(dict.fromkeys(parts))
 
 
 @functools.lru_cache(maxsize=2)
 def cpu_model(place: Path) -> str:
-    """Return the processor's model as Linux tells it, the architecture elsewhere."""
+    """The processor's model as given by Linux; elsewhere the architecture."""
     try:
         lines = place.read_text().splitlines()
     except OSError:

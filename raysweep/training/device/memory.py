@@ -1,4 +1,4 @@
-"""The memory of a training process: how much it took at most, and that a CPU's stays where it is."""
+"""The memory of a training process: its peak, and the reuse of freed memory on a CPU."""
 
 import ctypes
 import functools
@@ -11,7 +11,7 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
 
 
 def peak_memory(device: torch.device) -> int:
-    """Return bytes: the most that tensors held on a GPU since its trajectory began, or the process on a CPU, ever."""
+    """Peak memory in bytes: of tensors on a GPU since the trajectory began, or on a CPU of the whole process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB
@@ -19,10 +19,10 @@ def peak_memory(device: torch.device) -> int:
 
 @functools.cache
 def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed memory for this process, for good, and return whether it does.
+    """Tell glibc to keep freed memory for the rest of this process; True if it does.
 
-    Else every step gives its large tensors back to the system and gets them anew, page by page: 5 to 20 % of the time
-    (benchmarks/training_speed.py). Elsewhere than on glibc nothing is done.
+    Otherwise every step returns its large tensors to the system and gets them back page by page: 5 to 20 % of the time
+    (benchmarks/training_speed.py). Without glibc nothing is done.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

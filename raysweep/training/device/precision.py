@@ -1,4 +1,4 @@
-"""The numbers that a training step is done in."""
+"""The floating-point precision of training steps."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,12 +12,12 @@ Precision = Literal["float32", "float64", "tf32", "bf16"]
 
 
 def weight_dtype(precision: Precision) -> torch.dtype:
-    """Return the type of weights, optimizer state and evaluations."""
+    """The type of weights, optimizer state and evaluations."""
     return torch.float64 if precision == "float64" else torch.float32
 
 
 def check_precision(precision: Precision, device: torch.device) -> None:
-    """Raise a SpaceError where the device cannot do it."""
+    """Refuse a precision that the device does not have."""
     if precision == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
         raise SpaceError(
             f"training.precision: tf32 is a number of NVIDIA GPUs from compute capability 8.0 on, and the device is "
@@ -27,7 +27,7 @@ def check_precision(precision: Precision, device: torch.device) -> None:
 
 @contextmanager
 def tf32_products(precision: Precision) -> Iterator[None]:
-    """Do matrix products, backward ones too, in tf32 where that is the precision, while the block runs."""
+    """Compute matrix products, backward ones too, in tf32 for the block, if that is the precision."""
     matmul = torch.backends.cuda.matmul
     before = matmul.fp32_precision
     if precision == "tf32":
@@ -40,5 +40,5 @@ def tf32_products(precision: Precision) -> Iterator[None]:
 
 
 def mixed(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """Do the products of a forward pass in bf16 where that is the precision; their backward passes follow."""
+    """Compute the products of a forward pass in bf16, if that is the precision; backward passes follow."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

@@ -20,7 +20,7 @@ from labelled_files import labelled, write_aselmdb, write_mptrj
 from raysweep.core.errors import DataError
 from raysweep.data.formats import mptrj
 from raysweep.data.formats.ase import aselmdb
-from raysweep.data.formats.fields.blocks import Bad, Names, Part, Torn
+from raysweep.data.formats.fields.blocks import Bad, Block, Names, Torn
 from raysweep.data.formats.xyz import atoms as xyz_atoms
 from raysweep.data.formats.xyz import extxyz
 from raysweep.data.formats.xyz.fixed_width import fixed_columns
@@ -33,7 +33,7 @@ def read_all(module: object, path: Path, names: Names | None = None) -> Structur
     for span in module.spans(path, names or Names()):  # type: ignore[attr-defined]
         assert not isinstance(span, Bad), span
         for chunk in module.read(path, span, names or Names()):  # type: ignore[attr-defined]
-            assert isinstance(chunk, Part), chunk
+            assert isinstance(chunk, Block), chunk
             parts.append(chunk.structures)
     return concatenate(parts)
 
@@ -67,7 +67,7 @@ def test_aselmdb_records_come_in_with_cell_charge_spin_group_and_source(tmp_path
     (span,) = aselmdb.spans(tmp_path / "a.aselmdb", Names())
     assert not isinstance(span, Bad)
     (part,) = aselmdb.read(tmp_path / "a.aselmdb", span, Names())
-    assert isinstance(part, Part)
+    assert isinstance(part, Block)
     assert part.source is not None
     assert part.source.tolist() == [f"part{i % 2}" for i in range(24)]
 

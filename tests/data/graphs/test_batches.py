@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from invented import invent
 
 from raysweep.data.graphs import batches as batches_module
-from raysweep.data.graphs.batches import Batch, GraphSet, cut_batches, epoch_order, load_graphs, neighbourhood
+from raysweep.data.graphs.batches import Batch, GraphSet, epoch_order, load_graphs, neighbourhood, split_batches
 from raysweep.data.graphs.neighbours import build_graphs
 from raysweep.data.store.store import Store
 from raysweep.data.structures import Structures
@@ -23,7 +23,7 @@ GRAPHS = GraphSet(source=STRUCTURES, cutoff=CUTOFF)
 def test_batches_cover_the_order_and_hold_enough_atoms(counts: list[int], batch_atoms: int) -> None:
     n_atoms = np.array(counts, dtype=np.int64)
     order = np.random.default_rng(len(counts)).permutation(len(counts))
-    batches = list(cut_batches(n_atoms, order, batch_atoms))
+    batches = list(split_batches(n_atoms, order, batch_atoms))
     assert np.concatenate(batches).tolist() == order.tolist()
     for rows in batches[:-1]:
         assert n_atoms[rows].sum() >= batch_atoms
@@ -34,10 +34,10 @@ def test_batches_cover_the_order_and_hold_enough_atoms(counts: list[int], batch_
 def test_an_order_cut_in_pieces_is_cut_into_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     n_atoms = np.random.default_rng(0).integers(1, 40, size=500)
     order = np.random.default_rng(1).permutation(500)
-    whole = [rows.tolist() for rows in cut_batches(n_atoms, order, 60)]
+    whole = [rows.tolist() for rows in split_batches(n_atoms, order, 60)]
     for at_once in (1, 7, 64, 499):
         monkeypatch.setattr(batches_module, "ORDER_AT_ONCE", at_once)
-        assert [rows.tolist() for rows in cut_batches(n_atoms, order, 60)] == whole
+        assert [rows.tolist() for rows in split_batches(n_atoms, order, 60)] == whole
 
 
 def test_batches_do_not_depend_on_how_many_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_a_batch_is_its_structures_one_after_the_other(rows: list[int]) -> None:
 @given(begin=st.integers(0, 29), batch_atoms=st.integers(1, 60))
 def test_batches_gathered_together_are_those_gathered_one_by_one(begin: int, batch_atoms: int) -> None:
     order = epoch_order(30, 1, 0)[begin:]
-    cuts = list(cut_batches(STRUCTURES.n_atoms, order, batch_atoms))
+    cuts = list(split_batches(STRUCTURES.n_atoms, order, batch_atoms))
     for (rows, batch), expected in zip(
         GRAPHS.batches(order, batch_atoms, torch.device("cpu"), torch.float64), cuts, strict=True
     ):

@@ -9,7 +9,7 @@ import torch
 from invented import invent
 
 from raysweep.data.graphs.batches import GraphSet, StoreRows, load_graphs
-from raysweep.data.graphs.cached import kept_graphs
+from raysweep.data.graphs.cached import cached_graphs
 from raysweep.data.store.manifest import Provenance
 from raysweep.data.store.store import Store, open_store
 from raysweep.data.store.writing import write_store
@@ -50,19 +50,19 @@ def test_kept_graphs_are_those_made_anew(periodic: Store) -> None:
 
 def test_they_are_made_once_and_made_again_where_torn(periodic: Store) -> None:
     rows = periodic.subset(40)
-    first = kept_graphs(periodic, rows, CUTOFF)
+    first = cached_graphs(periodic, rows, CUTOFF)
     folders = sorted(path for path in (Path(periodic.location) / "graphs").iterdir() if path.is_dir())
     assert first is not None
     assert len(folders) == 3
     before = {file: file.stat().st_mtime_ns for folder in folders for file in folder.iterdir()}
-    kept_graphs(open_store(periodic.location), rows, CUTOFF)
+    cached_graphs(open_store(periodic.location), rows, CUTOFF)
     assert {file: file.stat().st_mtime_ns for file in before} == before
     torn = folders[1] / "senders"
     whole = torn.read_bytes()
     torn.write_bytes(whole[:-2])
-    kept_graphs(periodic, rows, CUTOFF)
+    cached_graphs(periodic, rows, CUTOFF)
     assert torn.read_bytes() == whole
-    assert kept_graphs(periodic, rows, 2.0) is not None
+    assert cached_graphs(periodic, rows, 2.0) is not None
     assert len([path for path in (Path(periodic.location) / "graphs").iterdir() if path.is_dir()]) == 6
     open_store(periodic.location).check()
 
@@ -70,8 +70,8 @@ def test_they_are_made_once_and_made_again_where_torn(periodic: Store) -> None:
 def test_none_are_kept_where_that_does_not_pay(
     periodic: Store, real_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert kept_graphs(real_store, real_store.subset(50), CUTOFF) is None
-    assert kept_graphs(periodic, periodic.subset(3), CUTOFF) is None
+    assert cached_graphs(real_store, real_store.subset(50), CUTOFF) is None
+    assert cached_graphs(periodic, periodic.subset(3), CUTOFF) is None
     monkeypatch.setenv("RAYSWEEP_GRAPHS_GIB", "0")
-    assert kept_graphs(periodic, periodic.subset(40), CUTOFF) is None
+    assert cached_graphs(periodic, periodic.subset(40), CUTOFF) is None
     assert not (Path(periodic.location) / "graphs").exists()

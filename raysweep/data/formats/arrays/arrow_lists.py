@@ -25,22 +25,22 @@ class Lists:
     inner: _Ints
 
     def inner_of(self, length: int) -> npt.NDArray[np.bool_]:
-        """Return [S] whether the lists within a row, if there are any, have that length."""
+        """Whether the lists within each row [S], if there are any, have that length."""
         return np.isin(self.inner, (length, -1))
 
     def take(self, rows: npt.NDArray[np.bool_]) -> "Lists":
-        """Return some of the rows."""
+        """Some of the rows."""
         return Lists(self.counts[rows], self.leaves[np.repeat(rows, np.maximum(self.counts, 0))], self.inner[rows])
 
     def texts(self) -> list[str | None]:
-        """Return [S] the rows' values as texts, None where there is none."""
+        """The rows' values [S] as texts, None where there is none."""
         values = iter(self.leaves.tolist())
         found = [[next(values) for _ in range(max(count, 0))] for count in self.counts.tolist()]
         return [", ".join(map(_text, one)) or None for one in found]
 
 
 def lists_of(name: str, column: pa.ChunkedArray) -> Lists:
-    """Return a column's values.
+    """The values of a column.
 
     Raises:
         ValueError: they are neither numbers nor texts, or lists of lists of lists.
@@ -70,7 +70,7 @@ def lists_of(name: str, column: pa.ChunkedArray) -> Lists:
 
 
 def _plain(values: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """Return values as one array without a dictionary."""
+    """Values as one array without a dictionary."""
     one = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     if isinstance(one, pa.ChunkedArray):
         one = pa.concat_arrays(one.chunks) if one.num_chunks else pa.array([], type=one.type)

@@ -1,4 +1,4 @@
-"""Structures from arrays over frames: the shapes, types and paddings that npz and HDF5 files have them in."""
+"""Structures from arrays over frames, in the shapes, types and paddings found in npz and HDF5 files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How a table is to be read.
+    """The keys, units and shapes of a table.
 
     Attributes:
         keys, scale: keys and factors.
@@ -87,21 +87,21 @@ def layout_of(table: Table, names: Names) -> Layout:
 
 
 def _dense(shape: tuple[int, ...], frames: int, atoms: int, width: int) -> bool:
-    """Return whether an array's shape holds `width` values for each atom of each frame, in order."""
+    """Whether an array's shape holds `width` values for each atom of each frame, in order."""
     plain = tuple(size for size in shape if size != 1)
     wanted = [(frames, atoms, width), (frames, atoms * width), (frames * atoms, width), (frames * atoms * width,)]
     return plain in [tuple(size for size in one if size != 1) for one in wanted]
 
 
 def _counts(column: Column, frames: int) -> npt.NDArray[np.int64] | None:
-    """Return [frames] numbers of atoms, None where the array is something else."""
+    """Numbers of atoms [frames]; None if the array is something else."""
     if column.kind.kind not in "iu" or prod(column.shape) != frames:
         return None
     return column.whole().reshape(-1).astype(np.int64)
 
 
 def read_frames(table: Table, layout: Layout, start: int, stop: int) -> Iterator[Chunk]:
-    """Yield the usable ones of some frames of a table as one part, and the others, counted by reason."""
+    """Yield the usable frames of a table as one block, and the others, counted by reason."""
     where = f"{table.path}, {table.record} {start}"
     try:
         dense = layout.atoms is not None
@@ -159,7 +159,7 @@ def read_frames(table: Table, layout: Layout, start: int, stop: int) -> Iterator
 
 
 def atomic_numbers(values: _Array) -> npt.NDArray[np.int64]:
-    """Return [n] atomic numbers of numbers or symbols, 0 for what is neither.
+    """Atomic numbers [n] from numbers or symbols, 0 for anything else.
 
     Raises:
         ValueError: they are of another type.
@@ -174,7 +174,7 @@ def atomic_numbers(values: _Array) -> npt.NDArray[np.int64]:
 
 
 def _part(column: Column, layout: Layout, start: int, stop: int, width: int) -> _Array:
-    """Return an array's values for the atoms of some frames, or the whole array where all frames share it."""
+    """An array's values for the atoms of some frames, or the whole array if all frames share it."""
     size = prod(column.shape)
     if layout.atoms is None:
         assert layout.n_atoms is not None
@@ -186,7 +186,7 @@ def _part(column: Column, layout: Layout, start: int, stop: int, width: int) -> 
 
 
 def _row(column: Column, frames: int, start: int, stop: int) -> _Array:
-    """Return an array's values for some frames, flat."""
+    """An array's values for some frames, flat."""
     length = column.shape[0] if column.shape else 1
     if frames and length % frames == 0:
         share = length // frames
@@ -198,10 +198,10 @@ def _row(column: Column, frames: int, start: int, stop: int) -> _Array:
 def _real(
     atoms: int, n_atoms: npt.NDArray[np.int64] | None, numbers: npt.NDArray[np.int64], vectors: dict[str, _Floats]
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return [frames, atoms] which are atoms and no filling of smaller molecules, and [frames] whether that is certain.
+    """Tell atoms from padding [frames, atoms], and whether that is certain [frames].
 
-    Filling stands at the end: so much as the file's own numbers of atoms leave, otherwise atomic numbers of 0 or -1
-    whose positions and forces are 0 or NaN. Atomic numbers of 0 with a position are no filling, but a fault.
+    Padding is at the end: beyond the file's own numbers of atoms, otherwise atomic numbers of 0 or -1
+    whose positions and forces are 0 or NaN. Atomic numbers of 0 with a position are a fault, not padding.
     """
     table = numbers.reshape(-1, atoms)
     places = np.arange(atoms)

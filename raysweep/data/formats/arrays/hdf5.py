@@ -36,7 +36,7 @@ CONFORMATIONS_AT_ONCE = 4096
 
 
 def layout(path: Path) -> Kind:
-    """Return "spice" or "ani1x" by the keys of any of the file's groups, "hdf5" where it is neither.
+    """Recognise "spice" or "ani1x" by the keys of any of the file's groups; "hdf5" if it is neither.
 
     Keys that others use too, such as "coordinates", do not make a file one of these: their units would be assumed.
 
@@ -54,7 +54,7 @@ def layout(path: Path) -> Kind:
 
 
 def spans_of(kind: Kind) -> Callable[[Path, Names], Iterator[Span | Bad]]:
-    """Return the function that cuts a file into spans of some thousand conformations across its groups."""
+    """Make the function that divides a file into spans of some thousand conformations across its groups."""
 
     def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
         tree, sizes = _groups(path, names, kind)
@@ -75,7 +75,7 @@ def spans_of(kind: Kind) -> Callable[[Path, Names], Iterator[Span | Bad]]:
 
 
 def read_of(kind: Kind) -> Callable[[Path, Span, Names], Iterator[Chunk]]:
-    """Return the function that reads a span; a structure's group is its HDF5 group, or the parent of a single one."""
+    """Make the function that reads a span; a structure's group is its HDF5 group, or the parent of a single one."""
 
     def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
         tree, sizes = _groups(path, names, kind)
@@ -127,7 +127,7 @@ def _frames(
 
 
 def _molecule(path: Path, group: str, tree: Tree, table: Table, found: Layout) -> str | None:
-    """Return the name of a molecule: that of its group, or of the one above.
+    """The name of a molecule: that of its group, or of the parent group.
 
     The one above is meant by a group of one conformation, and by groups in one that has conformations of its own, as
     the reactant and the product of a reaction of Transition1x.
@@ -149,7 +149,7 @@ def _groups(path: Path, names: Names, kind: Kind) -> tuple[Tree, dict[str, int]]
 
 @lru_cache(maxsize=4)
 def _counted(path: Path, size: int, changed: int, names: Names, kind: Kind) -> tuple[Tree, dict[str, int]]:
-    """Return a file's tree and how many conformations each group of arrays has, at least 1."""
+    """A file's tree, and the number of conformations of each group of arrays, at least 1."""
     first = _FIRST.get(kind, {})
     keys = {
         name: [key for key in (getattr(names, name), first.get(name), *KNOWN[name]) if key]

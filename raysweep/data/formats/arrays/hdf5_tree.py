@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tree:
-    """Names within an HDF5 file.
+    """The names in an HDF5 file.
 
     Attributes:
         children: names in each group that has any, "" being the root; each group once, whatever leads to it.
@@ -32,11 +32,11 @@ class Tree:
     faults: tuple[tuple[str, str], ...]
 
     def above(self, group: str) -> bool:
-        """Return whether a group has subgroups."""
+        """Whether a group has subgroups."""
         return any(f"{group}/{name}".lstrip("/") in self.children for name in self.children.get(group, ()))
 
     def shape(self, file: "h5py.File", group: str, key: str) -> tuple[int, ...]:
-        """Return the shape of an array; empty for other objects and for links out of the file."""
+        """The shape of an array; empty for other objects and for links out of the file."""
         name = f"{group}/{key}".lstrip("/")
         if name in self.soft and self.faults:
             return ()
@@ -75,7 +75,7 @@ def tree_of(file: "h5py.File") -> Tree:
 def table_of(
     path: Path, file: "h5py.File", tree: Tree, group: str, where: str, known: dict[str, dict[str, Column]]
 ) -> Table:
-    """Return the arrays of a group, with its attributes and those of its parents.
+    """The arrays of a group, with its attributes and those of its parents.
 
     Args:
         path: of the file, for messages.
@@ -103,7 +103,7 @@ def table_of(
 
 
 class _Arrays(Mapping[str, Column]):
-    """The arrays of a group, opened when they are asked for."""
+    """The arrays of a group, opened on access."""
 
     def __init__(self, file: "h5py.File", tree: Tree, group: str, *, only_arrays: bool = False) -> None:
         self._file, self._tree, self._group = file, tree, group
@@ -153,7 +153,7 @@ def _column(file: "h5py.File", tree: Tree, path: str) -> Column:
 
 
 def _rows(data: "h5py.Dataset", path: str, start: int, stop: int | None) -> npt.NDArray[np.generic]:
-    """Return rows of an array.
+    """Rows of an array.
 
     Raises:
         ValueError: they cannot be read, or are not in this file.

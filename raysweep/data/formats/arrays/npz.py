@@ -1,4 +1,4 @@
-"""npz files: MD17 and rMD17 (kcal/mol and Å), sGDML's, which state their units, and others of the same kind.
+"""npz files: MD17 and rMD17 (kcal/mol and Å), sGDML's, which state their units, and similar ones.
 
 One molecule a file (Chmiela et al. 2017; Christensen and von Lilienfeld 2020), or molecules that are filled up to one
 size, or that stand one after the other. Arrays of Python objects are never loaded, since that could run code.
@@ -99,7 +99,7 @@ def _column(path: Path, file: zipfile.ZipFile, key: str) -> Column:
 
 
 def _rows(file: zipfile.ZipFile, name: str, start: int, stop: int | None) -> npt.NDArray[np.generic]:
-    """Return rows of one of the arrays; the others of them are skipped, and never held in memory."""
+    """Rows of one of the arrays; the other rows are skipped and never held in memory."""
     with file.open(f"{name}.npy") as stream:
         shape, fortran, kind = _head(stream)
         if not shape or (fortran and len(shape) > 1):

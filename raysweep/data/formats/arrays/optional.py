@@ -12,7 +12,7 @@ from raysweep.data.formats.fields.keyed import Keys
 
 @dataclass(frozen=True, kw_only=True)
 class OptionalFields:
-    """As in `Flat`, but that `group` is given for each."""
+    """As in `Flat`, but with a `group` for each structure."""
 
     cell: npt.NDArray[np.float64] | None
     pbc: npt.NDArray[np.bool_] | None
@@ -22,7 +22,7 @@ class OptionalFields:
     source: list[str | None] | None
 
     def take(self, rows: npt.NDArray[np.int64]) -> "OptionalFields":
-        """Return the fields of some rows."""
+        """The fields of some rows."""
         return OptionalFields(
             cell=None if self.cell is None else self.cell[rows],
             pbc=None if self.pbc is None else self.pbc[rows],

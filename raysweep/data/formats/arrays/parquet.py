@@ -80,7 +80,7 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
 
 
 def _isolated_atoms(path: Path, schema: pa.Schema) -> Iterator[Chunk]:
-    """Yield the isolated atoms whose energies `raysweep data export` keeps beside the rows."""
+    """Yield the isolated atoms whose energies `raysweep data export` stores in the metadata."""
     text = (schema.metadata or {}).get(ISOLATED_ATOMS.encode())
     if text is None:
         return
@@ -101,7 +101,7 @@ def _isolated_atoms(path: Path, schema: pa.Schema) -> Iterator[Chunk]:
 
 
 def _faults(keys: Keys, lists: dict[str, Lists]) -> Iterator[tuple[str, _Flags]]:
-    """Yield reasons, and [S] which rows they are true of."""
+    """Yield reasons for rejection, and a mask [S] of the rows that they apply to."""
     n_atoms = lists["numbers"].counts
     for name in ("positions", "forces", "energy"):
         if lists[name].leaves.dtype.kind == "U":
@@ -126,7 +126,7 @@ def _faults(keys: Keys, lists: dict[str, Lists]) -> Iterator[tuple[str, _Flags]]
 def _flat(
     path: Path, span: Span, rows: npt.NDArray[np.int64], lists: dict[str, Lists], keys: Keys, scale: Scale
 ) -> Flat:
-    """Return the rows as they are.
+    """The rows as they are in the file.
 
     Raises:
         ValueError: a column is not of numbers.
@@ -159,7 +159,7 @@ def _flat(
 
 
 def _periodicity(lists: dict[str, Lists], rows: int) -> tuple[_Floats | None, _Flags | None]:
-    """Return [S, 3, 3] cells and [S, 3] flags: where flags are null or absent, a cell is periodic along its vectors.
+    """Cells [S, 3, 3] and flags [S, 3]: where flags are null or absent, a cell is periodic along its vectors.
 
     Raises:
         ValueError: they are of another type.
@@ -184,7 +184,7 @@ def _periodicity(lists: dict[str, Lists], rows: int) -> tuple[_Floats | None, _F
 
 
 def _each(field: str, name: str, lists: Lists) -> _Floats | None:
-    """Return [S] numbers, None where there are none at all.
+    """Numbers [S]; None if there are none at all.
 
     Raises:
         ValueError: they are not numbers, or not one each, or some rows have none.
@@ -223,7 +223,7 @@ def _scale(path: Path, schema: pa.Schema, keys: Keys, names: Names) -> Scale:
 
 
 def _texts(schema: pa.Schema) -> dict[str, str]:
-    """Return the file's statements about units, from its metadata or pandas' attributes in it."""
+    """The file's statements about units, from its metadata or pandas' attributes in it."""
     said = {name.decode(errors="replace"): v.decode(errors="replace") for name, v in (schema.metadata or {}).items()}
     for name, inner in (("pandas", "attributes"), ("PANDAS_ATTRS", None)):
         try:
@@ -238,7 +238,7 @@ def _texts(schema: pa.Schema) -> dict[str, str]:
 
 @contextmanager
 def _open(path: Path) -> Iterator[pq.ParquetFile]:
-    """Yield a file; whatever Arrow meets in it that it cannot read means that it is torn."""
+    """Open a file; a file that Arrow cannot read counts as torn."""
     try:
         with pq.ParquetFile(path) as file:
             yield file

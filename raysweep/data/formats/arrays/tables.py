@@ -1,4 +1,4 @@
-"""Arrays by their keys, as npz and HDF5 files have them, before any of them is read."""
+"""Arrays by key in npz and HDF5 files, not read yet."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,13 +26,13 @@ class Column:
     unit: str | None = None
 
     def whole(self) -> npt.NDArray[np.generic]:
-        """Return all of it."""
+        """The whole array."""
         return self.rows(0, None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Arrays that belong together: those of a file, or of a group in one.
+    """Arrays that belong together: those of a file, or of a group in it.
 
     Attributes:
         path, record: for messages; the number of a frame follows.
@@ -58,12 +58,12 @@ class Table:
     cell_in_columns: bool = False
 
     def column(self, key: str) -> Column:
-        """Return an array by its key."""
+        """An array by its key."""
         return self.columns[key] if key in self.columns else self.outer[key]
 
 
 def texts(columns: Mapping[str, Column], where: str) -> dict[str, str]:
-    """Return those texts among arrays that are about units.
+    """The texts about units among the arrays.
 
     Raises:
         DataError: one is stored as a Python object.
@@ -80,13 +80,13 @@ def texts(columns: Mapping[str, Column], where: str) -> dict[str, str]:
 
 
 def strings(values: npt.NDArray[np.generic]) -> list[str]:
-    """Return texts, and numbers as texts."""
+    """Texts; numbers become texts."""
     flat = values.reshape(-1).tolist()
     return [one.decode(errors="replace") if isinstance(one, bytes) else str(one) for one in flat]
 
 
 def numeric(name: str, values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-    """Return numbers as float64.
+    """Numbers as float64.
 
     Raises:
         ValueError: they are none.

@@ -17,7 +17,7 @@ _FIELDS = ("numbers", "positions", "cell", "pbc", "energy", "forces")
 
 
 def looks_like_it(path: Path) -> bool:
-    """Return whether a file is a database of SQLite, or the JSON that ASE writes."""
+    """Whether a file is an SQLite database, or JSON as ASE writes it."""
     with path.open("rb") as file:
         head = file.read(16)
         if head.startswith(b"SQLite format 3"):
@@ -46,7 +46,7 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
 
 
 def _batches(path: Path, names: Names) -> Iterator[tuple[int, list[Chunk]]]:
-    """Yield the size of each batch of rows and the parts and faults that it gave."""
+    """Yield the size of each batch of rows, with its blocks and faults."""
     rows, metadata = _rows(path)
     scale = row_scale(path, metadata, names)
     while batch := list(islice(rows, ROWS_AT_ONCE)):
@@ -55,7 +55,7 @@ def _batches(path: Path, names: Names) -> Iterator[tuple[int, list[Chunk]]]:
 
 
 def _rows(path: Path) -> tuple[Iterator[tuple[int, dict[str, object]]], object]:
-    """Return the numbered rows of a database and its metadata.
+    """The numbered rows of a database, and its metadata.
 
     Raises:
         DataError: it is torn or another database, or ASE is not installed.

@@ -70,7 +70,7 @@ def _records(path: Path, transaction: "lmdb.Transaction", span: Span) -> Iterato
 
 
 def _metadata(transaction: "lmdb.Transaction") -> object:
-    """Return the database's metadata, or None where it has none or it cannot be read."""
+    """The database's metadata, or None if there is none or it cannot be read."""
     raw = transaction.get(b"metadata")
     try:
         return None if raw is None else _decoder()(raw)
@@ -83,7 +83,7 @@ _Decoder = Callable[[bytes | memoryview], Any]
 
 @cache
 def _decoder() -> _Decoder:
-    """Return the decoder of a value's compressed JSON; Python's own parser reads NaN, which orjson refuses."""
+    """Make the decoder of a value's compressed JSON; Python's own parser reads NaN, which orjson refuses."""
     import orjson
     from isal import isal_zlib
 

@@ -71,7 +71,7 @@ def _is_extxyz(path: Path) -> bool:
 
 
 def _names_as_text(names: Names) -> "Callable[[str], dict[str, object]]":
-    """Return a parser of extxyz's headers that leaves names of groups and sources text, as our own reader does."""
+    """Make a parser of extxyz headers that keeps names of groups and sources as text, as our own reader does."""
     from ase.io.extxyz import key_val_str_to_dict
 
     def parse(line: str) -> dict[str, object]:
@@ -83,7 +83,7 @@ def _names_as_text(names: Names) -> "Callable[[str], dict[str, object]]":
 
 
 def _next(frames: "Iterator[Atoms]") -> "Atoms | None":
-    """Return the next frame, None after the last.
+    """The next frame; None after the last.
 
     Raises:
         Torn: ASE's reader raised, as its many readers do, whatever its parsing met.

@@ -1,4 +1,4 @@
-"""Rows of ASE's databases, as `.aselmdb`, `.db` and `.json` files have them, become structures."""
+"""Structures from rows of ASE's databases in `.aselmdb`, `.db` and `.json` files."""
 
 import json
 from array import array
@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 def row_scale(path: Path, metadata: object, names: Names) -> Scale:
-    """Return the factors of a database's numbers: eV and Å, unless its metadata state others (as SchNetPack's do).
+    """Unit factors of a database: eV and Å, unless its metadata state others (as SchNetPack's do).
 
     Raises:
         DataError: a unit is unknown, or contradicts what was asked for.
@@ -51,7 +51,7 @@ def row_scale(path: Path, metadata: object, names: Names) -> Scale:
 
 
 def parts_of(path: Path, records: Iterable[Record | Bad], names: Names, scale: Scale) -> Iterator[Chunk]:
-    """Yield the usable rows of some records as parts, and the others, each with its reason."""
+    """Yield the usable rows of some records as blocks, and the others, each with its reason."""
     kinds: dict[tuple[bool, bool], list[Row]] = {}
     for record in records:
         if isinstance(record, Bad):
@@ -69,7 +69,7 @@ def parts_of(path: Path, records: Iterable[Record | Bad], names: Names, scale: S
 
 
 def _checked(path: Path, rows: list[Row], scale: Scale) -> Iterator[Chunk]:
-    """Yield the usable ones of some rows as one part, and the others; charges and spins stand in all or in none."""
+    """Yield the usable rows as one block, and the others; all or none of the rows have charges and spins."""
     each: Any = Row._make(zip(*rows, strict=True))  # a tuple of each field
     n_atoms = np.array(each.atoms)
     try:
@@ -104,7 +104,7 @@ def _checked(path: Path, rows: list[Row], scale: Scale) -> Iterator[Chunk]:
 
 
 def _packed(numbers: list[float]) -> _Numbers:
-    """Return a record's numbers so that they need no Python objects until the whole span is read."""
+    """Pack a record's numbers so that they need no Python objects until the whole span is read."""
     try:
         return array("d", numbers).tobytes()
     except (TypeError, OverflowError):  # `_joined` names what it is
@@ -167,7 +167,7 @@ def row_of(at: int, content: Any, names: Names) -> Row:  # noqa: ANN401 (JSON of
 
 
 def _label(name: str, asked: str | None, content: Mapping[str, Any], info: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    """Return a label: of the row, or of its data where it is named, or only stands there.
+    """A label of the row, or of its data if it is named there or only there.
 
     Raises:
         ValueError: it is not there.

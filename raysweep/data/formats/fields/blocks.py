@@ -1,4 +1,4 @@
-"""What all readers share: parts of files, the records in them as structures in eV and Å, and those of no use."""
+"""Values that all readers share: spans of files, blocks of structures in eV and Å, and unusable records."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from raysweep.data.structures import OPTIONAL, Structures, ranges
 
 
 class Torn(DataError):
-    """A file, or a part of one, that is cut off or altered; other files may be whole."""
+    """A file, or a part of one, that is truncated or altered; other files may be whole."""
 
 
 FARTHEST_ANGSTROM = 1e4
@@ -25,7 +25,7 @@ MISSING = "label missing"
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """Where a file keeps its labels, and in which units.
+    """The keys of a file's labels, and their units.
 
     Attributes:
         energy: key of the total energy; None for the format's own.
@@ -59,7 +59,7 @@ class Names:
 
 @dataclass(frozen=True, kw_only=True)
 class Bad:
-    """Records that cannot be used: where they stand, why, and how many."""
+    """Records that cannot be used: their place, the reason, and their number."""
 
     where: str
     reason: str
@@ -67,8 +67,8 @@ class Bad:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """Structures that were read.
+class Block:
+    """A block of structures that were read.
 
     Attributes:
         structures: in eV and Å; `residual` is NaN.
@@ -80,9 +80,9 @@ class Part:
     source: npt.NDArray[np.object_] | None = None
     isolated: npt.NDArray[np.bool_] | None = None
 
-    def take(self, rows: npt.NDArray[np.int64]) -> "Part":
-        """Return the structures at `rows`, in that order."""
-        return Part(
+    def take(self, rows: npt.NDArray[np.int64]) -> "Block":
+        """The structures at `rows`, in that order."""
+        return Block(
             structures=self.structures.take(rows),
             source=None if self.source is None else self.source[rows],
             isolated=None if self.isolated is None else self.isolated[rows],
@@ -90,11 +90,11 @@ class Part:
 
 
 def unreadable(error: Exception) -> str:
-    """Return the reason of a record whose parsing raised an error, a missing key included."""
+    """The reason for rejecting a record whose parsing raised an error, a missing key included."""
     return f"cannot be read ({f'no {error}' if isinstance(error, KeyError) else error})"
 
 
-Chunk = Part | Bad
+Chunk = Block | Bad
 Text = bytes
 
 
@@ -120,7 +120,7 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class Flat:
-    """S records with A atoms in total, as a file has them, to be checked and scaled.
+    """S records with A atoms in total, as in the file, not checked or scaled yet.
 
     Attributes:
         path: of the file, for messages.
@@ -132,7 +132,7 @@ class Flat:
         energy: [S].
         cell, pbc, charge, spin: as in `Structures`, but any numbers.
         group: [S], the molecule's name, None for its formula.
-        source, isolated: [S], see `Part`.
+        source, isolated: [S], see `Block`.
         energy_ev: eV per unit of energy of the file.
         length_angstrom: Å per unit of length of the positions and the cell.
         force_length_angstrom: Å per unit of length in the forces' unit; that of the positions by default.
@@ -161,7 +161,7 @@ class Flat:
 
 
 def checked(flat: Flat) -> Iterator[Chunk]:
-    """Yield the usable records as one part, and the others, counted by reason."""
+    """Yield the usable records as one block, and the others, counted by reason."""
     with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite
         positions = (flat.positions * flat.length_angstrom).astype(np.float32)
         per = flat.energy_ev / (flat.force_length_angstrom or flat.length_angstrom)
@@ -197,7 +197,7 @@ def checked(flat: Flat) -> Iterator[Chunk]:
     if flat.source is not None:
         source = np.array(_picked(flat.source, rows, flat.path.name), dtype=object)
     isolated = None if flat.isolated is None else flat.isolated[rows]
-    yield Part(structures=structures, source=source, isolated=isolated)
+    yield Block(structures=structures, source=source, isolated=isolated)
 
 
 def _groups(
@@ -222,7 +222,7 @@ def _faults(
     energy: npt.NDArray[np.float64],
     cell: npt.NDArray[np.float32] | None,
 ) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-    """Yield reasons, and which records they are true of; a record counts under the first."""
+    """Yield reasons for rejection and the records that they apply to; a record counts under the first."""
     owner = np.repeat(np.arange(len(flat.n_atoms)), flat.n_atoms)
 
     def having(atoms: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -253,12 +253,12 @@ def _faults(
 
 
 def _unfinished(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """Return [A] whether a vector has a component that is not finite."""
+    """Whether each vector [A] has a component that is not finite."""
     return np.asarray((~np.isfinite(vectors)).any(axis=1))
 
 
 def _flat_cells(cell: npt.NDArray[np.float32], pbc: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return whether the vectors along which a structure is periodic span no length, area or volume."""
+    """Whether the periodic vectors of each structure span no length, area or volume."""
     strange = np.asarray((~np.isfinite(cell)).any(axis=(1, 2)))
     vectors = np.where(strange[:, None, None], 0, cell).astype(np.float64)
     gram = np.where(pbc[:, :, None] & pbc[:, None, :], vectors @ vectors.transpose(0, 2, 1), np.eye(3))

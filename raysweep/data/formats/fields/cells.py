@@ -1,4 +1,4 @@
-"""Cells and periodicity in the shapes that files give them, as three vectors and three flags a structure.
+"""Cells and periodicity, from the shapes found in files to three vectors and three flags a structure.
 
 What is periodic never becomes isolated in silence: a cell without flags is periodic along its vectors, and flags
 without a cell are a fault of the record.
@@ -11,7 +11,7 @@ _Floats = npt.NDArray[np.float64]
 
 
 def cell_rows(values: npt.NDArray[np.generic], frames: int) -> _Floats:
-    """Return [frames, 3, 3] cell vectors, in rows, from matrices, 9 numbers, 3 lengths or 3 lengths and 3 angles.
+    """Cell vectors [frames, 3, 3], in rows, from matrices, 9 numbers, 3 lengths or 3 lengths and 3 angles.
 
     Args:
         values: for each frame, or one for all.
@@ -36,7 +36,7 @@ def cell_rows(values: npt.NDArray[np.generic], frames: int) -> _Floats:
 
 
 def vectors(rows: _Floats) -> _Floats:
-    """Return [n, 3, 3] cell vectors from [n, 9], [n, 3] lengths or [n, 6] lengths and angles in degrees.
+    """Cell vectors [n, 3, 3] from [n, 9], [n, 3] lengths or [n, 6] lengths and angles in degrees.
 
     Vectors of lengths and angles lie as ASE's `cellpar_to_cell` puts them: the first along x, the second in the
     xy plane. What is no cell becomes NaN.
@@ -65,7 +65,7 @@ def vectors(rows: _Floats) -> _Floats:
 
 
 def pbc_rows(values: npt.NDArray[np.generic], frames: int) -> npt.NDArray[np.bool_]:
-    """Return [frames, 3] flags from one, three, or those of each frame.
+    """Flags [frames, 3] from one, three, or those of each frame.
 
     Raises:
         ValueError: they are no flags, or of another shape.
@@ -81,7 +81,7 @@ def pbc_rows(values: npt.NDArray[np.generic], frames: int) -> npt.NDArray[np.boo
 
 
 def as_flags(values: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
-    """Return booleans, or numbers that are 1 or 0, as booleans.
+    """Booleans, or numbers that are 1 or 0, as booleans.
 
     Raises:
         ValueError: a value is neither.
@@ -95,7 +95,7 @@ def as_flags(values: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
 def periodicity(
     cell: _Floats | None, pbc: npt.NDArray[np.bool_] | None, frames: int
 ) -> tuple[_Floats | None, npt.NDArray[np.bool_] | None]:
-    """Return [frames, 3, 3] cells and [frames, 3] flags, or neither where nothing is periodic and there is no cell.
+    """Cells [frames, 3, 3] and flags [frames, 3], or neither if nothing is periodic and there is no cell.
 
     A cell without flags is periodic along those of its vectors that are not zero. Flags without a cell get one that is
     zero, so that the record is found to be at fault.

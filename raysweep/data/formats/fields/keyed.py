@@ -1,4 +1,4 @@
-"""Choice of the keys to import: the named ones, otherwise well-known ones."""
+"""The choice of keys to import: the named ones, otherwise well-known ones."""
 
 import difflib
 import re
@@ -32,7 +32,7 @@ _TWINS = (("energies", "forces"), ("energies", "gradients"), ("energy", "forces"
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """The keys of a file; None where it has no such thing.
+    """The keys of a file; None for a field that it lacks.
 
     Attributes:
         numbers, positions, energy, forces, cell, pbc, n_atoms, charge, spin, group, source: keys.
@@ -61,7 +61,7 @@ def keys_of(
     outer: Collection[str] = (),
     first: Mapping[str, str] | None = None,
 ) -> Keys:
-    """Return the keys of what is needed.
+    """Choose the keys of the needed fields.
 
     Args:
         where: for messages.
@@ -115,7 +115,7 @@ def keys_of(
 
 
 def absent(names: Names, name: str, there: Collection[str]) -> str | None:
-    """Return the reason to reject a record without the key named for `name`; None where it is there or optional."""
+    """The reason to reject a record without the key named for `name`; None if it is present or optional."""
     key: str | None = getattr(names, name)
     if not key or key == _DEFAULTS.get(name) or key in there:
         return None
@@ -141,7 +141,7 @@ def _optional(where: str, name: str, there: Collection[str], names: Names) -> st
 
 
 def _known(there: Collection[str], name: str, where: str | None) -> str | None:
-    """Return the well-known key for `name`; with several, the first, or an error if `where` is given.
+    """The well-known key for `name`; with several, the first, or an error if `where` is given.
 
     Raises:
         DataError: there are several.
@@ -155,7 +155,7 @@ def _known(there: Collection[str], name: str, where: str | None) -> str | None:
 
 
 def _twins(where: str, there: Collection[str], names: Names) -> tuple[str | None, str | None]:
-    """Return the keys of energy and forces that were named; where one was, the other one of the same level of theory.
+    """The named keys of energy and forces; if only one is named, the other of the same level of theory.
 
     Raises:
         DataError: several may be the other one.

@@ -1,4 +1,4 @@
-"""Units of a file's numbers: those asked for, otherwise those stated in the file, otherwise the format's."""
+"""The units of a file: those asked for, otherwise those stated in the file, otherwise the format's."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Statement:
-    """A unit that a file states, and where."""
+    """A unit that a file states, and the place of the statement."""
 
     key: str
     unit: str
@@ -71,7 +71,7 @@ class Labels:
 
 
 def scale_of(labels: Labels, names: Names) -> Scale:
-    """Return the factors of a file's numbers.
+    """Determine the unit factors of a file.
 
     Raises:
         DataError: a unit is unknown, contradicts what was asked for, or is not known at all.
@@ -97,7 +97,7 @@ def scale_of(labels: Labels, names: Names) -> Scale:
 
 
 def frames_scale(where: str, names: Names, texts: Mapping[str, str]) -> Scale:
-    """Return the factors of formats whose frames have their positions in a place of their own, in eV and Å by default.
+    """Determine the unit factors of formats with a fixed place for positions, in eV and Å by default.
 
     Args:
         where: for messages.
@@ -138,7 +138,7 @@ def _unit(
 def _stated(
     labels: Labels, quantity: Quantity, key: str, asked: str | None, said: list[Statement]
 ) -> tuple[float, bool] | None:
-    """Return the factor that was asked for or is stated, if any; they must agree."""
+    """The factor that was asked for or is stated, if any; they must agree."""
     own = [one for one in said if one.key.lower().startswith(key.lower())]
     statements = own or said
     if key in labels.units:

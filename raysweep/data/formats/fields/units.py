@@ -1,4 +1,4 @@
-"""Units that data sets come in, as multiples of eV and Å, in the spellings that files use."""
+"""Units of data sets as multiples of eV and Å, in the spellings found in files."""
 
 import re
 from collections import Counter
@@ -45,7 +45,7 @@ _TOKEN = re.compile(r"\s*(?:(?P<name>[^\W\d](?:[^\W]|_)*)(?:\^?(?P<power>-?\d+|\
 
 
 def factor_of(unit: str, quantity: Quantity) -> tuple[float, bool]:
-    """Return eV, Å or eV/Å per `unit`, and whether it is a unit of energy per atom.
+    """The size of `unit` in eV, Å or eV/Å, and whether it is a unit of energy per atom.
 
     Raises:
         DataError: the unit is unknown, or one of another quantity.
@@ -67,7 +67,7 @@ def factor_of(unit: str, quantity: Quantity) -> tuple[float, bool]:
 
 
 def unit_in_name(name: str, quantity: Quantity) -> str | None:
-    """Return the unit that a key states, as in "energy_hartree", "E (kcal/mol)" or "forces_eV_A", if any."""
+    """The unit that a key states, as in "energy_hartree", "E (kcal/mol)" or "forces_eV_A", if any."""
     bracketed = re.search(r"[\[(]\s*([^\[\]()]+(?:\([^()]*\))?)\s*[\])]\s*$", name)
     words = name.split("_")
     candidates = [bracketed[1]] if bracketed else []
@@ -84,7 +84,7 @@ def unit_in_name(name: str, quantity: Quantity) -> str | None:
 
 
 def _factor(powers: Counter[str], quantity: Quantity) -> float | None:
-    """Return the factor of a product of powers, None where its dimension is not the quantity's."""
+    """The factor of a product of powers; None if its dimension is not the quantity's."""
     wanted_energy, wanted_length = {"energy": (1, 0), "length": (0, 1), "forces": (1, -1)}[quantity]
     factor, energy, length, moles = 1.0, 0, 0, 0
     for name, power in powers.items():
@@ -103,7 +103,7 @@ def _factor(powers: Counter[str], quantity: Quantity) -> float | None:
 
 
 def _powers(text: str) -> Counter[str] | None:
-    """Return the power of each name in such as "kcal/(mol*a)" or "kj mol^-1 nm^-1"; None where it is no unit."""
+    """Parse the power of each name in units such as "kcal/(mol*a)" or "kj mol^-1 nm^-1"; None if it is not a unit."""
     powers: Counter[str] = Counter()
     place, sign, signs = 0, 1, [1]
     while place < len(text):

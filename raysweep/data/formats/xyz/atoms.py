@@ -23,10 +23,10 @@ _PLUS = re.compile(rb"(?<= )\+(?=[0-9.])")
 
 
 def columns_of(layout: bytes) -> Columns:
-    """Return the columns that a value of `Properties` names.
+    """Parse the columns named by a value of `Properties`.
 
     Raises:
-        ValueError: it is none, or does not say where elements and positions are.
+        ValueError: it is not such a value, or lacks elements or positions.
     """
     words = layout.split(b":")
     found: dict[bytes, tuple[int, int, bytes]] = {}
@@ -50,18 +50,18 @@ def columns_of(layout: bytes) -> Columns:
 
 
 def is_vector(columns: Columns, name: bytes) -> bool:
-    """Return whether a property is there and has three numbers an atom."""
+    """Whether a property is present and has three numbers an atom."""
     return columns.get(name, (0, 0, b""))[1:] in ((3, b"R"), (3, b"I"))
 
 
 def table(body: bytes, columns: Columns, forces: bytes | None, atoms: int) -> dict[str, Any]:
-    """Return numbers, positions and forces of the atoms' lines.
+    """Parse numbers, positions and forces from the atoms' lines.
 
     Args:
         body: the lines.
-        columns: what is in them.
+        columns: their content.
         forces: name of the forces; None: there are none, and zeros are returned.
-        atoms: how many lines there are to be.
+        atoms: the expected number of lines.
 
     Raises:
         ValueError: a line cannot be read.
@@ -83,7 +83,7 @@ def table(body: bytes, columns: Columns, forces: bytes | None, atoms: int) -> di
 
 
 def _single_spaced(body: bytes) -> bytes:
-    """Return lines whose words have one space between them and none around them."""
+    """Normalise lines to one space between words and none around them."""
     if b"\r" in body:
         body = body.replace(b"\r\n", b"\n")
         if b"\r" in body:
@@ -129,7 +129,7 @@ def _words(body: bytes, columns: Columns, forces: bytes | None) -> dict[str, Any
 
 
 def _known(symbols: list[str]) -> npt.NDArray[np.int64]:
-    """Return the atomic numbers of symbols.
+    """The atomic numbers of symbols.
 
     Raises:
         ValueError: one is not the symbol of an element.

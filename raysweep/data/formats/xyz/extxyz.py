@@ -33,7 +33,7 @@ _NO_PROPERTIES = (
 
 
 class _Frame(NamedTuple):
-    """A frame: its number in the file, its header, what that says, and where its atoms' lines are in the text."""
+    """A frame: its number in the file, its header, parsed and not, and the place of its atoms' lines in the text."""
 
     at: int
     n_atoms: int
@@ -43,7 +43,7 @@ class _Frame(NamedTuple):
 
 
 def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
-    """Yield runs of whole frames of about 8 MiB, from a pass over the line breaks, and what is no frame.
+    """Yield runs of whole frames of about 8 MiB, from a pass over the line breaks, and lines that belong to no frame.
 
     The spans of a compressed file carry their text, which no other process could seek in.
 
@@ -87,7 +87,7 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
 
 
 def _filled(file: BinaryIO, text: bytearray, held: int) -> tuple[int, bool, str | None]:
-    """Fill a text but for its last byte; return how much it holds, whether that is all, and why if by a fault."""
+    """Fill a buffer but for its last byte: the bytes it holds, whether the text ended, and the fault that ended it."""
     try:
         with memoryview(text) as whole:
             while held + 1 < len(text):
@@ -102,7 +102,7 @@ def _filled(file: BinaryIO, text: bytearray, held: int) -> tuple[int, bool, str 
 
 
 def _shifted(text: bytearray, by: int, held: int) -> int:
-    """Move what a text holds to its beginning, less the first bytes; return how many are left."""
+    """Drop the first bytes of a buffer and move the rest to its beginning; the number of bytes left."""
     text[: held - by] = text[by:held]
     return held - by
 
@@ -127,7 +127,7 @@ def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
 
 
 def _frames(path: Path, text: bytes, first: int) -> Iterator[_Frame | Bad]:
-    """Yield every frame of a text that holds frames and blank lines alone."""
+    """Yield every frame of a text of frames and blank lines."""
     ends = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == NEWLINE).tolist()
     line = place = 0
     at, headers = first, Headers()
@@ -173,7 +173,7 @@ def _alike(path: Path, text: bytes, layout: bytes, frames: list[_Frame], names: 
 
 
 def _missing(columns: Columns, frame: _Frame, energy: bytes, forces: bytes, names: Names) -> str | None:
-    """Return why a frame cannot be used, if it has no atoms, no energy or no forces; one atom alone has none."""
+    """The reason to reject a frame without atoms, energy or forces, which one atom alone need not have."""
     if frame.n_atoms == 0:
         return "no atoms"
     no_energy = energy not in frame.header
@@ -226,7 +226,7 @@ def _parsed(
 
 
 def _per_frame(meanings: list[Said]) -> dict[str, Any]:
-    """Return energy, cell, pbc, charge, spin, group and source of frames, all or none of which have charge and spin."""
+    """Energy, cell, pbc, charge, spin, group and source of frames, all or none of which have charge and spin."""
     found: dict[str, Any] = {"energy": np.array([one.energy for one in meanings])}
     if any(one.cell is not None for one in meanings):
         found["cell"] = np.array([_NO_CELL if one.cell is None else one.cell for one in meanings])

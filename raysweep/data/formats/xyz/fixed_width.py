@@ -29,7 +29,7 @@ for _symbol, _z in NUMBER.items():
 
 
 def fixed_columns(body: bytes, columns: Mapping[bytes, tuple[int, int, bytes]], forces: bytes) -> dict[str, Any] | None:
-    """Return numbers [A], positions [A, 3] and forces [A, 3]; None where the lines are not of that kind.
+    """Parse numbers [A], positions [A, 3] and forces [A, 3]; None if the lines are not of fixed width.
 
     Args:
         body: lines of atoms.
@@ -58,7 +58,7 @@ def fixed_columns(body: bytes, columns: Mapping[bytes, tuple[int, int, bytes]], 
 
 
 def _values(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64] | None:
-    """Return the numbers of [N, 17] characters, right-aligned; None where one is of another kind.
+    """Parse right-aligned numbers from characters [N, 17]; None if one is in another notation.
 
     The 8 characters before the point and the 8 decimals are 64-bit words, whose 8 digits are added up at once (the
     first character is the lowest byte).
@@ -80,7 +80,7 @@ def _values(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64] | None:
 
 
 def _eight_digits(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
-    """Return the numbers of [N, 8] digits: neighbours are joined to pairs, pairs to fours, fours to eight."""
+    """Parse numbers from digits [N, 8]: neighbours are joined to pairs, pairs to fours, fours to eight."""
     value: npt.NDArray[np.uint64] = text.view("<u8").reshape(-1) - _ZEROS
     for weight, bits, mask in ((10, 8, 0x00FF00FF00FF00FF), (100, 16, 0x0000FFFF0000FFFF), (10_000, 32, 0xFFFFFFFF)):
         value = (value * np.uint64(weight) + (value >> np.uint64(bits))) & np.uint64(mask)

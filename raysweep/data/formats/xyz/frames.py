@@ -1,4 +1,4 @@
-"""Locating the frames of an extxyz text and the lines that belong to none.
+"""Location of the frames in an extxyz text, and of lines that belong to none.
 
 A frame is a number of atoms, a header and so many lines. A number that is wrong would shift every frame after it, so a
 frame counts only where the next one, a blank line or the end follows it; otherwise reading goes on at the next number
@@ -22,7 +22,7 @@ _VECTORS = b"VEC"
 
 @dataclass(frozen=True)
 class Run:
-    """Bytes of a text that hold whole frames and blank lines alone."""
+    """Bytes of a text that hold only whole frames and blank lines."""
 
     start: int
     stop: int
@@ -31,7 +31,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Fault:
-    """Bytes of a text that are no frame, and why."""
+    """Bytes of a text that are not a frame, and the reason."""
 
     start: int
     stop: int
@@ -39,13 +39,13 @@ class Fault:
 
 
 class Scanner:
-    """Finds frames in a text that comes piece by piece."""
+    """Finds frames in a text that is read piece by piece."""
 
     def __init__(self) -> None:
         self._lost = False  # after a fault whose end has not been found yet
 
     def pieces(self, text: bytearray, size: int, *, ended: bool) -> Iterator[Run | Fault]:
-        """Yield runs of frames and faults from the beginning of a text on.
+        """Yield runs of frames and faults from the beginning of a text.
 
         Args:
             text: begins where the last piece ended.
@@ -80,7 +80,7 @@ class Scanner:
             yield Run(lines.place(first), lines.place(line), count)
 
     def _found(self, lines: "_Lines", start: int | None, *, ended: bool) -> int:
-        """Return the line to go on at: the next frame, or what may still be the beginning of one."""
+        """The line to continue at: the next frame, or a possible beginning of one."""
         self._lost = start is None and not ended
         if start is not None:
             return start
@@ -113,14 +113,14 @@ class _Lines:
         return len(self._starts) - 1
 
     def place(self, line: int) -> int:
-        """Return the byte at which a line begins."""
+        """The byte at which a line begins."""
         return self._starts[line]
 
     def blank(self, line: int) -> bool:
         return line not in self._counts and not self._words(line)
 
     def frame(self, line: int, *, ended: bool) -> tuple[int | None, str | None]:
-        """Return the line after a frame, None where it is not all there yet, and what is wrong with the frame."""
+        """The line after a frame, or None if more text is needed; and the fault of the frame, if any."""
         atoms = self._atoms(line)
         if atoms is None:
             return line + 1, f"{shown(self._words(line)[:40])} is not a number of atoms"
@@ -147,7 +147,7 @@ class _Lines:
         return int(words) if words.isdigit() else None
 
     def next_start(self, line: int, before: int | None = None) -> int | None:
-        """Return the first line from `line` on that is a number of atoms with a header after it."""
+        """The first line from `line` on that is a number of atoms followed by a header."""
         for i in range(bisect_left(self._numbers, line), len(self._numbers)):
             number = self._numbers[i]
             if before is not None and number >= before:

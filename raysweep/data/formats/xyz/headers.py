@@ -1,6 +1,6 @@
-"""Headers of extxyz: their keys, with values as text, whatever the way in which they are quoted.
+"""Headers of extxyz: keys with values as text, in any style of quoting.
 
-Values stay text until somebody asks for a number, so that a group called 004 is never the number 4.
+Values stay text until a number is needed, so that a group called 004 is never the number 4.
 """
 
 import re
@@ -25,7 +25,7 @@ class Headers:
         self._pattern: re.Pattern[bytes] | None = None
 
     def read(self, line: bytes) -> Mapping[bytes, bytes]:
-        """Return the keys and values of a header.
+        """The keys and values of a header.
 
         Raises:
             HeaderError: a quote or bracket is not closed, or a key has two values.
@@ -44,7 +44,7 @@ class Headers:
 
 
 def plain_header(line: bytes) -> dict[bytes, bytes] | None:
-    """Return the keys and values of a header that has plain words and double quotes alone; None for others."""
+    """Parse a header of plain words and double quotes; None for other headers."""
     if _STRANGE.search(line):
         return None
     found: dict[bytes, bytes] = {}
@@ -71,7 +71,7 @@ def plain_header(line: bytes) -> dict[bytes, bytes] | None:
 
 
 def any_header(line: bytes) -> dict[bytes, bytes]:
-    """Return the keys and values of any header, divided as ASE divides it, but with values as text.
+    """Parse any header, divided as ASE divides it, but with values as text.
 
     Double and single quotes, brackets and braces hold a value together, a backslash takes the next character as it
     is, spaces may stand around "=", and a word without "=" has the value T. Unlike in ASE's parser an empty text in
@@ -116,7 +116,7 @@ def any_header(line: bytes) -> dict[bytes, bytes]:
 
 
 def _held_together(text: str, place: int) -> tuple[str, int]:
-    """Return the text between a quote or bracket and the one that closes it, and the place after that."""
+    """The text between a quote or bracket and the one that closes it, and the position after that."""
     opening, closing = text[place], _CLOSING[text[place]]
     depth, at, pieces = 0, place, list[str]()
     while at < len(text):
@@ -139,5 +139,5 @@ def _bytes(text: str) -> bytes:
 
 
 def shown(value: bytes) -> str:
-    """Return a text of a header for messages."""
+    """A header text for messages."""
     return repr(value.decode(errors="replace")[:60])

@@ -64,7 +64,7 @@ def said(header: Mapping[bytes, bytes], energy: bytes, names: Names) -> Said:
 
 
 def is_isolated_atom(config_type: bytes) -> bool:
-    """Return whether a frame is called an isolated atom, as "IsolatedAtom" or "isolated_atom"."""
+    """Whether a frame is labelled as an isolated atom, as "IsolatedAtom" or "isolated_atom"."""
     return re.sub(rb"[\s_-]", b"", config_type).lower() == b"isolatedatom"
 
 
@@ -95,7 +95,7 @@ def _text(header: Mapping[bytes, bytes], name: str) -> str | None:
 
 
 def _numbers(value: bytes) -> list[float] | None:
-    """Return the numbers of a text, in brackets or not, divided by spaces or commas, also in Fortran's notation."""
+    """Parse numbers separated by spaces or commas, in brackets or not, also in Fortran's notation."""
     try:
         return [float(word) for word in value.split()]
     except ValueError:
@@ -188,7 +188,7 @@ def _other_keys(keys: tuple[bytes, ...]) -> _Other:
 
 @lru_cache(1024)
 def _refuse_absent(keys: tuple[bytes, ...], names: Names) -> None:
-    """Raise where a key was named that a header has not."""
+    """Refuse a header without a key that was named."""
     there = [key.decode(errors="replace") for key in keys]
     for name in ("charge", "spin", "group", "source"):
         if (reason := absent(names, name, there)) is not None:
@@ -197,7 +197,7 @@ def _refuse_absent(keys: tuple[bytes, ...], names: Names) -> None:
 
 @lru_cache(1024)
 def _refuse_units(stated: tuple[tuple[bytes, bytes], ...], names: Names) -> None:
-    """Raise where a header states other units than those that the file is read in."""
+    """Refuse a header that states other units than those that the file is read in."""
     read = frames_scale("", names, {})
     units: dict[Quantity, tuple[float, str | None, str]] = {
         "energy": (read.energy_ev, names.energy_unit, "eV"),

@@ -1,4 +1,4 @@
-"""Conformers by RDKit, with what structures are made from: bonds, and a classical force field's gradient.
+"""Conformers by RDKit, with their bonds and the gradient of a classical force field.
 
 ETKDG (Riniker and Landrum 2015, 10.1021/acs.jcim.5b00654; Wang et al. 2020, 10.1021/acs.jcim.0c00025), then MMFF94
 (Halgren 1996) or, where that has no parameters and it is allowed, UFF (Rappé et al. 1992, 10.1021/ja00051a040).
@@ -24,7 +24,7 @@ Vectors = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Bond:
-    """A bond between atoms `first` and `second`, neither of which need be heavy."""
+    """A bond between two atoms, either of which may be a hydrogen."""
 
     first: int
     second: int
@@ -52,7 +52,7 @@ class Conformers:
 
 
 def conformers(smiles: str, count: int, seed: int, *, any_field: bool = False) -> Conformers | str:
-    """Return up to `count` relaxed conformers of a molecule with its hydrogens, or the reason why there are none.
+    """Embed and relax up to `count` conformers of a molecule with its hydrogens; the reason if there are none.
 
     Relaxation may stop before it has converged: the geometries are displaced afterwards anyway.
 

@@ -1,4 +1,4 @@
-"""Structures with one bond turned or stretched."""
+"""Structures with one bond rotated or stretched."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ STRETCHES = (0.75, 1.8)
 
 
 def scan(molecule: Conformers, count: int, displacing: Displacing, rng: np.random.Generator) -> Ensemble | None:
-    """Return a scan over the whole turn of a single bond that is in no ring and has further atoms at each end."""
+    """Scan the full rotation about a single bond that is in no ring and has further atoms at each end."""
     degree = np.bincount([end for bond in molecule.bonds for end in (bond.first, bond.second)])
     turning = [b for b in molecule.bonds if b.single and not b.in_ring and min(degree[b.first], degree[b.second]) > 1]
     if not turning:
@@ -30,7 +30,7 @@ def scan(molecule: Conformers, count: int, displacing: Displacing, rng: np.rando
 
 
 def stretch(molecule: Conformers, count: int, displacing: Displacing, rng: np.random.Generator) -> Ensemble | None:
-    """Return structures each with one bond, that is in no ring, longer or shorter; both sides of it stay rigid."""
+    """Stretch or compress one bond that is in no ring, in each structure; both sides of it stay rigid."""
     bonds = [bond for bond in molecule.bonds if not bond.in_ring]
     if not bonds:
         return None
@@ -45,7 +45,7 @@ def stretch(molecule: Conformers, count: int, displacing: Displacing, rng: np.ra
 
 
 def rotation(axis: Vectors, angle: float) -> Vectors:
-    """Return the matrix of a rotation about an axis (Rodrigues)."""
+    """Rotation matrix about an axis (Rodrigues)."""
     x, y, z = axis / np.linalg.norm(axis)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     turn: Vectors = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
@@ -53,7 +53,7 @@ def rotation(axis: Vectors, angle: float) -> Vectors:
 
 
 def _side(molecule: Conformers, bond: Bond) -> npt.NDArray[np.int64]:
-    """Return the atoms on the second atom's side of a bond that is in no ring."""
+    """The atoms on the second atom's side of a bond that is in no ring."""
     found, queue = {bond.second}, [bond.second]
     while queue:
         here = queue.pop()

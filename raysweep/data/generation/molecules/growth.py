@@ -25,7 +25,7 @@ rdBase.DisableLog("rdApp.*")  # failures are counted by the caller
 
 
 def grow(rng: np.random.Generator, growing: Growing = SMALL_ORGANICS.growing) -> tuple[str, str] | None:
-    """Return the canonical SMILES (no stereo marks) of a random molecule and of its neutral form, None if unsound."""
+    """Grow a random molecule: its canonical SMILES (no stereo marks) and that of its neutral form, None if unsound."""
     target = int(rng.choice(growing.heavy_atoms, p=growing.heavy_weights))
     molecule = _Growth(growing)
     while len(molecule.elements) < target and molecule.add_atom(
@@ -48,7 +48,7 @@ def grow(rng: np.random.Generator, growing: Growing = SMALL_ORGANICS.growing) ->
 
 
 def _ion(neutral: str, rng: np.random.Generator) -> str:
-    """Return the SMILES of a molecule with one proton more or less, itself where no atom may take or give one.
+    """Add or remove a proton: the SMILES of the ion, or of the molecule itself where no atom can take or give one.
 
     A proton goes to a nitrogen or phosphorus with three bonds that is no amide's, and comes from an oxygen, sulphur or
     nitrogen.
@@ -84,7 +84,7 @@ _AMIDE = Chem.MolFromSmarts("[#7][#6,#16]=[#8,#16]")
 
 
 class _Growth:
-    """A molecule that grows: heavy atoms, their free valences, and bonds with their orders."""
+    """A growing molecule: heavy atoms, their free valences, and bonds with their orders."""
 
     def __init__(self, growing: Growing) -> None:
         self.growing = growing
@@ -93,7 +93,7 @@ class _Growth:
         self.bonds: dict[tuple[int, int], int] = {}
 
     def add_atom(self, element: int, rng: np.random.Generator) -> bool:
-        """Bond a new atom to a random one that may take it; False where none may."""
+        """Bond a new atom to a random one with a free valence; False if there is none."""
         hosts = [i for i, free in enumerate(self.free) if free and self._may_bond(self.elements[i], element)]
         if not hosts:
             return False
@@ -104,7 +104,7 @@ class _Growth:
         return True
 
     def close_ring(self, rng: np.random.Generator) -> bool:
-        """Bond a random pair of atoms that lie two to five bonds apart; False where there is none."""
+        """Bond a random pair of atoms that lie two to five bonds apart; False if there is none."""
         pairs = [
             (i, j)
             for i in range(len(self.elements))
@@ -154,7 +154,7 @@ class _Growth:
                 self.bonds[i, len(self.elements) - 1] = 2
 
     def sound(self) -> Chem.Mol | None:
-        """Return the molecule, None where RDKit finds it unsound."""
+        """The molecule, or None if RDKit cannot sanitise it."""
         molecule = Chem.RWMol()
         for element, free in zip(self.elements, self.free, strict=True):
             atom = Chem.Atom(element)

@@ -28,7 +28,7 @@ _BOLTZMANN_EV = BOLTZMANN / ELEMENTARY_CHARGE
 
 
 def thermal(molecule: Conformers, count: int, displacing: Displacing, rng: np.random.Generator) -> Ensemble:
-    """Return conformers in turn, each displaced at a temperature of its own."""
+    """Displace conformers in turn, each at its own temperature."""
     bases = molecule.positions
     moved = [
         displace(
@@ -46,7 +46,7 @@ def thermal(molecule: Conformers, count: int, displacing: Displacing, rng: np.ra
 def displace(
     numbers: Numbers, positions: Vectors, temperature: float, wavenumber: float, rng: np.random.Generator
 ) -> Positions:
-    """Return [n, 3] float32, Å: positions with a thermal displacement in the Einstein picture.
+    """Displace positions thermally in the Einstein picture: [n, 3] float32, Å.
 
     Each atom is a classical harmonic oscillator of angular frequency w = 2 pi c * wavenumber; equipartition gives
     each of its coordinates a Gaussian displacement with standard deviation sqrt(k T / m) / w. At 550 K and 2000/cm
@@ -60,7 +60,7 @@ def displace(
 
 
 def dynamics(molecule: Conformers, count: int, displacing: Displacing, rng: np.random.Generator) -> Ensemble:
-    """Return frames of Langevin dynamics (BAOAB, Leimkuhler and Matthews 2013, 10.1093/amrx/abs010) of one conformer.
+    """Run Langevin dynamics (BAOAB, Leimkuhler and Matthews 2013, 10.1093/amrx/abs010) of one conformer.
 
     The force field's own gradient drives them; frames lie MD_STEPS_BETWEEN steps apart.
     """
@@ -82,7 +82,7 @@ def langevin(
     before: int = MD_STEPS_BEFORE,
     between: int = MD_STEPS_BETWEEN,
 ) -> Vectors:
-    """Return [count, n, 3] Å: frames of Langevin dynamics at a temperature in K, from positions with velocities of it.
+    """Run Langevin dynamics at a temperature in K, velocities drawn at it: frames [count, n, 3], Å.
 
     Args:
         gradient: of the energy, eV/Å.
@@ -114,5 +114,5 @@ def langevin(
 
 
 def masses_of(numbers: Numbers) -> npt.NDArray[np.float64]:
-    """Return [n] u."""
+    """Atomic masses [n], u."""
     return np.array([MASSES[int(z)] for z in numbers])

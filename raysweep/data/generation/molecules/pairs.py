@@ -24,7 +24,7 @@ ORIENTATIONS = 16
 
 
 def pair(molecule: Conformers, count: int, displacing: Displacing, rng: np.random.Generator) -> Ensemble:
-    """Return the molecule with a partner of PARTNERS, from random sides, at random orientations and distances.
+    """Pair the molecule with one of PARTNERS, from random sides, at random orientations and distances.
 
     Distance: the nearest atoms are CLOSENESS times the sum of their van der Waals radii apart.
     """
@@ -47,7 +47,7 @@ def pair(molecule: Conformers, count: int, displacing: Displacing, rng: np.rando
 
 
 def transfer(molecule: Conformers, count: int, displacing: Displacing, rng: np.random.Generator) -> Ensemble | None:
-    """Return a proton at places between an oxygen, nitrogen or sulphur of the molecule and an acceptor in line with it.
+    """Move a proton from an oxygen, nitrogen or sulphur of the molecule towards an acceptor in line with it.
 
     Of 16 orientations of the acceptor about the line, the one with the most room between the molecules is taken.
     """
@@ -83,7 +83,7 @@ def _partner(smiles: str) -> Conformers:
 
 
 def _contact(fixed: Vectors, moving: Vectors, direction: Vectors, apart: Vectors) -> float:
-    """Return how far along a direction `moving` stands from `fixed` where the first pair of atoms is `apart` as asked.
+    """Distance of `moving` from `fixed` along a direction at which the first pair of atoms is `apart`.
 
     For a pair at difference d, |d + t u| = r has its larger root at t = -d.u + sqrt(r² - |d|² + (d.u)²).
     """
@@ -94,7 +94,7 @@ def _contact(fixed: Vectors, moving: Vectors, direction: Vectors, apart: Vectors
 
 
 def _roomiest(fixed: Vectors, partner: Vectors, atom: int, place: Vectors, rng: np.random.Generator) -> Vectors:
-    """Return the partner with one atom at a place, turned so that its atoms keep far from the fixed ones."""
+    """Place one atom of the partner, rotated so that its other atoms stay far from the fixed ones."""
     best, room = partner, -np.inf
     for _ in range(ORIENTATIONS):
         turned = (partner - partner[atom]) @ rotation(rng.normal(size=3), rng.uniform(0, 2 * np.pi)).T + place

@@ -1,4 +1,4 @@
-"""The kinds of structures that are made of a molecule's conformers: near equilibrium, far from it, and in pairs.
+"""The kinds of structures sampled from a molecule's conformers: near equilibrium, far from it, and in pairs.
 
 | kind | what it is |
 |---|---|
@@ -35,7 +35,7 @@ _MAKERS: dict[Kind, Callable[[Conformers, int, Displacing, np.random.Generator],
 def sample(
     kinds: Mapping[Kind, float], molecule: Conformers, displacing: Displacing, rng: np.random.Generator
 ) -> list[Ensemble]:
-    """Return the structures of a molecule; a kind that it has no bond or proton for gives thermal ones instead."""
+    """Sample the structures of a molecule; a kind that needs a bond or proton it lacks gives thermal ones instead."""
     wanted = displacing.structures_per_molecule
     if list(kinds) == ["thermal"]:
         return [thermal(molecule, wanted, displacing, rng)]
