@@ -75,7 +75,7 @@ class Workers:
                 yield running.popleft().result()
         except BrokenProcessPool as error:
             raise DataError(
-                "a worker process was killed from outside, most likely for want of memory. Use fewer workers"
+                "a worker process was killed from outside, most likely for lack of memory. Use fewer workers"
             ) from error
 
 

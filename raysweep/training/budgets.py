@@ -59,8 +59,8 @@ class Schedule:
         if amount > limits[kind]:
             raise DataError(
                 f"trial {spec.trial_id}: {kind} budget {amount:g} is beyond the {limits[kind]:g} that "
-                f"{spec.structures} structures in {spec.epochs:g} epochs give, and the rate of optimizer "
-                "cosine is to fall to 0 at it; ask for less, or for more structures."
+                f"{spec.structures} structures in {spec.epochs:g} epochs give, and the learning rate of optimizer "
+                "cosine must reach 0 at it. Lower the budget, or use more structures."
             )
 
     @property

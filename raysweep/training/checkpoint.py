@@ -108,7 +108,9 @@ def _read(filesystem: fs.FileSystem, name: str, trial_id: str) -> Checkpoint:
     if digest(blob) != body["tensors_sha256"]:
         raise TrialError(f"checkpoint {name}.safetensors: its digest does not match; an older one is used.")
     if body["trial_id"] != trial_id:
-        raise TrialError(f"checkpoint {name}.json belongs to trial {body['trial_id']}, not to {trial_id}; it is left.")
+        raise TrialError(
+            f"checkpoint {name}.json belongs to trial {body['trial_id']}, not to {trial_id}; it is ignored."
+        )
     assert all(math.isfinite(point.data) for point in points)
     return Checkpoint(
         trial_id=trial_id,

@@ -72,15 +72,7 @@ def make_store(
     """
     chosen = preset_named(preset)
     chosen = replace(chosen, displacing=displacing or chosen.displacing)
-    if structures < 1 or seed < 0 or (workers is not None and workers < 1):
-        raise DataError(f"structures={structures}, seed={seed}, workers={workers}: must be at least 1, 0 and 1")
-    each = chosen.displacing.structures_per_molecule
-    if structures <= each:
-        raise DataError(
-            f"structures is {structures}, and one molecule gives up to {each}: the split needs two, so ask for more"
-        )
-    if not 0 < validation_fraction < 1:
-        raise DataError(f"validation_fraction is {validation_fraction}; it must lie above 0 and below 1")
+    _check_arguments(structures, seed, workers, validation_fraction, chosen)
     recipe = _recipe(structures, seed, validation_fraction, chosen)
     present = standing_store(location, recipe)
     parts = MadeParts(location, _determined_by(recipe))
@@ -97,6 +89,21 @@ def make_store(
             store = write_parts(location, rows, split, provenance)
         parts.remove()
     return store
+
+
+def _check_arguments(
+    structures: int, seed: int, workers: int | None, validation_fraction: float, preset: Preset
+) -> None:
+    """Refuse arguments out of range before any work."""
+    if structures < 1 or seed < 0 or (workers is not None and workers < 1):
+        raise DataError(f"structures={structures}, seed={seed}, workers={workers}: must be at least 1, 0 and 1")
+    each = preset.displacing.structures_per_molecule
+    if structures <= each:
+        raise DataError(
+            f"structures is {structures}, and one molecule gives up to {each}: the split needs two, so ask for more"
+        )
+    if not 0 < validation_fraction < 1:
+        raise DataError(f"validation_fraction is {validation_fraction}; it must lie above 0 and below 1")
 
 
 def _make_parts(pool: Pool, parts: MadeParts, structures: int, seed: int, preset: Preset, progress: Progress) -> None:

@@ -72,6 +72,6 @@ def _refuse_keys(file: Path, format: Format, names: Names) -> None:
         key = getattr(names, name)
         if key and format in FIXED_KEYS:
             raise DataError(
-                f"{file}: the format {format} keeps its {name} in a place of its own, so {key!r} (--{name}-key) is not "
+                f"{file}: the format {format} has a fixed place for its {name}, so {key!r} (--{name}-key) is not "
                 "looked for; leave it out"
             )

@@ -52,7 +52,7 @@ def export_store(store: Store, target: str | Path, *, progress: Callable[[int, i
     """
     filesystem, path = open_location(target)
     if filesystem.get_file_info(path).type != fs.FileType.NotFound:
-        raise DataError(f"{target}: is there already; remove it, or choose another name")
+        raise DataError(f"{target}: already exists; remove it, or choose another name")
     local = isinstance(filesystem, fs.LocalFileSystem)
     if local:
         Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -294,7 +294,7 @@ def test_frames_of_text_lack_no_key_that_was_named(tmp_path: Path) -> None:
     ase_write(tmp_path / "x.extxyz", labelled(6))
     with pytest.raises(DataError, match=r"frame 0.*there is no 'mol' \(--group-key\)"):
         import_store(tmp_path / "s", [tmp_path / "x.extxyz"], names=Names(group="mol"))
-    with pytest.raises(DataError, match=r"x.extxyz: the format extxyz keeps its positions in a place of its own"):
+    with pytest.raises(DataError, match=r"x.extxyz: the format extxyz has a fixed place for its positions"):
         import_store(tmp_path / "s", [tmp_path / "x.extxyz"], names=Names(positions="r"))
     found, _ = imported(tmp_path / "x.extxyz", Names(forces_unit="hartree/bohr"))
     frames = sorted(labelled(6), key=lambda atoms: float(atoms.get_potential_energy()))

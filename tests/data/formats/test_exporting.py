@@ -138,6 +138,6 @@ def test_bad_rows_are_named_or_counted(tmp_path: Path) -> None:
 
 def test_a_file_that_is_there_is_not_overwritten(real_store: Store, tmp_path: Path) -> None:
     (tmp_path / "s.parquet").write_text("precious")
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="already exists"):
         export_store(real_store, tmp_path / "s.parquet")
     assert (tmp_path / "s.parquet").read_text() == "precious"

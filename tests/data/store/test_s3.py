@@ -103,7 +103,7 @@ def test_files_are_imported_into_a_bucket_and_exported_to_it(server: Counted, ca
     with pytest.raises(DataError, match="another recipe made it"):
         import_store(place, [tmp_path / "a.aselmdb"], seed=1)
     export_store(here, f"s3://{BUCKET}/out.parquet")
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="already exists"):
         export_store(here, f"s3://{BUCKET}/out.parquet")
 
 
