@@ -1,41 +1,113 @@
 """The table of points, which trials write and the frontier reads: a row is one evaluation on a trajectory."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from types import NoneType
+from typing import Annotated, Literal, get_args, get_type_hints
 
 import pyarrow as pa
 
-_COLUMNS: tuple[tuple[str, pa.DataType, str, str], ...] = (
-    ("trial_id", pa.string(), "", "content hash of the trajectory that the point lies on"),
-    ("architecture", pa.string(), "", "name in the model registry"),
-    ("size", pa.string(), "", "knobs of the architecture as JSON with sorted keys"),
-    ("seed", pa.int64(), "", "of weights and order of structures"),
-    ("learning_rate", pa.float64(), "1", "at the base size"),
-    ("step", pa.int64(), "1", "optimizer steps taken"),
-    ("budget", pa.float64(), "atoms or FLOPs", "where it was to be taken; `data` or `flops` is what was reached"),
-    ("budget_kind", pa.string(), "", "data (atoms) or flops"),
-    ("params", pa.int64(), "1", "N, trainable parameters"),
-    ("data", pa.float64(), "atoms", "D, atoms seen in training"),
-    ("unique_data", pa.float64(), "atoms", "distinct atoms among them"),
-    ("structures", pa.float64(), "structures", "structures seen in training"),
-    ("edges", pa.float64(), "edges", "directed edges seen in training"),
-    ("flops", pa.float64(), "FLOP", "C, measured training FLOPs, forward and backward"),
-    ("seconds", pa.float64(), "s", "device seconds of training alone: no data wait, no evaluation"),
-    ("device", pa.string(), "", "the device's name, since seconds on two devices do not mix"),
-    ("loss", pa.float64(), "1", "validation loss: scaled energy error per atom plus scaled force error"),
-    ("energy_mae", pa.float64(), "eV/atom", "mean absolute error of the energy per atom on the validation set"),
-    ("force_l2", pa.float64(), "eV/Å", "mean L2 norm of the force error on the validation set"),
-    ("trivial_loss", pa.float64(), "1", "validation loss of reference energies and zero forces: to be beaten"),
-    ("train_loss", pa.float64(), "1", "mean training loss since the previous point"),
-    ("gradient_norm", pa.float64(), "1", "mean gradient norm before clipping since the previous point"),
-    ("throughput", pa.float64(), "atoms/s", "atoms trained on per device second since the previous point"),
-    ("equivariance_error", pa.float64(), "1", "relative L2 change of the forces under one rotation, validation batch"),
-    ("peak_memory", pa.int64(), "bytes", "most memory so far: of the device's tensors; on a CPU of the process"),
-)
+PLATEAU_SHARE = 0.9
+"""A point whose loss is above this share of `trivial_loss` has not left the starting plateau: kept out of every fit."""
 
+
+@dataclass(frozen=True)
+class Column:
+    """A field of `Point`, beside its type."""
+
+    meaning: str
+    unit: str = ""
+    tracked: Literal["curve", "total"] | None = None
+    """Its metric in MLflow: a curve over atoms seen, a total at the last point alone, or none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One evaluation on a trajectory. Its columns are declared here alone: schema and metrics follow from them.
+
+    None: not measured. A model that is not a force field has no `energy_mae`, `force_l2`, `trivial_loss`.
+    """
+
+    trial_id: Annotated[str, Column("content hash of the trajectory that the point lies on")]
+    architecture: Annotated[str, Column("name in the model registry")]
+    size: Annotated[str, Column("knobs of the architecture as JSON with sorted keys")]
+    seed: Annotated[int, Column("of weights and order of structures")]
+    learning_rate: Annotated[float, Column("at the base size", unit="1")]
+    step: Annotated[int, Column("optimizer steps taken", unit="1")]
+    budget: Annotated[
+        float, Column("where it was to be taken; `data` or `flops` is what was reached", unit="atoms or FLOPs")
+    ]
+    budget_kind: Annotated[str, Column("data (atoms) or flops")]
+    params: Annotated[int, Column("N, trainable parameters", unit="1")]
+    data: Annotated[float, Column("D, atoms seen in training", unit="atoms", tracked="total")]
+    unique_data: Annotated[float | None, Column("distinct atoms among them", unit="atoms", tracked="total")] = None
+    structures: Annotated[float | None, Column("structures seen in training", unit="structures", tracked="total")] = (
+        None
+    )
+    edges: Annotated[float | None, Column("directed edges seen in training", unit="edges", tracked="total")] = None
+    flops: Annotated[float, Column("C, measured training FLOPs, forward and backward", unit="FLOP", tracked="curve")]
+    seconds: Annotated[
+        float | None, Column("device seconds of training alone: no data wait, no evaluation", unit="s", tracked="curve")
+    ] = None
+    device: Annotated[str | None, Column("the device's name, since seconds on two devices do not mix")] = None
+    loss: Annotated[
+        float,
+        Column("validation loss: scaled energy error per atom plus scaled force error", unit="1", tracked="curve"),
+    ]
+    energy_mae: Annotated[
+        float | None,
+        Column("mean absolute error of the energy per atom on the validation set", unit="eV/atom", tracked="curve"),
+    ] = None
+    force_l2: Annotated[
+        float | None, Column("mean L2 norm of the force error on the validation set", unit="eV/Å", tracked="curve")
+    ] = None
+    trivial_loss: Annotated[
+        float | None,
+        Column("validation loss of reference energies and zero forces: to be beaten", unit="1", tracked="total"),
+    ] = None
+    train_loss: Annotated[
+        float | None, Column("mean training loss since the previous point", unit="1", tracked="curve")
+    ] = None
+    gradient_norm: Annotated[
+        float | None, Column("mean gradient norm before clipping since the previous point", unit="1", tracked="curve")
+    ] = None
+    throughput: Annotated[
+        float | None,
+        Column("atoms trained on per device second since the previous point", unit="atoms/s", tracked="curve"),
+    ] = None
+    equivariance_error: Annotated[
+        float | None,
+        Column("relative L2 change of the forces under one rotation, validation batch", unit="1", tracked="curve"),
+    ] = None
+    peak_memory: Annotated[
+        int | None,
+        Column("most memory so far: of the device's tensors; on a CPU of the process", unit="bytes", tracked="total"),
+    ] = None
+
+    @property
+    def on_plateau(self) -> bool:
+        """Whether the loss is still on the starting plateau (see `PLATEAU_SHARE`)."""
+        return self.trivial_loss is not None and self.loss > PLATEAU_SHARE * self.trivial_loss
+
+
+_ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+
+
+def _declared() -> Iterator[tuple[str, type, Column]]:
+    """Yield name, type and column of each field."""
+    for name, hint in get_type_hints(Point, include_extras=True).items():
+        kind, column = get_args(hint)
+        yield name, next(one for one in (get_args(kind) or (kind,)) if one is not NoneType), column
+
+
+COLUMNS = {name: column for name, _, column in _declared()}
+"""By name, in the order of the schema."""
 POINT_SCHEMA = pa.schema(
-    [pa.field(name, kind, metadata={"unit": unit, "meaning": meaning}) for name, kind, unit, meaning in _COLUMNS],
+    [
+        pa.field(name, _ARROW[kind], metadata={"unit": column.unit, "meaning": column.meaning})
+        for name, kind, column in _declared()
+    ],
     metadata={"raysweep.schema": "points/2"},
 )
 """Columns, types, units and meanings of the points of one trial."""
@@ -45,48 +117,6 @@ TIMED = ("seconds", "device", "throughput", "peak_memory")
 
 TABLE_SCHEMA = POINT_SCHEMA.append(pa.field("family", pa.string())).append(pa.field("stage", pa.string()))
 """Columns of a sweep's table: those of a point, its family in the search space, and its stage (grid, learning_rate)."""
-
-PLATEAU_SHARE = 0.9
-"""A point whose loss is above this share of `trivial_loss` has not left the starting plateau: kept out of every fit."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """One evaluation on a trajectory; fields, units and meanings are those of `POINT_SCHEMA`.
-
-    None: not measured. A model that is not a force field has no `energy_mae`, `force_l2`, `trivial_loss`.
-    """
-
-    trial_id: str
-    architecture: str
-    size: str
-    seed: int
-    learning_rate: float
-    step: int
-    budget: float
-    budget_kind: str
-    params: int
-    data: float
-    flops: float
-    loss: float
-    unique_data: float | None = None
-    structures: float | None = None
-    edges: float | None = None
-    seconds: float | None = None
-    device: str | None = None
-    energy_mae: float | None = None
-    force_l2: float | None = None
-    trivial_loss: float | None = None
-    train_loss: float | None = None
-    gradient_norm: float | None = None
-    throughput: float | None = None
-    equivariance_error: float | None = None
-    peak_memory: int | None = None
-
-    @property
-    def on_plateau(self) -> bool:
-        """Whether the loss is still on the starting plateau (see `PLATEAU_SHARE`)."""
-        return self.trivial_loss is not None and self.loss > PLATEAU_SHARE * self.trivial_loss
 
 
 def to_table(points: Iterable[Point]) -> pa.Table:

@@ -5,24 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raysweep.core.hashing import digest
-from raysweep.core.points import Point
+from raysweep.core.points import COLUMNS, Point
 from raysweep.core.trial import TrialState
 
 STATE = "raysweep.state"
 SERVES = "raysweep.serves"
-CURVES = (
-    "loss",
-    "energy_mae",
-    "force_l2",
-    "train_loss",
-    "gradient_norm",
-    "flops",
-    "seconds",
-    "throughput",
-    "equivariance_error",
-)
+CURVES = tuple(name for name, column in COLUMNS.items() if column.tracked == "curve")
 """Columns of a point that become metrics over atoms seen; the optimizer's step becomes `optimizer_steps`."""
-TOTALS = ("data", "unique_data", "structures", "edges", "trivial_loss", "peak_memory")
+TOTALS = tuple(name for name, column in COLUMNS.items() if column.tracked == "total")
 """Columns that become metrics of the last point alone: over atoms seen they are straight lines, or constant."""
 
 _STATUS: dict[str, str] = {
