@@ -126,7 +126,7 @@ from pathlib import Path
 import pyarrow as pa
 
 import raysweep
-from raysweep import Point, RaysweepError, TrialSpec, load_space, open_store, plan, run
+from raysweep import Point, RaysweepError, TrialSpec, load_space, open_store, plan, run, sync
 from raysweep.frontier import Fit, checklist, compare, crossovers, fit, fit_families, held_out, read_csv, read_store
 
 
@@ -139,7 +139,8 @@ def sweep(path: Path) -> dict[str, float]:
         raise SystemExit(str(error)) from error
     table: pa.Table = result.table()
     complete: bool = result.complete
-    print(trials, table.num_rows, complete, raysweep.__version__)
+    changed: int = sync(space).changed
+    print(trials, table.num_rows, complete, changed, raysweep.__version__)
     families: Mapping[str, Fit] = fit_families(read_store(space.storage))
     return {family: found.params_exponent for family, found in families.items() if found.status.usable}
 
