@@ -1,4 +1,4 @@
-"""Which runs to make next, so that the answer in question becomes certain for the least compute.
+"""The choice of the next runs, so that the answer in question becomes certain for the least compute.
 
 A greedy optimal design on the law linearised at its fit (c-optimality; the question of 2604.22753): a run is worth the
 share of the answer's variance that it takes away, per unit of cost. Several points on one trajectory cost no more than
@@ -6,6 +6,7 @@ the dearest of them. What it leaves out: that the law itself may be wrong, and t
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Unpack
 
 import numpy as np
@@ -17,6 +18,7 @@ from raysweep.frontier.fitting.surfaces import Prepared, log_loss_gradient, prep
 from raysweep.frontier.laws.quantities import quantity
 from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.points.cleaning import column
+from raysweep.frontier.points.families import Family
 from raysweep.frontier.points.readers import REQUIRED, as_table
 from raysweep.frontier.result import Fit
 
@@ -26,11 +28,11 @@ _RIDGE = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class NextRun:
-    """A run to make: what it costs, and the answer's standard error once it and those before it are there."""
+    """A run to make: its cost, and the answer's standard error once it and those before it are there."""
 
     row: int
-    """Of the candidates' table; where several rows are one trajectory, that of the point at which it ends."""
-    architecture: str | None
+    """In the candidates' table; where several rows are one trajectory, the row of the point at which it ends."""
+    architecture: Family
     params: float
     data: float
     cost: float
@@ -41,12 +43,12 @@ class NextRun:
 class NextRuns:
     """The runs to make, in order of worth, within the budget.
 
-    `standard_errors` gives for each architecture the answer's standard error now (in ln for positive answers).
+    `standard_errors` holds for each family the answer's standard error now (in ln for positive answers).
     """
 
     target: str
     runs: tuple[NextRun, ...]
-    standard_errors: dict[str | None, float]
+    standard_errors: dict[Family, float]
     spent: float
 
     def __str__(self) -> str:
@@ -60,20 +62,25 @@ class NextRuns:
 
 @dataclass(frozen=True, eq=False)
 class _Trajectory:
-    """A run that could be made, to any of its points."""
+    """A run that could be made, up to any of its points."""
 
     rows: list[int]
-    """Of the candidates, in the order of cost."""
-    architecture: str | None
+    """In the candidates' table, in the order of cost."""
+    architecture: Family
     params: Floats
     data: Floats
     costs: Floats
-    """What the run costs to each of its points."""
+    """Of the run up to each of its points."""
+
+    @cached_property
+    def kind(self) -> tuple[Family, bytes, bytes, bytes]:
+        """What runs share that are worth the same."""
+        return self.architecture, self.params.tobytes(), self.data.tobytes(), self.costs.tobytes()
 
 
 @dataclass
 class _Knowledge:
-    """What is known of one architecture: the information matrix of its law, and the direction that matters."""
+    """The knowledge about one family: the information matrix of its law, and the gradient of the answer in theta."""
 
     fit: Fit
     prepared: Prepared
@@ -86,7 +93,7 @@ class _Knowledge:
         return float(self.direction @ np.linalg.solve(self.information, self.direction))
 
     def rows(self, params: Floats, data: Floats) -> Floats:
-        """Return what each of some points tells of the law, shape (m, p), in units of the noise."""
+        """Gradient of ln loss at some points in units of the noise, shape (m, p): what each tells of the law."""
         return np.asarray(
             log_loss_gradient(self.prepared, self.fit.form, self.theta, params, data) / max(self.fit.noise, 1e-9)
         )
@@ -115,7 +122,7 @@ def next_runs(
         **settings: as in `fit`; the method is "parametric", and there are no bootstraps unless asked for.
 
     Raises:
-        FrontierError: no candidate is affordable, an architecture has no usable fit, or a column is absent.
+        FrontierError: no candidate is affordable, a family has no usable fit, or a column is absent.
     """
     settings.setdefault("bootstraps", 0)
     known = {family: _knowledge(one, target, flops) for family, one in fit_each(points, **settings).items()}
@@ -128,38 +135,21 @@ def next_runs(
 
 
 def min_cost(runs: list[_Trajectory]) -> float:
-    """Return the cost of the cheapest run, NaN where there is none."""
+    """The cost of the cheapest run, NaN where there is none."""
     return min((float(run.costs[0]) for run in runs), default=float("nan"))
 
 
-def _greedy(runs: list[_Trajectory], known: dict[str | None, _Knowledge], budget: float) -> tuple[list[NextRun], float]:
-    """Take what makes the variance fall most per cost, a run, or more of one that was taken, while it is affordable."""
+def _greedy(runs: list[_Trajectory], known: dict[Family, _Knowledge], budget: float) -> tuple[list[NextRun], float]:
+    """Choose runs one by one, by the fall of the variance per cost, while there is budget; also tell what they cost."""
     rows = [known[run.architecture].rows(run.params, run.data) for run in runs]
-    kinds = [(run.architecture, *(part.tobytes() for part in (run.params, run.data, run.costs))) for run in runs]
     ends = [0] * len(runs)  # points taken of each run
-    spent = 0.0
     chosen: dict[int, NextRun] = {}
-    while True:
-        best, most = None, 0.0
-        untouched = set()
-        for k, run in enumerate(runs):
-            if not ends[k] and kinds[k] in untouched:
-                continue
-            untouched |= set() if ends[k] else {kinds[k]}
-            paid = float(run.costs[ends[k] - 1]) if ends[k] else 0.0
-            for end in range(ends[k] + 1, len(run.rows) + 1):
-                more = float(run.costs[end - 1]) - paid
-                if spent + more > budget:
-                    break
-                worth = _gain(known[run.architecture], rows[k][ends[k] : end]) / max(more, 1e-300)
-                if worth > most:
-                    best, most = (k, end, more), worth
-        if best is None:
-            return list(chosen.values()), spent
-        k, end, more = best
+    spent = 0.0
+    while (best := _best_step(runs, rows, ends, known, spent, budget)) is not None:
+        k, end, cost = best
         run, one = runs[k], known[runs[k].architecture]
         one.information = one.information + rows[k][ends[k] : end].T @ rows[k][ends[k] : end]
-        ends[k], spent = end, spent + more
+        ends[k], spent = end, spent + cost
         chosen.pop(k, None)
         chosen[k] = NextRun(
             row=run.rows[end - 1],
@@ -169,10 +159,38 @@ def _greedy(runs: list[_Trajectory], known: dict[str | None, _Knowledge], budget
             cost=float(run.costs[end - 1]),
             standard_error=float(np.sqrt(one.variance)),
         )
+    return list(chosen.values()), spent
+
+
+def _best_step(
+    runs: list[_Trajectory],
+    rows: list[Floats],
+    ends: list[int],
+    known: dict[Family, _Knowledge],
+    spent: float,
+    budget: float,
+) -> tuple[int, int, float] | None:
+    """Find the run to begin or to prolong, the point to take it to, and the cost; None where nothing is affordable."""
+    best, most = None, 0.0
+    seen = set()
+    for k, run in enumerate(runs):
+        begun = ends[k]
+        if not begun and run.kind in seen:
+            continue
+        seen |= set() if begun else {run.kind}
+        paid = float(run.costs[begun - 1]) if begun else 0.0
+        for end in range(begun + 1, len(run.rows) + 1):
+            cost = float(run.costs[end - 1]) - paid
+            if spent + cost > budget:
+                break
+            worth = _gain(known[run.architecture], rows[k][begun:end]) / max(cost, 1e-300)
+            if worth > most:
+                best, most = (k, end, cost), worth
+    return best
 
 
 def _gain(one: _Knowledge, rows: Floats) -> float:
-    """Return the relative fall of the answer's variance: c' M^-1 G' (1 + G M^-1 G')^-1 G M^-1 c / c' M^-1 c."""
+    """The relative fall of the answer's variance: c' M^-1 G' (1 + G M^-1 G')^-1 G M^-1 c / c' M^-1 c."""
     towards = np.linalg.solve(one.information, rows.T)
     moved = one.direction @ towards
     fall = float(moved @ np.linalg.solve(np.eye(len(rows)) + rows @ towards, moved))
@@ -207,7 +225,7 @@ def _knowledge(one: Fit, target: str, flops: float | None) -> _Knowledge:
     return known
 
 
-def _candidates(candidates: object, known: dict[str | None, _Knowledge]) -> list[_Trajectory]:
+def _candidates(candidates: object, known: dict[Family, _Knowledge]) -> list[_Trajectory]:
     cost_name = next(iter(known.values())).fit.cost_name
     table = as_table(candidates, "candidates", required=REQUIRED[:2])
     params, data = column(table, "params"), column(table, "data")

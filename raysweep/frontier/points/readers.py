@@ -27,7 +27,7 @@ OPTIONAL = ("seconds", "architecture", "seed", "trajectory", "weight", "unique_d
 
 
 def read_store(path: str | Path) -> pa.Table:
-    """Return the grid stage's points of a sweep from its storage (a folder, or a URI that pyarrow.fs knows).
+    """Read the points of a sweep's grid stage from its storage (a folder, or a URI that pyarrow.fs knows).
 
     The sweep-level `points.parquet` is taken where it is there, else the trials' own `points.arrow`.
 
@@ -44,7 +44,7 @@ def read_store(path: str | Path) -> pa.Table:
 
 
 def read_mlflow(experiment: str, tracking_uri: str | None = None) -> pa.Table:
-    """Return the grid stage's points of a sweep from its MLflow experiment; equal to `read_store` to the last digit.
+    """Read the points of a sweep's grid stage from its MLflow experiment; equal to `read_store` to the last digit.
 
     Raises:
         TrackingError: the server or the experiment is absent, or was not written by raysweep.
@@ -59,7 +59,7 @@ def read_mlflow(experiment: str, tracking_uri: str | None = None) -> pa.Table:
 
 
 def read_parquet(path: str | Path, columns: Mapping[str, str] | None = None) -> pa.Table:
-    """Return the points of a Parquet file; `columns` maps the estimator's names to the file's, as in `read_csv`."""
+    """Read the points of a Parquet file; `columns` maps the estimator's names to the file's, as in `read_csv`."""
     filesystem, place = open_location(path)
     whole = read_whole(filesystem, place)
     if whole is None:
@@ -72,7 +72,7 @@ def read_parquet(path: str | Path, columns: Mapping[str, str] | None = None) -> 
 
 
 def read_csv(path: str | Path, columns: Mapping[str, str] | None = None) -> pa.Table:
-    """Return the points of a CSV file with a header.
+    """Read the points of a CSV file with a header.
 
     Args:
         path: of the file.
@@ -175,7 +175,7 @@ def _is_number(value: object) -> bool:
 
 
 def _each_once(table: pa.Table) -> pa.Table:
-    """Return a sweep's points without second rows of one evaluation: where two budgets fall on one step, it has two."""
+    """Drop second rows of one evaluation, which a sweep's points have where two budgets fall on one step."""
     keys = [name for name in ("trial_id", "step", "data", "flops", "family") if name in table.column_names]
     if not {"trial_id", "step", "budget"} <= set(table.column_names):
         return table
@@ -205,14 +205,14 @@ def _checked(table: pa.Table, source: str, required: Sequence[str]) -> pa.Table:
 
 
 def _put(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:
-    """Return the table with a column set, whether it was there or not."""
+    """Set a column of a table, whether it was there or not."""
     if name in table.column_names:
         return table.set_column(table.column_names.index(name), name, values)
     return table.append_column(name, values)
 
 
 def as_table(points: object, source: str = "points", required: Sequence[str] = REQUIRED) -> pa.Table:
-    """Return anything that holds points as a table: an Arrow table, a pandas frame, or a mapping of columns.
+    """Convert points to a table: an Arrow table, a pandas frame, or a mapping of columns.
 
     Raises:
         FrontierError: it is none of them, or lacks a column.

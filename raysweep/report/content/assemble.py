@@ -1,4 +1,4 @@
-"""Fits the points and puts together all that the table and the page say."""
+"""The content of a report: fits the points and collects everything that its table and page show."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,20 +15,20 @@ from raysweep.report.content.values import Answers
 
 Method = Literal["parametric", "envelope", "isoflop"]
 FURTHER = 10.0
-"""Where no compute is asked for, the optimum is told at the largest common one, and at so many times of it."""
+"""Where no compute is asked for, the optimum is given at the largest common compute and at this multiple of it."""
 
 
 def trajectories(material: Material) -> dict[str, list[Curve]]:
-    """Return the sound trajectories of each family."""
+    """The sound trajectories of each family."""
     return {family: curves(material.points, family) for family in material.families()}
 
 
 def answer(material: Material, *, method: Method = "parametric", computes: Sequence[float] = ()) -> Answers:
-    """Return the answers.
+    """Fit the points and collect the report's answers.
 
     Args:
-        material: the points, and what is known about them.
-        method: the approach that gives exponents and optima; the envelope's exponent is told beside it.
+        material: the points, and the facts about their sweep.
+        method: the approach that gives exponents and optima; the envelope's exponent is given beside it.
         computes: FLOPs at which the compute-optimal model is wanted; see `FURTHER` for the default.
     """
     families = material.families()

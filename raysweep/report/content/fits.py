@@ -1,4 +1,4 @@
-"""From a fit of `raysweep.frontier` to the plain values of the report: the one place that knows both."""
+"""Conversion of a fit of `raysweep.frontier` to the plain values of the report: the one place that knows both."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,18 +14,18 @@ from raysweep.frontier.points.findings import Severity
 from raysweep.report.content.values import Estimate, Excluded, FamilyFit, Optimum, Standing
 
 DRAWN = 48
-"""Places along a frontier at which it is drawn."""
+"""Computes at which a frontier is drawn."""
 BEYOND = 3.0
-"""How far it is drawn beyond the largest compute of the points, as a factor."""
+"""Factor beyond the largest compute of the points up to which a frontier is drawn."""
 
 
 def family_fit(family: str, fit: Fit, envelope: Fit, computes: Sequence[float]) -> FamilyFit:
-    """Return what was fitted to one family.
+    """Describe the fit of one family.
 
     Args:
         family: its label.
         fit: by the approach that answers.
-        envelope: by the lower envelope, for its exponent alone.
+        envelope: by the lower envelope, only for its exponent.
         computes: FLOPs at which the optimum is wanted.
     """
     told = FamilyFit(
@@ -53,7 +53,7 @@ def family_fit(family: str, fit: Fit, envelope: Fit, computes: Sequence[float]) 
 
 
 def exclusions(family: str, fit: Fit, points: pa.Table) -> tuple[Excluded, ...]:
-    """Return the points of a family that were kept out of its fit; `points` is the table that was fitted."""
+    """List the points of a family that were kept out of its fit; `points` is the table that was fitted."""
     found = []
     for item in fit.excluded:
         row = points.slice(item.row, 1).to_pylist()[0]
@@ -66,10 +66,10 @@ def exclusions(family: str, fit: Fit, points: pa.Table) -> tuple[Excluded, ...]:
 
 
 def run_interval(fit: Fit, standing: Standing) -> tuple[float, float] | None:
-    """Return about a measured loss where another such run would come out; None where the fit cannot tell.
+    """The interval about a measured loss in which another such run would end; None where the fit cannot tell.
 
-    It is the law's prediction interval at that size and data (its uncertainty and the noise of one run), moved to the
-    measured loss: at sizes that were tried it does not rest on where the law puts its optimum.
+    This is the law's prediction interval at that size and data (its uncertainty and the noise of one run), moved to the
+    measured loss, so that at sizes that were tried it does not depend on the law's optimum.
     """
     loss, params, data = standing.loss_at_flops, standing.params_at_flops, standing.data_at_flops
     if not fit.status.usable or fit.method != "parametric" or loss is None or params is None or data is None:
@@ -110,7 +110,7 @@ def _optimum(fit: Fit, flops: float) -> Optimum:
 
 
 def _side(name: str, value: float, tried: Floats, what: str) -> str:
-    """Return on which side of what was tried a value lies; empty where it lies within."""
+    """Name the side of the tried range on which a value lies; empty where it lies inside."""
     if tried.min() <= value <= tried.max():
         return ""
     return f"{name} {'below' if value < tried.min() else 'above'} the {what}"
@@ -123,7 +123,7 @@ def _plain(answer: Answer) -> Estimate:
 
 
 def _estimate(fit: Fit, name: str) -> Estimate | None:
-    """Return a parameter or exponent by its name; None where the law has none, or where the fit is not usable."""
+    """A parameter or exponent by its name; None where the law has none, or the fit is not usable."""
     if not fit.status.usable:
         return None
     exponents = {"a": "params_exponent", "b": "data_exponent", "gamma": "loss_exponent"}
