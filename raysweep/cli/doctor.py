@@ -13,7 +13,7 @@ from raysweep.cli.spaces import read_space
 from raysweep.core.errors import ClusterError
 from raysweep.core.io.proxies import is_loopback
 from raysweep.doctor import judge
-from raysweep.doctor.findings import Diagnosis, Finding
+from raysweep.doctor.findings import Diagnosis, HealthFinding
 from raysweep.doctor.here import examine
 from raysweep.jobs import submit as jobs
 from raysweep.jobs.client import asks_no_token, connect
@@ -65,13 +65,13 @@ def _asked(path: str | None, overrides: Sequence[str], address: str, *, allow_op
 
 def _remote(path: str | None, overrides: Sequence[str], address: str, *, allow_open: bool) -> Diagnosis:
     """Collect the findings of the head node of a cluster, and those that only this machine can make."""
-    found: list[Finding] = [*judge.of_token(token_file(), named="RAY_AUTH_TOKEN_PATH" in os.environ)]
+    found: list[HealthFinding] = [*judge.of_token(token_file(), named="RAY_AUTH_TOKEN_PATH" in os.environ)]
     url = address if "://" in address else f"http://{address}"
     host = url.split("://")[1].rpartition(":")[0].strip("[]/") or url
     if not is_loopback(host) and asks_no_token(url.rstrip("/")):
         remedy = "start Ray on every node with RAY_AUTH_MODE=token and one token, and reach it through a tunnel"
         text = "the dashboard asks for no token: whoever reaches it can run programs"
-        found.append(Finding(check="ports", where=url, text=text, remedy=remedy))
+        found.append(HealthFinding(check="ports", where=url, text=text, remedy=remedy))
         allow_open = True  # its own doctor runs nothing that a stranger could not
     began = time.time()
     code, logs = _asked(path, overrides, address, allow_open=allow_open)
@@ -80,7 +80,9 @@ def _remote(path: str | None, overrides: Sequence[str], address: str, *, allow_o
         remote = json.loads(output)
     except ValueError:
         raise ClusterError(f"`raysweep doctor` failed there ({code}): {logs.strip()[-400:]}") from None
-    found += [Finding(**{**row, "where": row["where"].replace("here", "head node")}) for row in remote["findings"]]
+    found += [
+        HealthFinding(**{**row, "where": row["where"].replace("here", "head node")}) for row in remote["findings"]
+    ]
     looked = [
         f"{address}, {time.time() - began:.0f} s",
         *(line.replace("here,", "head node,", 1) for line in remote["looked_at"]),

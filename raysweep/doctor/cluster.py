@@ -8,7 +8,7 @@ from raysweep.core.io.files import absolute
 from raysweep.core.io.proxies import is_loopback
 from raysweep.doctor import judge
 from raysweep.doctor.facts import Facts, gather
-from raysweep.doctor.findings import Finding
+from raysweep.doctor.findings import HealthFinding
 from raysweep.sweep.cluster.capacity import check_fits
 from raysweep.sweep.cluster.environment import differences, wanted_of_nodes
 from raysweep.sweep.cluster.join import joined
@@ -18,7 +18,7 @@ from raysweep.sweep.cluster.ray.internals import requires_token
 from raysweep.sweep.space.space import Space
 
 
-def of_cluster(address: str, space: Space | None, look: Callable[[str], object]) -> Iterator[Finding]:
+def of_cluster(address: str, space: Space | None, look: Callable[[str], object]) -> Iterator[HealthFinding]:
     """Yield the findings about a cluster.
 
     Args:
@@ -30,10 +30,10 @@ def of_cluster(address: str, space: Space | None, look: Callable[[str], object])
         with joined(address):
             yield from _of_nodes(space, look)
     except RaysweepError as error:
-        yield Finding(check="cluster", where=address, text=str(error), remedy="start Ray, or name its address")
+        yield HealthFinding(check="cluster", where=address, text=str(error), remedy="start Ray, or name its address")
 
 
-def _of_nodes(space: Space | None, look: Callable[[str], object]) -> Iterator[Finding]:
+def _of_nodes(space: Space | None, look: Callable[[str], object]) -> Iterator[HealthFinding]:
     nodes = alive_nodes()
     for node in nodes:
         look(f"{node}: {_resources(node.resources)}")
@@ -47,26 +47,26 @@ def _of_nodes(space: Space | None, look: Callable[[str], object]) -> Iterator[Fi
         check_fits(space, [node.resources for node in nodes])
     except RaysweepError as error:
         remedy = "ask for less, or add a node that has it"
-        yield Finding(check="resources", where="cluster", text=str(error), remedy=remedy)
+        yield HealthFinding(check="resources", where="cluster", text=str(error), remedy=remedy)
     answering = [answer.node for answer in answers if answer.failure is None]
     manifest = [f"{absolute(space.data.store)}/manifest.json"] if space.data else []
     try:
         wrong = check_nodes(answering, absolute(space.storage), manifest, None)
     except RaysweepError as error:
-        yield Finding(check="storage", where="driver", text=str(error), remedy="choose another `storage`")
+        yield HealthFinding(check="storage", where="driver", text=str(error), remedy="choose another `storage`")
         return
     for found in wrong:
-        yield Finding(check=found.check, where=str(found.node), text=found.text, remedy=found.remedy)
+        yield HealthFinding(check=found.check, where=str(found.node), text=found.text, remedy=found.remedy)
 
 
-def _of_answers(answers: list[NodeAnswer[Facts]], asked: tuple[float, float]) -> Iterator[Finding]:
+def _of_answers(answers: list[NodeAnswer[Facts]], asked: tuple[float, float]) -> Iterator[HealthFinding]:
     wanted = wanted_of_nodes()
     gpus = {}
     for answer in answers:
         where, facts = str(answer.node), answer.value
         if facts is None:
             remedy = "see the Ray session's logs/ there; install the same raysweep on every node"
-            yield Finding(check="cluster", where=where, text=str(answer.failure), remedy=remedy)
+            yield HealthFinding(check="cluster", where=where, text=str(answer.failure), remedy=remedy)
             continue
         gpus[where] = facts.gpus
         yield from judge.of_machine(facts, where)
@@ -76,13 +76,13 @@ def _of_answers(answers: list[NodeAnswer[Facts]], asked: tuple[float, float]) ->
     yield from judge.of_drivers(gpus)
 
 
-def _of_access(addresses: list[str]) -> Iterator[Finding]:
+def _of_access(addresses: list[str]) -> Iterator[HealthFinding]:
     """Yield a finding if anybody who reaches the cluster may run programs on it."""
     open_to = [address for address in addresses if not is_loopback(address)]
     if not requires_token() and open_to:
         text = f"Ray asks for no token: whoever reaches {', '.join(open_to)} can run programs there"
         remedy = "start Ray on every node with RAY_AUTH_MODE=token and one token (ray get-auth-token --generate)"
-        yield Finding(check="ports", where="cluster", text=text, remedy=remedy)
+        yield HealthFinding(check="ports", where="cluster", text=text, remedy=remedy)
 
 
 def _resources(resources: Mapping[str, float]) -> str:

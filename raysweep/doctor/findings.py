@@ -7,8 +7,8 @@ Severity = Literal["fault", "warning"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing that breaks a sweep (fault), or may (warning)."""
+class HealthFinding:
+    """A problem that breaks a sweep (fault), or may (warning)."""
 
     check: str
     """A row of the table of checks in docs/cluster.md, such as `versions` or `disk`."""
@@ -23,7 +23,7 @@ class Finding:
 class Diagnosis:
     """All findings, and the machines and locations that were examined."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[HealthFinding, ...]
     looked_at: tuple[str, ...]
     """A line for each machine and place."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from raysweep.doctor import judge, places
 from raysweep.doctor.cluster import of_cluster
 from raysweep.doctor.facts import gather
-from raysweep.doctor.findings import Diagnosis, Finding
+from raysweep.doctor.findings import Diagnosis, HealthFinding
 from raysweep.sweep.cluster.ray.home import can_keep_token, has_token, token_file, troubles
 from raysweep.sweep.plan.totals import missing
 from raysweep.sweep.space.space import Space
@@ -27,7 +27,7 @@ def examine(space: Space | None = None, address: str | None = None) -> Diagnosis
     return Diagnosis(findings=tuple(dict.fromkeys(found)), looked_at=tuple(looked))
 
 
-def _of_this_machine(space: Space | None, address: str | None, looked: list[str]) -> Iterator[Finding]:
+def _of_this_machine(space: Space | None, address: str | None, looked: list[str]) -> Iterator[HealthFinding]:
     facts = gather()
     looked.append(f"here, {facts.host}: raysweep {facts.environment['raysweep']}, Python {facts.environment['python']}")
     yield from judge.of_token(token_file(), named="RAY_AUTH_TOKEN_PATH" in os.environ)
@@ -42,4 +42,4 @@ def _of_this_machine(space: Space | None, address: str | None, looked: list[str]
     yield from places.of_mlflow(space, "here")
     lacking = missing(space) if address is None else None
     if lacking is not None:
-        yield Finding(check="resources", where="here", text=lacking, remedy="ask for less, or join a cluster")
+        yield HealthFinding(check="resources", where="here", text=lacking, remedy="ask for less, or join a cluster")

@@ -10,7 +10,7 @@ from pyarrow import fs
 from raysweep.core.errors import RaysweepError
 from raysweep.core.io.files import open_location, read_whole, write_whole
 from raysweep.doctor.facts import free_inodes
-from raysweep.doctor.findings import Finding
+from raysweep.doctor.findings import HealthFinding
 from raysweep.doctor.judge import LEAST_INODES
 from raysweep.sweep.space.space import Space
 from raysweep.tracking.connection import default_uri
@@ -19,7 +19,7 @@ from raysweep.tracking.health import spared, trouble
 LEAST_STORAGE = 2**30
 
 
-def of_storage(space: Space, where: str) -> Iterator[Finding]:
+def of_storage(space: Space, where: str) -> Iterator[HealthFinding]:
     """Yield the findings about the storage: a file is written, read back and deleted."""
     try:
         filesystem, root = open_location(space.storage)
@@ -31,29 +31,29 @@ def of_storage(space: Space, where: str) -> Iterator[Finding]:
             free = shutil.disk_usage(root).free
             if free < LEAST_STORAGE:
                 text = f"storage {space.storage} has {free / 2**20:.0f} MiB left"
-                yield Finding(
+                yield HealthFinding(
                     check="disk", where=where, text=text, remedy="make room there, or choose another `storage`"
                 )
             for inodes in free_inodes(root):
                 if inodes < LEAST_INODES:
                     text = f"storage {space.storage} has room for {inodes} more files (inodes)"
                     remedy = "delete small files on its disk (df -i), or choose another `storage`"
-                    yield Finding(check="disk", where=where, text=text, remedy=remedy)
+                    yield HealthFinding(check="disk", where=where, text=text, remedy=remedy)
         filesystem.delete_file(path)
         if made:
             Path(root).rmdir()
     except (OSError, RaysweepError) as error:
         text = f"storage {space.storage} cannot be used: {' '.join(str(error).split())[:200]}"
-        yield Finding(
+        yield HealthFinding(
             check="storage", where=where, text=text, remedy="choose another `storage`, or give us access to it"
         )
         return
     if not same:
         text = f"what was written to storage {space.storage} is not what is read back"
-        yield Finding(check="storage", where=where, text=text, remedy="choose another `storage`")
+        yield HealthFinding(check="storage", where=where, text=text, remedy="choose another `storage`")
 
 
-def of_data(space: Space, where: str) -> Iterator[Finding]:
+def of_data(space: Space, where: str) -> Iterator[HealthFinding]:
     """Yield the findings about the structure store; one that the sweep makes itself may be absent."""
     if space.data is None:
         return
@@ -66,10 +66,10 @@ def of_data(space: Space, where: str) -> Iterator[Finding]:
         open_store(space.data.store)
     except (OSError, RaysweepError) as error:
         remedy = f"raysweep data check {space.data.store}; make or import it anew, or correct data.store"
-        yield Finding(check="data", where=where, text=" ".join(str(error).split())[:300], remedy=remedy)
+        yield HealthFinding(check="data", where=where, text=" ".join(str(error).split())[:300], remedy=remedy)
 
 
-def of_mlflow(space: Space, where: str) -> Iterator[Finding]:
+def of_mlflow(space: Space, where: str) -> Iterator[HealthFinding]:
     """Yield the findings about MLflow that a driver on this machine would meet."""
     if not space.tracking.enabled:
         return
@@ -79,6 +79,6 @@ def of_mlflow(space: Space, where: str) -> Iterator[Finding]:
     except RaysweepError as error:
         spared_one, found = None, (str(error), "give tracking.uri")
     if spared_one is not None:
-        yield Finding(check="mlflow", where=where, text=spared_one[0], remedy=spared_one[1], severity="warning")
+        yield HealthFinding(check="mlflow", where=where, text=spared_one[0], remedy=spared_one[1], severity="warning")
     if found is not None:
-        yield Finding(check="mlflow", where=where, text=found[0], remedy=found[1])
+        yield HealthFinding(check="mlflow", where=where, text=found[0], remedy=found[1])

@@ -16,7 +16,7 @@ import pytest
 from mlflow.version import VERSION
 
 from raysweep.doctor import places
-from raysweep.doctor.findings import Finding
+from raysweep.doctor.findings import HealthFinding
 from raysweep.doctor.here import examine
 from raysweep.sweep.space.space import Space, parse_space
 from raysweep.tracking.connection import connect
@@ -63,7 +63,7 @@ def server() -> Iterator[socketserver.TCPServer]:
         thread.join()
 
 
-def of_mlflow(tmp_path: Path, uri: str) -> Finding | None:
+def of_mlflow(tmp_path: Path, uri: str) -> HealthFinding | None:
     return next(places.of_mlflow(space(tmp_path, uri), "here"), None)
 
 
