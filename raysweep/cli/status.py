@@ -14,13 +14,12 @@ from raysweep.core.trial import INTERRUPTED, TrialState
 from raysweep.storage.lease import running_driver
 from raysweep.storage.reader import SweepReader
 from raysweep.storage.trial_store import TrialStore
-from raysweep.sweep.plan.planner import make_plan
 from raysweep.sweep.plan.values import Plan
+from raysweep.sweep.preview import current_plan
 from raysweep.sweep.space.identity import as_last_run
 from raysweep.sweep.space.resolve import resolve
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.rounds import Rounds
-from raysweep.sweep.tuning.rates import given_rates, known_rates
 
 SHOWN = ("running", "cancelled", "diverged", "failed", "out_of_memory", "timed_out")
 """States with a column of their own, where any trial is in them."""
@@ -73,9 +72,8 @@ def sweep_status(space: Space) -> Status:
     """Return the progress of a sweep."""
     store = TrialStore(space.storage)
     resolved = resolve(as_last_run(space, store), store)
-    space, facts = resolved.space, resolved.facts
-    rates = known_rates(space, facts, store) if facts else given_rates(space)
-    plan = make_plan(space, facts, rates, measure=False)
+    space = resolved.space
+    plan = current_plan(resolved, store, measure=False)
     rounds = Rounds(space, store, lambda _: None) if space.adaptive.enabled else None
     over = rounds is None or (plan.identified and rounds.over(plan))
     plan = rounds.chosen(plan) if rounds else plan

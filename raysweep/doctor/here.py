@@ -40,6 +40,6 @@ def _of_this_machine(space: Space | None, address: str | None, looked: list[str]
     yield from places.of_storage(space, "here")
     yield from places.of_data(space, "here")
     yield from places.of_mlflow(space, "here")
-    lacking = missing(space) if address is None else None
+    lacking = missing(space.resources) if address is None else None
     if lacking is not None:
         yield HealthFinding(check="resources", where="here", text=lacking, remedy="ask for less, or join a cluster")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from raysweep.storage.lease import DriverLock
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.cluster.join import check_before_data
-from raysweep.sweep.plan.planner import make_plan
 from raysweep.sweep.plan.values import Plan
+from raysweep.sweep.preview import current_plan
 from raysweep.sweep.progress import Progress
 from raysweep.sweep.reuse.earlier import EarlierTrials
 from raysweep.sweep.reuse.settle import settle
@@ -16,7 +16,6 @@ from raysweep.sweep.space.identity import write_identity
 from raysweep.sweep.space.networks import check_sizes
 from raysweep.sweep.space.resolve import Resolved, resolve
 from raysweep.sweep.space.space import Space
-from raysweep.sweep.tuning.rates import known_rates
 
 if TYPE_CHECKING:
     from raysweep.sweep.stages.rounds import Rounds
@@ -40,10 +39,8 @@ class Sweep:
 
     def plan(self, *, measure: bool = False) -> Plan:
         """Plan every trajectory of the grid, as things stand in the trial store; reused trials are copied into it."""
-        rates = known_rates(self.space, self.facts, self.store)
-        grid = make_plan(
-            self.space, self.facts, rates, measure=measure, reused=self.earlier.state if self.earlier else None
-        )
+        reused = self.earlier.state if self.earlier else None
+        grid = current_plan(self.resolved, self.store, measure=measure, reused=reused)
         if self.earlier is not None:
             for trial in grid.trials:
                 if trial.spec is not None and trial.ended and not self.store.state(trial.spec.trial_id).is_final:

@@ -2,17 +2,19 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 
+from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.plan.planner import make_plan
+from raysweep.sweep.plan.specs import TrialSpecs
 from raysweep.sweep.plan.totals import missing
 from raysweep.sweep.plan.values import Plan
 from raysweep.sweep.reuse.changed_code import codes
 from raysweep.sweep.reuse.changed_code import note as code_note
 from raysweep.sweep.reuse.earlier import EarlierTrials
-from raysweep.sweep.space.resolve import resolve
+from raysweep.sweep.space.resolve import Resolved, resolve
 from raysweep.sweep.space.space import Space
-from raysweep.sweep.stages.rounds import Rounds
 from raysweep.sweep.tuning.rates import given_rates, known_rates
 
 
@@ -27,14 +29,40 @@ def plan(space: Space) -> Plan:
     store = TrialStore(space.storage)
     resolved = resolve(space, store)
     resolved.check_networks()
-    space, facts = resolved.space, resolved.facts
-    rates = known_rates(space, facts, store) if facts is not None else given_rates(space)
-    found = make_plan(space, facts, rates, reused=EarlierTrials(space).state)
+    space = resolved.space
+    found = current_plan(resolved, store, measure=True, reused=EarlierTrials(space).state)
     if space.adaptive.enabled:
+        from raysweep.sweep.stages.rounds import Rounds  # imports scipy
+
         found = Rounds(space, store, lambda _: None).preview(found)
     if os.environ.get("RAY_ADDRESS"):
         from raysweep.sweep.cluster.join import cluster_slots  # imports Ray
 
         found = dataclasses.replace(found, slots=cluster_slots(space))
-    told = [note for note in (resolved.unknown, missing(space), code_note(store, codes(space, store))) if note]
+    told = [
+        note for note in (resolved.unknown, missing(space.resources), code_note(store, codes(space, store))) if note
+    ]
     return dataclasses.replace(found, notes=(*store.notes, *found.notes, *told))
+
+
+def current_plan(
+    resolved: Resolved,
+    store: TrialStore,
+    *,
+    measure: bool,
+    reused: Callable[[TrialSpec], TrialState] | None = None,
+) -> Plan:
+    """Plan every trajectory of the grid by the learning rates that are given, or found by now.
+
+    Args:
+        resolved: the search space.
+        store: its storage.
+        measure: whether unknown costs are measured.
+        reused: how a trial ended in a storage whose work is reused.
+    """
+    space, facts = resolved.space, resolved.facts
+    if facts is None:
+        rates = given_rates(space.families, space.learning_rate)
+    else:
+        rates = known_rates(TrialSpecs.of(space, facts), store)
+    return make_plan(space, facts, rates, measure=measure, reused=reused)

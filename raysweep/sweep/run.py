@@ -27,6 +27,7 @@ from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.cluster.driver.exit_message import exit_message
 from raysweep.sweep.cluster.driver.signals import interruptible
 from raysweep.sweep.engine.caps import CapReachedError
+from raysweep.sweep.plan.specs import TrialSpecs
 from raysweep.sweep.plan.values import Plan
 from raysweep.sweep.prepare import Sweep, prepare
 from raysweep.sweep.progress import Progress, telling
@@ -135,7 +136,7 @@ def _alone() -> Iterator[None]:
 def _finish(sweep: Sweep, grid: Plan) -> None:
     """Write which trial serves what, and the points of all of them as one table."""
     plan, store = sweep.chosen(grid), sweep.store
-    tuning = TuningStage(sweep.space, sweep.facts, store, Listeners([]))
+    tuning = TuningStage(TrialSpecs.of(sweep.space, sweep.facts), store, Listeners([]))
     if plan.identified:
         store.write_assignments([*plan.assignments(), *tuning.assignments()])
     sink = pa.BufferOutputStream()

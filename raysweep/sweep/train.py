@@ -19,6 +19,7 @@ from raysweep.sweep.cluster.watch import ClusterWatch
 from raysweep.sweep.guests.entrypoint import load_entrypoint
 from raysweep.sweep.plan.designs import chosen_by_cost
 from raysweep.sweep.plan.measuring import measuring
+from raysweep.sweep.plan.specs import TrialSpecs
 from raysweep.sweep.plan.values import Plan
 from raysweep.sweep.prepare import Sweep
 from raysweep.sweep.progress import Progress, grid_label, telling
@@ -60,7 +61,7 @@ def train(sweep: Sweep, grid: Plan, mirror: Callable[[Space], Listener] | None) 
         stack.callback(progress.close)  # before Ray ends, which takes seconds
         with progress.working("measuring costs"):
             measured()
-        tuning = TuningStage(space, sweep.facts, sweep.store, listener, sweep.earlier)
+        tuning = TuningStage(TrialSpecs.of(space, sweep.facts), sweep.store, listener, sweep.earlier)
         grid = _record_rates(sweep, tuning)
         pipeline = Pipeline(tuning, _grid_stage(sweep, grid, tuning, listener), lambda: _record_rates(sweep, tuning))
         if not pipeline.finished:

@@ -17,6 +17,7 @@ from raysweep.data.structures import Structures
 from raysweep.storage import layout
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.plan.planner import make_plan
+from raysweep.sweep.plan.specs import TrialSpecs
 from raysweep.sweep.space.facts import data_facts
 from raysweep.sweep.space.identity import write_identity
 from raysweep.sweep.space.space import Space, load_space
@@ -45,7 +46,7 @@ def finish(space: Space) -> TrialStore:
     """Train all of a sweep in this process and write what `run` writes."""
     store, facts = TrialStore(space.storage), data_facts(space)
     assert facts is not None
-    plan = make_plan(space, facts, known_rates(space, facts, store), measure=False)
+    plan = make_plan(space, facts, known_rates(TrialSpecs.of(space, facts), store), measure=False)
     for spec in (trial.spec for trial in plan.trials):
         assert spec is not None
         claim = store.begin(spec)

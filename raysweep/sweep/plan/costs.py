@@ -13,7 +13,8 @@ from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.guests.code import code_of
 from raysweep.sweep.guests.entrypoint import entrypoint_cost
 from raysweep.sweep.guests.yielded import checked_cost
-from raysweep.sweep.space.space import Space
+from raysweep.sweep.space.parts import Data
+from raysweep.sweep.space.running import Resources
 
 if TYPE_CHECKING:
     from raysweep.data.store.store import Store
@@ -59,8 +60,16 @@ class _Measured(Protocol):
 class CostBook:
     """Costs by architecture and size; unknown ones are measured, if asked to."""
 
-    def __init__(self, space: Space, store: TrialStore, *, measure: bool) -> None:
-        self._space, self._store, self._measure = space, store, measure
+    def __init__(self, resources: Resources, data: Data | None, store: TrialStore, *, measure: bool) -> None:
+        """Read the costs that are kept with a sweep.
+
+        Args:
+            resources: of a trial, to measure with.
+            data: where the structures are that are measured on.
+            store: the sweep's storage.
+            measure: whether unknown costs are measured (seconds each).
+        """
+        self._resources, self._data, self._store, self._measure = resources, data, store, measure
         content = store.read_json(layout.COSTS)
         self._codes: dict[tuple[str | None, str], str | None] = {}
         self._known: dict[str, Cost | None] = {}
@@ -73,7 +82,7 @@ class CostBook:
 
     def cost(self, spec: TrialSpec) -> Cost | None:
         """Return the cost of a trajectory's size, None where it is not known and cannot be measured."""
-        key = self._key(spec) + ("-gpu" if self._space.resources.gpu else "")
+        key = self._key(spec) + ("-gpu" if self._resources.gpu else "")
         if key not in self._known and self._measure:
             self._known[key] = self._measured(spec)
             self._new = self._known[key] is not None or self._new
@@ -98,12 +107,12 @@ class CostBook:
 
     def _measured(self, spec: TrialSpec) -> Cost | None:
         store = None
-        if self._space.data is not None:
+        if self._data is not None:
             from raysweep.data.store.store import open_store
 
-            store = open_store(self._space.data.store)
-        set_threads(int(self._space.resources.cpu))
-        gpu = bool(self._space.resources.gpu)
+            store = open_store(self._data.store)
+        set_threads(int(self._resources.cpu))
+        gpu = bool(self._resources.gpu)
         first = _measure(spec, store, gpu)
         if first is None:
             return None

@@ -1,16 +1,17 @@
 """The designs of a grid: over which structures a trajectory goes, how far, and at which budgets it is evaluated."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from raysweep.core.errors import SpaceError
+from raysweep.core.trial import OptimizerSpec
 from raysweep.sweep.plan.costs import Cost
 from raysweep.sweep.space.facts import DataFacts
 from raysweep.sweep.space.parts import Adaptive, Grid
-from raysweep.sweep.space.space import Space
+from raysweep.sweep.space.yaml_lines import ErrorAt
 
 MEMBERS = 3
 """Sizes that a parabola through one compute budget needs."""
@@ -95,31 +96,26 @@ def chosen_by_cost(grid: Grid, adaptive: Adaptive) -> tuple[tuple[str, str], str
     return (("grid", "design"), "isoflop") if grid.design == "isoflop" else None
 
 
-def courses(space: Space) -> list[Course]:
+def courses(grid: Grid, optimizer: OptimizerSpec) -> list[Course]:
     """Return the trajectories of each size and seed.
 
     All budgets lie on one, or each on its own with cosine; with `grid.unique` there is one for each subset.
     """
     found = []
-    for subset, epochs in _subsets(space):
+    for subset, epochs in _subsets(grid):
         whole = Course(subset=subset, epochs=epochs, structures=(), flops=())
-        data = tuple(n for n in space.grid.structures if n <= whole.seen)
-        if space.training.optimizer.name == "cosine":
+        data = tuple(n for n in grid.structures if n <= whole.seen)
+        if optimizer.name == "cosine":
             found += [dataclasses.replace(whole, structures=(n,)) for n in data]
-            found += [dataclasses.replace(whole, flops=(c,)) for c in space.grid.flops]
-            found += [dataclasses.replace(whole, device_hours=(h,)) for h in space.grid.device_hours]
+            found += [dataclasses.replace(whole, flops=(c,)) for c in grid.flops]
+            found += [dataclasses.replace(whole, device_hours=(h,)) for h in grid.device_hours]
         else:
-            found.append(
-                dataclasses.replace(
-                    whole, structures=data, flops=space.grid.flops, device_hours=space.grid.device_hours
-                )
-            )
+            found.append(dataclasses.replace(whole, structures=data, flops=grid.flops, device_hours=grid.device_hours))
     return found
 
 
-def _subsets(space: Space) -> list[tuple[int, float]]:
+def _subsets(grid: Grid) -> list[tuple[int, float]]:
     """Return the distinct structures and the passes of each trajectory."""
-    grid = space.grid
     if not grid.unique:
         return [(int(np.ceil(grid.structures[-1] / grid.epochs)), grid.epochs)]
     found = []
@@ -129,16 +125,17 @@ def _subsets(space: Space) -> list[tuple[int, float]]:
     return found
 
 
-def thin_budgets(space: Space, members: Mapping[tuple[str, float], int]) -> tuple[str, ...]:
+def thin_budgets(grid: Grid, families: Iterable[str], members: Mapping[tuple[str, float], int]) -> tuple[str, ...]:
     """Return a sentence for each compute budget of an isoFLOP design that too few sizes reach for a minimum.
 
     Args:
-        space: the search space.
+        grid: the joint grid.
+        families: labels of the families.
         members: by family and budget, how many sizes reach it.
     """
-    if space.grid.design == "full":
+    if grid.design == "full":
         return ()
-    thin = [(f, c, members[f, c]) for f in space.families for c in space.grid.flops if 0 < members[f, c] < MEMBERS]
+    thin = [(f, c, members[f, c]) for f in families for c in grid.flops if 0 < members[f, c] < MEMBERS]
     return tuple(
         f"{family}: {count} of its sizes reach {flops:g} FLOPs within grid.atoms_per_param and the data, and a minimum "
         f"needs {MEMBERS}; widen atoms_per_param, add sizes, or raise the largest of grid.structures"
@@ -147,58 +144,58 @@ def thin_budgets(space: Space, members: Mapping[tuple[str, float], int]) -> tupl
 
 
 def refuse_unreached(
-    space: Space,
+    grid: Grid,
     facts: DataFacts,
     designed: Sequence[Course],
     costs: Mapping[str, Sequence[Cost | None]],
     members: Mapping[tuple[str, float], int],
+    error: ErrorAt,
 ) -> None:
     """Refuse compute budgets of an isoFLOP design that no size reaches, before rates are tuned for them.
 
     Args:
-        space: the search space.
-        facts: about its structures.
+        grid: the joint grid.
+        facts: about the structures.
         designed: the trajectories of each size.
         costs: by family, of each trajectory; where one is not known nothing is refused.
         members: by family and budget, how many sizes reach it.
+        error: makes the error about a key.
 
     Raises:
         SpaceError: no size reaches a budget, or none of a family reaches any.
     """
-    bounds = space.grid.atoms_per_param
-    if bounds is None or space.grid.device_hours:
+    bounds = grid.atoms_per_param
+    if bounds is None or grid.device_hours:
         return
-    for label in space.families:
+
+    def unreached(costs: Sequence[Cost], budgets: Sequence[float], who: str) -> SpaceError:
+        return error(*_unreached(bounds, max(course.most(facts) for course in designed), costs, budgets, who))
+
+    for label in costs:
         known = [cost for cost in costs[label] if cost is not None]
         if len(known) < len(costs[label]):
             return
-        if not any(members[label, flops] for flops in space.grid.flops):
-            raise _unreached(space, facts, designed, known, bounds, space.grid.flops, f"no size of {label} reaches")
-    never = [flops for flops in space.grid.flops if not any(members[label, flops] for label in space.families)]
+        if not any(members[label, flops] for flops in grid.flops):
+            raise unreached(known, grid.flops, f"no size of {label} reaches")
+    never = [flops for flops in grid.flops if not any(members[label, flops] for label in costs)]
     if never:
         known = [cost for each in costs.values() for cost in each if cost is not None]
-        raise _unreached(space, facts, designed, known, bounds, never, "no size reaches")
+        raise unreached(known, never, "no size reaches")
 
 
 def _unreached(
-    space: Space,
-    facts: DataFacts,
-    designed: Sequence[Course],
-    costs: Sequence[Cost],
-    bounds: tuple[float, float],
-    budgets: Sequence[float],
-    who: str,
-) -> SpaceError:
-    most = max(course.most(facts) for course in designed)
+    bounds: tuple[float, float], most: float, costs: Sequence[Cost], budgets: Sequence[float], who: str
+) -> tuple[tuple[str, str], str]:
+    """Return the key to change, and why: how far the sizes reach with `most` atoms."""
     ends = [(bounds[0] * c.params, min(bounds[1] * c.params, most), c.flops_per_atom) for c in costs]
     reach = [(low * per_atom, high * per_atom) for low, high, per_atom in ends if low <= high]
     within = f"with {bounds[0]:g} to {bounds[1]:g} atoms per parameter and {most:g} atoms at most"
     if not reach:
-        return space.error(
+        return (
             ("grid", "atoms_per_param"),
             f"{who} any compute budget {within}; lower atoms_per_param, add smaller sizes, or raise grid.structures",
         )
-    return space.error(
+    return (
         ("grid", "flops"),
         f"{who} {', '.join(f'{flops:g}' for flops in budgets)} FLOPs: {within}, sizes reach from "
         f"{min(low for low, _ in reach):.3g} to {max(high for _, high in reach):.3g}; give budgets between, widen "
@@ -207,14 +204,14 @@ def _unreached(
 
 
 def unreached_notes(
-    space: Space, facts: DataFacts, designed: Sequence[Course], costs: Mapping[str, Sequence[Cost | None]]
+    grid: Grid, facts: DataFacts, designed: Sequence[Course], costs: Mapping[str, Sequence[Cost | None]]
 ) -> tuple[str, ...]:
     """Return a sentence about the compute budgets of a full design that no size reaches, and so are left out."""
     known = [cost for each in costs.values() for cost in each if cost is not None]
-    if space.grid.design != "full" or not known:
+    if grid.design != "full" or not known:
         return ()
     largest = max(cost.flops_per_atom for cost in known) * max(course.most(facts) for course in designed)
-    never = [f"{flops:g}" for flops in space.grid.flops if flops > largest]
+    never = [f"{flops:g}" for flops in grid.flops if flops > largest]
     if not never:
         return ()
     return (

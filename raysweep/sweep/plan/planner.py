@@ -1,20 +1,27 @@
 """The planner: the joint grid covered by the fewest trajectories, and what each of them costs."""
 
-import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 from raysweep.core.hashing import size_json
-from raysweep.core.trial import TrialSpec, TrialState
+from raysweep.core.trial import OptimizerSpec, TrialSpec, TrialState
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.plan.costs import Cost, CostBook
-from raysweep.sweep.plan.designs import Course, courses, refuse_unreached, thin_budgets, unreached_notes
-from raysweep.sweep.plan.specs import grid_spec
+from raysweep.sweep.plan.designs import (
+    Course,
+    chosen_by_cost,
+    courses,
+    refuse_unreached,
+    thin_budgets,
+    unreached_notes,
+)
+from raysweep.sweep.plan.specs import TrialSpecs
 from raysweep.sweep.plan.totals import slots
 from raysweep.sweep.plan.values import Plan, PlannedTrial
 from raysweep.sweep.space.facts import DataFacts
-from raysweep.sweep.space.parts import Size
+from raysweep.sweep.space.parts import Family, LearningRate, Size
 from raysweep.sweep.space.space import Space
 
 Rates = Mapping[tuple[str, str], float]
@@ -29,106 +36,173 @@ def make_plan(
     measure: bool = True,
     reused: Callable[[TrialSpec], TrialState] | None = None,
 ) -> Plan:
-    """Return the plan for known learning rates.
+    """Plan every trajectory of the grid for the learning rates that are known.
 
     Args:
-        space: the search space.
-        facts: about its structures; None where the store is not made yet.
+        space: the search space, resolved.
+        facts: about its structures; None while the store is still to be made.
         rates: the learning rates that are known.
-        measure: whether sizes whose cost is not known yet are measured (seconds each).
+        measure: whether unknown costs are measured (seconds for each size).
         reused: how a trial ended in a storage whose work is reused, where that counts as if it had ended here.
     """
     store = TrialStore(space.storage)
-    begun = set(store.ids())
-    book = CostBook(space, store, measure=measure)
-    trials = []
-    members: Counter[tuple[str, float]] = Counter()
-    costs: dict[str, list[Cost | None]] = {label: [] for label in space.families}
-    designed = courses(space)
-    by_cost = space.grid.design == "isoflop" or space.adaptive.enabled or bool(space.grid.device_hours)
-    for label, family in space.families.items():
-        for size in family.members():
-            rate = rates.get((label, size_json(_rate_size(space, label, size))))
-            for seed, course in product(space.seeds(), designed):
-                probe = grid_spec(space, facts, label, size, seed, rate or 1.0, course) if facts else None
-                cost = book.cost(probe) if probe else None
-                costs[label].append(cost)
-                ends = [course]
-                if facts and cost:
-                    ends = [course.timed(cost)]
-                    if space.grid.atoms_per_param is not None:
-                        ends = [ends[0].isoflop(space.grid.atoms_per_param, facts, cost)]
-                        members.update((label, flops) for flops in ends[0].flops if seed == space.grid.seeds[0])
-                    ends = [end for end in ends if end.possible(facts, cost)]
-                    if space.adaptive.enabled:
-                        ends = [shorter for end in ends for shorter in end.lengths(facts, cost)]
-                for end in ends:
-                    spec = None
-                    if facts and rate is not None and (cost or not by_cost):
-                        spec = probe if end == course else grid_spec(space, facts, label, size, seed, rate, end)
-                    state = store.usable_record(spec).state if spec and spec.trial_id in begun else TrialState.PLANNED
-                    if reused and spec and not state.is_final:
-                        state = reused(spec)
-                    if state == TrialState.STOPPED:  # by ASHA, as a tuning trial: as a grid trial it is not done
-                        state = TrialState.PLANNED
-                    planned = _planned(space, facts, label, size, seed, end, spec, state, cost)
-                    trials.append(dataclasses.replace(planned, learning_rate=rate))
+    book = CostBook(space.resources, space.data, store, measure=measure)
+    specs = None if facts is None else TrialSpecs.of(space, facts)
+    designed = courses(space.grid, space.training.optimizer)
+    drafts = [
+        _draft(space, specs, book, rates, label, size, seed, course)
+        for label, family in space.families.items()
+        for size in family.members()
+        for seed, course in product(space.seeds(), designed)
+    ]
     book.save()
-    if facts:
-        refuse_unreached(space, facts, designed, costs, members)
-    searched = [label for label in space.families if label not in space.learning_rate.rates]
-    cells = sum(len(space.families[label].tuned_sizes(space.learning_rate)) for label in searched)
+    state_of = _states(store, reused)
+    by_cost = chosen_by_cost(space.grid, space.adaptive) is not None
+    trials = []
+    for draft in drafts:
+        for end in draft.ends(facts, by_length=space.adaptive.enabled):
+            spec = draft.spec(end, specs, by_cost=by_cost)
+            trials.append(draft.planned(end, spec, state_of(spec), facts, space.training.optimizer))
+    told = () if facts is None else _check_budgets(space, facts, designed, drafts)
     return Plan(
         name=space.name,
         storage=space.storage,
         trials=tuple(trials),
         waits_for_data=facts is None,
-        tuning_trials=cells * space.learning_rate.trials,
-        slots=slots(space),
+        tuning_trials=_tuning_trials(space.families, space.learning_rate),
+        slots=slots(space.resources),
         price_per_device_hour=space.resources.price_per_device_hour,
-        notes=(*store.notes, *thin_budgets(space, members), *unreached_notes(space, facts, designed, costs))
-        if facts
-        else tuple(store.notes),
+        notes=(*store.notes, *told),  # states leave notes, too
     )
 
 
-def _rate_size(space: Space, label: str, size: Size) -> Size:
-    return space.families[label].base_size() if space.learning_rate.transfer == "mup" else size
+@dataclass(frozen=True, kw_only=True)
+class _Draft:
+    """A trajectory of the grid, of which it is still open at which budget it ends."""
+
+    family: str
+    architecture: str
+    size: Size
+    seed: int
+    rate: float | None
+    whole: Course
+    """As the grid has it, the same for all sizes."""
+    probe: TrialSpec | None
+    """Its specification on the whole course, at any learning rate; None while the data is still to be made."""
+    cost: Cost | None
+    course: Course
+    """What remains of it once the cost is known: budgets in time turned into FLOPs, those within an isoFLOP design."""
+
+    def ends(self, facts: DataFacts | None, *, by_length: bool) -> list[Course]:
+        """Return the courses to plan: one, none where the size reaches no budget; `by_length`: one for each budget."""
+        if facts is None or self.cost is None:
+            return [self.course]
+        if not self.course.possible(facts, self.cost):
+            return []
+        return self.course.lengths(facts, self.cost) if by_length else [self.course]
+
+    def spec(self, end: Course, specs: TrialSpecs | None, *, by_cost: bool) -> TrialSpec | None:
+        """Specify it on a course; None until its rate is known, and its cost where trajectories are chosen by that."""
+        if specs is None or self.rate is None or (by_cost and self.cost is None):
+            return None
+        return self.probe if end == self.whole else specs.grid(self.family, self.size, self.seed, self.rate, end)
+
+    def planned(
+        self, end: Course, spec: TrialSpec | None, state: TrialState, facts: DataFacts | None, optimizer: OptimizerSpec
+    ) -> PlannedTrial:
+        """Plan it on a course, with what it costs as far as that is known."""
+        cost = self.cost
+        reached = end.reached(facts, cost) if facts and cost else end.flops
+        atoms = [*(end.budgets(facts) if facts else ()), *(flops / cost.flops_per_atom for flops in reached if cost)]
+        spent = _atoms_spent(atoms, optimizer)
+        return PlannedTrial(
+            family=self.family,
+            architecture=self.architecture,
+            size=self.size,
+            seed=self.seed,
+            structures=end.structures[-1] if end.structures else end.seen,
+            points=len(end.structures) + len(reached),
+            atoms=tuple(sorted(atoms)) if cost else (),
+            learning_rate=self.rate,
+            spec=spec,
+            state=state,
+            params=cost.params if cost else None,
+            data=max(atoms, default=None),
+            flops=cost.flops_per_atom * spent if cost and spent else None,
+            naive_flops=cost.flops_per_atom * sum(atoms) if cost and atoms else None,
+            device_seconds=cost.seconds_per_atom * spent if cost and spent else None,
+            disk_bytes=_checkpoint_bytes(cost.params, optimizer) if cost else None,
+        )
 
 
-def _planned(
+def _draft(
     space: Space,
-    facts: DataFacts | None,
+    specs: TrialSpecs | None,
+    book: CostBook,
+    rates: Rates,
     label: str,
     size: Size,
     seed: int,
     course: Course,
-    spec: TrialSpec | None,
-    state: TrialState,
-    cost: Cost | None,
-) -> PlannedTrial:
-    reached = course.reached(facts, cost) if facts and cost else course.flops
-    atoms = list(course.budgets(facts)) if facts else []
-    atoms += [flops / cost.flops_per_atom for flops in reached] if cost else []
-    ends = spent = max(atoms, default=None)
-    wsd = space.training.optimizer.name == "wsd"
-    if wsd and ends is not None:  # the trunk leads to the last branch; the others come on top
-        spent = ends + space.training.optimizer.decay_share * (sum(atoms) - ends)
-    return PlannedTrial(
-        family=label,
-        architecture=space.families[label].architecture,
-        size=size,
-        seed=seed,
-        structures=course.structures[-1] if course.structures else course.seen,
-        points=len(course.structures) + len(reached),
-        atoms=tuple(sorted(atoms)) if cost else (),
-        spec=spec,
-        state=state,
-        params=cost.params if cost else None,
-        data=ends,
-        flops=cost.flops_per_atom * spent if cost and spent else None,
-        naive_flops=cost.flops_per_atom * sum(atoms) if cost and atoms else None,
-        device_seconds=cost.seconds_per_atom * spent if cost and spent else None,
-        # Two checkpoints of weights and two sequences or moments, in 4 bytes each; a branch (wsd) keeps its trunk, too.
-        disk_bytes=2 * 3 * 4.0 * (2 if wsd else 1) * cost.params if cost else None,
+) -> _Draft:
+    family, bounds = space.families[label], space.grid.atoms_per_param
+    rate = rates.get((label, size_json(family.base_size() if space.learning_rate.transfer == "mup" else size)))
+    probe = None if specs is None else specs.grid(label, size, seed, rate or 1.0, course)
+    cost = None if probe is None else book.cost(probe)
+    remaining = course
+    if specs is not None and cost is not None:
+        remaining = course.timed(cost)
+        remaining = remaining if bounds is None else remaining.isoflop(bounds, specs.facts, cost)
+    return _Draft(
+        family=label, architecture=family.architecture, size=size, seed=seed, rate=rate, whole=course, probe=probe,
+        cost=cost, course=remaining,
+    )  # fmt: skip
+
+
+def _check_budgets(
+    space: Space, facts: DataFacts, designed: Sequence[Course], drafts: Sequence[_Draft]
+) -> tuple[str, ...]:
+    """Refuse compute budgets that no size of an isoFLOP design reaches; return notes on those that few or none do."""
+    costs = {label: [draft.cost for draft in drafts if draft.family == label] for label in space.families}
+    first = [draft for draft in drafts if draft.cost is not None and draft.seed == space.grid.seeds[0]]
+    members = Counter((draft.family, flops) for draft in first for flops in draft.course.flops)
+    refuse_unreached(space.grid, facts, designed, costs, members, space.error)
+    return (
+        *thin_budgets(space.grid, space.families, members),
+        *unreached_notes(space.grid, facts, designed, costs),
     )
+
+
+def _states(
+    store: TrialStore, reused: Callable[[TrialSpec], TrialState] | None
+) -> Callable[[TrialSpec | None], TrialState]:
+    begun = set(store.ids())
+
+    def state_of(spec: TrialSpec | None) -> TrialState:
+        if spec is None:
+            return TrialState.PLANNED
+        state = store.usable_record(spec).state if spec.trial_id in begun else TrialState.PLANNED
+        if reused is not None and not state.is_final:
+            state = reused(spec)
+        # By ASHA, as a tuning trial: as a grid trial it is not done.
+        return TrialState.PLANNED if state == TrialState.STOPPED else state
+
+    return state_of
+
+
+def _atoms_spent(atoms: Sequence[float], optimizer: OptimizerSpec) -> float | None:
+    """Return the atoms that a trajectory trains on in all; with wsd the decay to each budget comes on top."""
+    end = max(atoms, default=None)
+    if optimizer.name != "wsd" or end is None:
+        return end
+    return end + optimizer.decay_share * (sum(atoms) - end)  # the trunk leads to the last branch
+
+
+def _checkpoint_bytes(params: int, optimizer: OptimizerSpec) -> float:
+    """Return the disk space of two checkpoints of weights and two sequences or moments, in 4 bytes each."""
+    return 2 * 3 * 4.0 * (2 if optimizer.name == "wsd" else 1) * params  # a branch (wsd) keeps its trunk, too
+
+
+def _tuning_trials(families: Mapping[str, Family], settings: LearningRate) -> int:
+    searched = [family for label, family in families.items() if label not in settings.rates]
+    return sum(len(family.tuned_sizes(settings)) for family in searched) * settings.trials

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from raysweep.core.text import short
-from raysweep.sweep.space.space import Space
+from raysweep.sweep.space.running import Resources
 
 T = TypeVar("T", int, float)
 
@@ -108,25 +108,25 @@ def family_rows(rows: Sequence[Totals]) -> list[tuple[str, ...]]:
     return lines
 
 
-def slots(space: Space) -> int | None:
+def slots(resources: Resources) -> int | None:
     """Return how many trials run at once, None where that is up to a cluster that is not this machine."""
     if os.environ.get("RAY_ADDRESS"):
-        return space.resources.parallel
-    held = machine()
-    fit = [int(held[name] / count) for name, count in _wanted(space).items() if count]
-    return min([*fit, space.resources.parallel or min(fit)]) or None
+        return resources.parallel
+    present = machine()
+    fit = [int(present[name] / count) for name, count in resources.most.items() if count]
+    return min([*fit, resources.parallel or min(fit)]) or None
 
 
-def missing(space: Space) -> str | None:
-    """Return what this machine lacks to hold one trial, None where it has it or a cluster is joined instead."""
+def missing(resources: Resources) -> str | None:
+    """Return the resource that this machine lacks to run one trial, in a sentence; None without one or on a cluster."""
     if os.environ.get("RAY_ADDRESS"):
         return None
-    held = machine()
-    for name, count in _wanted(space).items():
-        if count > held[name]:
+    present = machine()
+    for name, count in resources.most.items():
+        if count > present[name]:
             return (
                 f"no trial can run here: resources.{name.lower()} asks for {count:g} {name}, and this machine has "
-                f"{held[name]:g}; ask for less, or join a cluster (RAY_ADDRESS)"
+                f"{present[name]:g}; ask for less, or join a cluster (RAY_ADDRESS)"
             )
     return None
 
@@ -134,10 +134,6 @@ def missing(space: Space) -> str | None:
 def machine() -> dict[str, float]:
     """Return the cores and GPUs of this machine, as Ray would find them."""
     return {"CPU": float(os.cpu_count() or 1), "GPU": float(len(glob.glob("/dev/nvidia[0-9]*")))}
-
-
-def _wanted(space: Space) -> dict[str, float]:
-    return space.resources.most
 
 
 def _sum(values: Sequence[float | None]) -> float | None:

@@ -7,10 +7,8 @@ from raysweep.core.stages import LEARNING_RATE
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage.rate_records import RateRecord
 from raysweep.storage.trial_store import Assignment, TrialRecord, TrialStore
-from raysweep.sweep.plan.specs import assignment
+from raysweep.sweep.plan.specs import TrialSpecs, assignment
 from raysweep.sweep.reuse.earlier import EarlierTrials
-from raysweep.sweep.space.facts import DataFacts
-from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.stage import Listener, announce
 from raysweep.sweep.tuning.rates import (
     Cell,
@@ -41,15 +39,14 @@ class TuningStage:
 
     def __init__(
         self,
-        space: Space,
-        facts: DataFacts,
+        specs: TrialSpecs,
         store: TrialStore,
         listener: Listener,
         earlier: EarlierTrials | None = None,
     ) -> None:
         self._store, self._listener, self._earlier = store, listener, earlier
         known = store.searches()
-        self._cells: list[Cell] = cells(space, facts)
+        self._cells: list[Cell] = cells(specs)
         self.rows: dict[str, RateRecord] = {
             c.key: known[c.key] for c in self._cells if c.key in known and known[c.key].rate is not None
         }
@@ -58,7 +55,7 @@ class TuningStage:
         self._searches: dict[str, RateSearch] = {}
         for cell in self._cells:
             if cell.key not in self.rows and cell.search not in self._searches:
-                self._searches[cell.search] = make_search(space, facts, cell)
+                self._searches[cell.search] = make_search(specs, cell)
         self._home: dict[str, tuple[RateSearch, Candidate]] = {}
         self._told: dict[str, _Told] = {}
         # Read back what earlier runs ended, up to the first trial of each search that has to run.

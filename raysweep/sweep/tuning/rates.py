@@ -7,14 +7,11 @@ import numpy as np
 
 from raysweep.core.hashing import content_id, size_json
 from raysweep.core.text import rounded
-from raysweep.core.trial import TrialSpec
 from raysweep.storage import layout
 from raysweep.storage.rate_records import RateRecord, RateTrial
 from raysweep.storage.reader import SweepReader
-from raysweep.sweep.plan.specs import make_spec
-from raysweep.sweep.space.facts import DataFacts
-from raysweep.sweep.space.parts import Size, rung_structures
-from raysweep.sweep.space.space import Space
+from raysweep.sweep.plan.specs import TrialSpecs
+from raysweep.sweep.space.parts import Family, LearningRate, Size
 from raysweep.sweep.tuning.search import RateSearch
 
 
@@ -38,70 +35,59 @@ class Cell:
         return self.family, size_json(self.size)
 
 
-def cells(space: Space, facts: DataFacts) -> list[Cell]:
+def cells(specs: TrialSpecs) -> list[Cell]:
     """Return all learning rates that have to be searched, in the order of the families."""
-    found = []
-    for label, family in space.families.items():
-        if label not in space.learning_rate.rates:
-            sizes = family.tuned_sizes(space.learning_rate)
-            found += [Cell(label, size, _search(space, facts, label, size)) for size in sizes]
-    return found
+    settings = specs.learning_rate
+    return [
+        Cell(label, size, _search(specs, label, size))
+        for label, family in specs.families.items()
+        if label not in settings.rates
+        for size in family.tuned_sizes(settings)
+    ]
 
 
-def tuning_spec(space: Space, facts: DataFacts, label: str, size: Size, rate: float) -> TrialSpec:
-    """Return one trial of the learning-rate stage: its data budgets are ASHA's rungs."""
-    settings = space.learning_rate
-    assert settings.structures is not None
-    rungs = rung_structures(settings.structures, settings.rungs, settings.reduction_factor)
-    return make_spec(
-        space, facts, label, size, seed=settings.seed, rate=rate, subset=settings.structures, epochs=1.0,
-        data_budgets=tuple(facts.atoms(n, settings.structures) for n in rungs),
-        key=("learning_rate", "structures"),
-    )  # fmt: skip
-
-
-def make_search(space: Space, facts: DataFacts, cell: Cell) -> RateSearch:
+def make_search(specs: TrialSpecs, cell: Cell) -> RateSearch:
     """Return the search of a cell, nothing asked yet."""
-    probe = tuning_spec(space, facts, cell.family, cell.size, 1.0)
+    probe = specs.tuning(cell.family, cell.size, 1.0)
     return RateSearch(
         cell.family,
         cell.size,
-        space.learning_rate,
+        specs.learning_rate,
         len(probe.data_budgets),
-        lambda rate: tuning_spec(space, facts, cell.family, cell.size, rate),
+        lambda rate: specs.tuning(cell.family, cell.size, rate),
     )
 
 
-def given_rates(space: Space) -> dict[tuple[str, str], float]:
-    """Return the rates that the space gives, by (family, size as JSON)."""
+def given_rates(families: Mapping[str, Family], settings: LearningRate) -> dict[tuple[str, str], float]:
+    """Return the rates that a search space gives, by (family, size as JSON)."""
     rates = {}
-    for label, rate in space.learning_rate.rates.items():
-        family = space.families[label]
+    for label, rate in settings.rates.items():
+        family = families[label]
         rates.update({(label, size_json(size)): rate for size in (*family.members(), family.base_size())})
     return rates
 
 
-def known_rates(space: Space, facts: DataFacts, reader: SweepReader) -> dict[tuple[str, str], float]:
-    """Return the rates that the space gives and those that an earlier run found, by (family, size as JSON)."""
-    rates = given_rates(space)
+def known_rates(specs: TrialSpecs, reader: SweepReader) -> dict[tuple[str, str], float]:
+    """Return the rates that a search space gives and those that its searches found, by (family, size as JSON)."""
+    settings = specs.learning_rate
+    rates = given_rates(specs.families, settings)
     found = reader.searches()
-    for cell in cells(space, facts):
+    for cell in cells(specs):
         record = found.get(cell.key)
         if record is not None and record.rate is not None:
             rates[cell.place] = record.rate
-    return _power_laws(space, rates) if space.learning_rate.transfer == "power_law" else rates
+    return _power_laws(specs.families, settings, rates) if settings.transfer == "power_law" else rates
 
 
-def _power_laws(space: Space, rates: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+def _power_laws(
+    families: Mapping[str, Family], settings: LearningRate, rates: Mapping[tuple[str, str], float]
+) -> dict[tuple[str, str], float]:
     """Return the rates of all sizes by the power law in width through those that were tuned, once all of them are."""
-    found = {place: rate for place, rate in rates.items() if place[0] in space.learning_rate.rates}
-    for label, family in space.families.items():
-        if label in space.learning_rate.rates:
+    found = {place: rate for place, rate in rates.items() if place[0] in settings.rates}
+    for label, family in families.items():
+        if label in settings.rates:
             continue
-        tuned = {
-            float(size["width"]): rates.get((label, size_json(size)))
-            for size in family.tuned_sizes(space.learning_rate)
-        }
+        tuned = {float(size["width"]): rates.get((label, size_json(size))) for size in family.tuned_sizes(settings)}
         known = {width: rate for width, rate in tuned.items() if rate is not None}
         if len(known) == len(tuned):
             slope, constant = np.polyfit(np.log(list(known)), np.log(list(known.values())), 1)
@@ -155,7 +141,6 @@ def rate_lines(record: RateRecord) -> list[str]:
     return lines
 
 
-def _search(space: Space, facts: DataFacts, label: str, size: Size) -> str:
-    settings = space.learning_rate.model_dump(mode="json", exclude={"rates", "transfer", "tuned"})
-    content = {"probe": tuning_spec(space, facts, label, size, 1.0).trial_id, "settings": settings}
-    return content_id(content, 16)
+def _search(specs: TrialSpecs, label: str, size: Size) -> str:
+    settings = specs.learning_rate.model_dump(mode="json", exclude={"rates", "transfer", "tuned"})
+    return content_id({"probe": specs.tuning(label, size, 1.0).trial_id, "settings": settings}, 16)

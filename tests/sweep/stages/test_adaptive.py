@@ -16,6 +16,7 @@ from raysweep.core.errors import SpaceError
 from raysweep.frontier import fit_families, read_store
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.plan.planner import make_plan
+from raysweep.sweep.plan.specs import TrialSpecs
 from raysweep.sweep.plan.values import Plan
 from raysweep.sweep.preview import plan
 from raysweep.sweep.run import run
@@ -112,7 +113,7 @@ def test_three_runs_of_which_none_can_be_missed_end_nothing_however_narrow_their
 def whole_plan(space: Space, store: TrialStore) -> Plan:
     facts = data_facts(space)
     assert facts is not None
-    return make_plan(space, facts, known_rates(space, facts, store))
+    return make_plan(space, facts, known_rates(TrialSpecs.of(space, facts), store))
 
 
 def adaptive_space(make_space: SpaceMaker, **changes: object) -> Space:

@@ -20,6 +20,7 @@ from raysweep.core.hashing import digest
 from raysweep.core.points import POINT_SCHEMA, Point
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.plan.specs import TrialSpecs
 from raysweep.sweep.preview import plan
 from raysweep.sweep.space.facts import data_facts
 from raysweep.sweep.space.space import Space
@@ -31,7 +32,7 @@ def tune(space: Space, workers: int, draw: random.Random, events: int = 10**9) -
     facts = data_facts(space)
     assert facts is not None
     store, recorder = TrialStore(space.storage), Recorder()
-    stage = TuningStage(space, facts, store, Listeners([recorder]))
+    stage = TuningStage(TrialSpecs.of(space, facts), store, Listeners([recorder]))
     run_serially(stage, store, workers=workers, draw=draw, events=events)
     store.write_searches(stage.report().values())
     store.write_assignments(stage.assignments())
@@ -158,7 +159,7 @@ def test_report_that_was_altered_is_worked_out_again_from_the_trials(make_space:
     facts = data_facts(space)
     assert facts is not None
     store = TrialStore(space.storage)
-    stage = TuningStage(space, facts, store, Listeners([]))
+    stage = TuningStage(TrialSpecs.of(space, facts), store, Listeners([]))
     assert any("learning_rates.json was altered" in note for note in store.notes)
     assert stage.finished  # all trials were read back, none has to run
     store.write_searches(stage.report().values())
