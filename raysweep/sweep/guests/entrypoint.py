@@ -14,7 +14,8 @@ from raysweep.core.errors import RaysweepError, TrialError
 from raysweep.core.points import Point
 from raysweep.core.trial import TrialSpec
 from raysweep.sweep.guests.protection import empty_command_line, kept_host, kept_surroundings, shown, shown_error, told
-from raysweep.sweep.guests.yielded import CheckedCost, PointCheck, checked_cost
+from raysweep.sweep.guests.values import CheckedCost, checked_cost
+from raysweep.sweep.guests.yielded import PointCheck
 
 if TYPE_CHECKING:
     from raysweep.data.store.store import Store

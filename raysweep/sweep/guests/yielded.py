@@ -1,4 +1,4 @@
-"""The checks on what other people's code hands to a sweep: the points and costs of an entrypoint.
+"""The checks on the points that an entrypoint yields.
 
 Nothing behind these checks converts or doubts a value again: a number is a Python number, finite and in range, and a
 point lies at a budget of its trial. What does not pass is refused at once, in words that name entrypoint, field, value
@@ -7,11 +7,9 @@ and remedy; what was wrong once would be wrong at every retry.
 
 import dataclasses
 import math
-import numbers
 import typing
 from collections.abc import Sequence
 
-import numpy as np
 import pyarrow as pa
 
 from raysweep.core.errors import DivergedError, TrialError
@@ -20,17 +18,14 @@ from raysweep.core.messages import sound
 from raysweep.core.points import POINT_SCHEMA, Point
 from raysweep.core.trial import NO_DATA, TrialSpec
 from raysweep.sweep.guests.protection import shown
+from raysweep.sweep.guests.values import OPTIONAL, number
 
 TOLERANCE = 0.1
 """How far from its budget a point may be taken, as a share of the budget."""
 SAME = 1e-6
 """Numbers that differ by no larger share are equal: a budget may have passed through float32."""
-_POSITIVE = frozenset({"budget", "params", "data", "flops", "trivial_loss", "flops_per_atom", "seconds_per_atom"})
-_ANY_SIGN = frozenset({"loss", "train_loss"})
 _FROM_SPEC = frozenset({"trial_id", "architecture", "size", "seed", "learning_rate"})
 _LONGEST_TEXT = 250
-_LARGEST = 2**63 - 1
-_OPTIONAL = frozenset(f.name for f in dataclasses.fields(Point) if f.default is not dataclasses.MISSING)
 _REMEDY = {
     "params": "give the number of trainable parameters, the same at each point",
     "flops": "give the training FLOPs since the beginning of the training",
@@ -38,46 +33,6 @@ _REMEDY = {
     "seconds": "give the seconds of training since its beginning, or leave it None",
     "step": "give the optimizer steps taken since the beginning of the training",
 }
-
-
-def number(value: object, name: str, *, whole: bool = False) -> float | int:
-    """Return a value as Python's own number.
-
-    Args:
-        value: a number, or an array or tensor that holds one.
-        name: the field, which decides the sign that it may have.
-        whole: whether it has to be an integer.
-
-    Raises:
-        ValueError: it is no number, or out of range; says why.
-    """
-    if value is None or np.ma.is_masked(value):
-        raise ValueError("a number is missing")
-    if isinstance(value, bool | str | bytes):
-        raise ValueError("not a number")
-    if isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real):
-        raise ValueError("not a real number")
-    shape = getattr(value, "shape", ())
-    if math.prod(tuple(shape)) != 1:
-        raise ValueError(f"an array of shape {tuple(shape)}, not a number")
-    if not hasattr(value, "__float__") and not hasattr(value, "item"):
-        raise ValueError("not a number")
-    plain = value.item() if hasattr(value, "item") else value
-    if isinstance(plain, bool | str | bytes | complex):
-        raise ValueError("not a real number")
-    found = float(typing.cast(typing.SupportsFloat, plain))
-    if name != "loss" and not math.isfinite(found):
-        raise ValueError("not finite" + ("; leave out what was not measured" if name in _OPTIONAL else ""))
-    if name in _POSITIVE and found <= 0:
-        raise ValueError("must be above 0")
-    if name not in _ANY_SIGN and found < 0:
-        raise ValueError("must not be negative")
-    if not whole:
-        return found
-    integer = int(plain) if isinstance(plain, numbers.Integral) else int(found)
-    if integer != plain or integer > _LARGEST:
-        raise ValueError("not an integer below 2^63")
-    return integer
 
 
 class PointCheck:
@@ -165,7 +120,7 @@ class PointCheck:
         return Point(**read)  # type: ignore[arg-type]
 
     def _field(self, field: pa.Field, value: object) -> object:
-        if value is None and field.name in _OPTIONAL:
+        if value is None and field.name in OPTIONAL:
             return None
         try:
             if field.type != pa.string():
@@ -242,40 +197,6 @@ class PointCheck:
 
     def _fail(self, what: str) -> typing.NoReturn:
         raise TrialError(f"entrypoint {self._spec.entrypoint}: {what}")
-
-
-@dataclasses.dataclass(frozen=True)
-class CheckedCost:
-    """The validated result of an entrypoint's `cost` (see `costs.Cost`)."""
-
-    params: int
-    flops_per_atom: float
-    seconds_per_atom: float
-    peak_memory: int | None
-    device_memory: int | None
-
-
-def checked_cost(value: object) -> CheckedCost:
-    """Return a cost with plain values.
-
-    Raises:
-        ValueError: a field is missing or no number that it can be; names it.
-    """
-    found: dict[str, float | int | None] = {}
-    for name, whole, optional in (
-        ("params", True, False),
-        ("flops_per_atom", False, False),
-        ("seconds_per_atom", False, False),
-        ("peak_memory", True, True),
-        ("device_memory", True, True),
-    ):
-        given = getattr(value, name, None)
-        try:
-            found[name] = None if given is None and optional else number(given, name, whole=whole)
-        except Exception as error:
-            reason = str(error) if type(error) is ValueError else f"cannot be read: {type(error).__name__}"
-            raise ValueError(f"{name}={shown(given)}: {reason}") from error
-    return CheckedCost(**found)  # type: ignore[arg-type]
 
 
 def _listed(budgets: Sequence[float]) -> str:

@@ -12,7 +12,7 @@ from raysweep.storage import layout
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.guests.code import code_of
 from raysweep.sweep.guests.entrypoint import entrypoint_cost
-from raysweep.sweep.guests.yielded import checked_cost
+from raysweep.sweep.guests.values import checked_cost
 from raysweep.sweep.space.parts import Data
 from raysweep.sweep.space.running import Resources
 

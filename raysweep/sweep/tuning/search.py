@@ -1,19 +1,25 @@
-"""The learning-rate stage: per family one Optuna study and one ASHA, over the learning rate alone.
+"""How is a learning rate chosen? It is given, or found by the search in this file and carried to the other sizes.
 
-Every step of a search is a pure function of the losses of its trials, so a stage that was killed and resumed (its
-trials are read back from the trial store), or run on more workers, ends with the same rates:
+A rate in `learning_rate.rates` is taken as it is. Else the family is searched at the sizes that
+`learning_rate.transfer` names: its base size, from which muP carries the rate to all sizes (`mup`); its smallest sizes,
+through which a power law in width gives the others (`power_law`, see `rates`); or each of its sizes (`per_size`).
 
-1. `spread` rates, even on the log scale, are enqueued in the study, the middle of the range first;
-2. when all of them have ended they are told to the study in the order of asking, and its TPE is asked for the rest;
-3. where the best rate is the lowest or highest tried, the range is widened by two rates beyond, `widenings` times;
-4. the rate is chosen by a parabola through the best region (see `rate_choice`).
+A search is one Optuna study and one ASHA, over the learning rate alone:
 
-The rates of a round never depend on which trial of it finished first; nor do ASHA's verdicts (see `asha`).
+1. `spread` rates, even on the log scale, are tried first, from the middle of the range outwards;
+2. once all of them have ended, the study is told of them in the order in which they were asked for, and its TPE is
+   asked for the rest;
+3. while the best rate is the lowest or highest one tried, the range is widened by two rates, `widenings` times at most;
+4. the rate is chosen at the vertex of a parabola through the best region (`rate_choice`).
+
+ASHA stops trials early at its rungs (`asha`). Every step is a pure function of the losses, and none depends on which
+trial was faster: a search that was interrupted and resumed, or ran on more workers, ends with the same rate.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,25 +30,28 @@ from raysweep.sweep.space.parts import LearningRate, Size
 from raysweep.sweep.tuning.asha import Curve, Verdict, judge
 from raysweep.sweep.tuning.rate_choice import RATE_DIGITS, Choice, choose
 
+if TYPE_CHECKING:
+    import optuna
+
 WIDEST_STEP = 3.0
-"""Between the end of a range and the rates beyond it: an optimum just outside is not jumped over."""
+"""Largest factor between the end of a range and the rate beyond it, so that an optimum just outside is not missed."""
 ASKED_FOR_EACH = 8
-"""Rates that TPE is asked at most for each one taken."""
+"""Proposals of TPE for each rate taken."""
 
 
 @dataclass
 class Candidate:
-    """One trial of a search, as far as it is known."""
+    """One trial of a search, and its results so far."""
 
     index: int
     spec: TrialSpec
     points: list[Point] = field(default_factory=list)
-    """One for each rung from the first on, as far as it has come."""
+    """Its points at the rungs that it has reached."""
     state: TrialState = TrialState.PLANNED
 
     @property
     def ended(self) -> bool:
-        """Whether no more points will come."""
+        """Whether there will be no more points."""
         return not self.state.is_open
 
     def hear(self, points: Sequence[Point]) -> None:
@@ -50,14 +59,14 @@ class Candidate:
         self.points = at_budgets([*self.points, *points], self.spec.data_budgets)
 
     def curve(self) -> Curve:
-        """Return its losses at the rungs; a trial that diverged or failed shows an infinite loss at its next rung."""
+        """Return its losses at the rungs; a trial that diverged or failed has an infinite loss at its next rung."""
         losses = tuple(point.loss for point in self.points)
         broken = self.state == TrialState.DIVERGED or self.state.is_failed
         return Curve((*losses, math.inf) if broken else losses, self.ended)
 
 
 class RateSearch:
-    """The search of one learning rate: of a family at its base size (of one size where rates are tuned per size)."""
+    """The search for one learning rate, of a family at one size."""
 
     def __init__(
         self, family: str, size: Size, settings: LearningRate, rungs: int, make_spec: Callable[[float], TrialSpec]
@@ -76,7 +85,7 @@ class RateSearch:
         self._rest = settings.trials - self._spread
 
     def ask(self) -> Candidate | None:
-        """Return the next trial to run; None while the round is not complete, and when the search is over."""
+        """Return the next trial to run; None while a round is incomplete, and when the search is over."""
         if self.finished or not self._queue:
             return None
         candidate = Candidate(len(self.candidates), self._make_spec(self._queue.pop(0)))
@@ -96,7 +105,7 @@ class RateSearch:
         return judge([c.curve() for c in self.candidates], self.rungs, self.settings.reduction_factor)
 
     def choice(self) -> Choice | None:
-        """Return the chosen rate from what is known now; None where no trial was completed."""
+        """Choose the rate from the results so far; None where no trial was completed."""
         told = [
             (c.spec.learning_rate, [point.loss for point in c.points[: verdict.length]])
             for c, verdict in zip(self.candidates, self.verdicts(), strict=True)
@@ -124,18 +133,18 @@ class RateSearch:
         return self._untried(beyond)
 
     def _untried(self, rates: Sequence[float]) -> list[float]:
-        """Return the distinct rates that no trial has; in a narrow range, rates rounded to four digits coincide."""
+        """Return the distinct rates not tried before; in a narrow range, rates coincide once they are rounded."""
         tried = {candidate.spec.learning_rate for candidate in self.candidates}
         return [rate for rate in dict.fromkeys(rates) if rate not in tried]
 
     @property
     def on_plateau(self) -> bool:
-        """Whether no trial has learnt more than next to nothing: then the losses say little about the rates."""
+        """Whether no trial has left the starting plateau, so that the losses say little about the rates."""
         ends = [candidate.points[-1] for candidate in self.candidates if candidate.points]
         return bool(ends) and all(point.on_plateau for point in ends)
 
     def _edge(self) -> tuple[float, int] | None:
-        """Return the end of the range beyond which better rates may lie, and the direction."""
+        """Return the end of the range beyond which a better rate may lie, and the direction."""
         choice = self.choice()
         if choice is not None:
             if self.on_plateau and choice.edge == "high":
@@ -146,7 +155,7 @@ class RateSearch:
 
 
 def spread_rates(low: float, high: float, count: int) -> list[float]:
-    """Return rates that are even on the log scale, both ends included, from the middle of the range outwards."""
+    """Return rates that are evenly spaced on the log scale, both ends included, from the middle outwards."""
     rates = [rounded(low * (high / low) ** (i / (count - 1)), RATE_DIGITS) for i in range(count)]
     middle = (count - 1) / 2
     return [rates[i] for i in sorted(range(count), key=lambda i: (abs(i - middle), i))]
@@ -155,14 +164,14 @@ def spread_rates(low: float, high: float, count: int) -> list[float]:
 def ask_optuna(
     candidates: Sequence[Candidate], verdicts: Sequence[Verdict], settings: LearningRate, count: int, apart: float
 ) -> list[float]:
-    """Return `count` rates that Optuna's TPE asks for, told the trials in their order: the same for the same losses.
+    """Ask Optuna's TPE for rates, having told it of all trials in order: the same losses give the same rates.
 
     Args:
         candidates: all trials so far, ended.
-        verdicts: ASHA's on each of them.
+        verdicts: ASHA's verdict on each of them.
         settings: range and seed.
-        count: rates to ask for.
-        apart: distance that they should keep from all others, in log rate.
+        count: number of rates.
+        apart: distance to keep from all other rates, in log rate.
     """
     import optuna  # half a second, and a finished sweep does not need it
 
@@ -176,21 +185,9 @@ def ask_optuna(
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=0, multivariate=False)
     study = optuna.create_study(direction="minimize", sampler=sampler)
     for candidate, verdict in zip(candidates, verdicts, strict=True):
-        rate, losses = candidate.spec.learning_rate, [p.loss for p in candidate.points[: verdict.length]]
-        if candidate.state.is_failed or not losses:
-            continue
-        complete = candidate.state == TrialState.DONE and not verdict.stopped
-        study.add_trial(
-            optuna.trial.create_trial(
-                state=optuna.trial.TrialState.COMPLETE if complete else optuna.trial.TrialState.PRUNED,
-                params={"learning_rate": rate},
-                distributions={
-                    "learning_rate": optuna.distributions.FloatDistribution(min(low, rate), max(high, rate), log=True)
-                },
-                value=losses[-1] if complete else None,
-                intermediate_values=dict(enumerate(losses)),
-            )
-        )
+        trial = _optuna_trial(candidate, verdict, low, high)
+        if trial is not None:
+            study.add_trial(trial)
     tried = [candidate.spec.learning_rate for candidate in candidates]
     rates: list[float] = []
     for _ in range(count):
@@ -201,3 +198,22 @@ def ask_optuna(
         best = next((i for i, d in enumerate(distances) if d >= apart), int(np.argmax(distances)))
         rates.append(rounded(asked[best], RATE_DIGITS))
     return rates
+
+
+def _optuna_trial(candidate: Candidate, verdict: Verdict, low: float, high: float) -> "optuna.trial.FrozenTrial | None":
+    """Describe a trial to Optuna; one that failed, or has no losses that count, says nothing."""
+    import optuna
+
+    rate, losses = candidate.spec.learning_rate, [point.loss for point in candidate.points[: verdict.length]]
+    if candidate.state.is_failed or not losses:
+        return None
+    complete = candidate.state == TrialState.DONE and not verdict.stopped
+    # A range that was widened has rates beyond its ends.
+    around = optuna.distributions.FloatDistribution(min(low, rate), max(high, rate), log=True)
+    return optuna.trial.create_trial(
+        state=optuna.trial.TrialState.COMPLETE if complete else optuna.trial.TrialState.PRUNED,
+        params={"learning_rate": rate},
+        distributions={"learning_rate": around},
+        value=losses[-1] if complete else None,
+        intermediate_values=dict(enumerate(losses)),
+    )

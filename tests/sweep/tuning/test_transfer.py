@@ -9,7 +9,8 @@ from raysweep.cli.app import main
 from raysweep.core.errors import SpaceError
 from raysweep.core.trial import OptimizerSpec, TrialSpec
 from raysweep.data.generation.xtb import make_store
-from raysweep.sweep.tuning.transfer_check import TransferCheck, _in_processes, check_transfer, coordinate_check
+from raysweep.sweep.tuning.coordinate_check import coordinate_check, in_processes
+from raysweep.sweep.tuning.transfer_check import TransferCheck, check_transfer
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def fail(job, location):
 def test_a_training_that_fails_is_told_before_the_others_are_done(spec, tmp_path):
     jobs = [spec.model_copy(update={"seed": seed}) for seed in range(200)]
     with pytest.raises(SpaceError, match="on purpose"):
-        _in_processes(fail, jobs, str(tmp_path), 2, lambda done: None)
+        in_processes(fail, jobs, str(tmp_path), 2, lambda done: None)
     assert 0 < len(list(tmp_path.iterdir())) < len(jobs)
 
 
