@@ -9,8 +9,8 @@ from raysweep.sweep.cluster.join import check_before_data
 from raysweep.sweep.plan.values import Plan
 from raysweep.sweep.preview import current_plan
 from raysweep.sweep.progress import Progress
-from raysweep.sweep.reuse.earlier import EarlierTrials
 from raysweep.sweep.reuse.settle import settle
+from raysweep.sweep.reuse.trials import ReusedTrials
 from raysweep.sweep.space.facts import DataFacts
 from raysweep.sweep.space.identity import write_identity
 from raysweep.sweep.space.networks import check_sizes
@@ -29,7 +29,7 @@ class Sweep:
     facts: DataFacts
     store: TrialStore
     progress: Progress
-    earlier: EarlierTrials | None
+    reused: ReusedTrials | None
     rounds: "Rounds | None"
 
     @property
@@ -39,12 +39,12 @@ class Sweep:
 
     def plan(self, *, measure: bool = False) -> Plan:
         """Plan every trajectory of the grid, as things stand in the trial store; reused trials are copied into it."""
-        reused = self.earlier.state if self.earlier else None
-        grid = current_plan(self.resolved, self.store, measure=measure, reused=reused)
-        if self.earlier is not None:
+        state_of = self.reused.state if self.reused else None
+        grid = current_plan(self.resolved, self.store, measure=measure, reused=state_of)
+        if self.reused is not None:
             for trial in grid.trials:
                 if trial.spec is not None and trial.ended and not self.store.state(trial.spec.trial_id).is_final:
-                    self.earlier.take(trial.spec, self.store)
+                    self.reused.copy(trial.spec, self.store)
         return grid
 
     def chosen(self, grid: Plan) -> Plan:
@@ -82,8 +82,8 @@ def prepare(space: Space, progress: Progress, lock: DriverLock) -> Sweep:
         from raysweep.sweep.stages.rounds import Rounds  # imports scipy
 
         rounds = Rounds(space, store, progress.say)
-    earlier = EarlierTrials(space) if space.earlier else None
-    return Sweep(resolved=resolved, facts=facts, store=store, progress=progress, earlier=earlier, rounds=rounds)
+    reused = ReusedTrials(space) if space.earlier else None
+    return Sweep(resolved=resolved, facts=facts, store=store, progress=progress, reused=reused, rounds=rounds)
 
 
 def _make_data(space: Space, progress: Progress) -> None:

@@ -12,7 +12,7 @@ from raysweep.sweep.plan.totals import missing
 from raysweep.sweep.plan.values import Plan
 from raysweep.sweep.reuse.changed_code import codes
 from raysweep.sweep.reuse.changed_code import note as code_note
-from raysweep.sweep.reuse.earlier import EarlierTrials
+from raysweep.sweep.reuse.trials import ReusedTrials
 from raysweep.sweep.space.resolve import Resolved, resolve
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.tuning.rates import given_rates, known_rates
@@ -30,7 +30,7 @@ def plan(space: Space) -> Plan:
     resolved = resolve(space, store)
     resolved.check_networks()
     space = resolved.space
-    found = current_plan(resolved, store, measure=True, reused=EarlierTrials(space).state)
+    found = current_plan(resolved, store, measure=True, reused=ReusedTrials(space).state)
     if space.adaptive.enabled:
         from raysweep.sweep.stages.rounds import Rounds  # imports scipy
 

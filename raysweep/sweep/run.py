@@ -147,7 +147,7 @@ def _finish(sweep: Sweep, grid: Plan) -> None:
 def _result(sweep: Sweep, plan: Plan, ran: int, seconds: float) -> SweepResult:
     store = sweep.store
     states = {row.trial_id: store.record(row.trial_id).state for row in store.assignments()}
-    if sweep.earlier is not None and (left := sweep.earlier.note()) is not None:
+    if sweep.reused is not None and (left := sweep.reused.note()) is not None:
         store.notes.append(left)
     notes = tuple(dict.fromkeys(store.notes))
     for note in notes:

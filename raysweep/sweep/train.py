@@ -61,7 +61,7 @@ def train(sweep: Sweep, grid: Plan, mirror: Callable[[Space], Listener] | None) 
         stack.callback(progress.close)  # before Ray ends, which takes seconds
         with progress.working("measuring costs"):
             measured()
-        tuning = TuningStage(TrialSpecs.of(space, sweep.facts), sweep.store, listener, sweep.earlier)
+        tuning = TuningStage(TrialSpecs.of(space, sweep.facts), sweep.store, listener, sweep.reused)
         grid = _record_rates(sweep, tuning)
         pipeline = Pipeline(tuning, _grid_stage(sweep, grid, tuning, listener), lambda: _record_rates(sweep, tuning))
         if not pipeline.finished:

@@ -8,7 +8,7 @@ from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage.rate_records import RateRecord
 from raysweep.storage.trial_store import Assignment, TrialRecord, TrialStore
 from raysweep.sweep.plan.specs import TrialSpecs, assignment
-from raysweep.sweep.reuse.earlier import EarlierTrials
+from raysweep.sweep.reuse.trials import ReusedTrials
 from raysweep.sweep.stages.stage import Listener, announce
 from raysweep.sweep.tuning.rates import (
     Cell,
@@ -42,9 +42,9 @@ class TuningStage:
         specs: TrialSpecs,
         store: TrialStore,
         listener: Listener,
-        earlier: EarlierTrials | None = None,
+        reused: ReusedTrials | None = None,
     ) -> None:
-        self._store, self._listener, self._earlier = store, listener, earlier
+        self._store, self._listener, self._reused = store, listener, reused
         known = store.searches()
         self._cells: list[Cell] = cells(specs)
         self.rows: dict[str, RateRecord] = {
@@ -145,7 +145,7 @@ class TuningStage:
             self._told[trial_id] = _Told()
             record = self._store.usable_record(candidate.spec)
             if not record.state.is_final:
-                if self._earlier is None or not self._earlier.take(candidate.spec, self._store):
+                if self._reused is None or not self._reused.copy(candidate.spec, self._store):
                     return candidate
                 record = self._store.valid_record(trial_id)
             candidate.hear(from_table(self._store.points(trial_id)))

@@ -17,7 +17,7 @@ from raysweep.sweep.engine.trainable import points_of
 from raysweep.sweep.guests.code import code_digest, code_files, code_named
 from raysweep.sweep.preview import plan
 from raysweep.sweep.reuse.changed_code import codes
-from raysweep.sweep.reuse.earlier import EarlierTrials
+from raysweep.sweep.reuse.trials import ReusedTrials
 from raysweep.sweep.run import run
 from raysweep.sweep.space.space import Space
 
@@ -195,14 +195,14 @@ def test_earlier_trials_of_other_code_are_not_taken(
     spec = run(old, console=console).plan.trials[0].spec
     assert spec is not None
     new = str(tmp_path / "new")
-    assert EarlierTrials(sweep(learning_rate=rates, storage=new, earlier=[old.storage])).state(spec) == TrialState.DONE
+    assert ReusedTrials(sweep(learning_rate=rates, storage=new, earlier=[old.storage])).state(spec) == TrialState.DONE
     changed(tmp_path / f"{module}.py", "better(point)", "better( better(point) )")
-    found = EarlierTrials(sweep(learning_rate=rates, storage=new, earlier=[old.storage]))
+    found = ReusedTrials(sweep(learning_rate=rates, storage=new, earlier=[old.storage]))
     assert found.state(spec) == TrialState.PLANNED
     assert "1 trials of `earlier` were made by other code" in str(found.note())
     space = sweep(learning_rate=rates, storage=new, earlier=[old.storage], changed_code="keep")
-    keeping = EarlierTrials(space)
-    assert keeping.take(spec, TrialStore(new))
+    keeping = ReusedTrials(space)
+    assert keeping.copy(spec, TrialStore(new))
     assert TrialStore(new).record(spec.trial_id).code == codes(space, TrialStore(new)).now(spec)
 
 

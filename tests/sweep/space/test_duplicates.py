@@ -8,7 +8,7 @@ from finished_sweep import finish, write_space
 from raysweep.core.errors import SpaceError
 from raysweep.core.trial import TrialSpec
 from raysweep.sweep.preview import plan
-from raysweep.sweep.reuse.earlier import EarlierTrials
+from raysweep.sweep.reuse.trials import ReusedTrials
 from raysweep.sweep.space.networks import check_sizes
 from raysweep.sweep.space.parts import Grid, LearningRate
 from raysweep.sweep.space.space import load_space
@@ -68,11 +68,11 @@ def test_an_earlier_sweep_in_several_spellings_is_one(tmp_path: Path, monkeypatc
     (tmp_path / "link").symlink_to(tmp_path / "first")
     spellings = ["first", "./first/", str(tmp_path / "first"), "link"]
     space = load_space(write_space(tmp_path / "second.yaml", "second", earlier=spellings))
-    assert len(EarlierTrials(space)._stores) == 1
+    assert len(ReusedTrials(space)._stores) == 1
     assert sum(trial.ended for trial in plan(space).trials) == 2
     wrong = load_space(write_space(tmp_path / "third.yaml", "third", earlier=["first", "link", "nowhere"]))
     with pytest.raises(SpaceError, match=r"earlier\.2: no trials are in .*/nowhere"):
-        EarlierTrials(wrong)
+        ReusedTrials(wrong)
 
 
 def test_rates_of_a_range_too_narrow_for_four_digits_are_tried_once() -> None:

@@ -1,4 +1,4 @@
-"""Trials of earlier sweeps, in storages of their own: equal work is taken over instead of done again."""
+"""Reuse of trials of other sweeps: equal work is copied from their storages instead of done again."""
 
 from raysweep.core.io.files import absolute
 from raysweep.core.trial import TrialSpec, TrialState
@@ -6,26 +6,28 @@ from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.reuse.changed_code import codes
 from raysweep.sweep.space.space import Space
 
-TAKEN = (TrialState.DONE, TrialState.DIVERGED)
-"""Not what ASHA stopped: whether it goes on is for the search of this sweep to say."""
+REUSABLE = (TrialState.DONE, TrialState.DIVERGED)
+"""Not trials that ASHA stopped: whether such a trial goes on is for the search of this sweep to decide."""
 
 
-class EarlierTrials:
-    """The trials under the storages that a search space names as `earlier`, known by their trial ids."""
+class ReusedTrials:
+    """The trials in the storages that a search space names as `earlier`, by trial id."""
 
     def __init__(self, space: Space) -> None:
-        """List them.
+        """List the trials of all storages.
 
         Raises:
-            SpaceError: there are none in one of the storages.
+            SpaceError: a storage has no trials.
         """
-        places = {absolute(place).rstrip("/"): index for index, place in reversed([*enumerate(space.earlier)])}
-        stores = [(TrialStore(place), index) for place, index in sorted(places.items(), key=lambda pair: pair[1])]
+        locations = {absolute(given).rstrip("/"): index for index, given in reversed([*enumerate(space.earlier)])}
+        stores = [
+            (TrialStore(location), index) for location, index in sorted(locations.items(), key=lambda pair: pair[1])
+        ]
         self._stores = [(store, frozenset(store.ids())) for store, _ in stores]
         self._codes = codes(space, TrialStore(space.storage))
         self._keep = space.changed_code == "keep"
         self.other_code: set[str] = set()
-        """Trials that differ by their code alone and are not taken over."""
+        """Trials that differ in their code alone, and so are not reused."""
         for (store, ids), (_, index) in zip(self._stores, stores, strict=True):
             if not ids:
                 raise space.error(
@@ -33,12 +35,12 @@ class EarlierTrials:
                 )
 
     def state(self, spec: TrialSpec) -> TrialState:
-        """Return how a trial ended in the first of the storages that has its points whole; PLANNED where none has."""
+        """Return how a trial ended in the first storage that has it with valid points; PLANNED without one."""
         store = self._holder(spec)
         return TrialState.PLANNED if store is None else store.state(spec.trial_id)
 
-    def take(self, spec: TrialSpec, into: TrialStore) -> bool:
-        """Copy an ended trial's specification, points and end; return whether there was one to copy."""
+    def copy(self, spec: TrialSpec, into: TrialStore) -> bool:
+        """Copy the specification, points and end of a trial, if a storage has it; return whether one has."""
         store = self._holder(spec)
         if store is not None:
             into.adopt(store, spec.trial_id, self._codes.now(spec))
@@ -47,7 +49,7 @@ class EarlierTrials:
     def _holder(self, spec: TrialSpec) -> TrialStore | None:
         for store, ids in self._stores:
             record = store.usable_record(spec) if spec.trial_id in ids else None
-            if record is None or record.state not in TAKEN:
+            if record is None or record.state not in REUSABLE:
                 continue
             if self._keep or not self._codes.differs(record.code):
                 return store
@@ -55,7 +57,7 @@ class EarlierTrials:
         return None
 
     def note(self) -> str | None:
-        """Return a note on the trials that were not taken over because their code differs, or None."""
+        """Return a note on the trials that are not reused because their code differs, or None."""
         if not self.other_code:
             return None
         return (
