@@ -10,10 +10,11 @@ from raysweep.core.version import __version__
 from raysweep.frontier.approaches.certificate import with_findings
 from raysweep.frontier.approaches.envelope import envelope
 from raysweep.frontier.approaches.isoflop import isoflop
-from raysweep.frontier.approaches.options import Cost, LawName, Method, Options, Purpose, Settings, make_options
+from raysweep.frontier.approaches.options import Cost, Method, Options, Purpose, Settings, make_options
 from raysweep.frontier.approaches.parametric import parametric
 from raysweep.frontier.approaches.refusals import refusals
 from raysweep.frontier.fitting.trajectories import determined_without_any, resampling_units, trajectories
+from raysweep.frontier.laws.forms import LawName
 from raysweep.frontier.numerics.arrays import Indices
 from raysweep.frontier.numerics.intervals import LEAST_DRAWS, resample
 from raysweep.frontier.points.cleaning import Cleaned, Exclude, clean

@@ -4,19 +4,14 @@ import numpy as np
 
 from raysweep.core.text import columns
 from raysweep.frontier.fitting.trajectories import resampling_units
+from raysweep.frontier.laws.forms import LAWS
 from raysweep.frontier.laws.laws import CostModel, Surface
 from raysweep.frontier.numerics.arrays import Number
 from raysweep.frontier.numerics.intervals import LEAST_DRAWS
 from raysweep.frontier.points.findings import Kind
 from raysweep.frontier.result import Fit
 
-_FORMS = {
-    "additive": "L(N, D) = E + A N^-alpha + B D^-beta",
-    "tied": "L(N, D) = E + A N^-alpha + B D^-alpha",
-    "data_constrained": "L(N, D, U) = E + A N^-alpha + B D'^-beta, D' = U + U R* (1 - exp(-(D/U - 1) / R*))",
-    "params": "L(N) = E + A N^-alpha",
-    "data": "L(D) = E + B D^-beta",
-}
+_CURVE = "L*(C) = E + F C^-gamma, N* ~ C^a, D* ~ C^b"
 _METHODS = {
     "parametric": "approach 3 of 2203.15556: the law fitted to all points",
     "isoflop": "approach 2 of 2203.15556, valleys with the law's own shape instead of parabolas (2603.22339)",
@@ -38,7 +33,10 @@ def _rows(fit: Fit, held_out: str | None) -> list[tuple[str, str]]:
     known = fit.estimate
     return [
         ("status", str(fit.status)),
-        ("form", _FORMS[fit.form.law] if fit.method == "parametric" else "L*(C) = E + F C^-gamma, N* ~ C^a, D* ~ C^b"),
+        (
+            "form",
+            LAWS[fit.form.law].formula if fit.method == "parametric" else "L*(C) = E + F C^-gamma, N* ~ C^a, D* ~ C^b",
+        ),
         ("asymptote", "fitted" if fit.form.asymptote is None else f"held at {fit.form.asymptote:g}"),
         ("method", _METHODS[fit.method]),
         ("N", "params: trainable parameters, as the points give them"),

@@ -6,10 +6,9 @@ from typing import Literal, TypedDict, Unpack, get_args
 import numpy as np
 
 from raysweep.core.errors import FrontierError
-from raysweep.frontier.laws.forms import Form
+from raysweep.frontier.laws.forms import LAWS, Form, LawName
 
 Method = Literal["parametric", "isoflop", "envelope"]
-LawName = Literal["additive", "tied", "data_constrained", "params", "data"]
 Purpose = Literal["exponents", "prediction"]
 Cost = Literal["flops", "seconds"]
 PURPOSES = {"exponents": 1.0, "prediction": 0.4}
@@ -54,7 +53,7 @@ def make_options(**settings: Unpack[Settings]) -> Options:
     purpose = settings.get("purpose", "exponents")
     for name, value, known in (
         ("method", method, get_args(Method)),
-        ("law", law, get_args(LawName)),
+        ("law", law, tuple(LAWS)),
         ("purpose", purpose, get_args(Purpose)),
     ):
         if value not in known:

@@ -14,7 +14,7 @@ from raysweep.frontier.fitting.robust import (
     outlier_weights,
     robust_scale,
 )
-from raysweep.frontier.laws.forms import Form
+from raysweep.frontier.laws.forms import LAWS, Form
 from raysweep.frontier.laws.laws import CostModel, Surface, effective_data
 from raysweep.frontier.numerics.arrays import Floats, Mask
 from raysweep.frontier.numerics.solver import Problem, predict, solve
@@ -60,11 +60,9 @@ def prepare(samples: Samples, form: Form, repeats: float = np.inf) -> Prepared:
         assert samples.unique_data is not None
         y = np.log(effective_data(samples.data, samples.unique_data, repeats))
     scale = float(samples.loss.min())
-    free = np.eye(5)
-    if form.law == "tied":
-        free = np.stack([free[0], free[1], free[2] + free[4], free[3]], axis=1)
-    elif form.law in ("params", "data"):
-        free = free[:, :3]
+    free = np.zeros((5, len(LAWS[form.law].free)))
+    for column, together in enumerate(LAWS[form.law].free):
+        free[list(together), column] = 1.0
     fixed = np.zeros(5)
     if form.asymptote is not None:
         fixed[0] = form.asymptote / scale
