@@ -53,6 +53,19 @@ def test_the_pages_have_blocks():
     assert sum(block.startswith(NOT_RUN) for block in BLOCKS.values()) <= 1
 
 
+def test_the_files_that_the_architecture_names_exist():
+    named = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", (ROOT / "docs" / "architecture.md").read_text())
+    assert len(named) > 25
+    missing = [path for path in named if not any((ROOT / top / path).is_file() for top in ("raysweep", "."))]
+    assert not missing
+
+
+def test_the_rooms_that_the_architecture_names_are_all_rooms():
+    table = re.findall(r"^\| (`[^|]*/`) \|", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
+    rooms = {name for row in table for name in re.findall(r"`(\w+)/`", row)}
+    assert rooms == {path.parent.name for path in (ROOT / "raysweep").glob("*/__init__.py")}
+
+
 def shortened(name: str) -> str:
     code = BLOCKS[name]
     for long, short in SHORTER.get(name.rpartition("-")[0], {}).items():
