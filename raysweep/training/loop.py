@@ -31,9 +31,9 @@ def train(
 ) -> Iterator[Point]:
     """Train one trajectory and yield a point at each of its budgets, in the order in which they are reached.
 
-    On a CPU the points are the same to the last bit (`measurements.TIMED` aside) whether or not it was interrupted,
-    and whatever the process has run before. Random numbers that the network draws are a function of the spec's seed and
-    the step. Global generators and settings of the process are the caller's again at each point.
+    On a CPU the points are the same to the last bit (`seconds`, `throughput` and `peak_memory` aside), interrupted or
+    not, and whatever the process has run before. Random numbers that the network draws are a function of the spec's
+    seed and the step. Global generators and settings of the process are the caller's again at each point.
 
     Args:
         spec: the trajectory.

@@ -18,11 +18,11 @@ MANIFEST_NAME = "manifest.json"
 UNITS = {POSITIONS: "Å", FORCES: "eV/Å", ENERGY: "eV", RESIDUAL: "eV", CELL: "Å", CHARGE: "e", SPIN: "2S+1"}
 
 
-class _Part(BaseModel):
+class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Shard(_Part):
+class Shard(_Frozen):
     """One Arrow IPC file of a store."""
 
     name: str = Field(description="file name within the store's folder")
@@ -31,7 +31,7 @@ class Shard(_Part):
     structures: int = Field(gt=0, description="structures in this shard")
 
 
-class Manifest(_Part):
+class Manifest(_Frozen):
     """A store's contents. Statistics are taken over the training part alone."""
 
     schema_version: int = Field(default=SCHEMA_VERSION, description="version of this layout")

@@ -4,7 +4,7 @@ Three convolutions carry tensors along edges. `sparse` sends the neighbour's sca
 the edge, and the neighbour's tensors as they are; degrees meet in the product at the atoms, of the sum over neighbours
 with itself (correlation 2 after the atomic cluster expansion, arXiv 1803.04764, and MACE, arXiv 2206.07697), not once
 per edge, which would dominate the cost at about twelve edges an atom. `so2` and `cg` couple the neighbour's tensors
-with the harmonics on every edge; see `convolutions`. All weigh what they send by learnt functions of the distance and
+with the harmonics on every edge; see convolutions.py. All weigh messages by learnt functions of the distance and
 of both atoms' scalars.
 """
 

@@ -1,6 +1,6 @@
 """Building blocks of the architectures.
 
-Every weight is stored as [..., fan_in, fan_out]: `width_scaling` measures fan-in from the shapes alone.
+Every weight is stored as [..., fan_in, fan_out]: `raysweep.models.mup` reads the fan-in off the shape alone.
 """
 
 import math

@@ -22,7 +22,7 @@ from raysweep.training.cost.flops import FlopMeter
 from raysweep.training.hidden_state import HiddenState
 from raysweep.training.objective import Objective, differentiate
 
-Rows = npt.NDArray[np.int64]
+RowIndices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,7 @@ def measure_cost(
     weights = [trained for trained in model.parameters() if trained.requires_grad]
     of = name or type(model).__name__
 
-    def step(rows: Rows) -> None:
+    def step(rows: RowIndices) -> None:
         batch = graphs.batch(rows).to(device, dtype)
         differentiate(objective.loss(model(batch), batch), weights)
         for trained in weights:
@@ -204,7 +204,7 @@ def _refuse_growing(before: Mapping[str, torch.Tensor], after: Mapping[str, torc
 
 
 def _coefficients(
-    step: Callable[[Rows], None], graphs: GraphSet, batch_atoms: int, triplets: bool, of: str
+    step: Callable[[RowIndices], None], graphs: GraphSet, batch_atoms: int, triplets: bool, of: str
 ) -> npt.NDArray[np.float64]:
     """Solve for the operations per step, structure, atom, edge and triplet; the last is 0 unless `triplets`."""
     if len(graphs) < 16:
@@ -236,13 +236,13 @@ def tells_apart(graphs: GraphSet, triplets: bool) -> bool:
     return _rank(graphs, [np.array([0, 1]), *(np.array([row]) for row in range(len(graphs)))], unknown) == unknown
 
 
-def _rank(graphs: GraphSet, batches: list[Rows], unknown: int) -> int:
+def _rank(graphs: GraphSet, batches: list[RowIndices], unknown: int) -> int:
     extents = np.array([_extent(graphs, rows)[:unknown] for rows in batches])
     return int(np.linalg.matrix_rank(extents))
 
 
 def _counted(
-    step: Callable[[Rows], None], graphs: GraphSet, batches: list[Rows], of: str
+    step: Callable[[RowIndices], None], graphs: GraphSet, batches: list[RowIndices], of: str
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Count the operations of a step on each batch [B]; also each batch's extent [B, 5]."""
     counts = []
@@ -253,7 +253,7 @@ def _counted(
     return np.array(counts, dtype=np.float64), np.array([_extent(graphs, rows) for rows in batches])
 
 
-def _extent(graphs: GraphSet, rows: Rows) -> npt.NDArray[np.float64]:
+def _extent(graphs: GraphSet, rows: RowIndices) -> npt.NDArray[np.float64]:
     """1, and the numbers of structures, atoms, edges and triplets at `rows`."""
     sizes = (graphs.n_atoms, graphs.n_edges, graphs.n_triplets)
     return np.array([1, len(rows), *(size[rows].sum() for size in sizes)], dtype=np.float64)
