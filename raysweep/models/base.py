@@ -23,7 +23,7 @@ class Size(BaseModel):
     # Strict: 8, 8.0, "8" and true would be one network under four trial ids.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    width: int = Field(gt=0, le=2**16, description="channels per node, what a ladder of sizes usually grows")
+    width: int = Field(gt=0, le=2**16, description="channels per node; the knob that a ladder of sizes usually grows")
     depth: int = Field(default=3, gt=0, le=1000, description="message-passing layers")
     cutoff: float = Field(default=5.0, gt=0, description="atoms nearer than this exchange messages, Å")
     radial: int = Field(default=8, gt=0, le=10_000, description="radial basis functions")

@@ -18,7 +18,7 @@ BUILT_IN = {
     "visnet": "raysweep.models.architectures.visnet:ARCHITECTURE",
     "tensor": "raysweep.models.architectures.tensor:ARCHITECTURE",
 }
-"""Where each of raysweep's own architectures is; imported when it is first asked for."""
+"""Modules and names of raysweep's own architectures, which are imported on first use."""
 
 
 @cache

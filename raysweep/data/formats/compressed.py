@@ -17,7 +17,7 @@ _OPEN: dict[str, Callable[[BinaryIO], object]] = {
     ".zst": lambda file: pa.CompressedInputStream(file, "zstd"),
 }
 COMPRESSED = tuple(_OPEN)
-"""How names of compressed files end."""
+"""Suffixes of compressed files."""
 FAULTS = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
 """Exceptions raised by a compressed text that is cut off or altered."""
 

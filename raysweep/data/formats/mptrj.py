@@ -45,7 +45,7 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
     in_text = False
     with path.open("rb") as file:
         while piece := file.read(SPAN_BYTES):
-            while piece.endswith(b"\\") and (more := file.read(1)):  # an escape and what it escapes stay together
+            while piece.endswith(b"\\") and (more := file.read(1)):  # an escape stays with the escaped character
                 piece += more
             ends, depth, in_text = _ends(piece, depth, in_text)
             if len(ends):

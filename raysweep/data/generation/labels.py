@@ -1,6 +1,6 @@
 """Structures of molecules and their GFN2-xTB energies and forces (Bannwarth et al. 2019, 10.1021/acs.jctc.8b01176).
 
-This is what a worker process runs, so it imports neither Arrow nor torch. Every label starts from the same initial
+Worker processes run this, so it imports neither Arrow nor torch. Every label starts from the same initial
 guess, never from a neighbour's solution, so that labels do not depend on the order in which they are made.
 """
 

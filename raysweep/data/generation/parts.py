@@ -33,7 +33,7 @@ class MadeRecord(PartRecord):
     """The molecules of a part, those without structures included.
 
     Attributes:
-        molecules: candidate number, SMILES, structures kept, counts of what was left out by reason.
+        molecules: candidate number, SMILES, structures kept, counts of rejected candidates and structures by reason.
     """
 
     molecules: tuple[tuple[int, str, int, dict[str, int]], ...]
@@ -52,7 +52,7 @@ class MadeParts:
         structures: structures so far.
         molecules: molecules so far, those without structures included.
         candidates: number of the next candidate to grow.
-        rejected: counts of what was left out so far, by reason.
+        rejected: counts of rejected candidates and structures so far, by reason.
     """
 
     def __init__(self, location: str | Path, determined_by: Mapping[str, JsonValue]) -> None:
@@ -109,7 +109,7 @@ class MadeParts:
         """Open the first `count` structures for reading; parts at a URI are fetched for the block.
 
         Raises:
-            DataError: a part is not what was written.
+            DataError: a part has been altered.
         """
         parts, counts = [], []
         for name, record in self._records():
@@ -122,7 +122,7 @@ class MadeParts:
             yield PartRows(files, counts)
 
     def left_out(self, count: int) -> Counter[str]:
-        """Count what was left out, by reason, up to the first `count` structures."""
+        """Count rejected candidates and structures, by reason, up to the first `count` structures."""
         found: Counter[str] = Counter()
         for _, record in self._records():
             for _, _, kept, rejected in record.molecules:

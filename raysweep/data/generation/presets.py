@@ -1,7 +1,7 @@
 """The presets of the embedded source: which molecules are grown, and which structures are made of each.
 
 A preset is a value that determines a store's content together with structures, seed and validation fraction.
-docs/data.md has what was measured of each. This file imports nothing heavy: search spaces name presets.
+docs/data.md has measurements of each. This file imports nothing heavy: search spaces name presets.
 """
 
 from collections.abc import Mapping

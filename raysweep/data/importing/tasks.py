@@ -44,7 +44,7 @@ def tasks_of(file: Path, format: Format | None, rules: Rules, rejected: Counter[
         file: to be read.
         format: of the file; by default recognised.
         rules: of the import.
-        rejected: counts what is skipped, by reason.
+        rejected: counts skipped records, by reason.
 
     Raises:
         DataError: the file is of no known format, or is torn and not to be skipped.

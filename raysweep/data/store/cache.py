@@ -36,7 +36,7 @@ def cached(shard: Shard, filesystem: fs.FileSystem, path: str) -> pa.Buffer:
 
     Raises:
         FileNotFoundError: the store has no such file.
-        DataError: what was fetched is not what the manifest promises.
+        DataError: the fetched bytes do not have the manifest's digest.
         StorageError: the machine's disk has no room for it.
     """
     folder = cache_folder()
@@ -74,6 +74,6 @@ def _fetch(shard: Shard, filesystem: fs.FileSystem, path: str, target: Path) -> 
         os.fsync(out.fileno())
     if total.hexdigest() != shard.sha256:
         raise DataError(
-            f"shard {shard.name}: what was fetched is torn or altered, {size} of {shard.bytes} bytes with "
+            f"shard {shard.name}: the fetched file is torn or altered, {size} of {shard.bytes} bytes with "
             "another SHA-256 than the manifest's. Copy the store again from an intact one, or remake it"
         )

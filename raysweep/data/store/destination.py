@@ -51,7 +51,7 @@ def refuse_taken(filesystem: fs.FileSystem, path: str) -> None:
     if info.type == fs.FileType.File:
         raise DataError(f"{path}: a file is in the place of the store's folder. Choose another location")
     within = filesystem.get_file_info(fs.FileSelector(path)) if info.type == fs.FileType.Directory else []
-    if not isinstance(filesystem, fs.LocalFileSystem):  # what a write that was cut off left there, without a manifest
+    if not isinstance(filesystem, fs.LocalFileSystem):  # shards of an interrupted write, which has no manifest
         within = [one for one in within if not one.base_name.startswith("shard-")]
     if within:
         raise DataError(f"{path}: the folder is not empty and would be overwritten. Choose another location")

@@ -23,7 +23,7 @@ class PartRows:
 
     Args:
         files: shards.
-        counts: how many structures of each file, at most so many as it has.
+        counts: the number of structures to take of each file.
         with_cells: give the structures of all files a cell, where some files have none.
 
     Attributes:

@@ -125,7 +125,7 @@ class PartFolder(Generic[Record]):
         """Check the digests of all pieces and yield local paths to them; remote ones are fetched for the block.
 
         Raises:
-            DataError: a piece is not what was written.
+            DataError: a piece has been altered.
         """
         with contextlib.ExitStack() as stack:
             local = Path(self.path if self._local else stack.enter_context(temporary_folder("parts")).path)
@@ -150,7 +150,7 @@ class PartFolder(Generic[Record]):
         return isinstance(self._filesystem, fs.LocalFileSystem)
 
     def _read(self, name: str, number: int, piece: PieceFile) -> bytes | None:
-        """Read a piece; None where it is not what was written."""
+        """Read a piece; None if it is absent or altered."""
         data = read_whole(self._filesystem, self.piece_path(name, number))
         return data if data is not None and digest(data) == piece.sha256 else None
 

@@ -21,7 +21,7 @@ BY_STRUCTURE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """How structures are divided into a training and a validation part.
+    """Rules for dividing structures into a training and a validation part.
 
     Attributes:
         validation_fraction: share of the groups that is held out, above 0 and below 1.
@@ -100,7 +100,7 @@ def split_index(index: Index, how: Split) -> tuple[npt.NDArray[np.int64], npt.ND
 
     Raises:
         DataError: the fraction is not between 0 and 1, there are fewer than two groups, a name to hold out is none of
-            theirs, or an element would occur in what is held out by name alone.
+            theirs, or an element would occur only in the groups held out by name.
     """
     if how.held_out is None and not 0 < how.validation_fraction < 1:
         raise DataError(f"validation_fraction is {how.validation_fraction}; it must lie above 0 and below 1")

@@ -111,7 +111,7 @@ class ViSNet(ForceField):
         return net.out_norm(x), net.vec_out_norm(v)
 
     def _start_open(self, size: ViSNetSize) -> None:
-        """Let messages start as values times numbers that are about the same for all channels, and vectors ungated.
+        """Initialise messages as values times factors that are similar for all channels, and vectors without gates.
 
         A channel of a message is v dv silu(sum of q k dk). With all of these random and around 0 a few channels are far
         louder than the others, the louder the more channels there are, and grow the fastest. Queries of 0 weights are

@@ -20,7 +20,7 @@ from raysweep.models.layers.harmonics import EvenHarmonics, SphericalHarmonics, 
 from raysweep.models.layers.operations import concatenate, rotate, rotate_back, scatter_columns, split
 
 Geometry = list[torch.Tensor]
-"""What a convolution needs of the edges' directions, computed once for all layers."""
+"""The geometry of the edges that convolutions need, computed once for all layers."""
 
 
 class EdgeFrames(nn.Module):

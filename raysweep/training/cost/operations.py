@@ -1,6 +1,6 @@
 """Counts of torch's operations, which `flops.FlopMeter` applies; names lack the `_` of in-place variants.
 
-Numbers are operations per element, of the sum of what the operation is made of (a softmax is a maximum, a difference,
+Numbers are operations per element, summed over its elementary operations (a softmax is a maximum, a difference,
 an exponential, a sum and a quotient). What torch tags as pointwise counts 1 per element of its result and needs no
 line; matrix products and the like have formulas (formulas.py). What is in none of these lists is refused.
 """

@@ -74,7 +74,7 @@ class _Program:
         inputs: names of the tensors of a batch.
         symbols: which of structures, atoms and edges are symbols.
         trained: the weights that the loss depends on.
-        holds: whether the program is right for so many structures, atoms and edges.
+        holds: whether the program is valid for given numbers of structures, atoms and edges.
     """
 
     run: Callable[..., Sequence[torch.Tensor]]

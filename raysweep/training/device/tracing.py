@@ -60,7 +60,7 @@ class Tracer:
             graph = make_fx(of_inputs)(*self._inputs)
         aten = torch.ops.aten
         for node in graph.graph.nodes:
-            # Inductor may lay out what a view is taken of differently than it was when traced.
+            # Inductor may choose another memory layout for the base of a view than the traced one.
             if node.target in (aten.view.default, aten._unsafe_view.default):
                 node.target = aten.reshape.default
         graph.graph.eliminate_dead_code()

@@ -58,7 +58,7 @@ def test_a_shard_that_was_altered_elsewhere_is_not_taken_into_the_cache(remote: 
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
-    with pytest.raises(DataError, match=r"shard-00001.arrow: what was fetched is torn or altered"):
+    with pytest.raises(DataError, match=r"shard-00001.arrow: the fetched file is torn or altered"):
         store.read([39])
     assert list((tmp_path / "cache").glob("*.arrow")) == []
     shard.unlink()

@@ -81,7 +81,7 @@ def test_an_altered_object_is_found_by_check_and_never_used(remote: Store, cache
     try:
         with pytest.raises(DataError, match=r"shard-00002.arrow is altered"):
             open_store(PLACE).check()
-        with pytest.raises(DataError, match=r"shard-00002.arrow: what was fetched is torn or altered"):
+        with pytest.raises(DataError, match=r"shard-00002.arrow: the fetched file is torn or altered"):
             open_store(PLACE).read([250])
         assert not list(cache.glob("*.arrow"))
     finally:

@@ -30,7 +30,7 @@ ANI1X = {"numbers": "atomic_numbers", "positions": "coordinates", "energy": "wb9
 """Smith et al. 2020, 10.1038/s41597-020-0473-z: hartree, Å, hartree/Å; NaN where a conformation has no label."""
 _FIRST = {"spice": SPICE, "ani1x": ANI1X}
 _LEVEL = {"spice": "dft_total_", "ani1x": "wb97x_"}
-"""How a data set's keys of energies and forces begin, at any of its levels of theory."""
+"""Prefixes of a data set's keys of energies and forces, at all levels of theory."""
 _DEFAULT = {"spice": ("hartree", "bohr"), "ani1x": ("hartree", "Å")}
 CONFORMATIONS_AT_ONCE = 4096
 
@@ -167,7 +167,7 @@ def _counted(path: Path, size: int, changed: int, names: Names, kind: Kind) -> t
             ):
                 energy = next((lower[key.lower()] for key in keys["energy"] if key.lower() in lower), None)
                 shape = tree.shape(file, group, energy) if energy else ()
-                one_each = sum(length != 1 for length in shape) < 2  # otherwise it is refused, as so many
+                one_each = sum(length != 1 for length in shape) < 2  # otherwise the count is refused
                 sizes[group] = max(1, prod(shape) if one_each else shape[0])
     return tree, sizes
 

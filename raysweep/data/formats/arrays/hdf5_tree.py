@@ -80,7 +80,7 @@ def table_of(
     Args:
         path: of the file, for messages.
         file: the file.
-        tree: what is in it.
+        tree: its content.
         group: path of the group.
         where: for messages.
         known: cache of the parents' arrays and attributes, shared between groups.

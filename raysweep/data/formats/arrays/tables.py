@@ -15,7 +15,7 @@ class Column:
     """An array of a file.
 
     Attributes:
-        shape, kind: what it is made of.
+        shape, kind: its dimensions and type.
         rows: reads `array[start:stop]`; the whole of an array without axes.
         unit: that stands at the array itself.
     """
@@ -38,7 +38,7 @@ class Table:
         path, record: for messages; the number of a frame follows.
         where: for messages about the whole.
         columns: arrays by key.
-        outer: arrays and attributes that hold for the table, but are of what it stands in.
+        outer: arrays and attributes of the enclosing groups, which hold for the table too.
         group: name of the molecule, None for its formula.
         default: units of energy and length where none are stated; None: they must be.
         first: keys of the format by field.

@@ -103,7 +103,7 @@ def _next(frames: "Iterator[Atoms]") -> "Atoms | None":
 def _frame(atoms: "Atoms", names: Names, path: Path, at: int) -> Iterator[Chunk]:
     where = f"{path}, frame {at}"
     results = dict(atoms.calc.results) if atoms.calc is not None else {}
-    # ASE moves what it takes for labels out of info and arrays, also where the user names their key
+    # ASE moves supposed labels out of info and arrays, also where the user names their key
     energy = {**results, **atoms.info}.get(names.energy) if names.energy else results.get("energy")
     forces = {**results, **atoms.arrays}.get(names.forces) if names.forces else results.get("forces")
     for label, key, value in (("energy", names.energy, energy), ("forces", names.forces, forces)):

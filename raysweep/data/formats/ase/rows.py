@@ -43,7 +43,7 @@ def row_scale(path: Path, metadata: object, names: Names) -> Scale:
     """Unit factors of a database: eV and Å, unless its metadata state others (as SchNetPack's do).
 
     Raises:
-        DataError: a unit is unknown, or contradicts what was asked for.
+        DataError: a unit is unknown, or contradicts the requested one.
     """
     said = metadata if isinstance(metadata, Mapping) else {}
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in said.items()}

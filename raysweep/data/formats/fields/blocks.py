@@ -37,9 +37,9 @@ class Names:
             without it are of their file.
         numbers, positions, cell, pbc: keys of the atomic numbers, positions, cell vectors and periodicity, in formats
             of arrays and columns; None for those that are known; a `cell` that is empty: cells are not read.
-        energy_unit: of the energy; None for what the file states, otherwise the format's own.
+        energy_unit: of the energy; None for the one stated in the file, otherwise the format's own.
         length_unit: of the positions and the cell; None as above.
-        forces_unit: of the forces; None for what the file states, otherwise energy_unit per length_unit.
+        forces_unit: of the forces; None for the one stated in the file, otherwise energy_unit per length_unit.
     """
 
     energy: str | None = None
@@ -106,7 +106,7 @@ class Span:
         start, stop: bytes, records or groups, as the format counts.
         first: number of its first record in the file, for messages.
         bytes: how much of the file it is.
-        read: what was read already, by formats whose files can only be read from their beginning.
+        read: the records, already read, of formats whose files can only be read from their beginning.
         text: its text, where the file is compressed.
     """
 
@@ -124,9 +124,9 @@ class Flat:
 
     Attributes:
         path: of the file, for messages.
-        record: what the format calls a record, for messages.
+        record: the format's word for a record, for messages.
         at: [S], number of each record in the file.
-        numbers: [A], atomic numbers, 0 for what is none.
+        numbers: [A], atomic numbers, 0 for anything else.
         n_atoms: [S].
         positions, forces: [A, 3], the forces minus the gradient.
         energy: [S].

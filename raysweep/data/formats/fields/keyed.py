@@ -27,7 +27,7 @@ _ABOUT = {"unit", "units", "stress", "virial", "volume", "name", "type", "id", "
 _LIKE = {"energy": re.compile(r"energ|^e$", re.IGNORECASE), "forces": re.compile(r"force|grad|^f$", re.IGNORECASE)}
 _TWINS = (("energies", "forces"), ("energies", "gradients"), ("energy", "forces"), ("energy", "force"),
           ("energy", "gradient"), ("Energy", "Forces"), ("E", "F"))  # fmt: skip
-"""How keys of energies and forces of one level of theory differ."""
+"""Differences between the keys of energies and forces of one level of theory."""
 
 
 @dataclass(frozen=True, kw_only=True)

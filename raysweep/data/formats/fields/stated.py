@@ -74,7 +74,7 @@ def scale_of(labels: Labels, names: Names) -> Scale:
     """Determine the unit factors of a file.
 
     Raises:
-        DataError: a unit is unknown, contradicts what was asked for, or is not known at all.
+        DataError: a unit is unknown, contradicts the requested one, or is not stated at all.
     """
     default = labels.default or (None, None)
     said: dict[str, list[Statement]] = {}
@@ -102,10 +102,10 @@ def frames_scale(where: str, names: Names, texts: Mapping[str, str]) -> Scale:
     Args:
         where: for messages.
         names: keys and units that were asked for.
-        texts: what the file states about its units.
+        texts: the file's statements about its units.
 
     Raises:
-        DataError: a unit is unknown, or contradicts what was asked for.
+        DataError: a unit is unknown, or contradicts the requested one.
     """
     return scale_of(
         Labels(
@@ -150,7 +150,7 @@ def _stated(
         try:
             factor = factor_of(one.unit, quantity)
         except DataError as error:
-            if asked is not None:  # who names the unit knows what the file means
+            if asked is not None:  # the user who names the unit knows its meaning
                 continue
             raise DataError(f"{labels.where}, {one.key}: {error}. Name it with --{quantity}-unit") from error
         if found is not None and abs(factor[0] / found[0] - 1) > 1e-6:

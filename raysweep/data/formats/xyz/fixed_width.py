@@ -4,7 +4,7 @@ Symbols may be justified to either side, in upper or in lower case, as ASE reads
 
 Such text is a matrix of characters, whose columns become numbers by whole-array arithmetic, several times faster than
 any parser of words. A number is an integer below 2^53 over 10^8: the division rounds correctly, so that the result is
-to the bit what a parser gives.
+identical to a parser's.
 """
 
 from collections.abc import Mapping

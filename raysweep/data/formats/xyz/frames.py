@@ -1,8 +1,8 @@
 """Location of the frames in an extxyz text, and of lines that belong to none.
 
-A frame is a number of atoms, a header and so many lines. A number that is wrong would shift every frame after it, so a
-frame counts only where the next one, a blank line or the end follows it; otherwise reading goes on at the next number
-that a header follows.
+A frame is a number of atoms, a header and a line for each atom. A number that is wrong would shift every frame after
+it, so a frame counts only where the next one, a blank line or the end follows it; otherwise reading goes on at the next
+number that a header follows.
 """
 
 from bisect import bisect_left

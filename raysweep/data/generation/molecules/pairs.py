@@ -34,7 +34,7 @@ def pair(molecule: Conformers, count: int, displacing: Displacing, rng: np.rando
     paired = []
     for _ in range(count):
         base = molecule.positions[int(rng.integers(len(molecule.positions)))]
-        base = base - base[int(rng.integers(len(base)))]  # what the partner is sent at
+        base = base - base[int(rng.integers(len(base)))]  # the atom that the partner approaches
         turned = (partner.positions[0] - partner.positions[0].mean(axis=0)) @ rotation(
             rng.normal(size=3), rng.uniform(0, 2 * np.pi)
         ).T

@@ -1,6 +1,6 @@
 """The kinds of structures sampled from a molecule's conformers: near equilibrium, far from it, and in pairs.
 
-| kind | what it is |
+| kind | structures |
 |---|---|
 | thermal | each atom moved as a classical harmonic oscillator of one frequency, independently |
 | md | frames of Langevin dynamics under the molecule's force field: motions of atoms belong together |
