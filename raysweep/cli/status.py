@@ -21,7 +21,7 @@ from raysweep.sweep.space.resolve import resolve
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.rounds import Rounds
 
-SHOWN = ("running", "cancelled", "diverged", "failed", "out_of_memory", "timed_out")
+SHOWN = tuple(state for state in TrialState if state == TrialState.RUNNING or state.ended_badly)
 """States with a column of their own, where any trial is in them."""
 TROUBLES_SHOWN = 20
 
@@ -42,12 +42,12 @@ class FamilyStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """A trial that ended badly: it diverged, failed or was cancelled."""
+    """A trial that ended badly (see `TrialState.ended_badly`)."""
 
     trial_id: str
     state: str
     reason: str
-    """Last line of the message in its state file that says something."""
+    """Last line of its message that is not empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Status:
     """By state, trials of both stages that were ever begun."""
     families: tuple[FamilyStatus, ...]
     troubles: tuple[Trouble, ...]
-    """Trials of both stages that came to no good end, and why."""
+    """Trials of both stages that ended badly, and why."""
     driver: str | None
     """Which process runs the sweep; None: none does, or the one that did is dead."""
     notes: tuple[str, ...]

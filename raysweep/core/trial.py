@@ -34,22 +34,27 @@ class TrialState(enum.StrEnum):
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody has written an end yet."""
+        """Whether the trial has not ended."""
         return self in (TrialState.PLANNED, TrialState.RUNNING)
 
     @property
     def is_final(self) -> bool:
-        """Whether the trial is not run again: its trajectory has come to an end."""
+        """Whether the trial is not run again: done, diverged, or stopped by ASHA."""
         return self in (TrialState.DONE, TrialState.STOPPED, TrialState.DIVERGED)
 
     @property
+    def ends_trajectory(self) -> bool:
+        """Whether a trajectory of the grid ends so: it is done, or diverged; where ASHA stopped one, it would go on."""
+        return self in (TrialState.DONE, TrialState.DIVERGED)
+
+    @property
     def is_failed(self) -> bool:
-        """Whether the end says nothing about the trajectory, only that it was not reached; the next run tries again."""
+        """Whether the trial ended before its trajectory did, by an error or a limit; the next run tries again."""
         return self in (TrialState.FAILED, TrialState.OUT_OF_MEMORY, TrialState.TIMED_OUT)
 
     @property
     def ended_badly(self) -> bool:
-        """Whether the trial ended, and not as it was to: somebody will want to know why."""
+        """Whether the trial ended otherwise than planned, so that a user wants to know why."""
         return self.is_failed or self in (TrialState.DIVERGED, TrialState.CANCELLED)
 
 

@@ -12,7 +12,6 @@ from raysweep.core.masking import masked
 from raysweep.core.messages import last_line
 from raysweep.core.stages import GRID, LEARNING_RATE
 from raysweep.core.text import knobs
-from raysweep.core.trial import TrialState
 from raysweep.frontier import read_store
 from raysweep.frontier.points.readers import as_table
 from raysweep.storage.rate_records import RateRecord
@@ -152,7 +151,7 @@ def _material(location: str, reader: SweepReader, table: pa.Table | None, points
         searches=tuple(reader.searches().values()),
         broken=tuple(_broken(row, record) for row, record in records if record.state.ended_badly),
         order=tuple(dict.fromkeys(row.family for row in assigned)),
-        ended=sum(record.state.is_final and record.state != TrialState.STOPPED for _, record in records),
+        ended=sum(record.state.ends_trajectory for _, record in records),
         planned=len(records),
         facts=facts,
     )

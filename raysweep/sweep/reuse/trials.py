@@ -6,9 +6,6 @@ from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.reuse.changed_code import codes
 from raysweep.sweep.space.space import Space
 
-REUSABLE = (TrialState.DONE, TrialState.DIVERGED)
-"""Not trials that ASHA stopped: whether such a trial goes on is for the search of this sweep to decide."""
-
 
 class ReusedTrials:
     """The trials in the storages that a search space names as `earlier`, by trial id."""
@@ -49,7 +46,8 @@ class ReusedTrials:
     def _holder(self, spec: TrialSpec) -> TrialStore | None:
         for store, ids in self._stores:
             record = store.usable_record(spec) if spec.trial_id in ids else None
-            if record is None or record.state not in REUSABLE:
+            # Not a trial that ASHA stopped: whether it goes on is for the search of this sweep to decide.
+            if record is None or not record.state.ends_trajectory:
                 continue
             if self._keep or not self._codes.differs(record.code):
                 return store
