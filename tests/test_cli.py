@@ -17,7 +17,7 @@ import pytest
 
 from raysweep.cli.app import main
 from raysweep.cli.sweeps import ui_command
-from raysweep.storage.lease import driver_lock
+from raysweep.storage.lease import driver_lease
 from raysweep.storage.trial_store import TrialStore
 
 RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
@@ -262,7 +262,7 @@ def test_status_tells_a_trial_that_runs_from_one_that_was_cut_short(call: Call, 
     cut_short = json.loads(call("status", "toy.yaml", "--json", folder=tmp_path).stdout)
     assert cut_short["trials"] == {"done": 2, "interrupted": 1}
     assert cut_short["driver"] is None
-    with driver_lock(str(tmp_path / "sweep")):
+    with driver_lease(str(tmp_path / "sweep")):
         runs = json.loads(call("status", "toy.yaml", "--json", folder=tmp_path).stdout)
         assert runs["trials"] == {"done": 2, "running": 1}
         assert f"process {os.getpid()} on " in runs["driver"]

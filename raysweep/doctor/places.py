@@ -14,7 +14,7 @@ from raysweep.doctor.findings import HealthFinding
 from raysweep.doctor.judge import LEAST_INODES
 from raysweep.sweep.space.space import Space
 from raysweep.tracking.connection import default_uri
-from raysweep.tracking.health import spared, trouble
+from raysweep.tracking.health import proxy_warning, trouble
 
 LEAST_STORAGE = 2**30
 
@@ -75,10 +75,10 @@ def of_mlflow(space: Space, where: str) -> Iterator[HealthFinding]:
         return
     try:
         uri = space.tracking.uri or default_uri(space.storage)
-        spared_one, found = spared(uri), trouble(uri)
+        warning, found = proxy_warning(uri), trouble(uri)
     except RaysweepError as error:
-        spared_one, found = None, (str(error), "give tracking.uri")
-    if spared_one is not None:
-        yield HealthFinding(check="mlflow", where=where, text=spared_one[0], remedy=spared_one[1], severity="warning")
+        warning, found = None, (str(error), "give tracking.uri")
+    if warning is not None:
+        yield HealthFinding(check="mlflow", where=where, text=warning[0], remedy=warning[1], severity="warning")
     if found is not None:
         yield HealthFinding(check="mlflow", where=where, text=found[0], remedy=found[1])

@@ -22,8 +22,8 @@ from raysweep.storage.records import Assignment, Claim, TrialRecord
 __all__ = ["Assignment", "Claim", "TrialRecord", "TrialStore"]
 
 
-class Held(Protocol):
-    """A driver's hold on a storage (`lease.DriverLock`)."""
+class Lease(Protocol):
+    """A driver's hold on a storage (`lease.DriverLease`)."""
 
     @property
     def lost(self) -> bool:
@@ -32,23 +32,23 @@ class Held(Protocol):
     def check(self) -> None:
         """Raise an error if another driver has taken the storage over."""
 
-    def check_beats(self) -> None:
+    def check_heartbeat(self) -> None:
         """Raise an error if the last heartbeat found that another driver has; costs nothing."""
 
 
 class TrialStore(SweepReader):
     """The trials of a sweep, to read and to write."""
 
-    def __init__(self, location: str, held: Held | None = None) -> None:
+    def __init__(self, location: str, lease: Lease | None = None) -> None:
         """Open a storage.
 
         Args:
             location: a folder, or a URI that pyarrow.fs knows.
-            held: the driver's hold on it, checked before every write. Workers have none: each of their trials is
+            lease: the driver's hold on it, checked before every write. Workers have none: each of their trials is
                 fenced by its claim.
         """
         super().__init__(location)
-        self.held = held
+        self.lease = lease
 
     def take_checkpoints(self, claim: Claim) -> str:
         """Make the checkpoint folder of an attempt, with the checkpoints of earlier attempts in it; return where."""
@@ -89,14 +89,14 @@ class TrialStore(SweepReader):
 
     def close(self, trial_id: str, state: TrialState, points: Sequence[Point], message: str | None = None) -> None:
         """End a trial in place of its worker, which is dead or was told to stop; the worker's claim is revoked."""
-        self._check_held()
+        self._check_lease()
         before = self.record(trial_id)
         record = dataclasses.replace(before, state=state, writer=uuid.uuid4().hex, message=message)
         self._end(trial_id, record, points)
 
     def forget(self, trial_id: str) -> None:
         """Reset a trial: discard its end, points and checkpoints."""
-        self._check_held()
+        self._check_lease()
         record = self.record(trial_id)
         self._write_record(trial_id, TrialRecord(attempt=record.attempt, writer=uuid.uuid4().hex))
         attempts.remove_all(self._filesystem, f"{self._path(trial_id)}/{layout.TRIAL_CHECKPOINTS}")
@@ -136,7 +136,7 @@ class TrialStore(SweepReader):
         try:
             self.write_json(name, content)
         except StorageError as error:
-            if self.held is not None:
+            if self.lease is not None:
                 raise
             self.notes.append(f"{what} cannot be saved: {error}")
 
@@ -144,12 +144,12 @@ class TrialStore(SweepReader):
         """Write a file of the sweep whole, unless it has this content already."""
         path = f"{self._root}/{name}"
         if read_whole(self._filesystem, path) != data:
-            self._check_held()
+            self._check_lease()
             write_whole(self._filesystem, path, data)
 
-    def _check_held(self) -> None:
-        if self.held is not None:
-            self.held.check()
+    def _check_lease(self) -> None:
+        if self.lease is not None:
+            self.lease.check()
 
     def _end(self, trial_id: str, record: TrialRecord, points: Sequence[Point], claim: Claim | None = None) -> None:
         def fence() -> None:

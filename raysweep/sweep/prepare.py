@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from raysweep.storage.lease import DriverLock
+from raysweep.storage.lease import DriverLease
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.cluster.join import check_before_data
 from raysweep.sweep.plan.values import Plan
@@ -63,7 +63,7 @@ class Sweep:
         return {trial_id: self.store.record(trial_id).attempt for trial_id in self.store.ids()}
 
 
-def prepare(space: Space, progress: Progress, lock: DriverLock) -> Sweep:
+def prepare(space: Space, progress: Progress, lock: DriverLease) -> Sweep:
     """Resolve a search space, make its structure store where there is none, and settle what becomes of earlier trials.
 
     Raises:

@@ -22,7 +22,7 @@ from rich.console import Console
 from raysweep.core.errors import RaysweepError
 from raysweep.core.trial import TrialState
 from raysweep.storage import layout
-from raysweep.storage.lease import driver_lock
+from raysweep.storage.lease import driver_lease
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.cluster.driver.exit_message import exit_message
 from raysweep.sweep.cluster.driver.signals import interruptible
@@ -86,7 +86,7 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
         Interrupted: on SIGINT, SIGTERM or SIGHUP; the same call goes on from there.
         ClusterLostError: the Ray cluster died; likewise.
         CapReachedError: the sweep has spent what `caps` allows; with a higher cap the same call goes on.
-        LockLostError: another driver has taken the sweep over, since this one was not heard of for too long.
+        LeaseLostError: another driver has taken the sweep over, since this one was not heard of for too long.
     """
     began = time.monotonic()
     progress = Progress(console)
@@ -95,12 +95,12 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
         telling(progress.say, "raysweep.storage"),
         telling(progress.say, "raysweep.cluster"),
         exit_message(log_of(space.storage)),
-        driver_lock(space.storage, progress.say) as lock,
+        driver_lease(space.storage, progress.say) as lease,
         interruptible(),
     ):
-        if lock.note:
-            progress.say(lock.note)
-        sweep = prepare(space, progress, lock)
+        if lease.note:
+            progress.say(lease.note)
+        sweep = prepare(space, progress, lease)
         before = sweep.attempts()
         grid = sweep.plan()
         if sweep.unfinished(grid):

@@ -1,4 +1,4 @@
-"""Reaching MLflow: quietly, without telemetry, and with a SQLite database that one process alone creates."""
+"""Connections to MLflow: quiet, without telemetry, with a SQLite database that exactly one process creates."""
 
 import contextlib
 import logging
@@ -45,14 +45,14 @@ logger = logging.getLogger("raysweep.tracking")
 
 
 class _Masking(logging.Formatter):
-    """Writes records, tracebacks of others too, without the passwords in their addresses."""
+    """Formats records, tracebacks included, without the passwords in their addresses."""
 
     def format(self, record: logging.LogRecord) -> str:
         return masked(super().format(record))
 
 
 class _LossyLog(logging.FileHandler):
-    """A log file that loses what it cannot hold: a full disk or a lost folder must not end the caller's work."""
+    """A log file that drops lines that cannot be written: a full disk or a lost folder must not end the work."""
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(OSError):  # of opening it, which the handler of the standard library raises
@@ -68,7 +68,7 @@ class _LossyLog(logging.FileHandler):
 
 
 def default_uri(storage: str) -> str:
-    """Return the tracking URI of a sweep that names none: a SQLite file in its storage.
+    """Build the default tracking URI of a sweep: a SQLite file in its storage.
 
     Raises:
         TrackingError: the storage is no local folder, where a database cannot live.
@@ -84,14 +84,14 @@ def default_uri(storage: str) -> str:
 
 
 def database_of(tracking_uri: str) -> Path | None:
-    """Return the file of a SQLite tracking URI, None for another kind of MLflow."""
+    """Find the file of a SQLite tracking URI; None for other kinds of MLflow."""
     if not tracking_uri.startswith(_SQLITE):
         return None
     return Path(urllib.parse.unquote(tracking_uri.removeprefix(_SQLITE).partition("?")[0]))
 
 
 def reason(error: BaseException) -> str:
-    """Return in one line why MLflow failed: what the system said where that is at the bottom, else the error's name.
+    """Summarise in one line why MLflow failed: the system's message if there is one at the bottom, else the error's.
 
     MLflow and its parts wrap "Connection refused" five times over, each with the whole address.
     """
@@ -105,7 +105,7 @@ def reason(error: BaseException) -> str:
 
 
 def quiet(log: Path | None) -> None:
-    """Keep MLflow's and its parts' messages off the terminal: into the log file, or away where there is none."""
+    """Redirect the messages of MLflow and its dependencies from the terminal into a log file; drop them without one."""
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     spare_loopback()
@@ -132,7 +132,7 @@ def quiet(log: Path | None) -> None:
 
 
 def connect(tracking_uri: str, log: Path | None = None, *, create: bool = True) -> "MlflowClient":
-    """Return a client; a SQLite database that does not exist is created, whole or not at all.
+    """Connect to MLflow; a SQLite database that does not exist is created, whole or not at all.
 
     Raises:
         TrackingError: the URI is of a kind that raysweep does not write to, or (not `create`) there is no such file.
@@ -162,7 +162,7 @@ def connect(tracking_uri: str, log: Path | None = None, *, create: bool = True) 
 
 
 def _knock(database_uri: str) -> None:
-    """Fail at once where a database does not answer; MLflow's client tries again for 100 seconds, in silence."""
+    """Fail at once if a database does not answer; MLflow's client retries for 100 seconds in silence."""
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(database_uri)
@@ -173,7 +173,7 @@ def _knock(database_uri: str) -> None:
 
 
 def ensure_experiment(client: "MlflowClient", tracking_uri: str, name: str) -> str:
-    """Return the id of the experiment, made (or taken back out of MLflow's bin) where it is not there."""
+    """Find the experiment's id; it is created if it does not exist, and restored if it was deleted."""
     found = client.get_experiment_by_name(name)
     if found is None:
         # Else artifacts would go into a folder `mlruns` wherever the command was started.
@@ -193,7 +193,7 @@ def _artifacts_beside(database: Path) -> str:
 
 
 def _bring_artifacts_home(database: Path) -> None:
-    """Let a database that was moved or copied name the artifacts beside it, and not those where it lay before.
+    """Make a database that was moved or copied refer to the artifacts beside it, not to those at its former place.
 
     MLflow keeps whole addresses. Only those in a folder `artifacts` are changed, which `ensure_experiment` gave.
     """
@@ -211,7 +211,7 @@ def _bring_artifacts_home(database: Path) -> None:
 
 
 def _create_database(path: Path) -> None:
-    """Create MLflow's tables: processes that meet a fresh file fail in its migration, and leave it broken for good."""
+    """Create MLflow's tables: concurrent migrations of a fresh file fail, and leave it broken for good."""
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)

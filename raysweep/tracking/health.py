@@ -1,4 +1,4 @@
-"""Whether MLflow can be reached, and is of the schema and version that this one writes."""
+"""Checks that MLflow can be reached, and has the schema and version that this one writes."""
 
 from urllib.parse import urlsplit
 
@@ -11,9 +11,9 @@ TIMEOUT_SECONDS = 10.0
 
 
 def trouble(uri: str) -> tuple[str, str] | None:
-    """Return what is wrong with a tracking URI, and the remedy; None where a sweep can write there.
+    """Find what is wrong with a tracking URI, with its remedy; None if a sweep can write there.
 
-    Nothing is created or changed. A SQLite file that is not there yet is no trouble: a sweep makes it.
+    Nothing is created or changed. A SQLite file that does not exist yet is no trouble: a sweep creates it.
     """
     quiet(None)
     if uri.startswith(("http://", "https://")):
@@ -24,8 +24,8 @@ def trouble(uri: str) -> tuple[str, str] | None:
     return _of_database(uri)
 
 
-def spared(uri: str) -> tuple[str, str] | None:
-    """Return a warning and its remedy if the environment's proxy intercepts requests to this machine.
+def proxy_warning(uri: str) -> tuple[str, str] | None:
+    """Warn, with a remedy, if the environment's proxy intercepts requests to this machine.
 
     Call it before `trouble`, which exempts them.
     """
@@ -47,7 +47,7 @@ def _of_server(uri: str) -> tuple[str, str] | None:
 
 
 def _asked(uri: str, **how: object) -> tuple[str, str] | None:
-    """Ask a server as MLflow's client does, with its user and password, certificates and proxies."""
+    """Query a server as MLflow's client does, with its user and password, certificates and proxies."""
     from mlflow.exceptions import MlflowException
     from mlflow.version import VERSION
 

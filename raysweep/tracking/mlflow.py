@@ -1,4 +1,4 @@
-"""MLflow, the face of a sweep: written as the sweep goes, made equal to the trial store, read back to the last digit.
+"""MLflow, the face of a sweep: written while it runs, made equal to the trial store, read back to the last digit.
 
 mirror = MlflowMirror("sqlite:////data/sweep/mlflow.db", "quickstart", "quickstart")   # while the sweep runs
 sync(views, tracking_uri=..., experiment=..., sweep_name=...)                          # afterwards, or at any time
@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from raysweep.core.errors import TrackingError
 from raysweep.tracking import rows as texts
-from raysweep.tracking.book import WRITING, Book, Place
-from raysweep.tracking.calls import calls_to
+from raysweep.tracking.client import client_for
 from raysweep.tracking.connection import connect, default_uri, reason
 from raysweep.tracking.entries import KIND, STORAGE, SWEEP, TRIAL_ID, Entry, entries, rank
 from raysweep.tracking.mirror import MlflowMirror
 from raysweep.tracking.rows import canonical
+from raysweep.tracking.sweep_runs import WRITE_LOCK, Place, SweepRuns
 from raysweep.tracking.views import Report, TrialView
 
 __all__ = [
@@ -38,16 +38,16 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class SyncResult:
-    """What `sync` did."""
+    """The outcome of `sync`."""
 
     trials: int
-    """Trials that have ended, and now stand in MLflow as they stand in the trial store."""
+    """Trials that have ended, now equal in MLflow and the trial store."""
     created: int
-    """Runs made, those of the sweep and its stages among them."""
+    """Runs that were created, with those of the sweep and its stages."""
     changed: int
     """Changes to runs: tags, points, status."""
     removed: int
-    """Runs put into MLflow's bin: duplicates, and those with points that the trial store does not have."""
+    """Runs that were moved into MLflow's bin: duplicates, and those with points that the trial store does not have."""
     seconds: float
     notes: tuple[str, ...] = ()
     """Remarks for the user: that a driver runs the sweep now, and what was found torn in its storage."""
@@ -74,12 +74,12 @@ def sync(
     Args:
         trials: all trials of the sweep, of both stages, in whatever state.
         tracking_uri: `sqlite:////folder/mlflow.db`, a database, or a server's `http://...`.
-        experiment: name of the experiment, made where it is not there.
+        experiment: name of the experiment, created if it does not exist.
         sweep_name: name of the sweep, and of its run.
-        storage: tells sweeps of one name in one experiment apart; the same as the mirror's.
+        storage: distinguishes sweeps of one name in one experiment; the same as the mirror's.
         log: file for MLflow's messages.
-        live: a driver runs the sweep now, so that trials without an end are its own and are left alone.
-        report: goes among the artifacts of the sweep's run.
+        live: a driver runs the sweep now; its open trials are left alone.
+        report: attached to the sweep's run as artifacts.
 
     Raises:
         TrackingError: MLflow cannot be reached, or refuses; nothing is lost, and the same call goes on from there.
@@ -87,17 +87,17 @@ def sync(
     began = time.monotonic()
     views = list(trials)
     over = [view for view in views if view.over]
-    with _told_as_ours(tracking_uri), WRITING:
-        book = Book(Place(tracking_uri, experiment, sweep_name, storage), log)
-        book.each(book.put, over)
-        for trial_id in sorted(book.trials.keys() - {view.trial_id for view in views}):
-            book.leave_out(trial_id)
+    with _tracking_errors(tracking_uri), WRITE_LOCK:
+        runs = SweepRuns(Place(tracking_uri, experiment, sweep_name, storage), log)
+        runs.each(runs.put, over)
+        for trial_id in sorted(runs.trials.keys() - {view.trial_id for view in views}):
+            runs.leave_out(trial_id)
         if not live:
-            book.interrupt()
-            book.finish(complete=all(view.over for view in views if view.serves))
+            runs.interrupt()
+            runs.finish(complete=all(view.over for view in views if view.serves))
         if report is not None:
-            book.attach(report)
-    done = book.changes
+            runs.attach(report)
+    done = runs.changes
     return SyncResult(
         trials=len(over),
         created=done.created,
@@ -115,12 +115,12 @@ def read_points(
     storage: str | None = None,
     log: Path | None = None,
 ) -> pa.Table:
-    """Return all points of the sweeps in an experiment: the trial store's table, to the last digit.
+    """Read all points of the sweeps in an experiment: the trial store's table, to the last digit.
 
     Args:
         experiment: name of the experiment.
         tracking_uri: where MLflow is.
-        sweep_name: only this sweep's; None: all sweeps', a trial that several have ran counted once.
+        sweep_name: only this sweep's; None: all sweeps', each trial once.
         storage: only the sweep's that was tracked under this storage; None: any.
         log: file for MLflow's messages.
 
@@ -131,14 +131,14 @@ def read_points(
         TrackingError: there is no such experiment, it is not raysweep's, MLflow cannot be reached, or points are torn.
     """
     best: dict[str, Entry] = {}
-    with _told_as_ours(tracking_uri):
+    with _tracking_errors(tracking_uri):
         client = connect(tracking_uri, log, create=False)
         found = client.get_experiment_by_name(experiment)
         if found is None or found.lifecycle_stage != "active":
             names = ", ".join(sorted(e.name for e in client.search_experiments(max_results=20)))
             raise TrackingError(f"MLflow at {tracking_uri} has no experiment {experiment!r}; it has: {names}")
         ours = False
-        for entry in entries(calls_to(client, tracking_uri), found.experiment_id):
+        for entry in entries(client_for(client, tracking_uri), found.experiment_id):
             ours = True
             wanted = (sweep_name, storage) == (
                 sweep_name and entry.tags.get(SWEEP),
@@ -153,12 +153,12 @@ def read_points(
 
 
 def find_experiment(experiment: str, tracking_uri: str, log: Path | None = None) -> str:
-    """Return the id of an experiment, by which MLflow's pages are addressed.
+    """Look up the id of an experiment, which is part of the address of its pages.
 
     Raises:
         TrackingError: there is no such experiment, or MLflow cannot be reached.
     """
-    with _told_as_ours(tracking_uri):
+    with _tracking_errors(tracking_uri):
         found = connect(tracking_uri, log, create=False).get_experiment_by_name(experiment)
     if found is None:
         raise TrackingError(f"MLflow at {tracking_uri} has no experiment {experiment!r}; `raysweep sync` makes it")
@@ -172,8 +172,8 @@ def _whole(entry: Entry) -> list[str]:
 
 
 @contextmanager
-def _told_as_ours(tracking_uri: str) -> Iterator[None]:
-    """Turn what MLflow and its parts raise into the one error that users are told."""
+def _tracking_errors(tracking_uri: str) -> Iterator[None]:
+    """Convert the errors of MLflow and its dependencies to TrackingError."""
     try:
         yield
     except TrackingError:

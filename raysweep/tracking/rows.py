@@ -1,4 +1,4 @@
-"""Points as texts that fit into MLflow's tags and come back to the last digit.
+"""Encoding of points as text that fits into MLflow's tags and is read back to the last digit.
 
 A metric of MLflow is a double and a step: names, nulls, and two budgets reached at the same step would be lost in it.
 So a trial's run carries its points twice: as metrics, for the eye, and as one exact text, which is read back.
@@ -13,7 +13,7 @@ from raysweep.core.hashing import digest
 from raysweep.core.points import POINT_SCHEMA, TABLE_SCHEMA, Point
 
 ORDER = ("stage", "family", "trial_id", "step", "budget_kind", "budget")
-"""Columns by which a sweep's table is put in order wherever two of them are compared."""
+"""Columns by which a sweep's table is sorted wherever two tables are compared."""
 
 PIECE = 4800
 """Characters in one tag: MLflow cut tags at 5,000 before version 2.15 and cuts them at 8,000 since."""
@@ -27,12 +27,12 @@ Value = str | int | float | None
 
 
 def row_of(point: Point) -> str:
-    """Return a point as one text; equal texts are equal points, NaN and null included."""
+    """Serialize a point; equal texts are equal points, NaN and null included."""
     return json.dumps([_plain(point, field) for field in POINT_SCHEMA])
 
 
 def encode(rows: Sequence[str]) -> dict[str, str]:
-    """Return the tags that hold the rows (texts of `row_of`): a column's value once where all rows share it."""
+    """Encode rows (see `row_of`) as tags; a value that all rows share is written once."""
     values: list[list[Value]] = [json.loads(row) for row in rows]
     columns: dict[str, Value | list[Value]] = {}
     for index, name in enumerate(POINT_SCHEMA.names):
@@ -46,7 +46,7 @@ def encode(rows: Sequence[str]) -> dict[str, str]:
 
 
 def decode(tags: Mapping[str, str]) -> list[str] | None:
-    """Return the rows that a run's tags hold: none where there is no such tag, None where the text is torn."""
+    """Decode the rows of a run's tags: none if it has no such tags, None if their text is torn."""
     pieces: list[str] = []
     while (piece := tags.get(f"{TAG}.{len(pieces)}")) is not None:
         pieces.append(piece)
@@ -65,14 +65,14 @@ def decode(tags: Mapping[str, str]) -> list[str] | None:
 
 
 def to_table(served: Iterable[tuple[str, str, Sequence[str]]]) -> pa.Table:
-    """Return (stage, family, rows) of each trial as one table with `TABLE_SCHEMA`, in canonical order."""
+    """Build one table with `TABLE_SCHEMA`, in canonical order, from (stage, family, rows) of each trial."""
     records = [[*json.loads(row), family, stage] for stage, family, rows in served for row in rows]
     arrays = [pa.array([record[index] for record in records], field.type) for index, field in enumerate(TABLE_SCHEMA)]
     return canonical(pa.Table.from_arrays(arrays, schema=TABLE_SCHEMA))
 
 
 def canonical(table: pa.Table) -> pa.Table:
-    """Return a sweep's table in canonical order (`ORDER`), so that equal tables compare equal."""
+    """Sort a sweep's table into canonical order (`ORDER`), so that equal tables compare equal."""
     return table.sort_by([(name, "ascending") for name in ORDER]).combine_chunks()
 
 

@@ -1,4 +1,4 @@
-"""What the runs of a sweep and its stages say at a glance: how many trials ended how, and the lowest loss of each."""
+"""Summaries for the runs of a sweep and its stages: trials by state, and the lowest loss of each family."""
 
 import html
 import json
@@ -15,7 +15,7 @@ _LOSS = POINT_SCHEMA.get_field_index("loss")
 
 
 def summarise(sweep: str, stage: str, trials: Iterable[Entry]) -> dict[str, str]:
-    """Return the tags of the run of a stage, or of the sweep (stage ""), from its trials' runs."""
+    """Build the tags of the run of a stage, or of the sweep (stage ""), from its trials' runs."""
     states: Counter[str] = Counter()
     families: dict[str, list[Entry]] = {}
     for entry in trials:
@@ -33,7 +33,7 @@ def summarise(sweep: str, stage: str, trials: Iterable[Entry]) -> dict[str, str]
 
 
 def _as_text(name: str) -> str:
-    """Return a name as Markdown that shows it: MLflow renders notes, and lets elements such as pictures through."""
+    """Escape a name for Markdown: MLflow renders notes, and lets elements such as pictures through."""
     return re.sub(r"([\\`*_\[\]!|~])", r"\\\1", html.escape(name, quote=False))
 
 

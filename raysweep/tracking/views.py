@@ -1,4 +1,4 @@
-"""What is known of a trial, and how it looks in MLflow: the run's name, status, tags, parameters and metrics."""
+"""A trial as MLflow shows it: the run's name, status, tags, parameters and metrics."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -39,13 +39,13 @@ class Report:
 
     @property
     def digest(self) -> str:
-        """What tells one report from another."""
+        """Content hash of the report."""
         return digest("".join(f"{name} {digest(data)}\n" for name, data in sorted(self.files.items())).encode())
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialView:
-    """One trial as the trial store has it (for `sync`), or as far as the driver has told it (for the mirror)."""
+    """One trial as the trial store has it (for `sync`), or as far as the driver has reported it (for the mirror)."""
 
     trial_id: str
     serves: tuple[tuple[str, str], ...]
@@ -65,19 +65,19 @@ class TrialView:
 
     @property
     def over(self) -> bool:
-        """Whether the trial has ended, in whatever way."""
+        """Whether the trial has ended in any state."""
         return not self.state.is_open
 
 
 def status_of(state: str) -> str:
-    """Return MLflow's status of a run for a trial's state; the state itself stands in the tag `raysweep.state`."""
+    """Map a trial's state to MLflow's run status; the state itself is in the tag `raysweep.state`."""
     return _STATUS.get(state, "KILLED")
 
 
 def run_name(family: str, params: Mapping[str, str], trial_id: str) -> str:
-    """Return a name that tells runs of one sweep apart at a glance: `mpnn width=16 lr=0.01 n=800 seed=0 depth=2`.
+    """Build a run's name, which distinguishes it at a glance: `mpnn width=16 lr=0.01 n=800 seed=0 depth=2`.
 
-    MLflow's table shows its first 25 characters: what differs most stands first.
+    MLflow's table shows its first 25 characters, so the most distinctive parts come first.
     """
     size = {key.removeprefix("size."): value for key, value in params.items() if key.startswith("size.")}
     knobs = [f"{key}={size[key]}" for key in sorted(size, key=lambda key: (key != "width", key != "depth"))]
@@ -96,7 +96,7 @@ def _brief(value: str) -> str:
 
 
 def metrics_of(point: Point, *, last: bool) -> dict[str, float]:
-    """Return a point's metrics, those of a trial's last point with the totals; what was not measured is left out."""
+    """Build a point's metrics, with the totals for a trial's last point; missing measurements are left out."""
     values = {name: getattr(point, name) for name in (*CURVES, *(TOTALS if last else ()))}
     return {name: float(value) for name, value in values.items() if value is not None} | {
         "optimizer_steps": float(point.step)
@@ -104,12 +104,12 @@ def metrics_of(point: Point, *, last: bool) -> dict[str, float]:
 
 
 def clean_key(key: str) -> str:
-    """Return a parameter's or tag's name with what MLflow refuses replaced by `_` (paths, control characters)."""
+    """Replace what MLflow refuses in the name of a parameter or tag (paths, control characters) by `_`."""
     cleaned = _ODD.sub("_", key)[: _KEY_LENGTH - 1]
     return f"_{cleaned}" if not cleaned or cleaned[0] in ". " else cleaned  # "..x" reads as a way out of a folder
 
 
 def clean_value(value: str) -> str:
-    """Return a value without control characters, cut to a length that every MLflow accepts."""
+    """Replace control characters in a value and truncate it to a length that every MLflow accepts."""
     printable = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in value)
     return printable if len(printable) <= _VALUE_LENGTH else printable[: _VALUE_LENGTH - 1] + "…"

@@ -6,7 +6,7 @@ import pytest
 
 from raysweep.core.errors import DataError, RaysweepError
 from raysweep.core.masking import masked, masked_values
-from raysweep.storage.lease import LockLostError
+from raysweep.storage.lease import LeaseLostError
 
 SECRET = "s3cr3t+K/ey"
 
@@ -60,7 +60,7 @@ def test_values_are_masked_at_any_depth() -> None:
     assert masked_values(content) == {"a": ["http://joe:***@h", 1, None], "b": {"c": ("?token=***", 2.5, True)}}
 
 
-@pytest.mark.parametrize("kind", [RaysweepError, DataError, lambda text: LockLostError(text, "process 1")])
+@pytest.mark.parametrize("kind", [RaysweepError, DataError, lambda text: LeaseLostError(text, "process 1")])
 def test_every_error_of_ours_masks_its_message(kind: type[RaysweepError]) -> None:
     error = kind(f"cannot open 's3://AKIA0:{SECRET}@bucket': refused")
     assert SECRET not in str(error) + repr(error)

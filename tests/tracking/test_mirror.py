@@ -127,7 +127,7 @@ def test_absent_server_costs_nothing_and_is_said_once(tmp_path: Path) -> None:
     text = log.read_text()
     assert text.count("cannot be written to; trials go on") == 1
     assert text.splitlines()[0].endswith("kept until it is back: Connection refused")
-    assert text.count("lacks news of 50 trials; `raysweep sync` makes up for it") == 1
+    assert text.count("lacks updates of 50 trials; `raysweep sync` writes them") == 1
     assert len(text.splitlines()) == 2
 
 
@@ -151,7 +151,7 @@ def test_database_that_comes_back_has_all(uri: str, tmp_path: Path) -> None:
     mirror.close()
     assert read_points("some", f"sqlite:///{folder / 'mlflow.db'}").equals(table_of(views))
     lines = (tmp_path / "log").read_text().splitlines()
-    assert [("cannot be written to" in line, "is back and has all news" in line) for line in lines] == [
+    assert [("cannot be written to" in line, "is back and up to date" in line) for line in lines] == [
         (True, False),
         (False, True),
     ]

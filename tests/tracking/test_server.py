@@ -94,8 +94,8 @@ def test_server_that_comes_late_and_freezes_has_all_in_the_end(
         assert_metrics(server.uri, trials[trial.trial_id], trial.points)
     log = (tmp_path / "mlflow.log").read_text()
     assert "cannot be written to" in log
-    assert "is back and has all news" in log
-    assert "lacks news" not in log
+    assert "is back and up to date" in log
+    assert "lacks updates" not in log
     place = {"tracking_uri": server.uri, "experiment": "some", "sweep_name": "toy"}
     assert sync(views, **place).equal
 

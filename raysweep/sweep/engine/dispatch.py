@@ -201,7 +201,7 @@ class Dispatcher:
 
     def cancel(self) -> None:
         """Write that running trials are cancelled, as far as time allows; an end that a worker has written stands."""
-        if self._store.held is not None and self._store.held.lost:
+        if self._store.lease is not None and self._store.lease.lost:
             return  # another driver has the trials
         until = time.monotonic() + CANCELLING_SECONDS
         for trial_id, run in self._running.items():

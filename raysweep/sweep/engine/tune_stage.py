@@ -55,8 +55,8 @@ def run_stage(
     scheduler = Scheduler(guarded)
 
     def check() -> None:
-        if store.held is not None:
-            store.held.check_beats()
+        if store.lease is not None:
+            store.lease.check_heartbeat()
         if watch is not None:
             watch.check()
 

@@ -8,7 +8,7 @@ from raysweep.core.errors import RaysweepError, TrackingError
 from raysweep.core.hashing import digest
 from raysweep.core.masking import masked
 from raysweep.storage import layout
-from raysweep.storage.lease import driver_lock
+from raysweep.storage.lease import driver_lease
 from raysweep.storage.reader import SweepReader
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.mlflow.place import Place, place_of
@@ -33,7 +33,7 @@ def sync(space: Space) -> SyncResult:
     running: str | None = None
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(driver_lock(space.storage))
+            stack.enter_context(driver_lease(space.storage))
         except RaysweepError as error:
             running = str(error)
         result = make_equal(space, live=running is not None)

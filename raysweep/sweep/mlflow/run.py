@@ -31,7 +31,7 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
         Interrupted: on SIGINT, SIGTERM or SIGHUP; the same call goes on from there.
         ClusterLostError: the Ray cluster died; likewise.
         CapReachedError: the sweep has spent what `caps` allows; with a higher cap the same call goes on.
-        LockLostError: another driver has taken the sweep over, since this one was not heard of for too long.
+        LeaseLostError: another driver has taken the sweep over, since this one was not heard of for too long.
     """
     if mirror is not None or not space.tracking.enabled:
         return sweep_run.run(space, mirror=mirror, console=console)

@@ -15,7 +15,7 @@ from finished_sweep import command, files, finish, write_space
 
 from raysweep.cli.sweeps import run_sweep
 from raysweep.storage.layout import LEASE
-from raysweep.storage.lease import driver_lock, running_driver
+from raysweep.storage.lease import driver_lease, running_driver
 from raysweep.sweep.space.space import load_space
 from raysweep.tracking.connection import database_of, default_uri, quiet
 
@@ -83,7 +83,7 @@ def test_a_storage_goes_on_where_it_lies(tmp_path: Path, how: str) -> None:
 
 
 def test_a_lock_that_was_copied_blocks_nobody_and_the_original_s_still_does(tmp_path: Path) -> None:
-    code = "import sys, raysweep.storage.lease as l\nwith l.driver_lock(sys.argv[1]): print(flush=True); input()"
+    code = "import sys, raysweep.storage.lease as l\nwith l.driver_lease(sys.argv[1]): print(flush=True); input()"
     driver = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "old")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -93,7 +93,7 @@ def test_a_lock_that_was_copied_blocks_nobody_and_the_original_s_still_does(tmp_
         shutil.copytree(tmp_path / "old", tmp_path / "new")
         assert json.loads((tmp_path / "new" / LEASE).read_text())["pid"] == driver.pid
         assert running_driver(str(tmp_path / "new")) is None
-        with driver_lock(str(tmp_path / "new")) as lock:
+        with driver_lease(str(tmp_path / "new")) as lock:
             assert lock.note is None
         (tmp_path / "link").symlink_to(tmp_path / "old")
         for spelling in ("old", "link", str(tmp_path / "old")):

@@ -13,7 +13,7 @@ from raysweep.cli import points, tracking
 from raysweep.cli.status import show_status
 from raysweep.core.errors import RaysweepError
 from raysweep.core.io.files import open_folder, open_location
-from raysweep.storage.lease import driver_lock
+from raysweep.storage.lease import driver_lease
 from raysweep.sweep.preview import plan
 from raysweep.sweep.space.space import load_space
 
@@ -25,7 +25,7 @@ READING: dict[str, Callable[[str], object]] = {
 }
 COMMANDS = {
     **READING,
-    "run": lambda path: driver_lock(load_space(path).storage).__enter__(),  # the first that `run` does
+    "run": lambda path: driver_lease(load_space(path).storage).__enter__(),  # the first that `run` does
     "sync": lambda path: tracking.sync_sweep(path, [], None),
 }
 

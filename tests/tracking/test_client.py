@@ -10,7 +10,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from raysweep.tracking.calls import Calls, Measured, calls_to
+from raysweep.tracking.client import MetricValue, RunClient, client_for
 
 Request = tuple[str, dict[str, str], dict[str, object]]
 
@@ -51,21 +51,21 @@ def server() -> Iterator[Answering]:
 
 
 @pytest.fixture
-def calls(server: Answering, monkeypatch: pytest.MonkeyPatch) -> Calls:
+def client(server: Answering, monkeypatch: pytest.MonkeyPatch) -> RunClient:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
     uri = f"http://127.0.0.1:{server.server_port}"
-    return calls_to(MlflowClient(tracking_uri=uri), uri)
+    return client_for(MlflowClient(tracking_uri=uri), uri)
 
 
-def test_runs_are_written_as_the_api_documents(server: Answering, calls: Calls) -> None:
+def test_runs_are_written_as_the_api_documents(server: Answering, client: RunClient) -> None:
     run = {
         "info": {"run_id": "r", "status": "RUNNING", "start_time": 5},
         "data": {"tags": [{"key": "a", "value": "b"}, {"key": "empty"}]},
     }
     server.answer = (200, json.dumps({"run": run}).encode())
-    assert calls.create("7", "name", 5, {"a": "b", "mlflow.user": "me"}) == (
+    assert client.create("7", "name", 5, {"a": "b", "mlflow.user": "me"}) == (
         "r",
         "RUNNING",
         5,
@@ -73,16 +73,18 @@ def test_runs_are_written_as_the_api_documents(server: Answering, calls: Calls) 
         {},
     )
     values = [1 / 3, math.inf, -math.inf, math.nan]
-    calls.log("r", metrics=[Measured("m", value, 6, 2) for value in values], params={"p": "q"})
-    calls.update("r", "RUNNING", None)
-    calls.update("r", "FINISHED", 9)
+    client.log("r", metrics=[MetricValue("m", value, 6, 2) for value in values], params={"p": "q"})
+    client.update("r", "RUNNING", None)
+    client.update("r", "FINISHED", 9)
+    client.delete("r")
     assert [path.removeprefix("/api/2.0/mlflow/runs/") for path, _, _ in server.requests] == [
         "create",
         "log-batch",
         "update",
         "update",
+        "delete",
     ]
-    created, logged, running, ended = (body for _, _, body in server.requests)
+    created, logged, running, ended, deleted = (body for _, _, body in server.requests)
     assert created == {
         "experiment_id": "7",
         "run_name": "name",
@@ -99,19 +101,20 @@ def test_runs_are_written_as_the_api_documents(server: Answering, calls: Calls) 
     }
     assert running == {"run_id": "r", "status": "RUNNING"}
     assert ended == {"run_id": "r", "status": "FINISHED", "end_time": 9}
+    assert deleted == {"run_id": "r"}
     for _, headers, _ in server.requests:
         assert headers["Authorization"] == "Basic bWU6c2VjcmV0"
         assert headers["Connection"] == "close"
 
 
-def test_pages_of_runs_are_asked_for_by_their_tokens(server: Answering, calls: Calls) -> None:
-    assert calls.search("7", "tags.a = 'b'", 10, None) == ([], None)
+def test_pages_of_runs_are_asked_for_by_their_tokens(server: Answering, client: RunClient) -> None:
+    assert client.search("7", "tags.a = 'b'", 10, None) == ([], None)
     run = {
         "info": {"run_id": "r", "status": "FINISHED", "start_time": "5"},
         "data": {"params": [{"key": "p", "value": "q"}]},
     }
     server.answer = (200, json.dumps({"runs": [run], "next_page_token": "more"}).encode())
-    assert calls.search("7", "", 10, "token") == ([("r", "FINISHED", 5, {}, {"p": "q"})], "more")
+    assert client.search("7", "", 10, "token") == ([("r", "FINISHED", 5, {}, {"p": "q"})], "more")
     assert [body for _, _, body in server.requests] == [
         {"experiment_ids": ["7"], "filter": "tags.a = 'b'", "max_results": 10},
         {"experiment_ids": ["7"], "filter": "", "max_results": 10, "page_token": "token"},
@@ -127,15 +130,17 @@ def test_pages_of_runs_are_asked_for_by_their_tokens(server: Answering, calls: C
         (503, b"away", "failed with exception"),
     ],
 )
-def test_what_a_server_refuses_is_said(server: Answering, calls: Calls, status: int, content: bytes, told: str) -> None:
+def test_what_a_server_refuses_is_said(
+    server: Answering, client: RunClient, status: int, content: bytes, told: str
+) -> None:
     server.answer = (status, content)
     with pytest.raises(MlflowException, match=told):
-        calls.update("r", "FINISHED", 9)
+        client.update("r", "FINISHED", 9)
     assert len(server.requests) == 1  # a call that may have been heard is not made again
 
 
-def test_server_that_is_absent_is_said(calls: Calls, server: Answering) -> None:
+def test_server_that_is_absent_is_said(client: RunClient, server: Answering) -> None:
     gone = f"http://127.0.0.1:{server.server_port}"
     server.server_close()
     with pytest.raises(MlflowException, match=r"API request to .* failed"):
-        calls_to(MlflowClient(tracking_uri=gone), gone).update("r", "FINISHED", 9)
+        client_for(MlflowClient(tracking_uri=gone), gone).update("r", "FINISHED", 9)
