@@ -18,15 +18,15 @@ def submit(
     tracking_uri: TrackingUri = None,
     environment: Annotated[
         Literal["cluster", "pip", "any"],
-        typer.Option(help="cluster: its own, which has to equal this one; pip: made there as this one; any: unchecked"),
+        typer.Option(help="cluster: its own, equal to this one; pip: this one, installed there; any: not checked"),
     ] = "cluster",
     max_package: Annotated[float, typer.Option(min=0.1, max=100, metavar="MIB", help="largest package to send")] = 20,
-    detach: Annotated[bool, typer.Option("--detach", help="do not follow the log")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="submit without following the log")] = False,
     allow_open: AllowOpen = False,
 ) -> None:
     """Run a sweep as a job of a Ray cluster, or join the job that does.
 
-    Packs this folder, follows the log; ctrl-c leaves the sweep running. One that was stopped or died goes on.
+    Packs this folder and follows the log; ctrl-c leaves the sweep running. A sweep that was stopped or died is resumed.
     """
     from raysweep.cli.jobs import submit_sweep
 
@@ -42,9 +42,9 @@ def submit(
 
 @app.command()
 def stop(space: Space, address: Address, overrides: Overrides = None, allow_open: AllowOpen = False) -> None:
-    """End the job of a sweep so that it resumes.
+    """Stop the job of a sweep so that it can be resumed.
 
-    Everything is saved; `raysweep submit` goes on with what is left.
+    Everything is saved; `raysweep submit` resumes the sweep.
     """
     from raysweep.cli.jobs import stop_sweep
 
@@ -56,14 +56,14 @@ def status(
     space: Space,
     overrides: Overrides = None,
     address: Annotated[
-        str | None, typer.Option(metavar="URL", help="of a cluster's dashboard, where the sweep was submitted to it")
+        str | None, typer.Option(metavar="URL", help="dashboard of the cluster that the sweep was submitted to")
     ] = None,
     allow_open: AllowOpen = False,
     json: Json = False,
 ) -> None:
-    """Show how far a sweep is.
+    """Show the progress of a sweep.
 
-    Trials by state, learning rates and the best loss of each family. May be asked while the sweep runs.
+    Trials by state, learning rates and the best loss of each family, also while the sweep runs.
     """
     if address is not None:
         from raysweep.cli.jobs import show_remote_status
@@ -76,18 +76,18 @@ def status(
 
 @app.command()
 def doctor(
-    space: Annotated[str | None, typer.Argument(metavar="[SPACE]", help="a search space that is to run")] = None,
+    space: Annotated[str | None, typer.Argument(metavar="[SPACE]", help="the search space to run")] = None,
     overrides: Overrides = None,
     address: Annotated[
-        str | None, typer.Option(metavar="URL", help="of a cluster's dashboard; default: this machine, or RAY_ADDRESS")
+        str | None, typer.Option(metavar="URL", help="dashboard of a cluster; default: this machine, or RAY_ADDRESS")
     ] = None,
     allow_open: AllowOpen = False,
     json: Json = False,
 ) -> None:
-    """Look for what would break a sweep, and name the remedies.
+    """Find faults that would break a sweep, with their remedies.
 
-    Versions, GPUs, disk, clocks, ports, token, Ray's leftovers; with SPACE also storage, data, MLflow and resources.
-    Exit status 1 where there is a fault.
+    Versions, GPUs, disk, clocks, ports, token, stale Ray sessions; with SPACE also storage, data, MLflow and resources.
+    Exit status 1 if there is a fault.
     """
     from raysweep.cli.doctor import show_findings
 

@@ -18,21 +18,21 @@ app = typer.Typer(
 def data_make(
     location: Annotated[str, typer.Argument(metavar="STORE|SPACE", help="a new folder, or a search space (YAML)")],
     structures: Annotated[
-        int | None, typer.Option(min=1, max=10**9, help="structures to label; default: the search space's")
+        int | None, typer.Option(min=1, max=10**9, help="structures to label; default: as in the search space")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="of molecules and displacements")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="seed of molecules and displacements")] = None,
     preset: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="small-organics, organics, diverse, reactive or large-organics"),
     ] = None,
     workers: Workers = None,
     address: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Ray cluster to make it on; default: RAY_ADDRESS, else none")
+        str | None, typer.Option(metavar="ADDRESS", help="Ray cluster to use; default: RAY_ADDRESS, if set")
     ] = None,
 ) -> None:
     """Make a store of molecules labelled by GFN2-xTB.
 
-    On all cores of this machine, or of a Ray cluster. Running it again goes on where it was stopped.
+    On all cores of this machine, or of a Ray cluster. Running it again resumes where it stopped.
     """
     from raysweep.cli.data import make_data
 
@@ -45,21 +45,21 @@ def data_import(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="files, or folders of files")],
     format: Annotated[
         Literal["aselmdb", "extxyz", "md17", "spice", "ani1x", "mptrj", "parquet", "ase", "hdf5", "asedb"] | None,
-        typer.Option(help="default: by what each file is"),
+        typer.Option(help="default: recognized by the content of each file"),
     ] = None,
     group_by: Annotated[
-        Literal["molecule", "formula", "structure"], typer.Option(help="what never stands on both sides of the split")
+        Literal["molecule", "formula", "structure"], typer.Option(help="unit that the split never divides")
     ] = "molecule",
     energy_key: Annotated[str | None, typer.Option(metavar="KEY", help="default: the format's own")] = None,
     forces_key: Annotated[str | None, typer.Option(metavar="KEY", help="default: the format's own")] = None,
-    group_key: Annotated[str, typer.Option(metavar="KEY", help="of the molecule's name")] = "group",
-    charge_key: Annotated[str, typer.Option(metavar="KEY", help="'': charges are left out")] = "charge",
-    spin_key: Annotated[str, typer.Option(metavar="KEY", help="'': multiplicities are left out")] = "spin",
-    source_key: Annotated[str, typer.Option(metavar="KEY", help="of the part of the data set")] = "data_id",
-    numbers_key: Annotated[str | None, typer.Option(metavar="KEY", help="of arrays and columns")] = None,
-    positions_key: Annotated[str | None, typer.Option(metavar="KEY", help="of arrays and columns")] = None,
-    cell_key: Annotated[str | None, typer.Option(metavar="KEY", help="of arrays and columns; '': no cells")] = None,
-    pbc_key: Annotated[str | None, typer.Option(metavar="KEY", help="of arrays and columns")] = None,
+    group_key: Annotated[str, typer.Option(metavar="KEY", help="key of the molecule's name")] = "group",
+    charge_key: Annotated[str, typer.Option(metavar="KEY", help="'': ignore charges")] = "charge",
+    spin_key: Annotated[str, typer.Option(metavar="KEY", help="'': ignore multiplicities")] = "spin",
+    source_key: Annotated[str, typer.Option(metavar="KEY", help="key of the part of the data set")] = "data_id",
+    numbers_key: Annotated[str | None, typer.Option(metavar="KEY", help="array or column")] = None,
+    positions_key: Annotated[str | None, typer.Option(metavar="KEY", help="array or column")] = None,
+    cell_key: Annotated[str | None, typer.Option(metavar="KEY", help="array or column; '': no cells")] = None,
+    pbc_key: Annotated[str | None, typer.Option(metavar="KEY", help="array or column")] = None,
     energy_unit: Annotated[
         str | None, typer.Option(metavar="UNIT", help="default: what the file states, else the format's own")
     ] = None,
@@ -69,29 +69,29 @@ def data_import(
     forces_unit: Annotated[
         str | None, typer.Option(metavar="UNIT", help="default: what the file states, else energy per length")
     ] = None,
-    validation_fraction: Annotated[float, typer.Option(metavar="SHARE", help="of the groups, held out")] = 0.1,
+    validation_fraction: Annotated[float, typer.Option(metavar="SHARE", help="share of the groups to hold out")] = 0.1,
     stratify: Annotated[
-        bool, typer.Option("--stratify", help="hold out that share of each source (--source-key, else the file)")
+        bool, typer.Option("--stratify", help="hold out that share of each source (--source-key, or the file)")
     ] = False,
     held_out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="groups to hold out instead of a share, one a line")
+        str | None, typer.Option(metavar="FILE", help="groups to hold out instead of a share, one per line")
     ] = None,
     workers: Workers = None,
     ray: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="read on a Ray cluster; default: RAY_ADDRESS, if set")
     ] = None,
     force_limit: Annotated[
-        float | None, typer.Option(metavar="EV_PER_Å", help="leave out structures with a longer force on any atom")
+        float | None, typer.Option(metavar="EV_PER_Å", help="leave out structures with a larger force on any atom")
     ] = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="leave out and count what cannot be used, instead of stopping")
+        bool, typer.Option("--skip-bad", help="leave out and count unusable structures instead of stopping")
     ] = False,
-    licence: Annotated[str, typer.Option(metavar="TEXT", help="of the data, for the manifest")] = "not stated",
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="of the split and the order")] = 0,
+    licence: Annotated[str, typer.Option(metavar="TEXT", help="licence of the data, for the manifest")] = "not stated",
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="seed of the split and the order")] = 0,
 ) -> None:
     """Import published data into a store.
 
-    OMol25, OMat24, SPICE, ANI-1x, MD17, MPtrj, extxyz, Parquet and what ASE reads. Killed, it goes on where it was.
+    OMol25, OMat24, SPICE, ANI-1x, MD17, MPtrj, extxyz, Parquet and the formats of ASE. Running it again resumes.
     """
     from raysweep.cli.data import Names, import_data
 
@@ -124,11 +124,11 @@ def data_export(
 @app.command("summary")
 def data_summary(
     location: StoreOrSpace,
-    out: Annotated[str | None, typer.Option(metavar="FILE", help="of the picture; default: in the store")] = None,
+    out: Annotated[str | None, typer.Option(metavar="FILE", help="file of the picture; default: in the store")] = None,
 ) -> None:
-    """Draw what is in a store, and name what stands out.
+    """Summarize a store as a picture, and list its outliers.
 
-    Elements, sizes, energies and forces as a picture; outliers by rule, none of which is left out.
+    Elements, sizes, energies and forces; outliers are found by rules, and none is left out of the store.
     """
     from raysweep.cli.data import summarise_data
 
@@ -139,7 +139,7 @@ def data_summary(
 def data_info(
     location: StoreOrSpace,
     cutoff: Annotated[
-        float | None, typer.Option(min=0, metavar="Å", help="also say how many edges an atom has within it")
+        float | None, typer.Option(min=0, metavar="Å", help="also count the edges per atom within this cutoff")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -156,7 +156,7 @@ def data_info(
 def data_check(
     location: StoreOrSpace,
 ) -> None:
-    """Check a store against its manifest, whole."""
+    """Check the whole content of a store against its manifest."""
     from raysweep.cli.data import check_data
 
     check_data(location)

@@ -9,7 +9,7 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="override a value, such as grid.seeds=[0,1]")
 ]
 StoreOrSpace = Annotated[str, typer.Argument(metavar="STORE|SPACE", help="a store, or a search space (YAML)")]
-Workers = Annotated[int | None, typer.Option(min=1, max=10_000, help="processes; default: one for each core")]
+Workers = Annotated[int | None, typer.Option(min=1, max=10_000, help="processes; default: one per core")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 TrackingUri = Annotated[
     str | None, typer.Option(metavar="URI", help="MLflow tracking URI; default: the search space's own")
@@ -17,12 +17,13 @@ TrackingUri = Annotated[
 Address = Annotated[
     str,
     typer.Option(
-        metavar="URL", envvar="RAY_API_SERVER_ADDRESS", help="of the cluster's dashboard, such as http://127.0.0.1:8265"
+        metavar="URL", envvar="RAY_API_SERVER_ADDRESS", help="the cluster's dashboard, such as http://127.0.0.1:8265"
     ),
 ]
 AllowOpen = Annotated[
-    bool, typer.Option("--allow-open", help="take a cluster on another machine that asks nobody for a token")
+    bool, typer.Option("--allow-open", help="accept a cluster on another machine that asks for no token")
 ]
 AdaptiveRounds = Annotated[
-    bool, typer.Option("--adaptive", help="run only what the answer needs, in rounds (see `adaptive` in SPACE)")
+    bool,
+    typer.Option("--adaptive", help="run only what the answer needs, in rounds (see `adaptive` in SPACE)"),
 ]

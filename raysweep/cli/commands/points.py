@@ -23,13 +23,14 @@ def frontier(
     flops: Annotated[str, typer.Option(metavar="COLUMN", help="column of C, training FLOPs")] = "flops",
     loss: Annotated[str, typer.Option(metavar="COLUMN", help="column of the validation loss")] = "loss",
     architecture: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="column that names the families to fit apart")
+        str | None, typer.Option(metavar="COLUMN", help="column of the families to fit separately")
     ] = None,
     optimal: Annotated[
-        list[float] | None, typer.Option(metavar="FLOPS", help="answer for this compute; may be repeated")
+        list[float] | None, typer.Option(metavar="FLOPS", help="compute to find the best model for; may be repeated")
     ] = None,
     method: Annotated[
-        Literal["parametric", "envelope", "isoflop"], typer.Option(help="approach that gives the compute-optimal model")
+        Literal["parametric", "envelope", "isoflop"],
+        typer.Option(help="approach to the compute-optimal model"),
     ] = "parametric",
     out: Annotated[
         str | None, typer.Option(metavar="FOLDER", help=f"also write {layout.REPORT_PAGE} and the figures there")
@@ -39,7 +40,8 @@ def frontier(
 ) -> None:
     """Fit the compute-optimal frontier to any points.
 
-    Prints exponents with intervals, and the best N and D for a compute. A search space is read from its MLflow.
+    Prints exponents with intervals, and the best N and D for a compute. The points of a search space are read from its
+    MLflow.
     """
     from raysweep.cli.points import Columns, show_frontier
 
@@ -58,7 +60,7 @@ def report(
 ) -> None:
     """Write report.html and its figures.
 
-    From what the sweep has so far, or from anyone's points.
+    From the points that a sweep has so far, or from any points.
     """
     from raysweep.cli.points import write_report
 
@@ -81,11 +83,11 @@ def ui(
     space: Space,
     overrides: Overrides = None,
     tracking_uri: TrackingUri = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="on the loopback address")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="port on the loopback address")] = 5000,
 ) -> None:
     """Serve MLflow's pages of a sweep.
 
-    On this machine alone (loopback); prints the address. Ctrl-c ends it.
+    For this machine only (loopback); prints the address. Ctrl-c stops it.
     """
     from raysweep.cli.tracking import serve_ui
 

@@ -17,23 +17,23 @@ def check_transfer(
         list[str] | None, typer.Argument(metavar="[KNOB=VALUE]...", help="fixed knobs, such as depth=2 l_max=2")
     ] = None,
     widths: Annotated[
-        str, typer.Option(metavar="LIST", help="to train at; the first is the base, where rates are given")
+        str, typer.Option(metavar="LIST", help="widths to train at; the first is the base, for which rates are given")
     ] = "16,32,64,128",
     coordinate_widths: Annotated[
-        str, typer.Option(metavar="LIST", help="to follow activations at")
+        str, typer.Option(metavar="LIST", help="widths to follow activations at")
     ] = "16,32,64,128,256",
     rates: Annotated[str, typer.Option(metavar="LIST", help="learning rates")] = "0.0025,0.005,0.01,0.02,0.04,0.08",
-    structures: Annotated[int, typer.Option(min=1, max=10**9, help="of a training")] = 2000,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="trainings at each width and rate")] = 1,
-    coordinate_seeds: Annotated[int, typer.Option(min=1, max=1000, help="networks to follow at each width")] = 16,
+    structures: Annotated[int, typer.Option(min=1, max=10**9, help="structures per training")] = 2000,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="trainings per width and rate")] = 1,
+    coordinate_seeds: Annotated[int, typer.Option(min=1, max=1000, help="networks to follow per width")] = 16,
     direct: Annotated[bool, typer.Option("--direct", help="direct forces; default: conservative")] = False,
-    out: Annotated[str, typer.Option(metavar="FOLDER", help="where the figure is written")] = ".",
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="folder for the figure")] = ".",
     json: Json = False,
 ) -> None:
     """Check that a learning rate tuned at a small width holds at large ones.
 
     Trains each width at each rate and follows the activations over the first steps (the coordinate check of muP).
-    Exit status 1 where the best rate moves, or activations drift, by more than a factor 2.
+    Exit status 1 if the best rate moves, or activations drift, by more than a factor of 2.
     """
     from raysweep.cli.transfer import numbers, show_transfer, wholes
 
