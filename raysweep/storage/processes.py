@@ -6,6 +6,8 @@ from pathlib import Path
 
 import psutil
 
+_PROC = Path("/proc")
+
 
 def this_machine() -> dict[str, object]:
     """Return the identity of this machine, its boot and its container."""
@@ -20,9 +22,9 @@ def started(pid: int) -> str | None:
     "alive" says of a process only that it exists.
     """
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(_PROC, str(pid), "stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return "alive" if not Path("/proc/self/stat").exists() and psutil.pid_exists(pid) else None
+        return "alive" if not Path(_PROC, "self/stat").exists() and psutil.pid_exists(pid) else None
     return None if fields[0] in ("Z", "X") else fields[19]
 
 
