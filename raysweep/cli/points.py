@@ -1,4 +1,4 @@
-"""`frontier` and `report`: from anyone's points to exponents, the compute-optimal model and the page."""
+"""`frontier` and `report`: exponents, compute-optimal models and the report's page, from any points."""
 
 import dataclasses
 import os
@@ -24,7 +24,7 @@ from raysweep.storage import layout
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Which columns of a file hold what; the estimator's own names by default."""
+    """Names of a file's columns; the estimator's own by default."""
 
     params: str = "params"
     data: str = "data"
@@ -33,7 +33,7 @@ class Columns:
     architecture: str | None = None
 
     def renamed(self) -> dict[str, str]:
-        """Return those that are named otherwise than the estimator names them."""
+        """The columns whose names differ from the estimator's."""
         named = {name: column for name, column in dataclasses.asdict(self).items() if column is not None}
         return {name: column for name, column in named.items() if name != column}
 
@@ -64,7 +64,7 @@ def show_frontier(
 
 
 def read_points(source: str, columns: Columns, tracking_uri: str | None) -> pa.Table:
-    """Return the points of a search space's sweep (from its MLflow), of a file, a storage or an MLflow experiment."""
+    """Read the points of a search space's sweep (from its MLflow), a file, a storage or an MLflow experiment."""
     if source.endswith((".yaml", ".yml")):
         return _of_space(source, tracking_uri)
     if source.endswith(".csv"):
@@ -83,7 +83,7 @@ def read_points(source: str, columns: Columns, tracking_uri: str | None) -> pa.T
 
 
 def write_report(source: str, overrides: Sequence[str], out: str | None) -> None:
-    """Write the report of a search space's sweep, of a storage or of a file of points."""
+    """Write the report of a search space's sweep, a storage or a file of points."""
     if source.endswith((".yaml", ".yml")):
         from raysweep.cli.spaces import read_run_space
 
@@ -107,12 +107,12 @@ def _written(material: Material, folder: str) -> Written:
 
 
 def report_folder(storage: str) -> str:
-    """Return where the report of a sweep stands."""
+    """Locate the report of a sweep."""
     return f"{storage.rstrip('/')}/{layout.REPORT}"
 
 
 def tell_report(written: Written, *, err: bool = False) -> None:
-    """Say where the report is."""
+    """Print where the report is."""
     folder = masked(absolute(written.folder))
     pictures = len(written.files) - 1
     state = "written" if written.fresh else "unchanged"

@@ -12,14 +12,14 @@ from raysweep.sweep.space.space import Space, load_space
 def read_space(
     path: str, overrides: Sequence[str], tracking_uri: str | None = None, *, adaptive: bool = False
 ) -> Space:
-    """Return a search space, with the options of the command line in it."""
+    """Load a search space with the options of the command line applied."""
     given = [] if tracking_uri is None else [f"tracking.uri={tracking_uri}"]
     given += ["adaptive.enabled=true"] if adaptive else []
     return load_space(path, [*overrides, *given])
 
 
 def read_run_space(path: str, overrides: Sequence[str] = (), tracking_uri: str | None = None) -> Space:
-    """Return a search space whose last run is to be told of; say where that run was of other settings.
+    """Load a search space to report on its last run; print the settings in which that run differs.
 
     Raises:
         SpaceError: its storage holds another sweep.

@@ -1,4 +1,4 @@
-"""`status`: how far a sweep is, from its trial store; nothing is measured and nothing written."""
+"""`status`: the progress of a sweep, from its trial store; nothing is measured and nothing written."""
 
 import dataclasses
 import math
@@ -22,13 +22,13 @@ from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.rounds import Rounds
 
 SHOWN = tuple(state for state in TrialState if state == TrialState.RUNNING or state.ended_badly)
-"""States with a column of their own, where any trial is in them."""
+"""States that have a column when any trial is in them."""
 TROUBLES_SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class FamilyStatus:
-    """How far the grid of one family is."""
+    """Progress of one family's grid."""
 
     family: str
     trajectories: int
@@ -36,7 +36,7 @@ class FamilyStatus:
     states: dict[str, int]
     points: int
     learning_rates: tuple[float, ...]
-    """At the base size, one; at each size where rates are tuned per size; none before they are tuned."""
+    """One at the base size, or one for each size if rates are tuned per size; none before they are tuned."""
     best_loss: float | None
 
 
@@ -57,19 +57,19 @@ class Status:
     name: str
     storage: str
     complete: bool
-    """Whether every trajectory of the grid ended, well or by divergence."""
+    """Whether every trajectory of the grid is done or diverged."""
     trials: dict[str, int]
-    """By state, trials of both stages that were ever begun."""
+    """Number of trials by state, of both stages, that were ever begun."""
     families: tuple[FamilyStatus, ...]
     troubles: tuple[Trouble, ...]
     """Trials of both stages that ended badly, and why."""
     driver: str | None
-    """Which process runs the sweep; None: none does, or the one that did is dead."""
+    """The process that runs the sweep; None if none does, or if it is dead."""
     notes: tuple[str, ...]
 
 
 def sweep_status(space: Space) -> Status:
-    """Return the progress of a sweep."""
+    """Work out the progress of a sweep."""
     store = TrialStore(space.storage)
     resolved = resolve(as_last_run(space, store), store)
     space = resolved.space
@@ -102,7 +102,7 @@ def sweep_status(space: Space) -> Status:
 
 
 def show_status(path: str, overrides: Sequence[str], *, as_json: bool) -> None:
-    """Print how far a sweep is."""
+    """Print the progress of a sweep."""
     status = sweep_status(read_space(path, overrides))
     if as_json:
         print_json(dataclasses.asdict(status))

@@ -25,7 +25,7 @@ from raysweep.sweep.space.space import Space
 
 
 def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, adaptive: bool) -> int:
-    """Run a sweep, write its report, print its frontier; return the exit status, 0 where all of its grid ended."""
+    """Run a sweep, write its report and print its frontier; return the exit status, 0 if all of its grid ended."""
     space = read_space(path, overrides, tracking_uri, adaptive=adaptive)
     if space.tracking.enabled:
         place_of(space)  # an error before hours of work, not after
@@ -43,7 +43,7 @@ def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, 
 
 
 def _report(space: Space) -> Written:
-    """Write the report, and make MLflow equal to the trial store, with the report where there is one."""
+    """Write the report, and make MLflow equal to the trial store, report included."""
     try:
         with working("fitting the frontier"):
             return write(from_storage(space.storage), report_folder(space.storage))
@@ -63,7 +63,7 @@ def _tell_places(space: Space, pages: str) -> None:
 
 
 def ui_command(path: str, overrides: Sequence[str], tracking_uri: str | None) -> str:
-    """Return the command that shows a sweep in MLflow, with what was typed of its name, storage and tracking."""
+    """Build the command that shows a sweep in MLflow, with the overrides of its name, storage and tracking."""
     kept = [text for text in overrides if text.startswith(("name=", "storage=", "tracking."))]
     kept += [] if tracking_uri is None else ["--tracking-uri", tracking_uri]
     return shlex.join(["raysweep", "ui", path, *kept])

@@ -21,7 +21,7 @@ _BY_LOSS = urllib.parse.urlencode(
     {"searchFilter": "tags.\"raysweep.kind\" = 'trial'", "orderByKey": "metrics.`loss`", "orderByAsc": "true"},
     quote_via=urllib.parse.quote,
 )
-"""What makes MLflow's table of runs one of trials, sorted; as its pages write it into their addresses."""
+"""Query that filters MLflow's table to trials and sorts it by loss, as its pages write it into their addresses."""
 
 
 def sync_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None) -> None:
@@ -42,7 +42,7 @@ def sync_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None) ->
 
 
 def serve_ui(path: str, overrides: Sequence[str], tracking_uri: str | None, port: int) -> None:
-    """Serve MLflow's pages until the user ends it, or tell where they are where a server does so already."""
+    """Serve MLflow's pages until interrupted; if a server does so already, print their addresses."""
     place = place_of(read_run_space(path, overrides, tracking_uri))
     number = find_experiment(place.experiment, place.uri, place.log)
     served = place.uri.startswith("http")

@@ -42,7 +42,7 @@ FIGURES = {
 
 
 def render(material: Material, answers: Answers, figures: Mapping[str, bytes], made_with: Mapping[str, str]) -> str:
-    """Return the page.
+    """Render the page.
 
     Args:
         material: what the report is made of.
@@ -89,7 +89,7 @@ def render(material: Material, answers: Answers, figures: Mapping[str, bytes], m
 
 
 def _architectures(material: Material) -> dict[str, str]:
-    """Return the architecture behind each family; the family itself where nothing says it."""
+    """Map each family to its architecture; to itself if that is unknown."""
     found = {family: family for family in material.families()}
     if material.full is not None and {"family", "architecture"} <= set(material.full.column_names):
         rows = material.full.select(["family", "architecture"]).to_pylist()

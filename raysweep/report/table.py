@@ -7,7 +7,7 @@ DIGITS = 4
 
 
 def text(answers: Answers) -> str:
-    """Return the headline, the exponents, the compute-optimal models and what the fits say about themselves."""
+    """Format the headline, the exponents, the compute-optimal models and the fits' remarks."""
     parts = ["\n".join(answers.headline.sentences), _exponents(answers)]
     optima = _optima(answers)
     if optima:

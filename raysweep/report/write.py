@@ -1,4 +1,4 @@
-"""Writes report.html and the figures, unless they are there already, made of the same points by the same code."""
+"""Writing of report.html and the figures, unless they were made from the same points by the same code already."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from raysweep.storage import layout
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """A report that stands where it was asked for."""
+    """A report that was written."""
 
     folder: str
     files: tuple[str, ...]
@@ -22,11 +22,11 @@ class Written:
     text: str
     """The answers as text (see `table.text`)."""
     fresh: bool
-    """Whether it was made now; False: it stood there already."""
+    """Whether it was made now; False if it was there already."""
 
 
 def write(material: Material, folder: str) -> Written:
-    """Write the report of some material into a folder (or under a URI) and return what it says.
+    """Write the report of some material into a folder (or under a URI).
 
     Raises:
         FrontierError: the points cannot be read as such.
@@ -59,7 +59,7 @@ def write(material: Material, folder: str) -> Written:
 
 
 def _standing(folder: str, key: str) -> Written | None:
-    """Return the report that stands in a folder; None where it is of other points, of other code, torn or altered."""
+    """Find the report in a folder; None if it is of other points or other code, torn or altered."""
     filesystem, root = open_location(folder)
     data = read_whole(filesystem, f"{root}/{layout.REPORT_RECORD}")
     try:
@@ -76,7 +76,7 @@ def _standing(folder: str, key: str) -> Written | None:
 
 
 def _code() -> str:
-    """Return the hash of the code that fits and draws: a newer raysweep must not show an older one's answers."""
+    """Hash the code that fits and draws: a newer raysweep must not show an older one's answers."""
     sources = [path for room in ("report", "frontier") for path in (PACKAGE_FOLDER / room).rglob("*")]
     whole = [path.read_bytes() for path in sorted(sources) if path.suffix in (".py", ".j2")]
     return digest(b"\0".join(whole))

@@ -1,4 +1,4 @@
-"""Checkpoints of a trial's attempts: each writes into a folder of its own, and begins with what those before it saved.
+"""Checkpoints of a trial's attempts: each attempt has its own folder, which begins as a copy of the earlier ones.
 
     checkpoints/000001-3f2a.../     of a worker that was cut off, and perhaps writes on
     checkpoints/000002-91bc.../     of the one that runs in its place
@@ -18,13 +18,13 @@ _TRIES = 10
 
 
 def newest(filesystem: fs.FileSystem, folder: str) -> str:
-    """Return the folder of the newest attempt, the folder of all where there is none."""
+    """Find the folder of the newest attempt; the folder of all attempts before the first."""
     names = sorted(info.base_name for info in list_folder(filesystem, folder) if info.type == fs.FileType.Directory)
     return f"{folder}/{names[-1]}" if names else folder
 
 
 def take_over(filesystem: fs.FileSystem, folder: str, attempt: int, writer: str) -> str:
-    """Make the folder of a new attempt, with what the attempts before it saved, remove theirs, and return it.
+    """Make the folder of a new attempt, move the checkpoints of earlier attempts into it, and return its path.
 
     Args:
         filesystem: where the trial is.
@@ -54,7 +54,7 @@ def remove_all(filesystem: fs.FileSystem, folder: str) -> None:
 
 
 def _files(filesystem: fs.FileSystem, folder: str, mine: str) -> list[tuple[str, str]]:
-    """Return the files of earlier attempts, the oldest attempt first, and their names within an attempt's folder."""
+    """List the files of earlier attempts, the oldest attempt first, with their names within an attempt's folder."""
     found = []
     for info in list_folder(filesystem, folder, recursive=True):
         inner = info.path[len(folder) :].strip("/")

@@ -12,7 +12,7 @@ _REQUIRED = tuple(name for name, field in Point.__dataclass_fields__.items() if 
 
 
 def to_bytes(points: Sequence[Point]) -> bytes:
-    """Return the content of the file."""
+    """Serialize points."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, POINT_SCHEMA) as stream:
         stream.write_table(to_table(points))
@@ -20,10 +20,10 @@ def to_bytes(points: Sequence[Point]) -> bytes:
 
 
 def from_bytes(data: bytes, trial_id: str) -> pa.Table:
-    """Return the points of a trial, with `POINT_SCHEMA`.
+    """Parse and validate the points of a trial, with `POINT_SCHEMA`.
 
     Raises:
-        ValueError: no later step could use them: another schema, another trial's, a number that is missing.
+        ValueError: the schema is another one, the points are another trial's, or a number is missing.
     """
     try:
         table = pa.ipc.open_file(pa.BufferReader(data)).read_all()

@@ -10,12 +10,12 @@ _PROC = Path("/proc")
 
 
 def this_machine() -> dict[str, object]:
-    """Return the identity of this machine, its boot and its container."""
+    """Identify this machine, its boot and its container."""
     return {"host": socket.gethostname(), "boot": _boot(), "pid_namespace": _pid_namespace()}
 
 
 def started(pid: int) -> str | None:
-    """Return when a process of this host was started, in clock ticks since boot; None where it is not alive.
+    """Read when a process of this host was started, in clock ticks since boot; None if it is not alive.
 
     Not by `psutil.Process.create_time`, which adds the time of the boot by the present clock: a clock that is set in
     between would make one process look like two, and a live driver like a dead one. Where there is no /proc (macOS),

@@ -1,4 +1,4 @@
-"""The values that a trial store keeps about trials, beside their specifications and points."""
+"""Values that a trial store keeps about trials, beside specifications and points."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ from raysweep.core.trial import TrialState
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """What `state.json` says: where a trial stands, and who may write about it."""
+    """The content of `state.json`: a trial's state, and the attempt that may write it."""
 
     state: TrialState = TrialState.PLANNED
     attempt: int = 0
-    """How often it was begun."""
+    """Number of times it was begun."""
     writer: str | None = None
-    """Token of the attempt that owns the directory; a writer that finds another one here stops writing."""
+    """Token of the attempt that owns the directory; a writer that finds another token here stops writing."""
     message: str | None = None
-    """Why it ended, where it did not end well."""
+    """Why it ended badly."""
     points_sha256: str | None = None
     started: float | None = None
     """Seconds since 1970 at which this attempt began."""
@@ -26,7 +26,7 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to write about a trial, until somebody begins it anew."""
+    """The right to write a trial's files, until another attempt begins."""
 
     trial_id: str
     attempt: int
@@ -37,7 +37,7 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """Which trial serves which family and stage: a trial may serve several, and is run once."""
+    """A family and stage that a trial serves: it may serve several, and is run once."""
 
     trial_id: str
     family: str

@@ -1,4 +1,4 @@
-"""Where a report's contents come from: a sweep's storage, or a bare table of points."""
+"""Sources of a report: a sweep's storage, or a bare table of points."""
 
 import json
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ from raysweep.storage.reader import SweepReader
 from raysweep.storage.records import Assignment, TrialRecord
 
 UNNAMED = "all points"
-"""The family of points that name none."""
+"""The family of points without one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A trajectory of the grid that did not end well; its points before the end are kept."""
+    """A trajectory of the grid that ended badly; its points before the end are kept."""
 
     family: str
     size: str
@@ -35,25 +35,25 @@ class Broken:
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """All that a report is made of."""
+    """Everything that a report is made from."""
 
     title: str
     points: pa.Table
-    """As the frontier's readers give it: the grid stage, families in the column `architecture`."""
+    """As the frontier's readers return it: the grid stage, families in the column `architecture`."""
     full: pa.Table | None
     """The grid stage with every column that was measured, rows as in the sweep; None for bare points."""
     searches: tuple[RateRecord, ...] = ()
     broken: tuple[Broken, ...] = ()
     order: tuple[str, ...] = ()
-    """Families as the sweep assigns its trials; `sweep.json` has them in alphabetical order."""
+    """Families in the order in which the sweep assigns its trials; `sweep.json` has them in alphabetical order."""
     ended: int = 0
     planned: int = 0
-    """Trajectories of the grid: those that have ended, and all of them; 0 where that is not known."""
+    """Trajectories of the grid: those that have ended, and all of them; 0 if unknown."""
     facts: Mapping[str, object] | None = None
-    """What `sweep.json` says; None for bare points."""
+    """The content of `sweep.json`; None for bare points."""
 
     def families(self) -> tuple[str, ...]:
-        """Return the families that have points, in the order of the search space, else of their first points."""
+        """The families that have points, in the order of the search space, else of their first points."""
         if "architecture" not in self.points.column_names:
             return (UNNAMED,)
         seen = dict.fromkeys(str(name) for name in self.points["architecture"].to_pylist())
@@ -61,13 +61,13 @@ class Material:
         return tuple(sorted(seen, key=lambda name: order.index(name) if name in order else len(order)))
 
     def planned_families(self) -> tuple[str, ...]:
-        """Return the families of the sweep in its order, those without points too; none for bare points."""
+        """The families of the sweep in its order, including those without points; none for bare points."""
         space = self.facts.get("space") if self.facts else None
         families = space.get("families") if isinstance(space, dict) else None
         return tuple(dict.fromkeys([*self.order, *(families if isinstance(families, dict) else ())]))
 
     def incomplete(self) -> str | None:
-        """Return a sentence where the sweep has not ended."""
+        """A sentence about what is missing, or None if the sweep is complete."""
         if self.ended >= self.planned:
             return None
         absent = [name for name in self.planned_families() if name not in self.families()]
@@ -75,7 +75,7 @@ class Material:
         return f"The sweep is not complete: {self.ended} of {self.planned} trajectories have ended{missing}."
 
     def digest(self) -> str:
-        """Return the SHA-256 of all of it."""
+        """Compute the SHA-256 of everything."""
         tables = b"" if self.full is None else _bytes(self.full)
         rest = json.dumps(
             [self.title, repr((self.searches, self.broken, self.order, self.ended, self.planned)), self.facts],
@@ -85,12 +85,12 @@ class Material:
         return digest(self.points_digest().encode() + tables + rest.encode())
 
     def points_digest(self) -> str:
-        """Return the SHA-256 of the points alone."""
+        """Compute the SHA-256 of the points alone."""
         return digest(_bytes(self.points))
 
 
 def canonical(points: pa.Table) -> pa.Table:
-    """Return points in one order, whatever they were read from: the same points then give the same fit to the bit."""
+    """Sort points into one order, whatever they were read from, so that equal points give the same fit to the bit."""
     keys = ("architecture", "trajectory", "seed", "params", "data", "flops", "loss")
     return points.sort_by([(name, "ascending") for name in keys if name in points.column_names]).combine_chunks()
 
@@ -121,7 +121,7 @@ def from_saved_table(location: str) -> Material:
 
 
 def from_points(points: pa.Table, title: str) -> Material:
-    """Return the material of a bare table of points, as the frontier's readers give it."""
+    """Make a report's material from a bare table of points, as the frontier's readers return it."""
     return Material(title=title, points=canonical(points), full=None)
 
 
