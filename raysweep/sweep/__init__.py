@@ -1,1 +1,1 @@
-"""From a search space to finished trials. The only place that imports Ray."""
+"""From a search space to finished trials. Only this room, `jobs` and `doctor` import Ray."""

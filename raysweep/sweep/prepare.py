@@ -1,4 +1,4 @@
-"""The first step of a run: the search space resolved, its structure store made, earlier work looked through."""
+"""The first step of a run: the search space is resolved, its structure store made, its storage checked."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -59,12 +59,12 @@ class Sweep:
         return self.rounds is not None and not self.rounds.over(grid)
 
     def attempts(self) -> dict[str, int]:
-        """Return how often each trial was begun."""
+        """Return the number of attempts of each trial."""
         return {trial_id: self.store.record(trial_id).attempt for trial_id in self.store.ids()}
 
 
 def prepare(space: Space, progress: Progress, lock: DriverLease) -> Sweep:
-    """Resolve a search space, make its structure store where there is none, and settle what becomes of earlier trials.
+    """Resolve a search space, make its structure store if there is none, and apply `changed_code` to its trials.
 
     Raises:
         RaysweepError: the storage is another sweep's, or the space asks for what cannot be had.

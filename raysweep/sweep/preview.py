@@ -19,7 +19,7 @@ from raysweep.sweep.tuning.rates import given_rates, known_rates
 
 
 def plan(space: Space) -> Plan:
-    """Return what `run` would do, without doing it; nothing is written but measured costs.
+    """Plan a run without running it; nothing is written but measured costs.
 
     With RAY_ADDRESS the nodes of that cluster are asked what they have.
 

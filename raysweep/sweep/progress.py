@@ -29,7 +29,7 @@ _COLOURS = {
 
 
 class _Teller(logging.Handler):
-    """Passes warnings on as lines."""
+    """Prints warnings as lines."""
 
     def __init__(self, say: Callable[[str], object]) -> None:
         super().__init__(logging.WARNING)
@@ -41,7 +41,7 @@ class _Teller(logging.Handler):
 
 @contextlib.contextmanager
 def telling(say: Callable[[str], object], name: str) -> Iterator[None]:
-    """Say what a logger warns of while the block runs: of a storage or an MLflow that is away, and that it is back."""
+    """Print a logger's warnings while the block runs: a storage or an MLflow that is unreachable, or back."""
     logger, teller = logging.getLogger(name), _Teller(say)
     logger.addHandler(teller)
     try:
@@ -59,7 +59,7 @@ class _Run:
 
 
 class Progress:
-    """Follows the trials as a listener, and prints a line for each that ended; nothing that it prints ends a sweep."""
+    """A listener that prints a line for each trial that ended; failures of the output do not end a sweep."""
 
     def __init__(self, console: Console | None = None) -> None:
         # The stream of now, not the one of later: what Ray prints meanwhile is turned into the log (see `quiet`).
@@ -88,7 +88,7 @@ class Progress:
 
     @contextlib.contextmanager
     def counting(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """Count something other than trials while the block runs, and say at its end what that took.
+        """Show a counter of something other than trials while the block runs, and print the time it took.
 
         The block gets `count(done, total)`.
         """
@@ -97,7 +97,7 @@ class Progress:
         self.say(count.end())
 
     def working(self, what: str) -> contextlib.AbstractContextManager[None]:
-        """Show what the block is at."""
+        """Show the activity of the block."""
         return working(what, self.console)
 
     def begins(self, total: int, done: int, cost_left: float, labels: Sequence[str] = ()) -> None:
@@ -119,7 +119,7 @@ class Progress:
             self._live.start()
 
     def more(self, costs: Mapping[str, float]) -> None:
-        """Count further trials, by trial id with what they cost, in the unit of `costs`."""
+        """Count further trials, given their costs by trial id, in the unit of `costs`."""
         self._total += len(costs)
         self._cost_left += sum(costs.values())
         self.costs.update(costs)
@@ -127,7 +127,7 @@ class Progress:
     def trial_started(
         self, trial_id: str, family: str, stage: str, params: dict[str, str], tags: dict[str, str]
     ) -> None:
-        """Note that a trial runs."""
+        """Note that a trial has begun."""
         size = " ".join(f"{k[5:]}={v}" for k, v in params.items() if k.startswith("size."))
         label = grid_label(family, size, params.get("seed", "?"))
         if stage == "learning_rate":
@@ -170,7 +170,7 @@ class Progress:
         self._print(Text.assemble(head, " ", rest))
 
     def close(self) -> None:
-        """Take the live line away."""
+        """Remove the live line."""
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -183,7 +183,7 @@ class Progress:
         return " · ".join(parts)
 
     def _left(self) -> str:
-        """Return the time left: of the grid, the cost that is left at the pace since its first trial began."""
+        """Estimate the time left: the remaining cost of the grid at its pace since its first trial."""
         now = time.monotonic()
         if self._spent <= 0 or self._grid_began is None or self._done >= self._total:
             return f"{duration(now - self._began)} so far"
@@ -192,5 +192,5 @@ class Progress:
 
 
 def grid_label(family: str, size: str, seed: object) -> str:
-    """Return how a trial of the grid is named in its line."""
+    """Return the name of a grid trial on its line."""
     return f"{family} {size} seed={seed}"

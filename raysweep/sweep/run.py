@@ -44,7 +44,7 @@ Mirror = Callable[[Space], Listener]
 
 @dataclass(frozen=True, kw_only=True)
 class SweepResult:
-    """How a sweep stands after `run`."""
+    """The state of a sweep after `run`."""
 
     name: str
     storage: str
@@ -68,12 +68,12 @@ class SweepResult:
         return TrialStore(self.storage).table()
 
     def count(self, state: TrialState) -> int:
-        """Return how many trials are in a state."""
+        """Count the trials in a state."""
         return sum(value == state for value in self.states.values())
 
 
 def run(space: Space, *, mirror: Mirror | None = None, console: Console | None = None) -> SweepResult:
-    """Run a sweep to its end, or what is left of it; nothing that is done is done again.
+    """Run a sweep, or the rest of it, to its end; finished work is not repeated.
 
     Args:
         space: the search space.
@@ -117,7 +117,7 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Keep other threads from running a sweep meanwhile: a process has one Ray, and one standard error for its log.
+    """Prevent other threads from running a sweep: a process has one Ray, and one standard error for its log.
 
     Raises:
         RaysweepError: one runs.
@@ -134,7 +134,7 @@ def _alone() -> Iterator[None]:
 
 
 def _finish(sweep: Sweep, grid: Plan) -> None:
-    """Write which trial serves what, and the points of all of them as one table."""
+    """Write the assignments of trials, and all points as one table."""
     plan, store = sweep.chosen(grid), sweep.store
     tuning = TuningStage(TrialSpecs.of(sweep.space, sweep.facts), store, Listeners([]))
     if plan.identified:

@@ -1,4 +1,4 @@
-"""The long step of a run: costs are measured, then both stages are trained in one Ray Tune run."""
+"""The main step of a run: costs are measured, then both stages are trained in one Ray Tune run."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ from raysweep.sweep.tuning.rates import rate_lines
 
 
 def train(sweep: Sweep, grid: Plan, mirror: Callable[[Space], Listener] | None) -> None:
-    """Train what is left of a sweep.
+    """Train the rest of a sweep.
 
     Args:
         sweep: it, prepared.
@@ -85,21 +85,21 @@ def run_in_ray(
 
 
 def log_of(storage: str) -> str:
-    """Return where to look for the reason of an end without a word."""
+    """Return the log to read after the driver died without a message."""
     if "://" in storage:
         return f"under {ray_root()}/session_latest/logs"
     return str(Path(open_location(storage)[1]) / layout.LOGS / layout.RAY_LOG)
 
 
 def _scratch(storage: str, stack: contextlib.ExitStack) -> tuple[Path, Path]:
-    """Return a local folder for what Ray Tune writes and is thrown away, and the log file for Ray's noise."""
+    """Return a temporary folder for Ray Tune's files, and the log file for Ray's output."""
     # Not in the storage: what Tune does on a disk that is full hides why the sweep ends.
     folder = stack.enter_context(temporary_folder("sweep")).path
     return folder / "tune", folder / layout.RAY_LOG if "://" in storage else Path(log_of(storage))
 
 
 def _check_entrypoint(space: Space) -> None:
-    """Load the entrypoint here: one error, not one for each trial from the workers."""
+    """Load the entrypoint here, for one error instead of one from each trial's worker."""
     if space.entrypoint is None:
         return
     function = load_entrypoint(space.entrypoint)
@@ -111,7 +111,7 @@ def _check_entrypoint(space: Space) -> None:
 
 @contextlib.contextmanager
 def _measured(sweep: Sweep, grid: Plan) -> Iterator[Callable[[], object]]:
-    """Begin to measure the costs that are not known; gives a function that waits until they are in `costs.json`."""
+    """Start to measure unknown costs; yields a function that waits until they are in `costs.json`."""
     if sweep.space.entrypoint is not None or all(t.params is not None for t in sweep.chosen(grid).trials):
         yield lambda: sweep.plan(measure=True)
         return
@@ -131,7 +131,7 @@ def _measured(sweep: Sweep, grid: Plan) -> Iterator[Callable[[], object]]:
 
 
 def _record_rates(sweep: Sweep, tuning: TuningStage) -> Plan:
-    """Write down the learning rates that are known by now, say those that are new, and return the grid with them."""
+    """Record the learning rates found so far, print the new ones, and plan the grid with them."""
     known = set(tuning.rows)
     rows = tuning.report()
     sweep.store.write_searches(rows.values())

@@ -1,4 +1,4 @@
-"""What a Ray worker runs: one trial, from its specification to its end in the trial store.
+"""The function that a Ray worker runs: one trial, from its specification to its end in the trial store.
 
 Workers import this module, so it stays light: torch comes with the training of the first trial.
 """
@@ -43,7 +43,7 @@ Config = dict[str, str | float | None]
 
 
 def run_trial(config: Config) -> None:
-    """Run one trial as Ray Tune calls it, telling Tune of each point.
+    """Run one trial, reporting each point to Ray Tune.
 
     Args:
         config: `storage` and `data`, locations; `spec`, a TrialSpec as JSON; `code`, that of the training, as the
@@ -114,7 +114,7 @@ def execute(
     report: Report,
     limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> TrialState | None:
-    """Run a trial to its end and write that end; return it, None where somebody else has begun the trial anew.
+    """Run a trial to its end and write that end; return it, None if another worker has begun the trial anew.
 
     A trial that raises ends FAILED, one that leaves the finite numbers DIVERGED, one that gets no memory OUT_OF_MEMORY;
     one that passes a limit ends TIMED_OUT, with its process. All keep the points before the end.
@@ -167,7 +167,7 @@ def execute(
 def points_of(
     spec: TrialSpec, data: str | None, checkpoints: str, device: str, code: str | None = None
 ) -> Iterator[Point]:
-    """Return the points of a trajectory as its training yields them: raysweep's own, or the entrypoint's."""
+    """Train a trajectory, by raysweep's own training or the entrypoint's, and yield its points."""
     _check_code(spec, code)
     structures = None if data is None else _open_once(data)
     if spec.entrypoint is not None:
@@ -195,7 +195,7 @@ def _check_code(spec: TrialSpec, wanted: str | None) -> None:
 
 @functools.cache
 def _code_here(entrypoint: str | None, architecture: str) -> str | None:
-    """Return the code digest at this process's first import, which stays what it trains by."""
+    """Return the code digest at this process's first import: the code that it trains with from then on."""
     return code_named(entrypoint, architecture)
 
 
@@ -207,7 +207,7 @@ def _open_once(location: str) -> "Store":
 
 
 def _checked(spec: TrialSpec, point: Point) -> Point:
-    """Return a point with texts that Arrow and MLflow take: a device's name, or what an entrypoint put there."""
+    """Check a point, and make its texts (a device's name, say) ones that Arrow and MLflow accept."""
     if not isinstance(point, Point):
         raise TrialError(f"the training yielded a {type(point).__name__}, not a raysweep.core.points.Point")
     if point.trial_id != spec.trial_id:

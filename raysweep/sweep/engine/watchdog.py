@@ -1,4 +1,4 @@
-"""Ends a trial that hangs: a thread in the worker writes down what it hung in, and takes the process with it."""
+"""Ends a trial that hangs: a thread in the worker records the stack, and ends the process."""
 
 import faulthandler
 import os
@@ -19,15 +19,15 @@ _STACK_LENGTH = 1500
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a trial may take, in seconds of wall-clock; None: for ever."""
+    """Limits on a trial's wall-clock, in seconds; None: no limit."""
 
     timeout: float | None = None
-    """From the beginning of this attempt to its end."""
+    """For the whole attempt."""
     stall: float | None = None
-    """From one point to the next."""
+    """Between two points."""
 
     def overrun(self, elapsed: float, silent: float) -> str | None:
-        """Return in words which limit is passed, None where neither is."""
+        """Return which limit is passed, in a sentence; None if neither is."""
         if self.timeout is not None and elapsed >= self.timeout:
             return f"ended after {self.timeout:g} s (resources.timeout_seconds)"
         if self.stall is not None and silent >= self.stall:
@@ -36,7 +36,7 @@ class Limits:
 
 
 class Watchdog:
-    """Watches one trial in its worker; `expire` is called once, by a thread, and the process does not outlive it."""
+    """Watches one trial in its worker; at a limit a thread calls `expire` and ends the process."""
 
     def __init__(
         self, limits: Limits, expire: Callable[[str], object], leave: Callable[[int], object] = os._exit
@@ -54,18 +54,18 @@ class Watchdog:
             threading.Thread(target=self._watch, daemon=True, name="raysweep-watchdog").start()
 
     def pause(self) -> None:
-        """Note that a point has come; until `go_on` the trial waits for the driver, which is no fault of its own."""
+        """Stop the clock at a point; until `go_on` the trial waits for the driver, which does not count against it."""
         with self._changed:
             self._training = False
 
     def go_on(self) -> None:
-        """Note that the next point is being worked out."""
+        """Start the clock for the next point."""
         with self._changed:
             self._training, self._last = True, time.monotonic()
             self._arm()
 
     def stop(self) -> None:
-        """End the watch; returns only where the trial was not ended by it."""
+        """End the watch; does not return if the watchdog has ended the trial."""
         with self._changed:
             self._over = True
             if self._wait() is not None:
@@ -74,7 +74,7 @@ class Watchdog:
             self._changed.notify_all()
 
     def _wait(self) -> float | None:
-        """Return the seconds to the next limit, None where there is no limit at all."""
+        """Return the seconds to the next limit, None if there is no limit."""
         now, ends = time.monotonic(), []
         if self._limits.timeout is not None:
             ends.append(self._began + self._limits.timeout)

@@ -24,7 +24,7 @@ _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 def code_of(spec: TrialSpec) -> str | None:
-    """Return name and digest of the code that trains a trial, as `name@digest`; None where raysweep's own does."""
+    """Return name and digest of a trial's training code, as `name@digest`; None for raysweep's own."""
     return code_named(spec.entrypoint, spec.architecture)
 
 
@@ -67,7 +67,7 @@ def code_files(module: str) -> dict[str, Path]:
 
 
 def _places(top: str) -> list[str]:
-    """Return the folders in which a module or package lies; there the modules beside it are looked for, too.
+    """Return the folders of a module or package, where the modules beside it are looked for, too.
 
     Not wherever Python finds modules: that is for the module itself to change, and differs by process.
     """
@@ -89,7 +89,7 @@ def _may_be_own(name: str, top: str, places: list[str]) -> bool:
 
 
 def _locate(name: str, places: list[str]) -> tuple[Path | None, bool]:
-    """Return the source file of a module, if it is there, and whether it is a package; nothing is imported for it."""
+    """Find the source file of a module without importing it; return the file, if any, and whether it is a package."""
     *parents, last = name.split(".")
     for place in places:
         folder = Path(place, *parents)

@@ -26,7 +26,7 @@ def kept_surroundings() -> Iterator[None]:
 
 @contextlib.contextmanager
 def kept_host() -> Iterator[None]:
-    """Restore what the process needs itself after the block: streams, folder, signal handlers, warning filters."""
+    """Restore the process's own streams, folder, signal handlers and warning filters after the block."""
     with kept_streams(), _kept_folder(), _kept_signals(), warnings.catch_warnings():
         yield
 

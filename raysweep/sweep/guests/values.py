@@ -18,7 +18,7 @@ OPTIONAL = frozenset(f.name for f in dataclasses.fields(Point) if f.default is n
 
 
 def number(value: object, name: str, *, whole: bool = False) -> float | int:
-    """Return a value as Python's own number.
+    """Convert a value into a Python number.
 
     Args:
         value: a number, or an array or tensor that holds one.
@@ -69,7 +69,7 @@ class CheckedCost:
 
 
 def checked_cost(value: object) -> CheckedCost:
-    """Return a cost with plain values.
+    """Check a cost, and convert its values.
 
     Raises:
         ValueError: a field is missing or no number that it can be; names it.

@@ -52,7 +52,7 @@ class PointCheck:
         return not any(self._pending.values())
 
     def take(self, value: object) -> Point | None:
-        """Return a yielded value as a point with plain values, None for a point that lies between two budgets.
+        """Convert a yielded value into a point with plain values, None for a point between two budgets.
 
         Raises:
             TrialError: it is no point of this trial at its next budget.
@@ -138,7 +138,7 @@ class PointCheck:
             self._refuse(field.name, value, reason, f"it is: {meaning}")
 
     def _budget_of(self, point: Point) -> float | None:
-        """Return the budget of the trial at which a point is, None where it is at none."""
+        """Return the budget of the trial that a point was taken at, None for a point at none."""
         kind, spec = point.budget_kind, self._spec
         budgets = spec.data_budgets if kind == "data" else spec.flops_budgets
         budget = next((b for b in sorted(budgets) if abs(point.budget - b) <= SAME * b), None)
@@ -186,7 +186,7 @@ class PointCheck:
                 )  # fmt: skip
 
     def _latest(self, point: Point, budget: float, kind: str | None = None) -> float:
-        """Return the most data or FLOPs that a point at a budget may have: a training ends with a whole batch."""
+        """Return the largest data or FLOPs of a point at a budget: a training ends with a whole batch."""
         batch = 0 if self._spec.fingerprint == NO_DATA else float(self._spec.batch_atoms)
         if (kind or point.budget_kind) == "flops":
             batch *= point.flops / point.data

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from raysweep.data.store.store import Store
 
 USABLE = 0.95
-"""Of a GPU's memory, beside what its driver keeps."""
+"""Share of a GPU's memory that is left beside its driver."""
 HEADROOM = 1.3
 """Over the memory of a training step: optimizer, evaluation, and batches larger than those measured."""
 MOST_PACKED = 16
@@ -81,7 +81,7 @@ class CostBook:
                 store.notes.append(f"{layout.COSTS}: {key} is unusable ({error}) and is measured again")
 
     def cost(self, spec: TrialSpec) -> Cost | None:
-        """Return the cost of a trajectory's size, None where it is not known and cannot be measured."""
+        """Return the cost of a trajectory's size, None if it is unknown and cannot be measured."""
         key = self._key(spec) + ("-gpu" if self._resources.gpu else "")
         if key not in self._known and self._measure:
             self._known[key] = self._measured(spec)
@@ -96,7 +96,7 @@ class CostBook:
             self._new = False
 
     def _key(self, spec: TrialSpec) -> str:
-        """Return the hash of what a cost depends on: not of rate, seed or budgets."""
+        """Hash the fields that a cost depends on: not rate, seed or budgets."""
         who = spec.entrypoint, spec.architecture
         if who not in self._codes:
             self._codes[who] = code_of(spec)
@@ -132,7 +132,7 @@ def _measure(spec: TrialSpec, store: "Store | None", gpu: bool) -> _Measured | N
 
 
 def set_threads(count: int) -> None:
-    """Let numerical libraries use so many threads: those that a trial holds, so that packed trials don't fight."""
+    """Limit numerical libraries to the trial's cores, so that packed trials do not oversubscribe the machine."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(max(1, count))
     torch = sys.modules.get("torch")

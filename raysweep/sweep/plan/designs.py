@@ -1,4 +1,4 @@
-"""The designs of a grid: over which structures a trajectory goes, how far, and at which budgets it is evaluated."""
+"""The designs of a grid: the structures of each trajectory, its length, and its budgets."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ MEMBERS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """What a trajectory is trained on, and where it is evaluated; the same for all sizes."""
+    """The structures of a trajectory, and its budgets; the same for all sizes."""
 
     subset: int
     """Distinct structures."""
@@ -42,7 +42,7 @@ class Course:
         return tuple(facts.atoms(n, self.subset) for n in self.structures)
 
     def most(self, facts: DataFacts) -> float:
-        """Return the atoms that it sees at its end, at most."""
+        """Return the atoms seen at its end, at most."""
         return facts.atoms(self.seen, self.subset)
 
     def reached(self, facts: DataFacts, cost: Cost) -> tuple[float, ...]:
@@ -55,7 +55,7 @@ class Course:
         return bool(self.structures or self.reached(facts, cost))
 
     def timed(self, cost: Cost) -> "Course":
-        """Return it with the device hours turned into the FLOPs that a size spends in them.
+        """Convert the device hours into the FLOPs that a size spends in them.
 
         To three digits, since no measurement of a speed has more.
         """
@@ -64,7 +64,7 @@ class Course:
         return dataclasses.replace(self, flops=tuple(sorted({*self.flops, *spent})), device_hours=())
 
     def isoflop(self, bounds: tuple[float, float], facts: DataFacts, cost: Cost) -> "Course":
-        """Return it with those compute budgets alone at which a size's D/N lies within bounds.
+        """Keep only the compute budgets at which a size's D/N lies within bounds.
 
         With fewer atoms per parameter, or more, the size is far from the optimum at that compute, and its point would
         say little. A trajectory ends at the largest of its budgets.
@@ -74,7 +74,7 @@ class Course:
         return dataclasses.replace(self, structures=(), flops=chosen)
 
     def lengths(self, facts: DataFacts, cost: Cost) -> "list[Course]":
-        """Return it as it is where it ends at its first budget, its second, ..., its last."""
+        """Return the course cut at its first budget, its second, ..., its last."""
         data = dict(zip(self.structures, self.budgets(facts), strict=True))
         flops = {amount: amount / cost.flops_per_atom for amount in self.reached(facts, cost)}
         return [

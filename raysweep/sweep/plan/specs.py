@@ -117,7 +117,7 @@ class TrialSpecs:
 
 
 def assignment(spec: TrialSpec, family: str, stage: str) -> Assignment:
-    """Return the statement that a trajectory serves a family and a stage."""
+    """Assign a trajectory to a family and a stage."""
     return Assignment(
         trial_id=spec.trial_id, family=family, stage=stage, seed=spec.seed, size=size_json(spec.size),
         learning_rate=spec.learning_rate,

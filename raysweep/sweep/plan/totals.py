@@ -52,7 +52,7 @@ class Totals:
     """Of the trajectories that are not done."""
     disk_bytes: float | None
     hours_left: float | None
-    """Wall-clock of what is left on `Cluster.slots` trials at once; no less than the longest of them takes."""
+    """Wall-clock of the rest, `slots` trials at once; at least that of the longest trial."""
     price_left: float | None
 
     @property
@@ -62,7 +62,7 @@ class Totals:
 
 
 def totals(family: str, trials: Sequence[_Trial], slots: int | None, price: float | None) -> Totals:
-    """Return the totals of some trajectories.
+    """Sum up trajectories.
 
     Args:
         family: what to call them.
@@ -93,7 +93,7 @@ def totals(family: str, trials: Sequence[_Trial], slots: int | None, price: floa
 
 
 def family_rows(rows: Sequence[Totals]) -> list[tuple[str, ...]]:
-    """Return a head and a row of texts for each of the totals."""
+    """Return the totals as rows of text, below a header."""
     head = ("family", "trials", "done", "N", "D atoms", "C FLOP", "naive", "device h", "to go", "wall h", "disk MB")
     priced = any(row.price_left is not None for row in rows)
     lines = [head + (("price",) if priced else ())]
@@ -109,7 +109,7 @@ def family_rows(rows: Sequence[Totals]) -> list[tuple[str, ...]]:
 
 
 def slots(resources: Resources) -> int | None:
-    """Return how many trials run at once, None where that is up to a cluster that is not this machine."""
+    """Count the trials that run at once on this machine; None where a cluster is joined instead."""
     if os.environ.get("RAY_ADDRESS"):
         return resources.parallel
     present = machine()
@@ -132,7 +132,7 @@ def missing(resources: Resources) -> str | None:
 
 
 def machine() -> dict[str, float]:
-    """Return the cores and GPUs of this machine, as Ray would find them."""
+    """Count the cores and GPUs of this machine, as Ray does."""
     return {"CPU": float(os.cpu_count() or 1), "GPU": float(len(glob.glob("/dev/nvidia[0-9]*")))}
 
 

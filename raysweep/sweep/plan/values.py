@@ -27,7 +27,7 @@ class PlannedTrial:
     points: int
     """Budgets at which it is evaluated, at most."""
     atoms: tuple[float, ...] = ()
-    """Seen at each of these points, ascending; empty where what sizes cost is not known."""
+    """Seen at each of these points, ascending; empty while costs are unknown."""
     learning_rate: float | None = None
     """Given, or tuned."""
     spec: TrialSpec | None
@@ -51,7 +51,7 @@ class PlannedTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a sweep would run, and what is done of it."""
+    """The trials of a sweep, and how far they are."""
 
     name: str
     storage: str
@@ -103,7 +103,7 @@ class Plan:
         }
 
     def assignments(self) -> list[Assignment]:
-        """Return which trial serves which family, for the trials whose learning rate is known."""
+        """Assign trials to the families that they serve, as far as learning rates are known."""
         return [assignment(t.spec, t.family, GRID) for t in self.trials if t.spec is not None]
 
     def totals(self) -> list[Totals]:

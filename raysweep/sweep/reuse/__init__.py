@@ -1,1 +1,1 @@
-"""Reuse of earlier work: trials of other storages, and whether code or sweep have changed."""
+"""Reuse of trials of other storages, and of this one after its code has changed."""

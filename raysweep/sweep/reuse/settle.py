@@ -38,7 +38,7 @@ def settle(space: Space, store: TrialStore) -> str | None:
 
 
 def _has_something(store: TrialStore, trial_id: str) -> bool:
-    """Return whether a trial holds work worth asking about; one that failed before its first point does not."""
+    """Return whether a trial has results to ask about; one that failed before its first point has none."""
     state = store.state(trial_id)
     if state == TrialState.FAILED:
         return bool(store.points(trial_id).num_rows)

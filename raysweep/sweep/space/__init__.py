@@ -1,1 +1,1 @@
-"""Search spaces: typed YAML, and what is derived from it before anything is planned."""
+"""Search spaces: typed YAML, resolved before anything is planned."""

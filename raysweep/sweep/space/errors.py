@@ -79,7 +79,7 @@ _LADDER_PATH = ("families", "sizes", "params")
 _LADDER = Ladder
 _MAY_BE_INFINITE = ("training", "optimizer", "clip_norm")
 _LARGEST, _SMALLEST, _LARGEST_WHOLE = 1e30, 1e-30, 2**53
-"""Of what a search space holds: beyond, products of them leave the floating-point numbers, and counts their digits."""
+"""Limits of numbers in a search space: beyond them products overflow, and counts lose digits."""
 
 
 def _unusable(value: object, kinds: frozenset[type], path: tuple[Key, ...]) -> str | None:
@@ -103,7 +103,7 @@ def _unusable(value: object, kinds: frozenset[type], path: tuple[Key, ...]) -> s
 
 
 def _scalars(annotation: object) -> frozenset[type]:
-    """Return the types of the scalars that an annotation allows anywhere in it."""
+    """Collect the types of all scalars that an annotation allows."""
     if isinstance(annotation, type):
         return frozenset({annotation}) & {int, float, bool, str}
     if typing.get_origin(annotation) is typing.Literal:
@@ -115,7 +115,7 @@ def _scalars(annotation: object) -> frozenset[type]:
 
 
 def _shown(value: object) -> str:
-    """Return a value as YAML writes it, cut where it is long."""
+    """Format a value as YAML writes it, shortened where it is long."""
     if isinstance(value, bool) or value is None:
         return "null" if value is None else str(value).lower()
     if isinstance(value, float) and not math.isfinite(value):
@@ -125,7 +125,7 @@ def _shown(value: object) -> str:
 
 
 def first_error(source: Source, error: ValidationError, model: type[BaseModel]) -> SpaceError:
-    """Return one SpaceError for all that pydantic found, the first of them first."""
+    """Make one SpaceError of all errors that pydantic found, in their order."""
     found: dict[tuple[Key, ...], list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         path = _path(source, details["loc"], details["type"])
@@ -146,7 +146,7 @@ def _at_its_key(path: tuple[Key, ...], reason: str, model: type[BaseModel]) -> t
 
 
 def _path(source: Source, loc: tuple[Key, ...], kind: str) -> tuple[Key, ...]:
-    """Return where a fault was written: pydantic adds the members of unions, and sizes are read as rows."""
+    """Translate pydantic's location into the path of a key: it names members of unions, and rows of sizes."""
     path = tuple(part for part in loc if part != "[key]")
     if path[2:3] == ("ladder",):
         return (*path[:2], "sizes", "params", *path[3:])
@@ -231,7 +231,7 @@ def _model_at(model: type[BaseModel], path: tuple[Key, ...]) -> type[BaseModel] 
 
 
 def _inside(annotation: object) -> object:
-    """Return the annotation without `None` and `Annotated`."""
+    """Strip `None` and `Annotated` from an annotation."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
         return _inside(typing.get_args(annotation)[0])
@@ -241,7 +241,7 @@ def _inside(annotation: object) -> object:
 
 
 def _element(annotation: object) -> object:
-    """Return what a mapping's values or a sequence's items are annotated as."""
+    """Return the annotation of a mapping's values or a sequence's items."""
     arguments = typing.get_args(annotation)
     if not arguments:
         return None

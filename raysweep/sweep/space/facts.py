@@ -29,7 +29,7 @@ class DataFacts:
     """[n] atoms of the first 1, 2, ..., n structures of the store's one order, as far as the sweep needs them."""
 
     def atoms(self, seen: int, subset: int) -> float:
-        """Return the atoms in `seen` structures, on a trajectory that passes over a subset of so many."""
+        """Count the atoms in the first `seen` structures of a trajectory that passes over a subset of size `subset`."""
         if self.cumulative is None:
             return float(seen)
         if subset > len(self.cumulative):
@@ -38,11 +38,11 @@ class DataFacts:
         return float(passes * self.cumulative[subset - 1] + (self.cumulative[rest - 1] if rest else 0))
 
     def subset_with(self, atoms: float) -> int:
-        """Return the smallest subset that holds so many atoms."""
+        """Return the size of the smallest subset with at least this number of atoms."""
         return math.ceil(atoms) if self.cumulative is None else int(np.searchsorted(self.cumulative, atoms)) + 1
 
     def seen_with(self, atoms: float, subset: int) -> int:
-        """Return how many structures, on a trajectory that passes over a subset of so many, first hold the atoms."""
+        """Count the structures after which a trajectory over a subset of size `subset` has seen the atoms."""
         if self.cumulative is None:
             return math.ceil(atoms)
         passes, rest = divmod(atoms, float(self.cumulative[subset - 1]))
@@ -145,7 +145,7 @@ def _check_batch(space: Space, facts: DataFacts) -> None:
 
 
 def _needed(grid: Grid, learning_rate: LearningRate) -> int:
-    """Return the training structures of the largest subset, as far as they are known without a store."""
+    """Return the size of the largest training subset, as far as it is known without a store."""
     last = math.ceil(grid.structures[-1] / grid.epochs) if grid.structures else 0
     return max(max(grid.unique, default=last), learning_rate.structures or 0)
 

@@ -119,7 +119,7 @@ def _value(content: Mapping[str, object], key: str) -> object:
 
 
 def _shown(value: object, other: object) -> str:
-    """Return a value; of a mapping only what differs from the other."""
+    """Return a value; of a mapping, the entries that differ from the other."""
     if isinstance(value, Mapping) and isinstance(other, Mapping):
         return ", ".join(f"{k} {v}" for k, v in value.items() if other.get(k) != v) or "nothing of it"
     return str(value)

@@ -23,7 +23,7 @@ Count = Callable[[int], int]
 
 
 def with_sizes(space: Space, store: TrialStore) -> Space:
-    """Return the space with each ladder of parameters turned into a list of widths; notes go to the store.
+    """Replace each ladder of parameters by a list of widths; notes go to the store.
 
     Widths are kept in `sizes.json`, so that they are worked out (seconds each) once.
 
@@ -66,7 +66,7 @@ def with_sizes(space: Space, store: TrialStore) -> Space:
 
 
 def nearest_widths(targets: list[float], count: Count) -> list[int]:
-    """Return for each number of parameters the width that comes nearest on the log scale, each width once, ascending.
+    """Find for each number of parameters the nearest width on the log scale; each width once, ascending.
 
     Args:
         targets: numbers of parameters, ascending.

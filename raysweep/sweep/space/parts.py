@@ -1,4 +1,4 @@
-"""The parts of a search space, each a mapping of its YAML file: what they mean and what they may hold."""
+"""The parts of a search space, each a mapping of its YAML file, with their meaning and their limits."""
 
 from typing import Annotated, Any, Literal
 
@@ -51,7 +51,7 @@ class Data(Part):
 
 
 def _also_mappings(schema: dict[str, Any]) -> None:
-    """Let the schema of `sizes` say what may be written, not only what it is read as."""
+    """Describe in the schema all forms that `sizes` may be written in, not only the list that it is read as."""
     rows = {key: schema.pop(key) for key in ("type", "items", "default") if key in schema}
     schema["anyOf"] = [rows, {"type": "object", "description": "lists by knob, or params: {from, to, steps}"}]
 

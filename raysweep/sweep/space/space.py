@@ -1,4 +1,4 @@
-"""The search space: what a sweep varies and what it holds fixed, as one typed YAML file."""
+"""The search space: the varied and the fixed settings of a sweep, as one typed YAML file."""
 
 import os
 import sys
@@ -53,7 +53,7 @@ class Space(Part):
     _source: yaml_lines.Source | None = PrivateAttr(default=None)
 
     def seeds(self) -> tuple[int, ...]:
-        """Return the seeds that trajectories are planned with; `--adaptive` has more to choose from."""
+        """Return the seeds of planned trajectories; `--adaptive` has more to choose from."""
         if not self.adaptive.enabled:
             return self.grid.seeds
         wanted = self.adaptive.seeds or 4 * len(self.grid.seeds)
@@ -61,7 +61,7 @@ class Space(Part):
         return tuple(islice(chain(self.grid.seeds, others), wanted))
 
     def error(self, path: Sequence[str | int], reason: str) -> SpaceError:
-        """Return the error to raise about a key, with the line it stands in."""
+        """Make the error about a key, with its line."""
         source = self._source or yaml_lines.Source(self.name, None)
         return source.error(path, reason)
 
@@ -110,7 +110,7 @@ def _validated(source: yaml_lines.Source) -> Space:
 
 
 def _check_together(space: Space) -> None:
-    """Check what no single part can see."""
+    """Check conditions that involve several parts."""
     if space.data is None and space.entrypoint is None:
         raise space.error(("data",), "missing: raysweep's own training needs a structure store (data.store)")
     if space.training.precision == "tf32" and space.resources.gpu == 0:

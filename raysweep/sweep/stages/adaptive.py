@@ -1,4 +1,4 @@
-"""Which trajectories of a grid are worth their compute: rounds, each chosen by what the points before it leave open.
+"""The choice of the trajectories of a grid that are worth their compute, in rounds, each by the points before it.
 
 The first round spreads over all sizes at equal compute. Each later one fits the law to what is there, takes the
 interval of the answer in question, and lets `frontier.next_runs` choose among the trajectories that are left, at every
@@ -21,12 +21,12 @@ from raysweep.frontier.result import Fit
 from raysweep.sweep.space.parts import Adaptive
 
 ENLARGED = 2.0
-"""Where no fit is possible yet, a round of trajectories that cost up to so many times the dearest one before."""
+"""While no fit is possible, a round's trajectories cost up to this multiple of the dearest one before."""
 AT_ONCE = 16
-"""Trajectories of a round at most: each is charged that share of the round's budget on top of what it costs, so that
+"""Most trajectories of a round: each is charged this share of the round's budget on top of its cost, so that
 one that tells more is preferred to many that cost next to nothing."""
 MARGIN = 0.95
-"""A round aims a little below the width that was asked for, since what it promises is an estimate."""
+"""A round aims below the requested width by this factor, since its prediction is an estimate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,20 +35,20 @@ class Candidate:
 
     trial_id: str
     size: str
-    """As text: what candidates of the same size share."""
+    """As text, to group candidates by."""
     seed: int
     run: str
-    """What candidates share that are one run, trained for longer or shorter: at most one of them is chosen."""
+    """Candidates that are one run, trained for longer or shorter, share it: at most one of them is chosen."""
     params: int
     atoms: tuple[float, ...]
     """Seen at each of its points."""
     flops: float
-    """What it costs in all."""
+    """Its total cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """What comes next for a family."""
+    """The next round of a family."""
 
     chosen: tuple[Candidate, ...]
     """Empty where there is nothing more to do."""
@@ -59,7 +59,7 @@ class Round:
 
 
 def first_round(candidates: Sequence[Candidate], settings: Adaptive) -> Round:
-    """Return the round to begin with: each size once, for as much compute as the smallest size can take.
+    """Choose the first round: each size once, for as much compute as the smallest size can take.
 
     So the points span both N and D at a small part of the grid's cost: a large size is trained for short at first.
     """
@@ -71,7 +71,7 @@ def first_round(candidates: Sequence[Candidate], settings: Adaptive) -> Round:
 def next_round(
     candidates: Sequence[Candidate], taken: Collection[str], points: pa.Table | None, settings: Adaptive
 ) -> Round:
-    """Return what the points so far call for.
+    """Choose the next round by the points so far.
 
     Args:
         candidates: all trajectories of the family at all lengths.
@@ -122,7 +122,7 @@ def _width(interval: tuple[float, float], settings: Adaptive) -> float:
 
 
 def _spread(candidates: Sequence[Candidate], limit: float) -> list[Candidate]:
-    """Return for each size its first seed, as long as it may be within a cost; sizes that have none so short last."""
+    """Choose for each size its first seed, as long as the cost limit allows; sizes beyond the limit come last."""
     by_size: dict[str, list[Candidate]] = {}
     for candidate in sorted(candidates, key=lambda c: (c.params, c.size)):
         by_size.setdefault(candidate.size, []).append(candidate)
@@ -138,7 +138,7 @@ def _spread(candidates: Sequence[Candidate], limit: float) -> list[Candidate]:
 def _most_telling(
     left: Sequence[Candidate], points: pa.Table, interval: tuple[float, float], spent: float, settings: Adaptive
 ) -> list[Candidate]:
-    """Return the trajectories that narrow the interval most per FLOP: a round of them, and no more than are needed."""
+    """Choose the trajectories that narrow the interval most per FLOP: one round, and no more than are needed."""
     costs = np.array([candidate.flops for candidate in left])
     budget = max(settings.growth * spent, float(costs.min()))
     table = {
@@ -160,7 +160,7 @@ def _most_telling(
 def _within(
     wanted: Sequence[Candidate], spent: float, settings: Adaptive, interval: tuple[float, float] | None
 ) -> Round:
-    """Return the round of what the budget has room for."""
+    """Keep the trajectories that fit into the budget."""
     chosen = []
     for candidate in wanted:
         if settings.flops is None or spent + candidate.flops <= settings.flops:

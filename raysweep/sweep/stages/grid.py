@@ -30,7 +30,7 @@ class GridStage:
         self.add(trials)
 
     def add(self, trials: Sequence[PlannedTrial]) -> None:
-        """Take the trajectories that are ready, not done, and not here yet; one that serves several families once."""
+        """Add the trajectories that are ready and not done; one that serves several families is added once."""
         for trial in trials:
             if trial.spec is not None and not trial.state.is_final and trial.spec.trial_id not in self._work:
                 work = _Work(trial.spec, trial.family, cost(trial))
@@ -39,14 +39,14 @@ class GridStage:
         self._queue.sort(key=lambda work: (-work.cost, work.spec.trial_id))
 
     def take(self, grid: Plan) -> None:
-        """Take the trajectories of the grid that have become ready."""
+        """Add the trajectories of the grid that have become ready."""
         self.add(grid.trials)
 
     def __contains__(self, trial_id: str) -> bool:
         return trial_id in self._work
 
     def next_trial(self) -> TrialSpec | None:
-        """Return the longest trajectory that is left."""
+        """Return the longest remaining trajectory."""
         return self._queue.pop(0).spec if self._queue else None
 
     @property
@@ -55,7 +55,7 @@ class GridStage:
         return not self._queue
 
     def started(self, trial_id: str) -> None:
-        """Pass on that a worker has the trial."""
+        """Announce that a worker has begun the trial."""
         work = self._work[trial_id]
         announce(self._listener, work.spec, work.family, self.name)
 

@@ -15,7 +15,7 @@ from raysweep.sweep.stages.tuning import TuningStage
 
 
 class Pipeline:
-    """Hands out the trials of the learning-rate stage first, and of the grid what is ready for it."""
+    """Hands out the trials of the learning-rate stage first, then the trajectories of the grid that are ready."""
 
     name = "sweep"
 
@@ -45,7 +45,7 @@ class Pipeline:
         return self._tuning.finished and self._grid.finished
 
     def started(self, trial_id: str) -> None:
-        """Pass on that a worker has the trial."""
+        """Pass on that a worker has begun the trial."""
         self._stage_of(trial_id).started(trial_id)
 
     def point(self, trial_id: str, point: Point) -> bool:
@@ -61,7 +61,7 @@ class Pipeline:
         self._stage_of(trial_id).cancelled(trial_id, record)
 
     def _take_grid(self) -> None:
-        """Take the trajectories of families whose search has ended since."""
+        """Add the trajectories of families whose search has ended since."""
         if self._searching != self._tuning.searching:
             self._searching = self._tuning.searching
             self._grid.take(self._rates_found())

@@ -1,4 +1,4 @@
-"""The rounds of `run --adaptive`: what was chosen so far, kept with the sweep, and the stage that asks for more.
+"""The rounds of `run --adaptive`: those chosen so far, kept with the sweep, and the stage that asks for more.
 
 What was chosen stands in `adaptive.json`, so a sweep that was cut short goes on with the round that it was in.
 """
@@ -31,7 +31,7 @@ _WHY = {
 
 
 class Rounds:
-    """What was chosen of a sweep's grid, family by family."""
+    """The trajectories chosen from a sweep's grid, family by family."""
 
     def __init__(self, space: Space, store: TrialStore, say: Callable[[str], None]) -> None:
         self._space, self._store, self._say = space, store, say
@@ -45,7 +45,7 @@ class Rounds:
         """Why a family's rounds are over, as far as this process has asked."""
 
     def chosen(self, whole: Plan) -> Plan:
-        """Return the part of a plan that was chosen so far, its first round where nothing was.
+        """Return the trajectories of a plan that were chosen so far; of a family without any, its first round.
 
         Args:
             whole: the plan of every trajectory of the grid at each of its lengths.
@@ -72,13 +72,13 @@ class Rounds:
         return dataclasses.replace(part, notes=(*part.notes, note))
 
     def over(self, whole: Plan) -> bool:
-        """Return whether nothing is left to do: every trajectory that was chosen ended, and no family needs more."""
+        """Return whether every chosen trajectory has ended, and no family needs more."""
         return all(trial.state.is_final for trial in self.chosen(whole).trials) and not any(
             self._next(label, of_family).chosen for label, of_family in by_family(whole).items()
         )
 
     def advance(self, whole: Plan, family: str) -> Sequence[PlannedTrial]:
-        """Choose the next round of a family, the trials of which have ended; empty where its rounds are over."""
+        """Choose the next round of a family whose trials have ended; empty where its rounds are over."""
         of_family = by_family(whole)[family]
         coming = self._next(family, of_family)
         known = _by_id(of_family)
@@ -133,7 +133,7 @@ class Rounds:
         return as_table(table) if table.num_rows else None
 
     def _grid_flops(self, of_family: Sequence[PlannedTrial]) -> float:
-        """Return what a family's grid costs without rounds."""
+        """Return the cost of a family's grid without rounds."""
         return math.fsum(t.flops or 0.0 for t in _longest(of_family) if t.seed in self._space.grid.seeds)
 
     def _tell(self, family: str, of_family: Sequence[PlannedTrial], coming: Round) -> None:
@@ -173,12 +173,12 @@ class AdaptiveGrid(GridStage):
         super().__init__(rounds.chosen(grid).trials, listener)
 
     def take(self, grid: Plan) -> None:
-        """Take the trajectories of the rounds so far that have become ready."""
+        """Add the trajectories of the rounds so far that have become ready."""
         self._grid = grid
         self.add(self._rounds.chosen(grid).trials)
 
     def add(self, trials: Sequence[PlannedTrial]) -> None:
-        """Take the trajectories that are ready, not done, and not here yet."""
+        """Add the trajectories that are ready and not done."""
         for trial in trials:
             if trial.spec is not None:
                 open_ = self._open.setdefault(trial.family, set())
@@ -187,7 +187,7 @@ class AdaptiveGrid(GridStage):
         super().add(trials)
 
     def next_trial(self) -> TrialSpec | None:
-        """Return the longest trajectory that is left."""
+        """Return the longest remaining trajectory."""
         self._advance()
         return super().next_trial()
 
@@ -198,7 +198,7 @@ class AdaptiveGrid(GridStage):
         return super().finished and all(family in self._over for family in self._open)
 
     def ended(self, trial_id: str, record: TrialRecord) -> None:
-        """Pass the end on, and note that the family has one less to wait for."""
+        """Pass the end on; the family waits for one trial less."""
         super().ended(trial_id, record)
         for open_ in self._open.values():
             open_.discard(trial_id)
@@ -214,7 +214,7 @@ class AdaptiveGrid(GridStage):
 
 
 def by_family(plan: Plan) -> dict[str, list[PlannedTrial]]:
-    """Return the trials of a plan by family, in its order."""
+    """Group the trials of a plan by family, in its order."""
     found: dict[str, list[PlannedTrial]] = {}
     for trial in plan.trials:
         found.setdefault(trial.family, []).append(trial)
@@ -226,7 +226,7 @@ def _by_id(trials: Iterable[PlannedTrial]) -> Mapping[str, PlannedTrial]:
 
 
 def _longest(trials: Iterable[PlannedTrial]) -> list[PlannedTrial]:
-    """Return of each size and seed the trajectory with the most points."""
+    """Return the trajectory with the most points of each size and seed."""
     found: dict[tuple[str, int], PlannedTrial] = {}
     for trial in trials:
         key = size_json(trial.size), trial.seed

@@ -1,4 +1,4 @@
-"""What a stage is to the engine that runs its trials: a source of trials that hears how they go."""
+"""The interface between a stage, which is a source of trials, the engine that runs them, and its listeners."""
 
 import contextlib
 import threading
@@ -23,41 +23,41 @@ class Stage(Protocol):
     """"grid" or "learning_rate"."""
 
     def next_trial(self) -> TrialSpec | None:
-        """Return the next trial to run, None where there is none at present."""
+        """Return the next trial to run, None if there is none at present."""
 
     @property
     def finished(self) -> bool:
-        """Whether there is none now and there will be none."""
+        """Whether there will be no further trial."""
 
     def started(self, trial_id: str) -> None:
-        """Hear that a worker has the trial."""
+        """Called when a worker has begun a trial."""
 
     def point(self, trial_id: str, point: Point) -> bool:
-        """Hear of a point, once for each; return whether the trial is to stop here."""
+        """Called once for each point; returns whether the trial is to stop here."""
 
     def ended(self, trial_id: str, record: TrialRecord) -> None:
-        """Hear how a trial ended."""
+        """Called when a trial ends."""
 
     def cancelled(self, trial_id: str, record: TrialRecord) -> None:
-        """Hear that a trial was ended with its sweep; a later run goes on with it, so nothing follows from it."""
+        """Called when a trial is cancelled with its sweep; a later run goes on with it, so nothing follows from it."""
 
 
 class Listener(Protocol):
-    """Who follows the trials of a sweep: MLflow's mirror, the live line. No call may take long or raise."""
+    """A follower of a sweep's trials: MLflow's mirror, the progress line. No call may take long or raise."""
 
     def trial_started(
         self, trial_id: str, family: str, stage: str, params: dict[str, str], tags: dict[str, str]
     ) -> None:
-        """Hear that a trial has begun, or goes on."""
+        """Called when a trial begins or resumes."""
 
     def point(self, trial_id: str, point: Point) -> None:
-        """Hear of a point; a resumed trial tells the points before its end again."""
+        """Called for each point; a resumed trial repeats its earlier points."""
 
     def trial_ended(self, trial_id: str, state: TrialState, message: str | None) -> None:
-        """Hear how a trial ended."""
+        """Called when a trial ends."""
 
     def close(self) -> None:
-        """Hear that no more comes."""
+        """Called once, after the last call."""
 
 
 class Listeners:
@@ -69,22 +69,22 @@ class Listeners:
     def trial_started(
         self, trial_id: str, family: str, stage: str, params: dict[str, str], tags: dict[str, str]
     ) -> None:
-        """Tell all of them."""
+        """Call all of them."""
         for listener in self._listeners:
             listener.trial_started(trial_id, family, stage, params, tags)
 
     def point(self, trial_id: str, point: Point) -> None:
-        """Tell all of them."""
+        """Call all of them."""
         for listener in self._listeners:
             listener.point(trial_id, point)
 
     def trial_ended(self, trial_id: str, state: TrialState, message: str | None) -> None:
-        """Tell all of them."""
+        """Call all of them."""
         for listener in self._listeners:
             listener.trial_ended(trial_id, state, message)
 
     def close(self) -> None:
-        """Tell all of them."""
+        """Call all of them."""
         for listener in self._listeners:
             listener.close()
 
@@ -106,7 +106,7 @@ def closing(listener: Listener) -> Iterator[None]:
 
 
 def describe(spec: TrialSpec, family: str, stage: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Return a trial's parameters and tags as texts."""
+    """Describe a trial by parameters and tags, as text."""
     params = {key: str(value) for key, value in _flat(spec.model_dump(mode="json")).items()}
     tags = {
         "raysweep.trial_id": spec.trial_id,

@@ -21,7 +21,7 @@ from raysweep.sweep.tuning.search import Candidate, RateSearch
 
 @dataclass
 class _Told:
-    """What the listener knows of a trial."""
+    """What the listener was told about a trial."""
 
     started: bool = False
     points: int = 0
@@ -29,7 +29,7 @@ class _Told:
 
 
 class TuningStage:
-    """Hands out the trials of all searches, reads back those that an earlier run ended, and keeps the store canonical.
+    """Hands out the trials of all searches; those that ended in an earlier run are read back from the store.
 
     A trial may have gone on after the rung at which ASHA's verdict stops it (see `asha`): its points beyond are dropped
     from the store, and the listener hears only of what is certain.
@@ -64,18 +64,18 @@ class TuningStage:
 
     @property
     def searching(self) -> int:
-        """How many searches are not finished."""
+        """Number of searches that are not finished."""
         return sum(not search.finished for search in self._searches.values())
 
     def count(self) -> tuple[int, int]:
-        """Return how many trials there are, as far as is known (ranges may be widened), and how many have ended."""
+        """Count the trials, as far as they are known (ranges may be widened), and those that have ended."""
         asked = [candidate for search in self._searches.values() for candidate in search.candidates]
         planned = sum(max(s.settings.trials, len(s.candidates)) for s in self._searches.values())
         reported = {trial.trial_id for key in self._reported for trial in self.rows[key].trials}
         return planned + len(reported), sum(candidate.ended for candidate in asked) + len(reported)
 
     def next_trial(self) -> TrialSpec | None:
-        """Return the next trial of the search that is least far, so that all families move on together."""
+        """Return the next trial of the search that has had the fewest, so that all families advance together."""
         if self._ready:
             return self._ready.pop(0).spec
         for search in sorted(self._searches.values(), key=lambda s: len(s.candidates)):
@@ -90,7 +90,7 @@ class TuningStage:
         return not self._ready and all(search.finished for search in self._searches.values())
 
     def started(self, trial_id: str) -> None:
-        """Note that a worker has the trial."""
+        """Note that a worker has begun the trial."""
         search, candidate = self._home[trial_id]
         if not candidate.ended:
             candidate.state = TrialState.RUNNING
@@ -107,7 +107,7 @@ class TuningStage:
         return candidate.ended
 
     def ended(self, trial_id: str, record: TrialRecord) -> None:
-        """Note how a trial ended; one that ASHA stopped is ended by `_settle`, with the points that count."""
+        """Note the end of a trial; `_settle` ends those that ASHA stopped, with the points that count."""
         search, candidate = self._home[trial_id]
         candidate.state = record.state
         self._settle(search)
@@ -120,7 +120,7 @@ class TuningStage:
             self._listener.trial_ended(trial_id, record.state, record.message)
 
     def assignments(self) -> list[Assignment]:
-        """Return the trials of all searches, those of earlier runs too, in the order of families and of asking."""
+        """Assign the trials of all searches, also of earlier runs, in the order of families and of asking."""
         rows: list[Assignment] = []
         for cell in self._cells:
             if cell.search in self._searches:
@@ -138,7 +138,7 @@ class TuningStage:
         return {cell.key: self.rows[cell.key] for cell in self._cells if cell.key in self.rows}
 
     def _ask(self, search: RateSearch) -> Candidate | None:
-        """Return the search's next trial that has to run; those that ran before are read back from the store."""
+        """Return the next trial of a search that has to run; trials that have run are read back from the store."""
         while (candidate := search.ask()) is not None:
             trial_id = candidate.spec.trial_id
             self._home[trial_id] = (search, candidate)
@@ -154,7 +154,7 @@ class TuningStage:
         return None
 
     def _settle(self, search: RateSearch) -> None:
-        """Tell what has become certain, and end in the store the trials that ASHA's verdict stops."""
+        """Report the results that have become certain, and end in the store the trials that ASHA stops."""
         for candidate, verdict in zip(search.candidates, search.verdicts(), strict=True):
             trial_id = candidate.spec.trial_id
             told = self._told[trial_id]

@@ -1,1 +1,1 @@
-"""The search of learning rates: pure functions of losses."""
+"""The search for learning rates, as pure functions of losses (`search`), and the checks of muP."""

@@ -33,7 +33,7 @@ OUTPUTS = ("energy", "forces")
 Found = TypeVar("Found")
 
 Scales = Mapping[str, Mapping[int, Sequence[float]]]
-"""Root mean square of what each module puts out, by module, width, and step 0 ... n."""
+"""Root mean square of each module's output, by module, width, and step 0 ... n."""
 
 
 def coordinate_check(
@@ -46,7 +46,7 @@ def coordinate_check(
     workers: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Scales:
-    """Return the scale of every activation on one batch before each of the first steps and after the last.
+    """Measure the scale of every activation on one batch, before each of the first steps and after the last.
 
     Root mean squares over the elements, geometric means over seeds: a narrow network's weights are few, and products of
     features amplify how much they happen to differ from their distribution.
@@ -86,7 +86,7 @@ def coordinate_check(
 
 
 def _follow(spec: TrialSpec, location: str, steps: int) -> dict[str, list[float]]:
-    """Return the mean squares of activations before each step and after the last, by module."""
+    """Measure the mean squares of activations before each step and after the last, by module."""
     with IsolatedState():
         run = Trajectory(spec, open_store(location), torch.device("cpu"))
         run.resume_training()
@@ -99,7 +99,7 @@ def _follow(spec: TrialSpec, location: str, steps: int) -> dict[str, list[float]
 
 
 def _squares(run: Trajectory) -> dict[str, float]:
-    """Return the mean square of what each module with weights puts out on the first validation batch."""
+    """Measure the mean square of the output of each module with weights on the first validation batch."""
     found: dict[str, list[torch.Tensor]] = {}
     with _watched(run.model, found):
         prediction = run.model(run.validation[0])

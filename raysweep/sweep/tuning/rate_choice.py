@@ -1,4 +1,4 @@
-"""Which learning rate to take from the losses of its trials: a parabola's minimum, not the lucky one."""
+"""The choice of a learning rate by the losses of its trials: a parabola's minimum, not the luckiest trial."""
 
 import math
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Choice:
 
 
 def choose(curves: Curves, rungs: int) -> Choice | None:
-    """Return the learning rate to take, None where no trial was completed.
+    """Choose the learning rate, None if no trial was completed.
 
     The parabola goes through the best region at the last rung; earlier rungs have no say, since they favour higher
     rates than the whole of the data does. Where there is none, the loss typically rises like a cliff above the best
@@ -56,7 +56,7 @@ def choose(curves: Curves, rungs: int) -> Choice | None:
 
 
 def _vertex(trials: Sequence[tuple[float, float]], best_rate: float) -> float | None:
-    """Return the minimum of a parabola in (log rate, log loss), None where it has none near the best."""
+    """Return the minimum of a parabola in (log rate, log loss), None if it has none near the best trial."""
     lowest = min(loss for _, loss in trials)
     region = [(rate, loss) for rate, loss in trials if loss <= WINDOW * lowest]
     below, above = [r for r, _ in region if r < best_rate], [r for r, _ in region if r > best_rate]

@@ -26,17 +26,17 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """Return what its row in `learning_rates.json` is known by."""
+        """The key of its record in `learning_rates.json`."""
         return f"{self.family}-{self.search}"
 
     @property
     def place(self) -> tuple[str, str]:
-        """Return the key in a table of rates."""
+        """The key in a table of rates."""
         return self.family, size_json(self.size)
 
 
 def cells(specs: TrialSpecs) -> list[Cell]:
-    """Return all learning rates that have to be searched, in the order of the families."""
+    """List the learning rates that have to be searched, in the order of the families."""
     settings = specs.learning_rate
     return [
         Cell(label, size, _search(specs, label, size))
@@ -47,7 +47,7 @@ def cells(specs: TrialSpecs) -> list[Cell]:
 
 
 def make_search(specs: TrialSpecs, cell: Cell) -> RateSearch:
-    """Return the search of a cell, nothing asked yet."""
+    """Begin the search of a cell."""
     probe = specs.tuning(cell.family, cell.size, 1.0)
     return RateSearch(
         cell.family,
@@ -82,7 +82,7 @@ def known_rates(specs: TrialSpecs, reader: SweepReader) -> dict[tuple[str, str],
 def _power_laws(
     families: Mapping[str, Family], settings: LearningRate, rates: Mapping[tuple[str, str], float]
 ) -> dict[tuple[str, str], float]:
-    """Return the rates of all sizes by the power law in width through those that were tuned, once all of them are."""
+    """Extend the tuned rates to all sizes by a power law in width, once all of them are known."""
     found = {place: rate for place, rate in rates.items() if place[0] in settings.rates}
     for label, family in families.items():
         if label in settings.rates:
