@@ -40,7 +40,13 @@ def plan(space: Space) -> Plan:
 
         found = dataclasses.replace(found, slots=cluster_slots(space))
     told = [
-        note for note in (resolved.unknown, missing(space.resources), code_note(store, codes(space, store))) if note
+        note
+        for note in (
+            resolved.unknown,
+            missing(space.resources),
+            code_note(store, codes(space.entrypoint, space.architectures, store)),
+        )
+        if note
     ]
     return dataclasses.replace(found, notes=(*store.notes, *found.notes, *told))
 

@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from raysweep.core.errors import DivergedError, RaysweepError, StorageError, TrialError
@@ -123,45 +123,61 @@ def execute(
         StorageError: its storage cannot be written, which is for the driver to tell; the trial goes on later.
     """
     points: list[Point] = []
-    state, message = TrialState.DONE, None
     watchdog = Watchdog(limits, lambda why: store.end(claim, TrialState.TIMED_OUT, points, why))
-    source_or_none: Iterator[Point] | None = None
-    while True:
+    training = _Training(spec, source)
+    try:
+        while isinstance(found := training.next(), Point):
+            watchdog.pause()
+            if not store.holds(claim):
+                return None
+            points.append(found)
+            report(len(points) - 1, found)  # its errors pass: that the driver is gone is no fault of the training
+            watchdog.go_on()
+    finally:
+        watchdog.stop()
+    training.close()
+    end = found
+    if not points and end.state == TrialState.DONE:
+        end = _End(TrialState.FAILED, "the training yielded no point; check budgets and entrypoint")
+    return end.state if store.end(claim, end.state, points, end.message) else None
+
+
+@dataclass(frozen=True)
+class _End:
+    state: TrialState
+    message: str | None = None
+
+
+class _Training:
+    """A training in progress; its exceptions become ends of its trial."""
+
+    def __init__(self, spec: TrialSpec, source: Callable[[], Iterator[Point]]) -> None:
+        self._spec, self._source = spec, source
+        self._points: Iterator[Point] | None = None
+
+    def next(self) -> Point | _End:
+        """Train up to the next point, or to the end.
+
+        Raises:
+            StorageError: the storage cannot be written.
+        """
         try:
-            source_or_none = source_or_none or source()
-            point = next(source_or_none, None)
-            if point is None:
-                break
-            point = _checked(spec, point)
+            self._points = self._points or self._source()
+            point = next(self._points, None)
+            return _End(TrialState.DONE) if point is None else _checked(self._spec, point)
         except DivergedError as error:
-            state, message = TrialState.DIVERGED, shown_error(error, LONGEST).partition(": ")[2]
-            break
+            return _End(TrialState.DIVERGED, shown_error(error, LONGEST).partition(": ")[2])
         except StorageError:
-            watchdog.stop()
             raise
         except RaysweepError as error:  # says what to mend, and where
-            state, message = TrialState.FAILED, shown_error(error, LONGEST)
-            break
+            return _End(TrialState.FAILED, shown_error(error, LONGEST))
         except Exception as error:  # noqa: BLE001 - whatever a training raises ends this trial and no other
             state = TrialState.OUT_OF_MEMORY if is_out_of_memory(error) else TrialState.FAILED
-            message = described(error)
-            break
-        watchdog.pause()
-        if not store.holds(claim):
-            watchdog.stop()
-            return None
-        points.append(point)
-        try:
-            report(len(points) - 1, point)  # its errors pass: that the driver is gone is no fault of the training
-        except BaseException:
-            watchdog.stop()
-            raise
-        watchdog.go_on()
-    watchdog.stop()
-    getattr(source_or_none, "close", lambda: None)()
-    if not points and state == TrialState.DONE:
-        state, message = TrialState.FAILED, "the training yielded no point; check budgets and entrypoint"
-    return state if store.end(claim, state, points, message) else None
+            return _End(state, described(error))
+
+    def close(self) -> None:
+        """Let the training clean up."""
+        getattr(self._points, "close", lambda: None)()
 
 
 def points_of(

@@ -110,7 +110,9 @@ def _tuner(
 
 def _configs(space: Space, store: TrialStore, dispatcher: Dispatcher) -> Callable[[Launch], dict[str, object]]:
     """Return the function that makes what `run_trial` is called with."""
-    present = codes(space, store)  # as it is now: a worker that finds other code says so
+    present = codes(
+        space.entrypoint, space.architectures, store
+    )  # as it is now: a worker that finds other code says so
     costs = CostBook(space.resources, space.data, store, measure=False)
     path = os.pathsep.join(map(os.path.abspath, sys.path)) if space.entrypoint else ""
     data = absolute(space.data.store) if space.data else None

@@ -3,13 +3,13 @@
 Which digests were declared equal is kept in `code.json`; each trial's record says by which code it was made.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from raysweep.core.trial import TrialSpec
 from raysweep.storage import layout
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.guests.code import code_named
-from raysweep.sweep.space.space import Space
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Codes:
         return f"{name}@{self.present[name]}" if name in self.present else None
 
 
-def codes(space: Space, store: TrialStore) -> Codes:
-    """Return the present code digests of a search space."""
+def codes(entrypoint: str | None, architectures: Iterable[str], store: TrialStore) -> Codes:
+    """Compute the present code digests of an entrypoint, or of plug-ins' architectures."""
     present = {}
-    for family in space.families.values():
-        code = code_named(space.entrypoint, family.architecture)
+    for architecture in architectures:
+        code = code_named(entrypoint, architecture)
         if code is not None:
             name, _, digest = code.partition("@")
             present[name] = digest

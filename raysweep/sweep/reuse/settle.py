@@ -17,7 +17,7 @@ def settle(space: Space, store: TrialStore) -> str | None:
     Raises:
         SpaceError: it is for the user to say (`changed_code: ask`); names the code, the trials and the remedies.
     """
-    known = codes(space, store)
+    known = codes(space.entrypoint, space.architectures, store)
     old = changed(store, known)
     if not old:
         return None

@@ -21,7 +21,7 @@ class ReusedTrials:
             (TrialStore(location), index) for location, index in sorted(locations.items(), key=lambda pair: pair[1])
         ]
         self._stores = [(store, frozenset(store.ids())) for store, _ in stores]
-        self._codes = codes(space, TrialStore(space.storage))
+        self._codes = codes(space.entrypoint, space.architectures, TrialStore(space.storage))
         self._keep = space.changed_code == "keep"
         self.other_code: set[str] = set()
         """Trials that differ in their code alone, and so are not reused."""

@@ -52,6 +52,11 @@ class Space(Part):
 
     _source: yaml_lines.Source | None = PrivateAttr(default=None)
 
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """The architectures of the families, each once."""
+        return tuple(dict.fromkeys(family.architecture for family in self.families.values()))
+
     def seeds(self) -> tuple[int, ...]:
         """Return the seeds of planned trajectories; `--adaptive` has more to choose from."""
         if not self.adaptive.enabled:

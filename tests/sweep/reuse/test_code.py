@@ -203,7 +203,9 @@ def test_earlier_trials_of_other_code_are_not_taken(
     space = sweep(learning_rate=rates, storage=new, earlier=[old.storage], changed_code="keep")
     keeping = ReusedTrials(space)
     assert keeping.copy(spec, TrialStore(new))
-    assert TrialStore(new).record(spec.trial_id).code == codes(space, TrialStore(new)).now(spec)
+    assert TrialStore(new).record(spec.trial_id).code == codes(
+        space.entrypoint, space.architectures, TrialStore(new)
+    ).now(spec)
 
 
 def test_worker_with_other_code_than_the_driver_refuses(module: str) -> None:
