@@ -113,7 +113,7 @@ class Progress:
         self._cost_left, self._spent, self._best = cost_left, 0.0, None
         self._widest = max(map(len, labels), default=0)
         self._began = time.monotonic()
-        self.say(f"{total} trials" + (f", {done} of them done before" if done else ""))
+        self.say(f"{total} trials" + (f", {done} of them already done" if done else ""))
         if self._live is None:
             self._live = LiveLine(self.console, self._line, keep=True)
             self._live.start()

@@ -31,7 +31,7 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     out = io.StringIO()
     follow(Progress(Console(file=out, width=80)))
     lines = out.getvalue().splitlines()
-    assert lines[0] == "3 trials, 1 of them done before"
+    assert lines[0] == "3 trials, 1 of them already done"
     assert lines[1].startswith("[2/3] done     a width=8 seed=0")
     assert f"loss {toy_trials.loss_at(SPEC, 10.0):.4g}" in lines[1]
     assert lines[2].startswith("[3/3] failed   a width=8 seed=1")

@@ -106,7 +106,7 @@ def test_each_bad_end_is_a_state_of_its_own_and_others_are_untouched(make_space:
     assert "the loss is nan" in messages["nan"]
     assert "its worker died 2 times" in messages["dead"]
     assert "MemoryError: 42 GiB" in messages["big"]
-    assert "no point came for 8 s (resources.stall_seconds); it was here" in messages["stuck"]
+    assert "no point came for 8 s (resources.stall_seconds); its stack" in messages["stuck"]
     assert "time.sleep(3600)" in messages["stuck"]
     counts = {family_of[i]: store.points(i).num_rows for i in store.ids()}
     assert counts == {"good": 3, "bug": 1, "inf": 1, "nan": 1, "dead": 1, "hurt": 3, "big": 1, "stuck": 1}
@@ -195,4 +195,4 @@ def test_worker_that_stands_still_is_ended_by_the_driver(
     result = run(space, console=console)
     assert list(result.states.values()) == [TrialState.TIMED_OUT]
     (record,) = [TrialStore(space.storage).record(trial_id) for trial_id in result.states]
-    assert "no point came for 5 s (resources.stall_seconds); Python itself did not answer any more" in record.message
+    assert "no point came for 5 s (resources.stall_seconds); Python itself did not respond" in record.message

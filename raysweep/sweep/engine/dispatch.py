@@ -209,7 +209,7 @@ class Dispatcher:
                 continue
             points, state = self._trials[trial_id].points, self._store.record(trial_id).state
             if state == TrialState.RUNNING:
-                self._store.close(trial_id, TrialState.CANCELLED, points, "ended with its sweep")
+                self._store.close(trial_id, TrialState.CANCELLED, points, "cancelled: the sweep was stopped")
             elif state != TrialState.PLANNED:
                 for point in from_table(self._store.points(trial_id))[len(points) :]:
                     self._stage.point(trial_id, point)
@@ -224,11 +224,11 @@ class Dispatcher:
 
     def _retry_line(self, then: Then, trial: _Trial, *, counted: bool) -> str:
         if then is Then.ALONE:
-            return "out of memory; it is tried once more, alone on a host"
+            return "out of memory; it is retried once, alone on a host"
         if not counted:
-            return "its host is lost; it goes on elsewhere from its last checkpoint"
-        count = f"{trial.failures} of {self._resources.max_failures} times at most"
-        return f"its worker died ({count}); it goes on from its last checkpoint"
+            return "its host is lost; it resumes elsewhere from its last checkpoint"
+        count = f"failure {trial.failures} of {self._resources.max_failures} allowed"
+        return f"its worker died ({count}); it resumes from its last checkpoint"
 
 
 def _name(spec: TrialSpec) -> str:

@@ -19,7 +19,7 @@ class Failure(enum.Enum):
     FAULT = "fault"
     """Its process exited, or was killed: counts towards `resources.max_failures`."""
     MEMORY = "memory"
-    """Ray's memory monitor killed it, or an allocation failed: the trial is tried once more, alone on a node."""
+    """Ray's memory monitor killed it, or an allocation failed: the trial is retried once, alone on a node."""
     NODE = "node"
     """Its node was lost or taken back (spot instances): counts for nothing."""
 

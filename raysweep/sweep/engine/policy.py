@@ -1,4 +1,4 @@
-"""What becomes of a trial whose worker ended: it goes on, is tried once more alone on a node, or has ended itself.
+"""What becomes of a trial whose worker ended: it resumes, is retried alone on a node, or has ended.
 
 A pure function of what is known of the worker; `dispatch` carries the decision out.
 """
@@ -14,9 +14,9 @@ class Then(enum.Enum):
     """What comes next for a trial."""
 
     RESUME = "resume"
-    """It goes on from its last checkpoint."""
+    """It resumes from its last checkpoint."""
     ALONE = "alone"
-    """It is tried once more, alone on a node."""
+    """It is retried once, alone on a node."""
     END = "end"
     """It has ended."""
 
@@ -57,12 +57,12 @@ def decide(end: WorkerEnd, max_failures: int) -> Decision:
     """Decide what becomes of a trial.
 
     A trial whose end the worker wrote has ended. Otherwise one that overran its time has ended; one whose node is lost
-    goes on; any other failure is retried `max_failures` times. In both cases a trial that got no memory is tried once
-    more, alone.
+    resumes; any other failure is retried `max_failures` times. In both cases a trial that ran out of memory is retried
+    once, alone.
     """
     is_open = end.written.is_open
     if is_open and end.overrun is not None:
-        reason = f"{end.overrun}; Python itself did not answer any more"
+        reason = f"{end.overrun}; Python itself did not respond"
         return Decision(then=Then.END, state=TrialState.TIMED_OUT, reason=reason)
     if is_open and end.failure is Failure.NODE:
         return Decision(then=Then.RESUME, state=TrialState.FAILED, reason=end.error)
@@ -74,6 +74,6 @@ def decide(end: WorkerEnd, max_failures: int) -> Decision:
         return Decision(then=Then.END, state=TrialState.FAILED, reason=end.error)
     failures = end.failures + 1
     own = f" in entrypoint {end.entrypoint} (os._exit, a crash or a kill)" if end.entrypoint else ""
-    reason = f"its worker died {failures} times{own}, the last time so:\n{end.error}"
+    reason = f"its worker died {failures} times{own}, most recently:\n{end.error}"
     then = Then.RESUME if failures <= max_failures else Then.END
     return Decision(then=then, state=TrialState.FAILED, reason=reason, counted=True)

@@ -31,7 +31,7 @@ class Limits:
         if self.timeout is not None and elapsed >= self.timeout:
             return f"ended after {self.timeout:g} s (resources.timeout_seconds)"
         if self.stall is not None and silent >= self.stall:
-            return f"ended since no point came for {self.stall:g} s (resources.stall_seconds)"
+            return f"ended because no point came for {self.stall:g} s (resources.stall_seconds)"
         return None
 
 
@@ -93,7 +93,7 @@ class Watchdog:
                 now = time.monotonic()
                 reason = self._limits.overrun(now - self._began, now - self._last if self._training else 0.0)
                 if reason is not None:
-                    self._expire(f"{reason}; it was here:\n{self._stack()}")
+                    self._expire(f"{reason}; its stack:\n{self._stack()}")
                     self._leave(TRY_AGAIN_STATUS)
                     return
                 self._changed.wait(self._wait())

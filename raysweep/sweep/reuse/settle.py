@@ -34,7 +34,7 @@ def settle(space: Space, store: TrialStore) -> str | None:
         store.write_searches(kept)
     for trial_id in old:
         store.forget(trial_id)
-    return f"{len(old)} trials of other code begin anew" if lost else None
+    return f"{len(old)} trials of other code run again" if lost else None
 
 
 def _has_something(store: TrialStore, trial_id: str) -> bool:

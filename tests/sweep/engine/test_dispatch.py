@@ -102,7 +102,7 @@ def test_a_trial_whose_worker_died_goes_on_and_its_points_are_told_once(make: Ma
     begin(dispatcher, store)
     assert not dispatcher.point(A.trial_id, 0, POINTS[0])
     dispatcher.worker_ended(A.trial_id, CRASH)
-    assert said == ["toy width=8 seed=0: its worker died (1 of 1 times at most); it goes on from its last checkpoint"]
+    assert said == ["toy width=8 seed=0: its worker died (failure 1 of 1 allowed); it resumes from its last checkpoint"]
     assert not dispatcher.finished
     assert begin(dispatcher, store) == A
     assert not dispatcher.point(A.trial_id, 0, POINTS[0])  # again, from its checkpoint
@@ -137,7 +137,7 @@ def test_a_trial_without_memory_waits_until_nothing_else_is_ready_and_then_other
     dispatcher, stage, store, said = make(A, B)
     begin(dispatcher, store)
     dispatcher.worker_ended(A.trial_id, MEMORY)
-    assert said == ["toy width=8 seed=0: out of memory; it is tried once more, alone on a host"]
+    assert said == ["toy width=8 seed=0: out of memory; it is retried once, alone on a host"]
     assert begin(dispatcher, store) == B
     alone = dispatcher.next_trial()
     assert alone is not None
@@ -156,7 +156,7 @@ def test_a_failure_with_its_host_is_not_counted_against_the_trial(make: Maker, l
     for _ in range(3 if lost else 1):
         begin(dispatcher, store)
         dispatcher.worker_ended(A.trial_id, CRASH)
-    assert said == 3 * ["toy width=8 seed=0: its host is lost; it goes on elsewhere from its last checkpoint"] * lost
+    assert said == 3 * ["toy width=8 seed=0: its host is lost; it resumes elsewhere from its last checkpoint"] * lost
     assert [what for what in stage.heard if what[0] == "ended"] == [("ended", TrialState.FAILED)] * (not lost)
 
 

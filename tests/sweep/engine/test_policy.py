@@ -17,8 +17,7 @@ def test_a_failure_is_retried_until_there_were_too_many_and_then_says_how_many()
     last = end(Failure.FAULT, failures=2, entrypoint="mine:train")
     assert last.state == TrialState.FAILED
     assert last.reason == (
-        "its worker died 3 times in entrypoint mine:train (os._exit, a crash or a kill), the last time so:\n"
-        "ActorDiedError"
+        "its worker died 3 times in entrypoint mine:train (os._exit, a crash or a kill), most recently:\nActorDiedError"
     )
 
 
@@ -41,7 +40,7 @@ def test_a_trial_over_its_time_has_timed_out_whatever_its_worker_died_of() -> No
     for failure in Failure:
         decision = end(failure, overrun="ended after 5 s")
         assert (decision.then, decision.state, decision.counted) == (Then.END, TrialState.TIMED_OUT, False)
-        assert decision.reason == "ended after 5 s; Python itself did not answer any more"
+        assert decision.reason == "ended after 5 s; Python itself did not respond"
 
 
 @pytest.mark.parametrize("written", [TrialState.DONE, TrialState.DIVERGED, TrialState.FAILED, TrialState.TIMED_OUT])
