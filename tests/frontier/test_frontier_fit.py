@@ -6,6 +6,7 @@ from surfaces import CHINCHILLA, chinchilla, optimum, surface, valleys
 
 from raysweep.core.errors import FrontierError
 from raysweep.frontier import checklist, fit, fit_families, from_json, to_json
+from raysweep.frontier.laws.forms import LAWS, Form
 from raysweep.frontier.points.findings import Kind
 
 STEEP = {"E": 1.8, "A": 2000.0, "alpha": 0.6, "B": 30.0, "beta": 0.2}
@@ -185,3 +186,11 @@ def test_influence_names_the_point_that_moves_the_exponent():
     found = fit(points, loss_delta=0.1, bootstraps=60)
     assert found.influence[0].rows == (0,)
     assert abs(found.influence[0].shift) > abs(found.influence[5].shift)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_every_law_frees_the_asymptote_first_and_each_other_parameter_once(law):
+    places = [place for together in LAWS[law].free for place in together]
+    assert places[0] == 0
+    assert len(places) == len(set(places)) <= 5
+    assert Form(law=law).parameters == Form(law=law, asymptote=1.0).parameters + 1

@@ -14,7 +14,8 @@ class LawForm:
 
     Attributes:
         formula: as a reader knows it.
-        free: the parameters that are fitted, in order; places in one group are one parameter.
+        free: the parameters that are fitted, in order; places in one group are one parameter. E is the first in every
+            law, and `asymptote` holds it.
         further: parameters that are fitted outside of the solver.
     """
 
