@@ -67,7 +67,7 @@ def test_a_question_that_no_job_is_started_for_ends_with_the_reason(monkeypatch:
     monkeypatch.setattr(submit, "WAITING_SECONDS", 0.1)
     monkeypatch.setattr(submit, "POLL_SECONDS", 0.02)
     client = Silent(itertools.repeat(("PENDING", None)))
-    with pytest.raises(ClusterError, match=r"has not started the job .*\(waits for the raylet\): is Ray on the head"):
+    with pytest.raises(ClusterError, match=r"not started the query job .*\(waits for the raylet\): is Ray on the head"):
         ask(client, "raysweep status", {})  # type: ignore[arg-type]
 
 
