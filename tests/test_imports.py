@@ -33,6 +33,18 @@ MAY_IMPORT = {
 """By room, the rooms above it that it builds on; every room may import itself."""
 MOST_ENTRIES = 15
 """Of a folder, its `__init__.py` included."""
+LONGEST_FILE = 300
+LONGEST_FUNCTION = 40
+"""Lines without the docstring."""
+LONG_FUNCTIONS = {
+    "cli/commands/data.py:data_import": "a parameter for each option",
+    "data/formats/arrays/frames.py:layout_of": "one value with many fields, and the shapes that contradict it",
+    "data/formats/arrays/frames.py:read_frames": "one value with many fields",
+    "data/formats/ase/readable.py:_frame": "one value with many fields",
+    "data/formats/fields/keyed.py:keys_of": "one value with many fields",
+    "training/cost/measure.py:measure_cost": "one value with many fields",
+}
+"""The exceptions, each with its reason."""
 AT_HOME = {
     "mlflow": {"tracking"},
     "ray": {"sweep", "jobs", "doctor"},
@@ -148,6 +160,21 @@ def test_no_folder_is_crowded():
     for folder in {path.parent for path in PACKAGE.rglob("*.py")}:
         entries = [path.name for path in folder.iterdir() if path.name != "__pycache__"]
         assert len(entries) <= MOST_ENTRIES, f"{folder.relative_to(PACKAGE)} has {len(entries)} entries: divide it"
+
+
+def test_files_and_functions_are_short():
+    long = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        text, name = path.read_text(), path.relative_to(PACKAGE)
+        if (lines := len(text.splitlines())) > LONGEST_FILE:
+            long.append(f"{name}: {lines} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                described = ast.get_docstring(node, clean=False)
+                lines = node.end_lineno - node.lineno + 1 - (len(described.splitlines()) if described else 0)
+                if lines > LONGEST_FUNCTION and f"{name}:{node.name}" not in LONG_FUNCTIONS:
+                    long.append(f"{name}:{node.lineno}: {node.name} has {lines} lines")
+    assert not long, "\n".join(long)
 
 
 def test_heavy_packages_are_imported_at_home_alone():
