@@ -28,7 +28,7 @@ quickstart: install
 WORKERS ?= 3
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -m slow
@@ -47,7 +47,7 @@ LOWEST := tests/golden tests/core tests/frontier/test_frontier_fit.py tests/mode
 	touch $@
 
 test-lowest: .venv-lowest/installed
-	.venv-lowest/bin/python -m pytest -o filterwarnings=default -m "not slow" -n $(WORKERS) --dist loadfile $(LOWEST)
+	.venv-lowest/bin/python -m pytest -o filterwarnings=default -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(LOWEST)
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from raysweep.core.errors import TRY_AGAIN_STATUS, ClusterError
 from raysweep.core.io.retries import wait_until
 from raysweep.core.io.temporary import temporary_folder
 from raysweep.jobs.client import Unreachable, errors_named, url_of
+from raysweep.jobs.entry import OUTPUT_MARK
 from raysweep.jobs.request import STOP_SECONDS, Request
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ SILENT_SECONDS = 60.0
 """Without output of a job, after which its state is asked for: a connection that was cut reports no error."""
 WAITING_SECONDS = 90.0
 """How long the head node may take to start a query job; if its Ray is dead, it never does."""
+LOGS_SECONDS = 15.0
+"""Longest wait for the output of a query job that has ended."""
 _STOPPED = (130, 143)
 """Exit statuses of a sweep that was stopped, or reached a cap."""
 
@@ -199,11 +202,28 @@ def ask(client: "JobSubmissionClient", command: str, environment: dict[str, obje
             )
         time.sleep(POLL_SECONDS)
     with errors_named(url_of(client)):
-        logs = client.get_job_logs(job_id)
+        logs = _whole_logs(client, job_id) if now.exit_status == 0 else client.get_job_logs(job_id)
         client.delete_job(job_id)
     if now.exit_code is None:
         raise ClusterError(f"the cluster could not run it: {' '.join(now.message.split())[-600:]}")
     return now.exit_status, logs
+
+
+def _whole_logs(client: "JobSubmissionClient", job_id: str) -> str:
+    """Read the logs of a job that has succeeded; on a busy head they follow its end by seconds.
+
+    Raises:
+        ClusterError: they have no output.
+    """
+    logs = [""]
+
+    def complete() -> bool:
+        logs[0] = client.get_job_logs(job_id)
+        return logs[0].partition(OUTPUT_MARK)[2].partition("\n")[2].endswith("\n")
+
+    if not wait_until(complete, LOGS_SECONDS, POLL_SECONDS):
+        raise ClusterError(f"{url_of(client)} has no output of the query job, though it has succeeded; ask again")
+    return logs[0]
 
 
 @contextlib.contextmanager
