@@ -17,6 +17,7 @@ from raysweep.doctor.findings import Diagnosis, HealthFinding
 from raysweep.doctor.here import examine
 from raysweep.jobs import submit as jobs
 from raysweep.jobs.client import asks_no_token, connect
+from raysweep.jobs.query import ask
 from raysweep.jobs.request import shell_command, variables_of_job
 from raysweep.sweep.cluster.ray.home import token_file
 
@@ -57,10 +58,10 @@ def _asked(path: str | None, overrides: Sequence[str], address: str, *, allow_op
     client = connect(address, allow_open=allow_open)
     if path is None:
         variables: dict[str, object] = {"env_vars": variables_of_job(checked=True)}
-        return jobs.ask(client, shell_command("doctor", "--json"), variables)
+        return ask(client, shell_command("doctor", "--json"), variables)
     request = request_of(path, overrides)
     with jobs.packed(request, lambda _: None) as environment:
-        return jobs.ask(client, request.command("doctor", ["--json"]), environment)
+        return ask(client, request.command("doctor", ["--json"]), environment)
 
 
 def _remote(path: str | None, overrides: Sequence[str], address: str, *, allow_open: bool) -> Diagnosis:

@@ -16,6 +16,7 @@ from raysweep.jobs import submit as jobs
 from raysweep.jobs.client import connect, in_clear
 from raysweep.jobs.entry import OUTPUT_MARK, REFUSED
 from raysweep.jobs.package import LIMIT_MIB
+from raysweep.jobs.query import ask
 from raysweep.jobs.request import Environment, Request, check_reachable
 
 _NOT_FOUND = 127
@@ -118,7 +119,7 @@ def show_remote_status(path: str, overrides: Sequence[str], address: str, *, as_
     found = jobs.jobs_of(client, request)
     command = request.command("status", ["--json"] if as_json else [])
     with jobs.packed(request, lambda _: None, checked=False) as environment:
-        code, text = jobs.ask(client, command, environment)
+        code, text = ask(client, command, environment)
     output = output_of(text)
     if code != 0:
         raise ClusterError(f"`raysweep status` failed there: {_last(output or text)}")

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import re
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ from raysweep.core.errors import TRY_AGAIN_STATUS, ClusterError
 from raysweep.core.io.retries import wait_until
 from raysweep.core.io.temporary import temporary_folder
 from raysweep.jobs.client import Unreachable, errors_named, url_of
-from raysweep.jobs.entry import OUTPUT_MARK
 from raysweep.jobs.request import STOP_SECONDS, Request
 
 if TYPE_CHECKING:
@@ -27,10 +25,6 @@ RETRY_SECONDS = 5.0
 POLL_SECONDS = 0.5
 SILENT_SECONDS = 60.0
 """Without output of a job, after which its state is asked for: a connection that was cut reports no error."""
-WAITING_SECONDS = 90.0
-"""How long the head node may take to start a query job; if its Ray is dead, it never does."""
-LOGS_SECONDS = 15.0
-"""Longest wait for the output of a query job that has ended."""
 _STOPPED = (130, 143)
 """Exit statuses of a sweep that was stopped, or reached a cap."""
 
@@ -94,7 +88,7 @@ def submit(client: "JobSubmissionClient", request: Request, say: Say) -> Job:
     with packed(request, say) as environment:
         command = request.command("run", request.options)
         try:
-            _send(client, job_id, command, environment)
+            send(client, job_id, command, environment)
         except ClusterError as error:
             if "already exists" not in str(error):
                 raise
@@ -176,56 +170,6 @@ def stop(client: "JobSubmissionClient", job: Job) -> float:
     raise ClusterError(f"job {job.job_id} did not stop; look at it in the dashboard ({url_of(client)})")
 
 
-def ask(client: "JobSubmissionClient", command: str, environment: dict[str, object]) -> tuple[int, str]:
-    """Run a short command on the head node.
-
-    Returns:
-        Its exit status and its output.
-
-    Raises:
-        ClusterError: the command could not be run.
-    """
-    job_id = f"raysweep-ask-{uuid.uuid4().hex[:12]}"
-    job = Job(job_id=job_id, attempt=1, state="PENDING", exit_code=None, message="", started=None)
-    _send(client, job_id, command, environment)
-    began = time.monotonic()
-    while True:
-        now = find(client, job)
-        if now is None:
-            raise ClusterError(f"{url_of(client)} has lost the query job; ask again")
-        if now.ended:
-            break
-        if now.state == "PENDING" and time.monotonic() - began > WAITING_SECONDS:
-            raise ClusterError(
-                f"{url_of(client)} has not started the query job for {WAITING_SECONDS:.0f} s "
-                f"({' '.join(now.message.split())[-300:]}): is Ray on the head node (its raylet) alive?"
-            )
-        time.sleep(POLL_SECONDS)
-    with errors_named(url_of(client)):
-        logs = _whole_logs(client, job_id) if now.exit_status == 0 else client.get_job_logs(job_id)
-        client.delete_job(job_id)
-    if now.exit_code is None:
-        raise ClusterError(f"the cluster could not run it: {' '.join(now.message.split())[-600:]}")
-    return now.exit_status, logs
-
-
-def _whole_logs(client: "JobSubmissionClient", job_id: str) -> str:
-    """Read the logs of a job that has succeeded; on a busy head they follow its end by seconds.
-
-    Raises:
-        ClusterError: they have no output.
-    """
-    logs = [""]
-
-    def complete() -> bool:
-        logs[0] = client.get_job_logs(job_id)
-        return logs[0].partition(OUTPUT_MARK)[2].partition("\n")[2].endswith("\n")
-
-    if not wait_until(complete, LOGS_SECONDS, POLL_SECONDS):
-        raise ClusterError(f"{url_of(client)} has no output of the query job, though it has succeeded; ask again")
-    return logs[0]
-
-
 @contextlib.contextmanager
 def packed(request: Request, say: Say, *, checked: bool = True) -> Iterator[dict[str, object]]:
     """Yield the runtime environment of a sweep's job; its package exists while the block runs."""
@@ -239,7 +183,8 @@ def _has_ended(job: Job | None) -> bool:
     return job is None or job.ended
 
 
-def _send(client: "JobSubmissionClient", job_id: str, command: str, environment: dict[str, object]) -> None:
+def send(client: "JobSubmissionClient", job_id: str, command: str, environment: dict[str, object]) -> None:
+    """Send a job to the head node; raise a ClusterError that names the remedy where it takes none."""
     with errors_named(url_of(client)):
         client.submit_job(entrypoint=command, submission_id=job_id, runtime_env=environment)
 

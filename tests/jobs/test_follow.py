@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from raysweep.core.errors import ClusterError
-from raysweep.jobs import submit
-from raysweep.jobs.submit import Job, ask, follow
+from raysweep.jobs import query, submit
+from raysweep.jobs.query import ask
+from raysweep.jobs.submit import Job, follow
 
 
 def job(state: str = "RUNNING", exit_code: int | None = None) -> Job:
@@ -64,8 +65,8 @@ def test_a_job_that_is_not_started_for_long_is_told_once(monkeypatch: pytest.Mon
 
 
 def test_a_question_that_no_job_is_started_for_ends_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submit, "WAITING_SECONDS", 0.1)
-    monkeypatch.setattr(submit, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(query, "WAITING_SECONDS", 0.1)
+    monkeypatch.setattr(query, "POLL_SECONDS", 0.02)
     client = Silent(itertools.repeat(("PENDING", None)))
     with pytest.raises(ClusterError, match=r"not started the query job .*\(waits for the raylet\): is Ray on the head"):
         ask(client, "raysweep status", {})  # type: ignore[arg-type]
@@ -87,3 +88,30 @@ def test_a_question_that_no_job_is_started_for_ends_with_the_reason(monkeypatch:
 )
 def test_a_job_whose_driver_or_ray_died_is_followed_by_another(state: str, code: int | None, died: bool) -> None:
     assert job(state, code).died == died
+
+
+class Late(Silent):
+    """A head whose logs follow the end of a job."""
+
+    late = 3
+
+    def get_job_logs(self, job_id: str) -> str:
+        self.late -= 1
+        return "" if self.late > 0 else f"raysweep job: raysweep 0.1 on head\n{super().get_job_logs(job_id)}\n"
+
+    def delete_job(self, job_id: str) -> None:
+        """Forget it."""
+
+
+def test_the_output_of_a_question_is_waited_for_where_it_follows_the_end_of_its_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(query, "POLL_SECONDS", 0.01)
+    code, logs = ask(Late(iter([("SUCCEEDED", 0)])), "raysweep status", {})  # type: ignore[arg-type]
+    assert code == 0
+    assert logs.startswith("raysweep job: ")
+    never = Late(iter([("SUCCEEDED", 0)]))
+    never.late = 1000
+    monkeypatch.setattr(query, "LOGS_SECONDS", 0.1)
+    with pytest.raises(ClusterError, match="no output of the query job"):
+        ask(never, "raysweep status", {})  # type: ignore[arg-type]
