@@ -24,8 +24,8 @@ install: .venv/installed
 quickstart: install
 	$(BIN)/raysweep run $(SPACE)
 
-# One more worker than two cores: many tests wait for processes to start and to end.
-WORKERS ?= 3
+# Files by several processes: many tests wait for others to start and to end.
+WORKERS ?= 2
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder

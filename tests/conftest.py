@@ -1,6 +1,7 @@
 """What the tests of several rooms share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).parent
     rank = {room: place for place, room in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.path.relative_to(root).parts[0], len(rank)))
+
+
+@pytest.fixture(autouse=True)
+def _no_authentication_left_behind() -> Iterator[None]:
+    """Undo what a client of a cluster sets: a Ray that a later test starts must not ask for a token."""
+    before = os.environ.get("RAY_AUTH_MODE")
+    yield
+    if before is None:
+        os.environ.pop("RAY_AUTH_MODE", None)
+    else:
+        os.environ["RAY_AUTH_MODE"] = before
 
 
 @pytest.fixture(scope="session")
