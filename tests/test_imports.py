@@ -177,6 +177,16 @@ def test_files_and_functions_are_short():
     assert not long, "\n".join(long)
 
 
+def test_a_class_name_means_one_thing():
+    homes = defaultdict(list)
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes[node.name].append(str(path.relative_to(PACKAGE)))
+    assert len(homes) > 150
+    assert {name: places for name, places in homes.items() if len(places) > 1} == {}
+
+
 def test_heavy_packages_are_imported_at_home_alone():
     seen, wrong = set(), []
     for path in sources():

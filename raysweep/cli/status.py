@@ -51,7 +51,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Status:
+class SweepStatus:
     """The progress of a sweep."""
 
     name: str
@@ -68,7 +68,7 @@ class Status:
     notes: tuple[str, ...]
 
 
-def sweep_status(space: Space) -> Status:
+def sweep_status(space: Space) -> SweepStatus:
     """Work out the progress of a sweep."""
     store = TrialStore(space.storage)
     resolved = resolve(as_last_run(space, store), store)
@@ -89,7 +89,7 @@ def sweep_status(space: Space) -> Status:
         if record.state.ended_badly
     ]
     families = tuple(_family_status(label, plan, store) for label in space.families)
-    return Status(
+    return SweepStatus(
         name=space.name,
         storage=space.storage,
         complete=over and all(family.ended == family.trajectories for family in families),

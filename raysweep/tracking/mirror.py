@@ -14,7 +14,7 @@ from raysweep.core.points import Point
 from raysweep.core.trial import TrialState
 from raysweep.core.version import PACKAGE_FOLDER, __version__
 from raysweep.tracking.connection import logger, quiet, reason
-from raysweep.tracking.sweep_runs import WRITE_LOCK, Place, SweepRuns
+from raysweep.tracking.sweep_runs import WRITE_LOCK, MlflowPlace, SweepRuns
 from raysweep.tracking.views import TrialView
 
 _GATHER_S = 1.0
@@ -55,7 +55,7 @@ class MlflowMirror:
             storage: distinguishes sweeps of one name in one experiment.
             log: file for MLflow's messages and ours; None: the logger `raysweep.tracking`.
         """
-        self._place, self._log = Place(tracking_uri, experiment, sweep_name, storage), log
+        self._place = MlflowPlace(tracking_uri, experiment, sweep_name, storage, log)
         self._reports: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._reported: dict[str, _Reported] = {}
         self._pending: dict[str, None] = {}
@@ -159,7 +159,7 @@ class MlflowMirror:
             if not self._away:
                 logger.warning(
                     "MLflow at %s cannot be written to; trials go on, and their points are kept until it is back: %s",
-                    masked(self._place.tracking_uri),
+                    masked(self._place.uri),
                     reason(error),
                 )
             self._away = self._doubtful = True
@@ -168,7 +168,7 @@ class MlflowMirror:
             return False
         if not self._pending:
             if self._away:
-                logger.warning("MLflow at %s is back and up to date", masked(self._place.tracking_uri))
+                logger.warning("MLflow at %s is back and up to date", masked(self._place.uri))
             self._away, self._pause = False, 0.0
         return True
 
@@ -179,7 +179,7 @@ class MlflowMirror:
 
     def _opened(self) -> SweepRuns:
         if self._runs is None:
-            runs = SweepRuns(self._place, self._log)
+            runs = SweepRuns(self._place)
             runs.begin()
             # What an earlier driver left running, and this one has not begun, has nobody who would ever end it.
             runs.interrupt(keep=frozenset(self._reported))

@@ -20,7 +20,7 @@ from raysweep.tracking.connection import connect, default_uri, reason
 from raysweep.tracking.entries import KIND, STORAGE, SWEEP, TRIAL_ID, Entry, entries, rank
 from raysweep.tracking.mirror import MlflowMirror
 from raysweep.tracking.rows import canonical
-from raysweep.tracking.sweep_runs import WRITE_LOCK, Place, SweepRuns
+from raysweep.tracking.sweep_runs import WRITE_LOCK, MlflowPlace, SweepRuns
 from raysweep.tracking.views import Report, TrialView
 
 __all__ = [
@@ -88,7 +88,7 @@ def sync(
     views = list(trials)
     over = [view for view in views if view.over]
     with _tracking_errors(tracking_uri), WRITE_LOCK:
-        runs = SweepRuns(Place(tracking_uri, experiment, sweep_name, storage), log)
+        runs = SweepRuns(MlflowPlace(tracking_uri, experiment, sweep_name, storage, log))
         runs.each(runs.put, over)
         for trial_id in sorted(runs.trials.keys() - {view.trial_id for view in views}):
             runs.leave_out(trial_id)

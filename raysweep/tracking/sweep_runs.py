@@ -58,24 +58,27 @@ _STAGE_NAMES = {"learning_rate": "1 learning rate", "grid": "2 grid"}
 
 
 @dataclass(frozen=True)
-class Place:
+class MlflowPlace:
     """Where MLflow keeps a sweep."""
 
-    tracking_uri: str
+    uri: str
     experiment: str
     sweep: str
     storage: str = ""
-    """Distinguishes sweeps of one name in one experiment, such as those of two users on one server."""
+    """Distinguishes sweeps of one name in one experiment, such as those of two users on one server; empty where the
+    database is the sweep's own."""
+    log: Path | None = None
+    """File for MLflow's messages; None: they are not kept."""
 
 
 class SweepRuns:
     """The runs of a sweep as MLflow holds them, found by their tags. Any method may raise any of MLflow's errors."""
 
-    def __init__(self, place: Place, log: Path | None = None) -> None:
+    def __init__(self, place: MlflowPlace) -> None:
         self.place = place
-        self._mlflow: MlflowClient = connect(place.tracking_uri, log)
-        client = client_for(self._mlflow, place.tracking_uri)
-        experiment = ensure_experiment(self._mlflow, place.tracking_uri, place.experiment)
+        self._mlflow: MlflowClient = connect(place.uri, place.log)
+        client = client_for(self._mlflow, place.uri)
+        experiment = ensure_experiment(self._mlflow, place.uri, place.experiment)
         self._writer = RunWriter(client, experiment)
         self.trials: dict[str, Entry] = {}
         self._groups: dict[str, Entry] = {}
@@ -95,7 +98,7 @@ class SweepRuns:
         Raises:
             Exception: the first error of an action; actions that had not begun by then are not begun.
         """
-        if not self.place.tracking_uri.startswith("http"):
+        if not self.place.uri.startswith("http"):
             for item in items:
                 action(item)
             return
@@ -175,11 +178,11 @@ class SweepRuns:
         if entry.tags.get(REPORT) == report.digest:
             return
         place = self._mlflow.get_run(entry.run_id).info.artifact_uri or ""
-        if self.place.tracking_uri.startswith("http") and place.startswith(("file:", "/")):
+        if self.place.uri.startswith("http") and place.startswith(("file:", "/")):
             logger.warning(
                 "the report is not attached to the sweep's run: MLflow at %s keeps artifacts in %s, a folder that only "
                 "its own host has; start it with --artifacts-destination",
-                masked(self.place.tracking_uri),
+                masked(self.place.uri),
                 place,
             )
             return

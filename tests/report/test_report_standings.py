@@ -2,11 +2,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from raysweep.report.content.standings import Curve, curves, largest_common, standings
+from raysweep.report.content.standings import LearningCurve, curves, largest_common, standings
 
 
-def curve(params: float, flops: list[float], loss: list[float]) -> Curve:
-    return Curve(params, np.array(flops) / params, np.array(flops), np.array(loss))
+def curve(params: float, flops: list[float], loss: list[float]) -> LearningCurve:
+    return LearningCurve(params, np.array(flops) / params, np.array(flops), np.array(loss))
 
 
 def test_the_largest_common_budget_is_the_smallest_of_the_families_largest():

@@ -10,7 +10,7 @@ from raysweep.report.content.costs import family_costs
 from raysweep.report.content.fits import exclusions, family_fit, run_interval
 from raysweep.report.content.headline import headline
 from raysweep.report.content.sources import Material
-from raysweep.report.content.standings import Curve, curves, largest_common, standings
+from raysweep.report.content.standings import LearningCurve, curves, largest_common, standings
 from raysweep.report.content.values import Answers
 
 Method = Literal["parametric", "envelope", "isoflop"]
@@ -18,7 +18,7 @@ FURTHER = 10.0
 """Where no compute is asked for, the optimum is given at the largest common compute and at this multiple of it."""
 
 
-def trajectories(material: Material) -> dict[str, list[Curve]]:
+def trajectories(material: Material) -> dict[str, list[LearningCurve]]:
     """The sound trajectories of each family."""
     return {family: curves(material.points, family) for family in material.families()}
 

@@ -11,7 +11,7 @@ from raysweep.frontier import Fit
 from raysweep.frontier.answers.values import Answer
 from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.points.findings import Severity
-from raysweep.report.content.values import Estimate, Excluded, FamilyFit, Optimum, Standing
+from raysweep.report.content.values import Estimate, Excluded, FamilyFit, OptimumRow, Standing
 
 DRAWN = 48
 """Computes at which a frontier is drawn."""
@@ -86,11 +86,11 @@ def _places(fit: Fit) -> list[float]:
     return [float(c) for c in np.geomspace(cost.min(), BEYOND * cost.max(), DRAWN)]
 
 
-def _optimum(fit: Fit, flops: float) -> Optimum:
+def _optimum(fit: Fit, flops: float) -> OptimumRow:
     found = fit.optimal(flops=flops)
     samples = fit.samples
     near = found.params_range
-    return Optimum(
+    return OptimumRow(
         flops=flops,
         params=_plain(found.params),
         data=_plain(found.data),

@@ -17,7 +17,7 @@ REACHED = 0.98
 
 
 @dataclass(frozen=True)
-class Curve:
+class LearningCurve:
     """The sound points of one trajectory, ascending in compute."""
 
     params: float
@@ -26,7 +26,7 @@ class Curve:
     loss: Floats
 
 
-def curves(points: pa.Table, family: str) -> list[Curve]:
+def curves(points: pa.Table, family: str) -> list[LearningCurve]:
     """Return the trajectories of a family; points on the starting plateau and losses that are no numbers left out."""
     rows = points.to_pydict()
     count = points.num_rows
@@ -40,18 +40,18 @@ def curves(points: pa.Table, family: str) -> list[Curve]:
         kept = sorted((i for i in members if _sound(rows, i)), key=lambda i: float(rows["flops"][i]))
         if kept:
             data, flops, loss = (np.array([float(rows[k][i]) for i in kept]) for k in ("data", "flops", "loss"))
-            found.append(Curve(float(rows["params"][kept[0]]), data, flops, loss))
+            found.append(LearningCurve(float(rows["params"][kept[0]]), data, flops, loss))
     return sorted(found, key=lambda curve: curve.params)
 
 
-def largest_common(by_family: Sequence[Sequence[Curve]], axis: str) -> float | None:
+def largest_common(by_family: Sequence[Sequence[LearningCurve]], axis: str) -> float | None:
     """Return the largest compute ("flops") or data ("data") that every family reached; None if one has no point."""
     ends = [max((float(getattr(c, axis)[-1]) for c in family), default=np.nan) for family in by_family]
     return None if not ends or np.isnan(ends).any() else float(min(ends))
 
 
 def standings(
-    families: Sequence[str], by_family: Sequence[Sequence[Curve]], flops: float | None, data: float | None
+    families: Sequence[str], by_family: Sequence[Sequence[LearningCurve]], flops: float | None, data: float | None
 ) -> tuple[Standing, ...]:
     """Return the families by their measured loss at a compute, those without one last."""
     rows = []
@@ -70,7 +70,9 @@ def standings(
     return tuple(sorted(rows, key=lambda row: (row.loss_at_flops is None, row.loss_at_flops or 0.0)))
 
 
-def _lowest(found: Sequence[Curve], axis: str, budget: float, *, carry: bool) -> tuple[float, float, float] | None:
+def _lowest(
+    found: Sequence[LearningCurve], axis: str, budget: float, *, carry: bool
+) -> tuple[float, float, float] | None:
     """Return the lowest loss at a budget, and the size and data that have it; seeds of one size are averaged.
 
     With `carry`, a trajectory that ended before the budget counts with its last loss: less compute reached it.

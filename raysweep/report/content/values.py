@@ -21,7 +21,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimum:
+class OptimumRow:
     """The compute-optimal model at a compute: N (parameters), D (atoms or tokens) and the loss that they reach."""
 
     flops: float
@@ -98,9 +98,9 @@ class FamilyFit:
     """gamma of the law that answers (see `Answers.method`)."""
     envelope_exponent: Estimate | None = None
     """gamma of the power law through the lower envelope, what the study calls direct."""
-    optima: tuple[Optimum, ...] = ()
+    optima: tuple[OptimumRow, ...] = ()
     """At the computes that were asked for."""
-    path: tuple[Optimum, ...] = ()
+    path: tuple[OptimumRow, ...] = ()
     """Along the frontier, for drawing."""
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from raysweep.report.content.sources import Material
-from raysweep.report.content.standings import Curve
-from raysweep.report.content.values import Answers, Excluded, Optimum
+from raysweep.report.content.standings import LearningCurve
+from raysweep.report.content.values import Answers, Excluded, OptimumRow
 from raysweep.report.figures.canvas import house_style, log_axis, new_figure, panels, png
 from raysweep.report.figures.ladders import by_data, by_size
 from raysweep.report.figures.palette import Style, styles
@@ -18,7 +18,7 @@ SHOWN = 3.0
 """How far a fitted frontier is drawn beyond the points, as a factor in compute; dashed there."""
 
 
-def draw(material: Material, answers: Answers, by_family: Mapping[str, Sequence[Curve]]) -> dict[str, bytes]:
+def draw(material: Material, answers: Answers, by_family: Mapping[str, Sequence[LearningCurve]]) -> dict[str, bytes]:
     """Return all figures by file name; those that there is nothing to draw of are left out.
 
     Args:
@@ -31,7 +31,7 @@ def draw(material: Material, answers: Answers, by_family: Mapping[str, Sequence[
 
 
 def _draw(
-    material: Material, answers: Answers, by_family: Mapping[str, Sequence[Curve]], style: Mapping[str, Style]
+    material: Material, answers: Answers, by_family: Mapping[str, Sequence[LearningCurve]], style: Mapping[str, Style]
 ) -> dict[str, bytes]:
     found = {"loss_against_compute.png": loss_against_compute(answers, by_family, style)}
     if any(by_family.values()):
@@ -45,7 +45,7 @@ def _draw(
 
 
 def loss_against_compute(
-    answers: Answers, by_family: Mapping[str, Sequence[Curve]], style: Mapping[str, Style]
+    answers: Answers, by_family: Mapping[str, Sequence[LearningCurve]], style: Mapping[str, Style]
 ) -> bytes:
     """Return loss against compute: every point, its trajectory, and the fitted frontiers with their bands."""
     figure = new_figure(9.6, 5.2)
@@ -110,7 +110,7 @@ def optimal_model(answers: Answers, style: Mapping[str, Style]) -> bytes:
     return png(figure)
 
 
-def _line(axes: "Axes", path: Sequence[Optimum], name: str, colour: str) -> None:
+def _line(axes: "Axes", path: Sequence[OptimumRow], name: str, colour: str) -> None:
     """Draw a value along the frontier with its band: solid within what was tried, dashed beyond."""
     for part, dashed in _runs(path):
         flops, values = [o.flops for o in part], [getattr(o, name) for o in part]
@@ -121,9 +121,9 @@ def _line(axes: "Axes", path: Sequence[Optimum], name: str, colour: str) -> None
         axes.fill_between(flops, low, high, color=colour, alpha=0.15, linewidth=0, zorder=1)
 
 
-def _runs(path: Sequence[Optimum]) -> list[tuple[list[Optimum], bool]]:
+def _runs(path: Sequence[OptimumRow]) -> list[tuple[list[OptimumRow], bool]]:
     """Return the path in pieces that lie within or beyond what was tried, each joined to the one before it."""
-    pieces: list[tuple[list[Optimum], bool]] = []
+    pieces: list[tuple[list[OptimumRow], bool]] = []
     for optimum in path:
         beyond = optimum.extrapolated or bool(optimum.untried)
         if not pieces or pieces[-1][1] != beyond:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from raysweep.core.text import scaled
-from raysweep.report.content.standings import Curve
+from raysweep.report.content.standings import LearningCurve
 from raysweep.report.figures.canvas import log_axis, new_figure, panels, png
 from raysweep.report.figures.palette import Style, shade
 
@@ -23,7 +23,7 @@ Line = tuple[float, list[float], list[float]]
 """What is held fixed, then x and loss."""
 
 
-def by_data(by_family: Mapping[str, Sequence[Curve]], style: Mapping[str, Style]) -> bytes:
+def by_data(by_family: Mapping[str, Sequence[LearningCurve]], style: Mapping[str, Style]) -> bytes:
     """Return loss against data, a line for each size."""
     lines = {
         family: _thinned([(curve.params, list(curve.data), list(curve.loss)) for curve in curves])
@@ -32,13 +32,13 @@ def by_data(by_family: Mapping[str, Sequence[Curve]], style: Mapping[str, Style]
     return _figure(lines, style, "data seen D (atoms)", "N = {}")
 
 
-def by_size(by_family: Mapping[str, Sequence[Curve]], style: Mapping[str, Style]) -> bytes:
+def by_size(by_family: Mapping[str, Sequence[LearningCurve]], style: Mapping[str, Style]) -> bytes:
     """Return loss against size, a line for each data budget that several sizes share."""
     lines = {family: _thinned(_across(curves)) for family, curves in by_family.items()}
     return _figure(lines, style, "size N (parameters)", "D = {}")
 
 
-def _across(curves: Sequence[Curve]) -> list[Line]:
+def _across(curves: Sequence[LearningCurve]) -> list[Line]:
     """Return a line for each data budget: the loss of every size that was evaluated there; seeds are averaged."""
     budgets: list[float] = []
     for data in sorted(float(d) for curve in curves for d in curve.data):

@@ -11,13 +11,14 @@ from raysweep.storage import layout
 from raysweep.storage.lease import driver_lease
 from raysweep.storage.reader import SweepReader
 from raysweep.storage.trial_store import TrialStore
-from raysweep.sweep.mlflow.place import Place, place_of
+from raysweep.sweep.mlflow.place import place_of
 from raysweep.sweep.mlflow.views import trial_views
 from raysweep.sweep.space.identity import refuse_other_sweep
 from raysweep.sweep.space.space import Space
 from raysweep.tracking import mlflow
 from raysweep.tracking.connection import database_of
 from raysweep.tracking.mlflow import Report, SyncResult
+from raysweep.tracking.sweep_runs import MlflowPlace
 
 
 def sync(space: Space) -> SyncResult:
@@ -85,7 +86,7 @@ def catch_up(space: Space) -> tuple[str, ...]:
         return (f"{error}; the trial store has everything, `raysweep sync` writes it to MLflow",)
 
 
-def _mark(place: Place, reader: SweepReader) -> dict[str, object]:
+def _mark(place: MlflowPlace, reader: SweepReader) -> dict[str, object]:
     whole = reader.read_bytes(layout.POINTS) or b""
     listed = json.dumps([str(row) for row in reader.assignments()]).encode()
     report = reader.read_bytes(f"{layout.REPORT}/{layout.REPORT_RECORD}") or b""

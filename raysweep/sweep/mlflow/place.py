@@ -1,6 +1,5 @@
 """Where MLflow keeps a sweep, as its search space says."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from raysweep.core.io.files import open_location
@@ -9,22 +8,10 @@ from raysweep.storage import layout
 from raysweep.sweep.space.space import Space
 from raysweep.tracking.connection import default_uri
 from raysweep.tracking.mlflow import MlflowMirror
+from raysweep.tracking.sweep_runs import MlflowPlace
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where MLflow keeps a sweep."""
-
-    uri: str
-    experiment: str
-    sweep: str
-    storage: str
-    """Distinguishes sweeps of one name in one experiment; empty where the database is the sweep's own."""
-    log: Path | None
-    """File for MLflow's messages; None where the storage is not a local folder."""
-
-
-def place_of(space: Space) -> Place:
+def place_of(space: Space) -> MlflowPlace:
     """Work out where MLflow keeps a sweep.
 
     Raises:
@@ -33,7 +20,7 @@ def place_of(space: Space) -> Place:
     uri = space.tracking.uri or default_uri(space.storage)  # before the storage is asked, which may be far away
     local = "://" not in space.storage
     root = open_location(space.storage)[1]
-    return Place(
+    return MlflowPlace(
         uri=uri,
         experiment=space.tracking.experiment or space.name,
         sweep=space.name,

@@ -12,7 +12,7 @@ from raysweep.sweep.space.running import Resources
 T = TypeVar("T", int, float)
 
 
-class _Trial(Protocol):
+class _PlannedCost(Protocol):
     """What is read of a planned trajectory (`plan.PlannedTrial`)."""
 
     @property
@@ -61,7 +61,7 @@ class Totals:
         return self.naive_flops / self.flops if self.naive_flops and self.flops else None
 
 
-def totals(family: str, trials: Sequence[_Trial], slots: int | None, price: float | None) -> Totals:
+def totals(family: str, trials: Sequence[_PlannedCost], slots: int | None, price: float | None) -> Totals:
     """Sum up trajectories.
 
     Args:

@@ -16,7 +16,7 @@ from raysweep.sweep.tuning.rates import (
     make_search,
     record_of,
 )
-from raysweep.sweep.tuning.search import Candidate, RateSearch
+from raysweep.sweep.tuning.search import RateCandidate, RateSearch
 
 
 @dataclass
@@ -56,7 +56,7 @@ class TuningStage:
         for cell in self._cells:
             if cell.key not in self.rows and cell.search not in self._searches:
                 self._searches[cell.search] = make_search(specs, cell)
-        self._home: dict[str, tuple[RateSearch, Candidate]] = {}
+        self._home: dict[str, tuple[RateSearch, RateCandidate]] = {}
         self._told: dict[str, _Told] = {}
         # Read back what earlier runs ended, up to the first trial of each search that has to run.
         found = [self._ask(search) for search in self._searches.values()]
@@ -137,7 +137,7 @@ class TuningStage:
                 self.rows[cell.key] = record_of(cell, search)
         return {cell.key: self.rows[cell.key] for cell in self._cells if cell.key in self.rows}
 
-    def _ask(self, search: RateSearch) -> Candidate | None:
+    def _ask(self, search: RateSearch) -> RateCandidate | None:
         """Return the next trial of a search that has to run; trials that have run are read back from the store."""
         while (candidate := search.ask()) is not None:
             trial_id = candidate.spec.trial_id

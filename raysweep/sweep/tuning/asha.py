@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Curve:
+class RungLosses:
     """Losses of one trial at the rungs that it has reached so far (inf where it diverged), and whether it has ended."""
 
     losses: tuple[float, ...]
@@ -33,7 +33,7 @@ class Verdict:
     """Whether nothing about it can change any more."""
 
 
-def judge(curves: Sequence[Curve], rungs: int, reduction_factor: float) -> list[Verdict]:
+def judge(curves: Sequence[RungLosses], rungs: int, reduction_factor: float) -> list[Verdict]:
     """Return the verdict on each trial, in the order in which they were asked.
 
     A trial goes on from a rung when it is among the best ⌈n / reduction_factor⌉ of the n trials asked up to it that
@@ -57,7 +57,7 @@ def judge(curves: Sequence[Curve], rungs: int, reduction_factor: float) -> list[
 
 
 def _judge_one(
-    curve: Curve, rungs: int, reduction_factor: float, recorded: list[list[float]], known: list[bool]
+    curve: RungLosses, rungs: int, reduction_factor: float, recorded: list[list[float]], known: list[bool]
 ) -> Verdict:
     for rung in range(rungs):
         if len(curve.losses) <= rung:

@@ -27,7 +27,7 @@ from raysweep.core.points import Point, at_budgets
 from raysweep.core.text import rounded
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.sweep.space.parts import LearningRate, Size
-from raysweep.sweep.tuning.asha import Curve, Verdict, judge
+from raysweep.sweep.tuning.asha import RungLosses, Verdict, judge
 from raysweep.sweep.tuning.rate_choice import RATE_DIGITS, Choice, choose
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ ASKED_FOR_EACH = 8
 
 
 @dataclass
-class Candidate:
+class RateCandidate:
     """One trial of a search, and its results so far."""
 
     index: int
@@ -58,11 +58,11 @@ class Candidate:
         """Add points of its training; points off the rungs' budgets are ignored."""
         self.points = at_budgets([*self.points, *points], self.spec.data_budgets)
 
-    def curve(self) -> Curve:
+    def curve(self) -> RungLosses:
         """Return its losses at the rungs; a trial that diverged or failed has an infinite loss at its next rung."""
         losses = tuple(point.loss for point in self.points)
         broken = self.state == TrialState.DIVERGED or self.state.is_failed
-        return Curve((*losses, math.inf) if broken else losses, self.ended)
+        return RungLosses((*losses, math.inf) if broken else losses, self.ended)
 
 
 class RateSearch:
@@ -74,7 +74,7 @@ class RateSearch:
         assert settings.low is not None
         assert settings.high is not None
         self.family, self.size, self.settings, self.rungs = family, size, settings, rungs
-        self.candidates: list[Candidate] = []
+        self.candidates: list[RateCandidate] = []
         self.widened = 0
         self._over = False
         self._low, self._high = settings.low, settings.high
@@ -84,11 +84,11 @@ class RateSearch:
         self._step = (self._high / self._low) ** (1 / (self._spread - 1))
         self._rest = settings.trials - self._spread
 
-    def ask(self) -> Candidate | None:
+    def ask(self) -> RateCandidate | None:
         """Return the next trial to run; None while a round is incomplete, and when the search is over."""
         if self.finished or not self._queue:
             return None
-        candidate = Candidate(len(self.candidates), self._make_spec(self._queue.pop(0)))
+        candidate = RateCandidate(len(self.candidates), self._make_spec(self._queue.pop(0)))
         self.candidates.append(candidate)
         return candidate
 
@@ -162,7 +162,7 @@ def spread_rates(low: float, high: float, count: int) -> list[float]:
 
 
 def ask_optuna(
-    candidates: Sequence[Candidate], verdicts: Sequence[Verdict], settings: LearningRate, count: int, apart: float
+    candidates: Sequence[RateCandidate], verdicts: Sequence[Verdict], settings: LearningRate, count: int, apart: float
 ) -> list[float]:
     """Ask Optuna's TPE for rates, having told it of all trials in order: the same losses give the same rates.
 
@@ -200,7 +200,9 @@ def ask_optuna(
     return rates
 
 
-def _optuna_trial(candidate: Candidate, verdict: Verdict, low: float, high: float) -> "optuna.trial.FrozenTrial | None":
+def _optuna_trial(
+    candidate: RateCandidate, verdict: Verdict, low: float, high: float
+) -> "optuna.trial.FrozenTrial | None":
     """Describe a trial to Optuna; one that failed, or has no losses that count, says nothing."""
     import optuna
 

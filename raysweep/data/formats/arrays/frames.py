@@ -10,7 +10,7 @@ import numpy.typing as npt
 from raysweep.core.errors import DataError
 from raysweep.data.elements import numbers_of
 from raysweep.data.formats.arrays.optional import optional_fields
-from raysweep.data.formats.arrays.tables import Column, Table, numeric, strings, texts
+from raysweep.data.formats.arrays.tables import ArrayColumn, Table, numeric, strings, texts
 from raysweep.data.formats.fields.blocks import Bad, Chunk, Flat, Names, checked
 from raysweep.data.formats.fields.keyed import Keys, keys_of
 from raysweep.data.formats.fields.stated import Labels, Scale, scale_of
@@ -93,7 +93,7 @@ def _dense(shape: tuple[int, ...], frames: int, atoms: int, width: int) -> bool:
     return plain in [tuple(size for size in one if size != 1) for one in wanted]
 
 
-def _counts(column: Column, frames: int) -> npt.NDArray[np.int64] | None:
+def _counts(column: ArrayColumn, frames: int) -> npt.NDArray[np.int64] | None:
     """Numbers of atoms [frames]; None if the array is something else."""
     if column.kind.kind not in "iu" or prod(column.shape) != frames:
         return None
@@ -173,7 +173,7 @@ def atomic_numbers(values: _Array) -> npt.NDArray[np.int64]:
     return np.where(whole, known, 0).astype(np.int64)
 
 
-def _part(column: Column, layout: Layout, start: int, stop: int, width: int) -> _Array:
+def _part(column: ArrayColumn, layout: Layout, start: int, stop: int, width: int) -> _Array:
     """An array's values for the atoms of some frames, or the whole array if all frames share it."""
     size = prod(column.shape)
     if layout.atoms is None:
@@ -185,7 +185,7 @@ def _part(column: Column, layout: Layout, start: int, stop: int, width: int) -> 
     return _row(column, layout.frames, start, stop)
 
 
-def _row(column: Column, frames: int, start: int, stop: int) -> _Array:
+def _row(column: ArrayColumn, frames: int, start: int, stop: int) -> _Array:
     """An array's values for some frames, flat."""
     length = column.shape[0] if column.shape else 1
     if frames and length % frames == 0:

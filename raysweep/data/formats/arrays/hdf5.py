@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from raysweep.core.errors import DataError
 from raysweep.data.formats.arrays.frames import Layout, layout_of, read_frames
 from raysweep.data.formats.arrays.hdf5_tree import Tree, table_of, tree_of
-from raysweep.data.formats.arrays.tables import Column, Table
+from raysweep.data.formats.arrays.tables import ArrayColumn, Table
 from raysweep.data.formats.fields.blocks import Bad, Chunk, Names, Span, Torn
 from raysweep.data.formats.fields.keyed import KNOWN
 
@@ -79,7 +79,7 @@ def read_of(kind: Kind) -> Callable[[Path, Span, Names], Iterator[Chunk]]:
 
     def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
         tree, sizes = _groups(path, names, kind)
-        before, known = 0, dict[str, dict[str, Column]]()
+        before, known = 0, dict[str, dict[str, ArrayColumn]]()
         with _open(path) as file:
             for group, size in sizes.items():
                 start, stop = max(span.start - before, 0), min(span.stop - before, size)
@@ -98,7 +98,7 @@ def _frames(
     names: Names,
     kind: Kind,
     part: tuple[int, int, int],
-    known: dict[str, dict[str, Column]],
+    known: dict[str, dict[str, ArrayColumn]],
 ) -> Iterator[Chunk]:
     start, stop, size = part
     where = f"{path}, group {group}" if group else str(path)

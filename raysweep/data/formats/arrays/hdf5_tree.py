@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raysweep.core.errors import DataError
-from raysweep.data.formats.arrays.tables import Column, Table
+from raysweep.data.formats.arrays.tables import ArrayColumn, Table
 from raysweep.data.formats.fields.keyed import KNOWN
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def tree_of(file: "h5py.File") -> Tree:
 
 
 def table_of(
-    path: Path, file: "h5py.File", tree: Tree, group: str, where: str, known: dict[str, dict[str, Column]]
+    path: Path, file: "h5py.File", tree: Tree, group: str, where: str, known: dict[str, dict[str, ArrayColumn]]
 ) -> Table:
     """The arrays of a group, with its attributes and those of its parents.
 
@@ -85,7 +85,7 @@ def table_of(
         where: for messages.
         known: cache of the parents' arrays and attributes, shared between groups.
     """
-    outer: dict[str, Column] = {}
+    outer: dict[str, ArrayColumn] = {}
     parts = group.split("/") if group else []
     for depth in range(len(parts)):
         above = "/".join(parts[:depth])
@@ -102,19 +102,19 @@ def table_of(
     )
 
 
-class _Arrays(Mapping[str, Column]):
+class _Arrays(Mapping[str, ArrayColumn]):
     """The arrays of a group, opened on access."""
 
     def __init__(self, file: "h5py.File", tree: Tree, group: str, *, only_arrays: bool = False) -> None:
         self._file, self._tree, self._group = file, tree, group
-        self._opened: dict[str, Column] = {}
+        self._opened: dict[str, ArrayColumn] = {}
         self._names = {name: None for name in tree.children.get(group, []) if self._path(name) not in tree.children}
         if only_arrays:  # of the groups above, what may hold for all that is in them
             wanted = {key.lower() for name in ("numbers", "cell", "pbc") for key in KNOWN[name]}
             wanted |= {"charge", "spin", "group"}
             self._names = {name: None for name in self._names if name.lower() in wanted or "unit" in name.lower()}
 
-    def __getitem__(self, key: str) -> Column:
+    def __getitem__(self, key: str) -> ArrayColumn:
         if key not in self._opened:
             if key not in self._names:
                 raise KeyError(key)
@@ -134,7 +134,7 @@ class _Arrays(Mapping[str, Column]):
         return f"{self._group}/{name}".lstrip("/")
 
 
-def _column(file: "h5py.File", tree: Tree, path: str) -> Column:
+def _column(file: "h5py.File", tree: Tree, path: str) -> ArrayColumn:
     import h5py
 
     if path in tree.soft and tree.faults:
@@ -144,7 +144,7 @@ def _column(file: "h5py.File", tree: Tree, path: str) -> Column:
         raise DataError(f"{path} is not an array" if found is not None else f"{path} leads to nothing")
     unit = next((found.attrs[key] for key in found.attrs if key.lower() in ("unit", "units")), None)
     is_text = h5py.check_string_dtype(found.dtype) is not None
-    return Column(
+    return ArrayColumn(
         shape=tuple(found.shape or ()) if found.shape is not None else (0,),
         kind=np.dtype("U1") if is_text else found.dtype,
         rows=partial(_rows, found, path),
@@ -174,7 +174,7 @@ def _rows(data: "h5py.Dataset", path: str, start: int, stop: int | None) -> npt.
     return np.asarray(values, dtype=str) if is_text else np.asarray(values)
 
 
-def _attributes(group: "h5py.Group") -> dict[str, Column]:
+def _attributes(group: "h5py.Group") -> dict[str, ArrayColumn]:
     found = {}
     for key in group.attrs:
         try:
@@ -184,7 +184,7 @@ def _attributes(group: "h5py.Group") -> dict[str, Column]:
         if values.dtype.hasobject:
             values = np.array([_text(one) for one in values.reshape(-1)], dtype=str).reshape(values.shape)
         if values.dtype.kind in "biufUS":
-            found[str(key)] = Column(shape=values.shape, kind=values.dtype, rows=partial(_sliced, values))
+            found[str(key)] = ArrayColumn(shape=values.shape, kind=values.dtype, rows=partial(_sliced, values))
     return found
 
 

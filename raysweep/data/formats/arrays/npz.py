@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from raysweep.core.errors import DataError
 from raysweep.data.formats.arrays.frames import layout_of, read_frames
-from raysweep.data.formats.arrays.tables import Column, Table
+from raysweep.data.formats.arrays.tables import ArrayColumn, Table
 from raysweep.data.formats.fields.blocks import Bad, Chunk, Names, Span, Torn
 
 _LAYOUTS = (
@@ -83,7 +83,7 @@ def _table(path: Path, file: zipfile.ZipFile) -> Table:
     )
 
 
-def _column(path: Path, file: zipfile.ZipFile, key: str) -> Column:
+def _column(path: Path, file: zipfile.ZipFile, key: str) -> ArrayColumn:
     with file.open(f"{key}.npy") as stream:
         shape, _, kind = _head(stream)
 
@@ -95,7 +95,7 @@ def _column(path: Path, file: zipfile.ZipFile, key: str) -> Column:
             )
         return _rows(file, key, start, stop)
 
-    return Column(shape=shape, kind=kind, rows=rows)
+    return ArrayColumn(shape=shape, kind=kind, rows=rows)
 
 
 def _rows(file: zipfile.ZipFile, name: str, start: int, stop: int | None) -> npt.NDArray[np.generic]:

@@ -11,7 +11,7 @@ from raysweep.core.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class ArrayColumn:
     """An array of a file.
 
     Attributes:
@@ -49,20 +49,20 @@ class Table:
     path: Path
     where: str
     record: str
-    columns: Mapping[str, Column]
-    outer: Mapping[str, Column] = field(default_factory=dict)
+    columns: Mapping[str, ArrayColumn]
+    outer: Mapping[str, ArrayColumn] = field(default_factory=dict)
     group: str | None = None
     default: tuple[str, str] | None = None
     first: Mapping[str, str] | None = None
     missing: bool = False
     cell_in_columns: bool = False
 
-    def column(self, key: str) -> Column:
+    def column(self, key: str) -> ArrayColumn:
         """An array by its key."""
         return self.columns[key] if key in self.columns else self.outer[key]
 
 
-def texts(columns: Mapping[str, Column], where: str) -> dict[str, str]:
+def texts(columns: Mapping[str, ArrayColumn], where: str) -> dict[str, str]:
     """The texts about units among the arrays.
 
     Raises:
