@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from raysweep.core.errors import StorageError
 from raysweep.core.points import Point, from_table
+from raysweep.core.text import knobs
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.engine.caps import Spending
@@ -232,5 +233,4 @@ class Dispatcher:
 
 
 def _name(spec: TrialSpec) -> str:
-    size = " ".join(f"{knob}={value}" for knob, value in sorted(spec.size.items()))
-    return f"{spec.architecture} {size} seed={spec.seed}"
+    return f"{spec.architecture} {knobs(dict(sorted(spec.size.items())))} seed={spec.seed}"
