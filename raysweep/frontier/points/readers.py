@@ -60,15 +60,24 @@ def read_mlflow(experiment: str, tracking_uri: str | None = None) -> pa.Table:
 
 def read_parquet(path: str | Path, columns: Mapping[str, str] | None = None) -> pa.Table:
     """Read the points of a Parquet file; `columns` maps the estimator's names to the file's, as in `read_csv`."""
+    return _as_points(parquet_table(path), str(path), columns)
+
+
+def parquet_table(path: str | Path) -> pa.Table:
+    """Read a Parquet file as it is.
+
+    Raises:
+        FrontierError: there is no such file, or it is not Parquet.
+    """
     filesystem, place = open_location(path)
     whole = read_whole(filesystem, place)
     if whole is None:
         raise FrontierError(f"{path}: there is no such file")
     try:
-        table = pyarrow.parquet.read_table(pa.BufferReader(whole))
+        table: pa.Table = pyarrow.parquet.read_table(pa.BufferReader(whole))
     except pa.ArrowInvalid as error:
         raise FrontierError(f"{path}: not a Parquet file: {error}") from error
-    return _as_points(table, str(path), columns)
+    return table
 
 
 def read_csv(path: str | Path, columns: Mapping[str, str] | None = None) -> pa.Table:
@@ -82,18 +91,27 @@ def read_csv(path: str | Path, columns: Mapping[str, str] | None = None) -> pa.T
     Raises:
         FrontierError: the file or a column is absent, or a column holds no numbers.
     """
+    return _as_points(csv_table(path), str(path), columns)
+
+
+def csv_table(path: str | Path) -> pa.Table:
+    """Read a CSV file with a header as it is.
+
+    Raises:
+        FrontierError: there is no such file, or it is not one with commas.
+    """
     filesystem, place = open_location(path)
     whole = read_whole(filesystem, place)
     if whole is None:
         raise FrontierError(f"{path}: there is no such file")
     options = pyarrow.csv.ConvertOptions(strings_can_be_null=True, null_values=["", "NA", "null", "None"])
     try:
-        table = pyarrow.csv.read_csv(pa.BufferReader(whole), convert_options=options)
+        table: pa.Table = pyarrow.csv.read_csv(pa.BufferReader(whole), convert_options=options)
     except pa.ArrowInvalid as error:
         raise FrontierError(f"{path}: not a CSV file with a header: {error}") from error
     if table.num_columns == 1 and (found := [sign for sign in ";\t|" if sign in table.column_names[0]]):
         raise FrontierError(f"{path}: columns are separated by {found[0]!r}: write them with commas, and 0.5, not 0,5")
-    return _as_points(table, str(path), columns)
+    return table
 
 
 def _from_trials(reader: "SweepReader", shown: str) -> pa.Table:
@@ -217,13 +235,21 @@ def as_table(points: object, source: str = "points", required: Sequence[str] = R
     Raises:
         FrontierError: it is none of them, or lacks a column.
     """
+    return _as_points(arrow_table(points, source), source, None, required)
+
+
+def arrow_table(points: object, source: str = "points") -> pa.Table:
+    """Convert an Arrow table, a pandas frame or a mapping of columns to an Arrow table with the same columns.
+
+    Raises:
+        FrontierError: it is none of them.
+    """
     if isinstance(points, pa.Table):
-        return _as_points(points, source, None, required)
+        return points
     if isinstance(points, Mapping):
-        table = pa.table({str(key): _column(values) for key, values in points.items()})
-        return _as_points(table, source, None, required)
+        return pa.table({str(key): _column(values) for key, values in points.items()})
     if hasattr(points, "__dataframe__") or type(points).__module__.startswith("pandas"):
-        return _as_points(pa.Table.from_pandas(points, preserve_index=False), source, None, required)
+        return pa.Table.from_pandas(points, preserve_index=False)
     raise FrontierError(
         f"{source} is a {type(points).__name__}: give a pyarrow table, a pandas frame or a dict of columns"
     )
