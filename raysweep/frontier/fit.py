@@ -1,5 +1,6 @@
 """`fit` and `fit_families`: from a table of points to the `Fit` of one family, or of each."""
 
+from dataclasses import replace
 from typing import Literal, Unpack
 
 import numpy as np
@@ -11,11 +12,13 @@ from raysweep.frontier.approaches.certificate import with_findings
 from raysweep.frontier.approaches.envelope import envelope
 from raysweep.frontier.approaches.isoflop import isoflop
 from raysweep.frontier.approaches.options import Cost, Method, Options, Purpose, Settings, make_options
+from raysweep.frontier.approaches.outliers import far_findings
 from raysweep.frontier.approaches.parametric import parametric
 from raysweep.frontier.approaches.refusals import refusals
+from raysweep.frontier.fitting.screening import far_above, far_below, screen
 from raysweep.frontier.fitting.trajectories import determined_without_any, resampling_units, trajectories
 from raysweep.frontier.laws.forms import LawName
-from raysweep.frontier.numerics.arrays import Indices
+from raysweep.frontier.numerics.arrays import Floats, Indices
 from raysweep.frontier.numerics.intervals import LEAST_DRAWS, resample
 from raysweep.frontier.points.cleaning import Cleaned, Exclude, clean
 from raysweep.frontier.points.families import Family, families_of, named_families, only_family
@@ -23,7 +26,7 @@ from raysweep.frontier.points.findings import Finding, Kind, caution, status_of
 from raysweep.frontier.points.readers import as_table
 from raysweep.frontier.result import Fit
 
-APPROACHES = {"parametric": parametric, "isoflop": isoflop, "envelope": envelope}
+APPROACHES = {"isoflop": isoflop, "envelope": envelope}
 
 
 def fit(
@@ -138,8 +141,23 @@ def fit_cleaned(cleaned: Cleaned, options: Options, family: Family = None) -> Fi
     weights = None
     if options.bootstraps:
         weights = resample(resampling_units(samples, options.form), options.bootstraps, options.seed)
-    fitted = APPROACHES[options.method](blank, options, weights)
+    if options.method == "parametric":
+        fitted = parametric(blank, options, weights)
+    else:
+        fitted = _fit_screened(blank, options, weights)
     return with_findings(fitted, _draw_findings(fitted))
+
+
+def _fit_screened(blank: Fit, options: Options, weights: Floats | None) -> Fit:
+    """Fit by an approach that has no outliers of its own: what lies far from the additive law weighs nothing."""
+    samples, judged = blank.samples, screen(blank.samples, options.form, options.seed)
+    far = None if judged is None else far_below(judged) | far_above(judged)
+    if judged is None or far is None or not far.any():
+        return APPROACHES[options.method](blank, options, weights)
+    trust = np.where(far, 0.0, 1.0)
+    trusted = replace(blank, samples=replace(samples, weight=samples.weight * trust))
+    fitted = APPROACHES[options.method](trusted, options, weights)
+    return with_findings(replace(fitted, samples=samples, trust=trust), far_findings(samples, judged))
 
 
 def _draw_findings(fitted: Fit) -> list[Finding]:

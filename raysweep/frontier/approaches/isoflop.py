@@ -40,7 +40,7 @@ class _ValleyFit:
     @property
     def usable(self) -> Mask:
         """The budgets with a minimum inside the sizes that were run, shape (budgets,)."""
-        return np.asarray(self.valleys.usable[0])
+        return np.asarray(self.valleys.usable[0] & np.isfinite(self.valleys.loss[0]) & (self.valleys.loss[0] > 0))
 
 
 def isoflop(blank: Fit, options: Options, weights: Floats | None) -> Fit:

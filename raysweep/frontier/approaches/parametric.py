@@ -7,23 +7,23 @@ import numpy as np
 
 from raysweep.frontier.approaches.certificate import bound_findings, minimum_findings, with_findings, with_minimum
 from raysweep.frontier.approaches.options import Options
+from raysweep.frontier.approaches.outliers import outlier_findings
 from raysweep.frontier.fitting.budgets import LEAST_BUDGETS, distinct_budgets
 from raysweep.frontier.fitting.costs import cost_findings
 from raysweep.frontier.fitting.data_constrained import draw_data_constrained, fit_data_constrained
-from raysweep.frontier.fitting.robust import DOUBTED, descend, robust_scale
+from raysweep.frontier.fitting.levels import determined
+from raysweep.frontier.fitting.robust import descend, robust_scale
 from raysweep.frontier.fitting.surfaces import SurfaceFit, draw_surfaces, fit_surface
 from raysweep.frontier.fitting.trajectories import resampling_units, without_each
 from raysweep.frontier.laws.forms import Form
 from raysweep.frontier.laws.laws import Surface
-from raysweep.frontier.numerics.arrays import Floats, Indices, Mask
-from raysweep.frontier.points.findings import Finding, Kind, caution, note
+from raysweep.frontier.numerics.arrays import Floats, Mask
+from raysweep.frontier.points.findings import Finding, Kind, caution
 from raysweep.frontier.points.samples import Samples
 from raysweep.frontier.result import Fit
 
 _F_LIMIT = 3.84
 """Quantile of chi-squared with one degree of freedom at 95 %."""
-_DIVERGED = 2.0
-"""Loss over the law's at which a point without weight is taken for a diverged run."""
 _Draw = Callable[[Samples, SurfaceFit, Form, Floats, float], tuple[Surface, Mask]]
 
 
@@ -42,7 +42,7 @@ def parametric(blank: Fit, options: Options, weights: Floats | None) -> Fit:
     if weights is None:
         return fit
     draws, converged = draw(samples, found, form, weights, repeats)
-    kept = np.flatnonzero(converged)
+    kept = np.flatnonzero(converged & determined(samples, form, weights))
     alone, _ = draw(samples, found, form, without_each(resampling_units(samples, form)), repeats)
     return replace(fit, draws=draws.take(kept), draw_ids=kept, leave_one_out=alone)
 
@@ -51,29 +51,10 @@ def _findings(samples: Samples, fit: SurfaceFit, form: Form) -> Iterable[Finding
     yield from cost_findings(samples, fit.surface.cost)
     yield from minimum_findings(fit.minimum)
     yield from bound_findings(fit.minimum, {0: "E", 2: "alpha", 4: "beta"})
-    yield from _outlier_findings(samples, fit)
+    yield from outlier_findings(samples, fit)
     yield from _sense_findings(samples, fit, form)
     if form.asymptote is None and not fit.minimum.at_bound[0]:
         yield from _asymptote_findings(samples, fit)
-
-
-def _outlier_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
-    lost = np.flatnonzero(fit.trust < 1.0)
-    if not lost.size:
-        return
-    gone = np.flatnonzero((fit.trust == 0.0) & (fit.minimum.residuals > np.log(_DIVERGED)))
-    if gone.size:
-        text = f"{gone.size} points have over twice the loss of the law, as diverged runs do, and weigh nothing"
-        yield caution(Kind.DIVERGED, f"{text} ({_rows(samples, gone)})")
-    silent = int(np.sum(fit.trust == 0.0))
-    text = f"{lost.size} points lie beyond {DOUBTED:g} noises of the law and weigh less, {silent} nothing"
-    worst = lost[np.argsort(fit.trust[lost])]
-    yield note(Kind.OUTLIERS, f"{text} ({_rows(samples, worst)})")
-
-
-def _rows(samples: Samples, places: Indices) -> str:
-    shown = ", ".join(str(row) for row in samples.row[places][:8])
-    return f"rows {shown}{', ...' if places.size > 8 else ''}"
 
 
 def _sense_findings(samples: Samples, fit: SurfaceFit, form: Form) -> Iterable[Finding]:
@@ -105,7 +86,7 @@ def _asymptote_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
     without_asymptote = replace(problem, free=problem.free[:, 1:])
     theta = fit.minimum.theta.copy()
     theta[0] = 0.0
-    weights = samples.weight[None, :] / samples.weight.mean()
+    weights = samples.weight[None, :] / samples.weight.mean() * fit.trust
     without = descend(without_asymptote, weights, theta[None, :], fit.minimum.delta)
     degrees_of_freedom = max(samples.count - problem.free.shape[1], 1)
     rise = float(without.objective[0]) - fit.minimum.objective

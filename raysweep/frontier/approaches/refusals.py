@@ -3,21 +3,28 @@
 import numpy as np
 
 from raysweep.frontier.approaches.options import Options
+from raysweep.frontier.fitting.levels import TOLERANCE, counts, needs
+from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.points.findings import Finding, Kind, fatal
 from raysweep.frontier.points.samples import Samples
 
-LEAST_POINTS = 6
+FEW, GAP = 0.1, 0.05
+"""Losses below an asymptote that is held are outliers, and it is not wrong, where they are this share of all at most and
+lie below the others by this share of the loss."""
 
 
 def refusals(samples: Samples, options: Options) -> list[Finding]:
     """Find the reason why these points cannot be fitted: one fatal finding, or none."""
     form = options.form
-    if samples.count < max(LEAST_POINTS, form.parameters + 1):
-        text = f"{samples.count} points are left; the law has {form.parameters} parameters and needs 6 or more"
+    if samples.count <= form.parameters:
+        text = (
+            f"{samples.count} points are left; law={form.law!r} has {form.parameters} parameters to fit and needs "
+            f"{form.parameters + 1} points or more"
+        )
         return [fatal(Kind.TOO_FEW_POINTS, text)]
     if np.ptp(np.log(samples.loss)) < 1e-12:
         return [fatal(Kind.LOSSES_EQUAL, f"all {samples.count} losses equal {samples.loss[0]:.6g}: nothing to fit")]
-    if form.asymptote is not None and samples.loss.min() <= form.asymptote:
+    if form.asymptote is not None and not _clear_of(samples.loss, form.asymptote):
         text = f"the asymptote {form.asymptote:g} lies above the lowest loss {samples.loss.min():g}: lower it"
         return [fatal(Kind.NOT_POSITIVE, text)]
     if form.law == "data_constrained" and samples.unique_data is None:
@@ -29,24 +36,56 @@ def refusals(samples: Samples, options: Options) -> list[Finding]:
     return _design_refusals(samples, options)
 
 
+def _clear_of(loss: Floats, asymptote: float) -> bool:
+    """Whether the losses lie above an asymptote, but for a few that lie far below the others."""
+    below, above = loss[loss <= asymptote], loss[loss > asymptote]
+    return below.size == 0 or (below.size <= FEW * loss.size and bool(below.max() < (1.0 - GAP) * above.min()))
+
+
 def _design_refusals(samples: Samples, options: Options) -> list[Finding]:
     """Find the parameters that the sizes and amounts of data leave open."""
-    sizes, amounts = (np.unique(np.round(np.log(v), 9)).size for v in (samples.params, samples.data))
-    needs_params, needs_data = options.form.law != "data", options.form.law != "params"
-    if sizes == 2 and needs_params and options.form.asymptote is None and options.method == "parametric":
-        text = "two model sizes cannot tell E, A and alpha apart: add a size, or hold E with asymptote="
-        return [fatal(Kind.TWO_SIZES_ONLY, text)]
-    if sizes < 2 and needs_params:
+    form = options.form
+    least = needs(form)
+    sizes, amounts, runs = (int(count[0]) for count in counts(samples, form, np.ones((1, samples.count))))
+    if sizes < 2 and least.sizes:
         return [fatal(Kind.ONE_SIZE_ONLY, "all points have one N: what N does to the loss cannot be seen; law='data'")]
-    if amounts < 2 and needs_data:
+    if amounts < 2 and least.amounts:
         text = "all points have one D: what D does to the loss cannot be seen; law='params'"
         return [fatal(Kind.ONE_DATA_ONLY, text)]
-    if needs_params and needs_data and options.method == "parametric" and _in_lockstep(samples):
+    if options.method != "parametric":
+        return []
+    held = ", or hold E with asymptote=" if form.asymptote is None else ""
+    if sizes < least.sizes:
+        text = f"two model sizes cannot tell E, A and alpha apart: add a size{held}"
+        return [fatal(Kind.TWO_SIZES_ONLY, text)]
+    if amounts < least.amounts:
+        return [_too_few_amounts(amounts, least.amounts, form.law == "data_constrained", held)]
+    if sizes + amounts < least.both or runs < least.runs:
+        text = (
+            f"{sizes} model sizes and {amounts} amounts of data, {runs} different runs in all, do not determine the "
+            f"{form.parameters} parameters of the law: add a size or an amount of data{held}"
+        )
+        return [fatal(Kind.TOO_FEW_LEVELS, text)]
+    if least.both and _in_lockstep(samples):
         text = "N and D rise in lockstep over the points: their effects cannot be told apart; vary D at fixed N"
         return [fatal(Kind.DEPENDENT_DESIGN, text)]
     return []
 
 
+def _too_few_amounts(amounts: int, least: int, repeats: bool, held: str) -> Finding:
+    if not repeats:
+        text = f"two amounts of data cannot tell E, B and beta apart: add an amount{held}"
+        return fatal(Kind.TWO_DATA_ONLY, text)
+    text = (
+        f"{amounts} amounts of data, counted with their distinct part, cannot tell B, beta and R* apart: the law needs "
+        f"{least}{held}"
+    )
+    return fatal(Kind.TWO_DATA_ONLY if amounts == 2 else Kind.TOO_FEW_LEVELS, text)
+
+
 def _in_lockstep(samples: Samples) -> bool:
+    """Whether D is a power of N over the points, but for the rounding of batches."""
     x, y = np.log(samples.params), np.log(samples.data)
-    return bool(abs(np.corrcoef(x, y)[0, 1]) > 1 - 1e-9)
+    x, y = x - x.mean(), y - y.mean()
+    away = y - x * float(x @ y) / float(x @ x)
+    return bool(np.abs(away).max() < 0.5 * TOLERANCE)

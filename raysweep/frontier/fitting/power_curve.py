@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raysweep.frontier.fitting.robust import MOST_DELTA, Minimum, adapt_delta, best_minimum, descend
+from raysweep.frontier.fitting.robust import MOST_DELTA, Minimum, adapt_delta, best_minimum, descend, loss_scale
 from raysweep.frontier.laws.laws import Curve
 from raysweep.frontier.numerics.arrays import Floats, Mask
 from raysweep.frontier.numerics.solver import Problem, solve
@@ -23,7 +23,7 @@ LEAST_ENVELOPE = 4
 
 @dataclass(frozen=True, kw_only=True)
 class PowerCurve:
-    """A power law fitted to losses; `centre` is the mean ln C and `scale` the lowest loss."""
+    """A power law fitted to losses; `centre` is the mean ln C and `scale` about the lowest loss."""
 
     problem: Problem
     minimum: Minimum
@@ -44,7 +44,7 @@ class EnvelopeFit:
 def on_envelope(samples: Samples, weights: Floats) -> Mask:
     """Mark the points whose loss is lower than that of every point of less or equal compute, per bootstrap (k, n)."""
     order = np.lexsort((samples.loss, samples.cost))
-    loss = np.where(weights[:, order] > 0, samples.loss[order], np.inf)
+    loss = np.where(weights[:, order] * samples.weight[order] > 0, samples.loss[order], np.inf)
     before = np.minimum.accumulate(loss, axis=1)
     lowest = np.concatenate([np.full((loss.shape[0], 1), np.inf), before[:, :-1]], axis=1)
     chosen = np.zeros_like(weights, dtype=bool)
@@ -57,7 +57,7 @@ def fit_power_curve(
 ) -> PowerCurve:
     """Fit loss = E + F cost^-gamma to points of positive weights (n,); with `delta` None, delta follows the noise."""
     x = np.log(cost)
-    centre, scale = float(x.mean()), float(loss.min())
+    centre, scale = float(x.mean()), loss_scale(loss)
     free, fixed = np.eye(5)[:, :3], np.zeros(5)
     if asymptote is not None:
         free, fixed[0] = free[:, 1:], asymptote / scale

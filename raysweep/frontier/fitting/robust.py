@@ -64,6 +64,11 @@ def best_minimum(problem: Problem, found: Solutions, delta: float) -> Minimum:
     )
 
 
+def loss_scale(loss: Floats) -> float:
+    """The lowest loss, which solvers divide by and bound E by; a few losses far below the others do not set it."""
+    return max(float(loss.min()), 0.5 * float(np.quantile(loss, 0.25)))
+
+
 def robust_scale(residuals: Floats, parameters: int) -> float:
     """Estimate the noise's standard deviation from the median absolute residual, corrected for fitted parameters."""
     degrees_of_freedom = residuals.size - parameters

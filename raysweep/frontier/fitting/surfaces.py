@@ -11,6 +11,7 @@ from raysweep.frontier.fitting.robust import (
     adapt_delta,
     best_minimum,
     descend,
+    loss_scale,
     outlier_weights,
     robust_scale,
 )
@@ -31,7 +32,7 @@ class Prepared:
     """A problem for the solver, with the numbers that lead back to the user's units.
 
     `fixed` (5,) holds theta where `problem.free` does not span it; `centre_x` and `centre_y` are the means of ln N and
-    ln D, `scale` is the lowest loss.
+    ln D, `scale` is about the lowest loss.
     """
 
     problem: Problem
@@ -59,7 +60,7 @@ def prepare(samples: Samples, form: Form, repeats: float = np.inf) -> Prepared:
     if form.law == "data_constrained":
         assert samples.unique_data is not None
         y = np.log(effective_data(samples.data, samples.unique_data, repeats))
-    scale = float(samples.loss.min())
+    scale = loss_scale(samples.loss)
     free = np.zeros((5, len(LAWS[form.law].free)))
     for column, together in enumerate(LAWS[form.law].free):
         free[list(together), column] = 1.0

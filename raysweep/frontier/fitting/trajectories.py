@@ -7,6 +7,7 @@ point is a trajectory by itself, this is the bootstrap of points, to the last bi
 
 import numpy as np
 
+from raysweep.frontier.fitting.levels import determined
 from raysweep.frontier.laws.forms import Form
 from raysweep.frontier.numerics.arrays import Floats, Indices
 from raysweep.frontier.points.samples import Samples
@@ -32,17 +33,12 @@ def trajectories(samples: Samples) -> Indices:
 
 
 def determined_without_any(samples: Samples, form: Form) -> bool:
-    """Whether any one trajectory may be left out: enough sizes remain, and enough trajectories.
-
-    Three sizes determine E, A and alpha; two do where E is held.
-    """
+    """Whether any one trajectory may be left out: the sizes and data that remain, and two or more trajectories, do."""
     label = trajectories(samples)
     count = int(label.max(initial=-1)) + 1
     if count == samples.count:
         return True
-    needed = 1 if form.law == "data" else 2 + (form.asymptote is None)
-    sizes = np.round(np.log(samples.params), 9)
-    return count > 2 and all(np.unique(sizes[label != one]).size >= needed for one in range(count))
+    return count > 2 and bool(np.all(determined(samples, form, without_each(label))))
 
 
 def degrees_of_freedom(samples: Samples, form: Form) -> int:

@@ -49,6 +49,8 @@ class Kind(StrEnum):
     ONE_SIZE_ONLY = "one_size_only"
     TWO_SIZES_ONLY = "two_sizes_only"
     ONE_DATA_ONLY = "one_data_only"
+    TWO_DATA_ONLY = "two_data_only"
+    TOO_FEW_LEVELS = "too_few_levels"
     DEPENDENT_DESIGN = "dependent_design"
     TOO_FEW_POINTS = "too_few_points"
     LOSSES_EQUAL = "losses_equal"
@@ -56,10 +58,15 @@ class Kind(StrEnum):
     NO_REPEATS = "no_repeats"
     NOT_DECREASING = "not_decreasing"
     DIVERGED = "diverged"
+    FAR_BELOW = "far_below"
+    MANY_FAR_AWAY = "many_far_away"
     LAW_EXPLAINS_LITTLE = "law_explains_little"
     OUTLIERS = "outliers"
     INFLUENTIAL_POINT = "influential_point"
     COST_NOT_A_POWER_LAW = "cost_not_a_power_law"
+    COST_IMPLAUSIBLE = "cost_implausible"
+    FILLED_IN = "filled_in"
+    REPEATS_IGNORED = "repeats_ignored"
     EXCLUDED_BY_USER = "excluded_by_user"
     TOO_FEW_BOOTSTRAPS = "too_few_bootstraps"
     TOO_FEW_TRAJECTORIES = "too_few_trajectories"
@@ -105,6 +112,11 @@ class Status:
 
     def __str__(self) -> str:
         return f"{self.kind.value}: {self.sentence}"
+
+
+def count_of(count: int, one: str, many: str, what: str = "point") -> str:
+    """Begin a sentence with a count: `1 point has ...`, `3 points have ...`."""
+    return f"1 {what} {one}" if count == 1 else f"{count} {what}s {many}"
 
 
 def note(kind: Kind, sentence: str) -> Finding:

@@ -1,0 +1,47 @@
+"""What is said of points that a fit doubts."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from raysweep.frontier.fitting.robust import DOUBTED
+from raysweep.frontier.fitting.screening import far_above, far_below
+from raysweep.frontier.fitting.surfaces import SurfaceFit
+from raysweep.frontier.numerics.arrays import Indices
+from raysweep.frontier.points.findings import Finding, Kind, caution, count_of, note
+from raysweep.frontier.points.samples import Samples
+
+
+def far_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
+    """Name the points that lie so far from the law that they weigh nothing."""
+    above, below = np.flatnonzero(far_above(fit)), np.flatnonzero(far_below(fit))
+    if above.size:
+        text = "has over twice the loss of the law, as a diverged run does, and weighs"
+        many = "have over twice the loss of the law, as diverged runs do, and weigh"
+        yield caution(Kind.DIVERGED, f"{count_of(above.size, text, many)} nothing ({rows_of(samples, above)})")
+    if below.size:
+        lowest = float(np.exp(fit.minimum.residuals[below].min()))
+        what = f"down to {lowest:.2g} of it: another loss, or another unit?"
+        text = "lies far below the law and weighs nothing"
+        many = "lie far below the law and weigh nothing"
+        yield caution(Kind.FAR_BELOW, f"{count_of(below.size, text, many)}, {what} ({rows_of(samples, below)})")
+
+
+def outlier_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
+    """Name all points that lost weight, with those that lie far from the law first."""
+    lost = np.flatnonzero(fit.trust < 1.0)
+    if not lost.size:
+        return
+    yield from far_findings(samples, fit)
+    silent = int(np.sum(fit.trust == 0.0))
+    text = f"lies beyond {DOUBTED:g} noises of the law and weighs less"
+    many = f"lie beyond {DOUBTED:g} noises of the law and weigh less"
+    worst = lost[np.argsort(fit.trust[lost], kind="stable")]
+    sentence = f"{count_of(lost.size, text, many)}, {silent} of them nothing ({rows_of(samples, worst)})"
+    yield note(Kind.OUTLIERS, sentence)
+
+
+def rows_of(samples: Samples, places: Indices) -> str:
+    """List the rows of points in the table given."""
+    shown = ", ".join(str(row) for row in samples.row[places][:8])
+    return f"row{'' if places.size == 1 else 's'} {shown}{', ...' if places.size > 8 else ''}"
