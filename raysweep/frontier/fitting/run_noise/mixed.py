@@ -1,0 +1,245 @@
+"""The law and the noise of its runs fitted together: a mixed-effects model with a law in its middle.
+
+Robust fits are the starts. In turn, the covariance of all families' errors is estimated (`covariance.py`), points
+that lie far from where their run's others put them lose trust, and each family's law is fitted with that covariance.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+from scipy.stats import qmc
+
+from raysweep.frontier.fitting.robust import DOUBTED, MOST_SILENCED, SILENT
+from raysweep.frontier.fitting.run_noise.covariance import Deviations, Posterior, estimate, sample
+from raysweep.frontier.fitting.run_noise.refits import Refits, gradient, refit
+from raysweep.frontier.fitting.run_noise.runs import Memory, arrange_runs, correlation, whiten
+from raysweep.frontier.fitting.surfaces import SurfaceFit
+from raysweep.frontier.fitting.trajectories import trajectories
+from raysweep.frontier.numerics.arrays import Floats, Mask
+from raysweep.frontier.numerics.solver import predict
+from raysweep.frontier.points.samples import Samples
+
+ROUNDS = 3
+"""Times that covariance, trust and law are estimated anew, each from the others."""
+_BATCH = 1_000_000
+"""Numbers in the whitened Jacobian of the draws that are fitted at once."""
+_CERTAIN = 1e-16
+_RIDGE = 1e-10
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunNoise:
+    """What runs of one size differ by: the standard deviation of ln loss, and how long a run remembers its deviation.
+
+    Attributes:
+        deviation: standard deviation of ln loss at `params` parameters. slope: of its logarithm in ln N.
+        memory: e-folding distance in ln D of a deviation. white: share of the variance that is not remembered at all.
+        degrees_of_freedom: what the estimate of an answer's variance is worth (Satterthwaite 1946).
+        families: whose runs it was estimated from together. seeds: the most runs that one size of this family has.
+    """
+
+    deviation: float
+    params: float
+    slope: float
+    memory: float
+    white: float
+    degrees_of_freedom: float
+    families: int
+    seeds: int
+
+    def at(self, params: float) -> float:
+        """Standard deviation of ln loss among runs of a size."""
+        return self.deviation * float(np.exp(self.slope * np.log(params / self.params)))
+
+    def correlation(self, factor: float) -> float:
+        """Correlation of a run's deviations at two amounts of data that differ by a factor."""
+        return (1.0 - self.white) * float(np.exp(-abs(np.log(factor)) / self.memory))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedFit:
+    """One family's law, fitted with the noise of runs.
+
+    Attributes:
+        fit: the law and its certificate. deviations: of the points about it. memory: the one covariance that it was
+            fitted with. posterior: of all families' covariances, of which this family is number `place`.
+        noise: in the user's terms.
+    """
+
+    fit: SurfaceFit
+    deviations: Deviations
+    memory: Memory
+    posterior: Posterior
+    place: int
+    noise: RunNoise
+
+
+def fit_mixed(families: Sequence[tuple[Samples, SurfaceFit]]) -> list[MixedFit]:
+    """Fit the laws of several families with noise whose form they share.
+
+    Args:
+        families: the points of each, of which some share a trajectory, and the robust fit of its law.
+    """
+    centre = float(np.mean([np.log(samples.params).mean() for samples, _ in families]))
+    fits = [fit for _, fit in families]
+    samples = [one for one, _ in families]
+    deviations = [_deviations(one, fit, centre) for one, fit in zip(samples, fits, strict=True)]
+    for _ in range(ROUNDS):
+        posterior = estimate(deviations)
+        memory = _middle(posterior)
+        for place, one in enumerate(samples):
+            trusted = replace(fits[place], trust=_trust(deviations[place], memory, _level(posterior, place)))
+            fits[place] = _fit(trusted, _deviations(one, trusted, centre), memory)
+            deviations[place] = _deviations(one, fits[place], centre)
+    posterior = estimate(deviations)
+    return [
+        MixedFit(
+            fit=fit,
+            deviations=deviations[place],
+            memory=memory,
+            posterior=posterior,
+            place=place,
+            noise=_noise(samples[place], deviations, posterior, place, centre),
+        )
+        for place, fit in enumerate(fits)
+    ]
+
+
+def draw_mixed(mixed: MixedFit, count: int, seed: int) -> tuple[Floats, Mask]:
+    """Draw the law as the noise leaves it open, shape (count, 5); also tell which of the fits converged.
+
+    Draw k of each family of a posterior is of the same covariance.
+    """
+    parameters = mixed.deviations.jacobian.shape[1]
+    common, own = _uniform(count, 1, seed), _uniform(count, 1 + parameters, seed, 1 + mixed.place)
+    which, level = sample(mixed.posterior, mixed.place, np.column_stack([common, own[:, 0]]))
+    normal = stats.norm.ppf(np.clip(own[:, 1:], 1e-9, 1.0 - 1e-9)) * np.exp(level)[:, None]
+    batch = max(_BATCH // mixed.deviations.jacobian.size, 1)
+    found = [
+        _draw(mixed, mixed.posterior.memory.take(which[start : start + batch]), normal[start : start + batch])
+        for start in range(0, count, batch)
+    ]
+    return np.concatenate([one.theta for one in found]), np.concatenate([one.converged for one in found])
+
+
+def without_each_run(mixed: MixedFit) -> Floats:
+    """Fit the law without each run in turn, shape (runs, 5)."""
+    count = mixed.deviations.runs.place.shape[0]
+    noise = mixed.memory.take(np.zeros(count, dtype=np.int64))
+    start = np.repeat(mixed.fit.minimum.theta[None, :], count, axis=0)
+    kept = 1.0 - np.eye(count)
+    return refit(mixed.fit.prepared.problem, mixed.deviations.runs, noise, start, kept=kept).theta
+
+
+def _uniform(count: int, columns: int, *seed: int) -> Floats:
+    """Numbers from 0 to 1 that fill the space evenly (Sobol's), shape (count, columns)."""
+    most = max(int(np.ceil(np.log2(count))), 0)
+    return np.asarray(qmc.Sobol(columns, seed=np.random.default_rng(seed)).random_base2(most)[:count])
+
+
+def _deviations(samples: Samples, fit: SurfaceFit, centre: float) -> Deviations:
+    problem, theta = fit.prepared.problem, fit.minimum.theta[None, :]
+    runs = arrange_runs(
+        np.log(samples.params), np.log(samples.data), trajectories(samples), fit.trust, samples.weight, centre
+    )
+    residuals = problem.z - predict(problem, theta)[0]
+    return Deviations(residuals=residuals, jacobian=gradient(problem, theta)[0], runs=runs)
+
+
+def _middle(posterior: Posterior) -> Memory:
+    """The covariance to fit with: the posterior's mean."""
+    weight = posterior.weight.sum(axis=(1, 2))
+    return Memory(
+        memory=np.exp([weight @ np.log(posterior.memory.memory)]),
+        white=np.array([weight @ posterior.memory.white]),
+        slope=np.array([weight @ posterior.memory.slope]),
+    )
+
+
+def _level(posterior: Posterior, place: int) -> float:
+    """The standard deviation of one family at the centre."""
+    _, level = sample(posterior, place, _uniform(256, 2))
+    return float(np.exp(level.mean()))
+
+
+def _trust(deviations: Deviations, memory: Memory, level: float) -> Floats:
+    """Weigh each point by its distance from where the law and the other points of its run put it.
+
+    The distances are those of `robust.outlier_weights`. A point's own doubt takes no part, that of its neighbours does:
+    otherwise two outliers would vouch for each other.
+    """
+    runs = deviations.runs
+    away = np.zeros(deviations.residuals.size)
+    for run in range(runs.place.shape[0]):
+        places = runs.place[run][runs.place[run] >= 0]
+        inverse = np.linalg.inv(correlation(runs, memory, run))
+        spread = level * np.exp(memory.slope[0] * runs.size[run][: places.size])
+        distance = inverse @ (deviations.residuals[places] / spread) / np.diag(inverse)
+        own = np.maximum(1.0 / np.diag(inverse) - runs.doubt[run][: places.size], 1e-9)
+        away[places] = np.abs(distance) / np.sqrt(own)
+    trust = np.clip((SILENT - away) / (SILENT - DOUBTED), 0.0, 1.0)
+    return trust if np.mean(trust < 0.5) <= MOST_SILENCED else np.ones_like(trust)
+
+
+def _fit(fit: SurfaceFit, deviations: Deviations, memory: Memory) -> SurfaceFit:
+    """Fit one law with a covariance; the surface is left as it was."""
+    problem = fit.prepared.problem
+    found = refit(problem, deviations.runs, memory, fit.minimum.theta[None, :], tolerance=_CERTAIN)
+    residuals = problem.z - predict(problem, found.theta)[0]
+    minimum = replace(
+        fit.minimum,
+        theta=found.theta[0],
+        at_bound=found.at_bound[0],
+        objective=0.5 * float(found.squares[0]),
+        gradient_norm=float(found.gradient_norm[0]),
+        residuals=residuals,
+    )
+    return replace(fit, minimum=minimum)
+
+
+def _noise(
+    samples: Samples, deviations: Sequence[Deviations], posterior: Posterior, place: int, centre: float
+) -> RunNoise:
+    which, level = sample(posterior, place, _uniform(256, 2))
+    use, back = np.unique(which, return_inverse=True)
+    own = deviations[place]
+    white, _ = whiten(own.runs, posterior.memory.take(use), own.jacobian[None])
+    gram = white.transpose(0, 2, 1) @ white
+    width = np.sqrt(np.einsum("kpp->kp", gram))
+    scaled = gram / (width[:, :, None] * width[:, None, :]) + _RIDGE * np.eye(gram.shape[1])
+    variance = np.einsum("kpp->kp", np.linalg.inv(scaled)) / width**2
+    log_variance = np.log(variance)[back] + 2.0 * level[:, None]
+    freedom = 2.0 / np.maximum(log_variance.var(axis=0), 2.0 / posterior.freedom.sum())
+    weight, middle = posterior.weight.sum(axis=(1, 2)), _middle(posterior)
+    return RunNoise(
+        deviation=float(np.sqrt(np.mean(np.exp(2.0 * level)))),
+        params=float(np.exp(centre)),
+        slope=float(middle.slope[0]),
+        memory=float(middle.memory[0]),
+        white=float(weight @ posterior.memory.white),
+        degrees_of_freedom=float(np.clip(np.median(freedom), 1.0, posterior.freedom.sum())),
+        families=len(deviations),
+        seeds=_most_seeds(samples),
+    )
+
+
+def _most_seeds(samples: Samples) -> int:
+    sizes, label = np.round(np.log(samples.params), 9), trajectories(samples)
+    return max(np.unique(label[sizes == size]).size for size in np.unique(sizes))
+
+
+def _draw(mixed: MixedFit, noise: Memory, normal: Floats) -> Refits:
+    """Fit the law to losses on its tangent, moved there by an error of each covariance; normal (k, p) has its size."""
+    problem, theta = mixed.fit.prepared.problem, mixed.fit.minimum.theta
+    residuals, jacobian = mixed.deviations.residuals, mixed.deviations.jacobian
+    white, _ = whiten(mixed.deviations.runs, noise, np.column_stack([jacobian, residuals])[None])
+    gram = white.transpose(0, 2, 1) @ white
+    values, vectors = np.linalg.eigh(gram[:, :-1, :-1])
+    values = np.maximum(values, _RIDGE * values[:, -1:])
+    # Each covariance has its own best fit, off the one of the mean covariance; errors are about that.
+    along = (gram[:, None, -1, :-1] @ vectors)[:, 0, :] / values + normal / np.sqrt(values)
+    moved = (vectors @ along[..., None])[..., 0] @ jacobian.T
+    target = replace(problem, z=predict(problem, theta[None, :]) + moved)
+    return refit(target, mixed.deviations.runs, noise, np.repeat(theta[None, :], normal.shape[0], axis=0))
