@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from raysweep.frontier.fitting.majority import FAR, many_far
 from raysweep.frontier.fitting.robust import DOUBTED
 from raysweep.frontier.fitting.screening import far_above, far_below
 from raysweep.frontier.fitting.surfaces import SurfaceFit
@@ -25,6 +26,18 @@ def far_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
         text = "lies far below the law and weighs nothing"
         many = "lie far below the law and weigh nothing"
         yield caution(Kind.FAR_BELOW, f"{count_of(below.size, text, many)}, {what} ({rows_of(samples, below)})")
+
+
+def many_far_findings(fit: SurfaceFit) -> Iterable[Finding]:
+    """Say that many points are far from the law, too many for outliers."""
+    problem, theta = fit.prepared.problem, fit.minimum.theta
+    if many_far(problem, theta, fit.trust):
+        far = int(np.sum((np.abs(fit.minimum.residuals) > FAR) & (fit.trust > 0.5)))
+        text = (
+            f"{far} of {fit.trust.size} points lie over {np.exp(FAR) - 1:.0%} from the law and keep their weight: too many "
+            "to leave out as outliers. Exclude the runs that failed (exclude=), or the law is not that of these points"
+        )
+        yield caution(Kind.MANY_FAR_AWAY, text)
 
 
 def outlier_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:

@@ -9,8 +9,8 @@ from raysweep.frontier.points.findings import Finding, Kind, fatal
 from raysweep.frontier.points.samples import Samples
 
 FEW, GAP = 0.1, 0.05
-"""Losses below an asymptote that is held are outliers, and it is not wrong, where they are this share of all at most and
-lie below the others by this share of the loss."""
+"""Losses below an asymptote that is held are outliers, and it is not wrong, where they are at most this share of all
+and lie below the others by this share of the loss."""
 
 
 def refusals(samples: Samples, options: Options) -> list[Finding]:

@@ -17,7 +17,8 @@ MAD_TO_SIGMA = 0.6744897501960817
 LEAST_DELTA = 1e-6
 """Log residuals below this are rounding, not noise."""
 MOST_DELTA = 0.1
-MOST_SILENCED = 0.25
+MOST_SILENCED, MOST_FAR = 0.25, 0.45
+"""Share of the points that may lose their weight; where most have a law and the others lie far from it (`majority`)."""
 AGREES = 1e-6
 """Share by which a start's objective may exceed the best one and still count as having reached it."""
 
@@ -78,16 +79,16 @@ def robust_scale(residuals: Floats, parameters: int) -> float:
     return mad / MAD_TO_SIGMA * float(np.sqrt(residuals.size / degrees_of_freedom))
 
 
-def outlier_weights(problem: Problem, theta: Floats, noise: float) -> Floats:
+def outlier_weights(problem: Problem, theta: Floats, noise: float, most: float = MOST_SILENCED) -> Floats:
     """Weigh the points by their distance from each law: 1 up to DOUBTED noises, 0 from SILENT on; shape (k, n).
 
     Huber's function bounds the pull of an outlier but never ends it, and failed runs all pull to one side, above the
     law; a redescending weight (Hampel 1974) ends it at little cost on Gaussian noise.
-    Where that would silence over a quarter of the points, it is the law that is wrong, and all keep their weight.
+    Where that would silence a share over `most` of the points, it is the law that is wrong, and all keep their weight.
     """
     away = np.abs(problem.z - predict(problem, theta)) / max(noise, LEAST_DELTA)
     trust = np.clip((SILENT - away) / (SILENT - DOUBTED), 0.0, 1.0)
-    silenced = np.mean(trust < 0.5, axis=1, keepdims=True) > MOST_SILENCED
+    silenced = np.mean(trust < 0.5, axis=1, keepdims=True) > most
     return np.asarray(np.where(silenced, 1.0, trust))
 
 

@@ -5,8 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from raysweep.frontier.fitting.costs import fit_cost, fit_cost_draws, is_proportional
+from raysweep.frontier.fitting.majority import majority, many_far
 from raysweep.frontier.fitting.robust import (
     MOST_DELTA,
+    MOST_FAR,
+    MOST_SILENCED,
     Minimum,
     adapt_delta,
     best_minimum,
@@ -18,7 +21,7 @@ from raysweep.frontier.fitting.robust import (
 from raysweep.frontier.laws.forms import LAWS, Form
 from raysweep.frontier.laws.laws import CostModel, Surface, effective_data
 from raysweep.frontier.numerics.arrays import Floats, Mask
-from raysweep.frontier.numerics.solver import Problem, predict, solve
+from raysweep.frontier.numerics.solver import Problem, Solutions, predict, solve
 from raysweep.frontier.numerics.starts import grid_starts
 from raysweep.frontier.points.samples import Samples
 
@@ -108,14 +111,44 @@ def fit_surface(
         delta = adapt_delta(problem, weights, found)
     found = descend(problem, weights, found.theta, delta, iterations=iterations)
     trust = np.ones(samples.count)
-    for _ in range(OUTLIER_ROUNDS if adaptive else 0):
-        best = found.theta[[int(np.argmin(found.objective))]]
-        residuals = problem.z - predict(problem, best)[0]
-        trust = outlier_weights(problem, best, robust_scale(residuals, problem.free.shape[1]))[0]
-        found = solve(problem, weights * trust, found.theta, delta, iterations=iterations)
+    if adaptive:
+        found, trust = _without_outliers(problem, weights, found, delta, iterations)
+        best = found.theta[int(np.argmin(found.objective))]
+        if many_far(problem, best, trust):
+            found, trust, delta = _of_majority(problem, weights, found, trust, delta, iterations)
     minimum = best_minimum(problem, found, delta)
     surface = to_surface(prepared, minimum.theta, fit_cost(samples), form, repeats)
     return SurfaceFit(surface=surface, prepared=prepared, minimum=minimum, trust=trust)
+
+
+def _without_outliers(
+    problem: Problem, weights: Floats, found: Solutions, delta: float, iterations: int, most: float = MOST_SILENCED
+) -> tuple[Solutions, Floats]:
+    """Judge outliers by the law, fit without them, and judge anew; also give the weights that points are left with."""
+    trust = np.ones(problem.x.size)
+    for _ in range(OUTLIER_ROUNDS):
+        best = found.theta[[int(np.argmin(found.objective))]]
+        residuals = problem.z - predict(problem, best)[0]
+        trust = outlier_weights(problem, best, robust_scale(residuals, problem.free.shape[1]), most)[0]
+        found = solve(problem, weights * trust, found.theta, delta, iterations=iterations)
+    return found, trust
+
+
+def _of_majority(
+    problem: Problem, weights: Floats, found: Solutions, trust: Floats, delta: float, iterations: int
+) -> tuple[Solutions, Floats, float]:
+    """Fit to most points instead, where they have a law that many others are far from: solutions, trust and delta."""
+    noise = best_minimum(problem, found, delta).noise
+    theta = majority(problem, weights, found.theta, noise)
+    if theta is None:
+        return found, trust, delta
+    near = replace(found, theta=theta[None, :], objective=found.objective[:1])
+    scale = robust_scale(problem.z - predict(problem, near.theta)[0], problem.free.shape[1])
+    trust = outlier_weights(problem, near.theta, scale, MOST_FAR)
+    delta = adapt_delta(problem, weights * trust, near)
+    start = np.concatenate([near.theta, found.theta[1:]])
+    near = solve(problem, weights * trust, start, delta, iterations=iterations)
+    return (*_without_outliers(problem, weights, near, delta, iterations, MOST_FAR), delta)
 
 
 def draw_surfaces(
@@ -127,9 +160,11 @@ def draw_surfaces(
     largest = min(max(3.0 * delta, 4.0 * noise), MOST_DELTA)
     problem, weights = fit.prepared.problem, weights * samples.weight
     found = descend(problem, weights, start, delta, largest=max(largest, delta))
+    most = MOST_FAR if np.mean(fit.trust < 0.5) > MOST_SILENCED else MOST_SILENCED
     # Each resample judges its own outliers: intervals from frozen judgements are too narrow where noise is uneven.
     for _ in range(OUTLIER_ROUNDS if np.any(fit.trust < 1.0) else 0):
-        found = solve(problem, weights * outlier_weights(problem, found.theta, noise), found.theta, delta)
+        trust = outlier_weights(problem, found.theta, noise, most)
+        found = solve(problem, weights * trust, found.theta, delta)
     cost = fit.surface.cost if is_proportional(samples) else fit_cost_draws(samples, weights)
     return to_surface(fit.prepared, found.theta, cost, form, repeats), found.converged
 

@@ -51,3 +51,24 @@ def test_a_low_point_below_the_asymptote_held_weighs_nothing():
     assert found.params_exponent == pytest.approx(0.5126, abs=0.02)
     for wrong in (POINTS["loss"].min() * 1.0001, 2.6):
         assert fit(POINTS, asymptote=wrong, bootstraps=0).status.kind is Kind.NOT_POSITIVE
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.3])
+@pytest.mark.parametrize("factor", [3.0, 1e3])
+def test_up_to_a_third_of_diverged_runs_leave_the_law_as_it_is(share, factor):
+    points = valleys(CHINCHILLA, noise=0.005, seed=1, budgets=7, sizes=9)
+    rows = np.random.default_rng(0).choice(63, int(share * 63), replace=False)
+    points["loss"][rows] *= factor
+    found = fit(points, bootstraps=100)
+    assert found.status.kind is Kind.DIVERGED
+    assert found.params_exponent == pytest.approx(0.5126, abs=0.03)
+    assert np.all(found.trust[rows] == 0)
+    low, high = found.interval("a")
+    assert low < 0.5126 < high < low + 0.08
+
+
+def test_more_points_far_from_the_law_than_outliers_can_be_are_said():
+    rows = np.random.default_rng(0).choice(40, 16, replace=False)
+    found = fit(changed(rows, 0.4), bootstraps=0)
+    assert found.status.found(Kind.MANY_FAR_AWAY)
+    assert not CLEAN["parametric"].status.found(Kind.MANY_FAR_AWAY)
