@@ -12,7 +12,8 @@ import numpy as np
 from raysweep.frontier.fitting.robust import MOST_DELTA, Minimum, adapt_delta, best_minimum, descend, loss_scale
 from raysweep.frontier.laws.laws import Curve
 from raysweep.frontier.numerics.arrays import Floats, Mask
-from raysweep.frontier.numerics.solver import Problem, solve
+from raysweep.frontier.numerics.problem import Problem
+from raysweep.frontier.numerics.solver import solve
 from raysweep.frontier.numerics.starts import grid_starts
 from raysweep.frontier.points.samples import Samples
 

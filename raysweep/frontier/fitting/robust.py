@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from raysweep.frontier.numerics.arrays import Floats, Mask
-from raysweep.frontier.numerics.solver import Problem, Solutions, predict, solve
+from raysweep.frontier.numerics.problem import Problem
+from raysweep.frontier.numerics.solver import Solutions, predict, solve
 
 EFFICIENT = 1.7
 """Huber's delta over the noise. The classical 1.345 is 95 % efficient on Gaussian residuals (Huber 1981), this 98 %; it

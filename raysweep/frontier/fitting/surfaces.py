@@ -21,7 +21,8 @@ from raysweep.frontier.fitting.robust import (
 from raysweep.frontier.laws.forms import LAWS, Form
 from raysweep.frontier.laws.laws import CostModel, Surface, effective_data
 from raysweep.frontier.numerics.arrays import Floats, Mask
-from raysweep.frontier.numerics.solver import Problem, Solutions, predict, solve
+from raysweep.frontier.numerics.problem import Problem
+from raysweep.frontier.numerics.solver import Solutions, predict, solve
 from raysweep.frontier.numerics.starts import grid_starts
 from raysweep.frontier.points.samples import Samples
 

@@ -13,7 +13,8 @@ from raysweep.frontier.fitting.robust import (
     outlier_weights,
     robust_scale,
 )
-from raysweep.frontier.numerics.solver import Problem, predict, solve
+from raysweep.frontier.numerics.problem import Problem
+from raysweep.frontier.numerics.solver import predict, solve
 
 THETA = np.array([[0.6, -1.0, 0.35, -1.2, 0.4]])
 

@@ -6,7 +6,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
-from raysweep.frontier.numerics.solver import LOWER, Problem, evaluate, predict, solve
+from raysweep.frontier.numerics.problem import LOWER, Problem
+from raysweep.frontier.numerics.solver import evaluate, predict, solve
 
 FREE = {
     "additive": np.eye(5),

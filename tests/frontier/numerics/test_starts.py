@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from raysweep.frontier.numerics.solver import LOWER, UPPER, Problem, predict
+from raysweep.frontier.numerics.problem import LOWER, UPPER, Problem
+from raysweep.frontier.numerics.solver import predict
 from raysweep.frontier.numerics.starts import grid_starts
 
 THETA = np.array([0.6, -1.0, 0.35, -1.2, 0.4])
