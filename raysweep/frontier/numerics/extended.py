@@ -1,7 +1,7 @@
 """The laws that extend the additive one, for the solver: ln F, and the objective with Gauss-Newton's Hessian.
 
-Coupled terms after 2001.08361 (eq. 1.5), whose law has the outer exponent that k = e^c is here; smoothly broken powers after
-2210.14891; an offset of the data, (D + D_0)^-beta, is a power that breaks from 0, delta_D = -beta.
+Coupled terms after 2001.08361 (eq. 1.5), whose outer exponent k = e^c is here; smoothly broken powers after 2210.14891.
+An offset of the data, (D + D_0)^-beta, is a power that breaks from 0: delta_D = -beta.
 """
 
 import numpy as np
@@ -29,7 +29,9 @@ def evaluate_extended(problem: Problem, theta: Floats, weights: Floats, delta: F
     size = max(1, _CHUNK // (points * PLACES))
     weights = np.broadcast_to(weights, (count, points))
     parts = [
-        _evaluate(problem, theta[rows], weights[rows], delta[rows], problem.z if problem.z.ndim == 1 else problem.z[rows])
+        _evaluate(
+            problem, theta[rows], weights[rows], delta[rows], problem.z if problem.z.ndim == 1 else problem.z[rows]
+        )
         for rows in (slice(first, first + size) for first in range(0, count, size))
     ]
     names = ("objective", "gradient", "hessian", "scale")

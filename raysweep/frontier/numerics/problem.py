@@ -1,13 +1,14 @@
 """What the batched solver minimises: points, the free directions of a law, bounds, and the objective's derivatives.
 
-    F(x, y) = t + (e^(u / k) + e^(v / k))^k                     k = e^c, 1 in the additive law
-    u = p - alpha x + delta_N softplus(x_b - x)                 theta = (t, p, alpha, q, beta, c, delta_N, x_b, delta_D, y_b)
-    v = q - beta y + delta_D softplus(y_b - y)
+    F(x, y) = t + (e^(u / k) + e^(v / k))^k            k = e^c, 1 in the additive law
+    u = p - alpha x + delta_N softplus(x_b - x)
+    v = q - beta y + delta_D softplus(y_b - y)         theta = (t, p, alpha, q, beta, c, delta_N, x_b, delta_D, y_b)
 
 in coordinates that make it well conditioned (x, y: centred ln N and ln D; losses divided by a scale). The additive law
-has the first five entries of theta alone. The objective is the **sum** over points of w rho(ln loss - ln F), rho Huber's
-function (2404.10102, eq. 2). A sum, not a mean, and tolerances relative to the objective: a mean of Huber losses of size
-1e-3 lets an optimizer with absolute tolerances stop at its start (what happened to the published fit of 2203.15556).
+has the first five entries of theta alone. The objective is the **sum** over points of w rho(ln loss - ln F), where rho
+is Huber's function (2404.10102, eq. 2). A sum, not a mean, and tolerances relative to the objective: a mean of Huber
+losses of size 1e-3 lets an optimizer with absolute tolerances stop at its start (what happened to the published fit of
+2203.15556).
 """
 
 from dataclasses import dataclass
@@ -36,8 +37,8 @@ class Problem:
     Attributes:
         x, y: centred ln N and ln D, shape (n,).
         z: ln of the loss over the loss scale, shape (n,), or (k, n) where every fit of the batch has its own losses.
-        free: columns span the directions in which theta may move, shape (5, p) or (10, p): the identity for the additive
-            law, fewer columns where a parameter is fixed, two ones in a column where two are tied.
+        free: columns span the directions in which theta may move, shape (5, p) or (10, p): the identity for the
+            additive law, fewer columns where a parameter is fixed, two ones in a column where two are tied.
         terms: 2, or 1 where the law has no term in y.
         over: weight of points above the law (loss higher than predicted) relative to those below it.
         prior: (2, 10) centre and precision of a Gaussian prior on theta, with delta^2 the variance of a point: None

@@ -43,7 +43,7 @@ def test_a_start_has_the_coefficients_of_linear_least_squares(terms):
 def test_starts_spread_over_the_exponents_inside_the_bounds():
     starts = grid_starts(problem(), np.ones(30), 64, seed=0)
     assert starts.shape == (64, 5)
-    assert np.all((starts >= LOWER) & (starts <= UPPER))
+    assert np.all((starts >= LOWER[:5]) & (starts <= UPPER[:5]))
     for place in (2, 4):
         assert starts[:, place].min() < 0.06
         assert starts[:, place].max() > 1.5
