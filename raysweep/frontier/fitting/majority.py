@@ -8,7 +8,8 @@ import numpy as np
 
 from raysweep.frontier.fitting.robust import MOST_DELTA, robust_scale
 from raysweep.frontier.numerics.arrays import Floats
-from raysweep.frontier.numerics.solver import Problem, predict, solve
+from raysweep.frontier.numerics.problem import Problem
+from raysweep.frontier.numerics.solver import predict, solve
 
 KEPT = 0.55
 """Share of the points that the law has to hold for."""

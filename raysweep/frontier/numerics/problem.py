@@ -53,6 +53,16 @@ class Problem:
     over: float = 1.0
     prior: Floats | None = None
 
+    @property
+    def lower(self) -> Floats:
+        """Lower bounds of theta, shape (P,)."""
+        return LOWER[: self.free.shape[0]]
+
+    @property
+    def upper(self) -> Floats:
+        """Upper bounds of theta, shape (P,)."""
+        return UPPER[: self.free.shape[0]]
+
 
 @dataclass
 class Evaluation:

@@ -7,7 +7,7 @@ import numpy as np
 from raysweep.frontier.numerics.additive import evaluate_additive, predict_additive
 from raysweep.frontier.numerics.arrays import Floats, Indices, Mask
 from raysweep.frontier.numerics.extended import evaluate_extended, predict_extended
-from raysweep.frontier.numerics.problem import ADDITIVE, LOWER, STEP, UPPER, Evaluation, Problem
+from raysweep.frontier.numerics.problem import ADDITIVE, STEP, Evaluation, Problem
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def evaluate(problem: Problem, theta: Floats, weights: Floats, delta: Floats) ->
 
 def _held(problem: Problem, theta: Floats, gradient: Floats) -> Mask:
     """Mark the free directions that a bound holds: at it and pushed outward, shape (k, p)."""
-    low = (theta <= LOWER[: theta.shape[1]]) & (gradient > 0)
-    high = (theta >= UPPER[: theta.shape[1]]) & (gradient < 0)
+    low = (theta <= problem.lower) & (gradient > 0)
+    high = (theta >= problem.upper) & (gradient < 0)
     return np.asarray(((low | high).astype(float) @ np.abs(problem.free)) > 0)
 
 
@@ -89,8 +89,7 @@ def solve(
         iterations: limit of Newton steps.
     """
     count = start.shape[0]
-    low, high = LOWER[: start.shape[1]], UPPER[: start.shape[1]]
-    theta = np.clip(start, low, high)
+    theta = np.clip(start, problem.lower, problem.upper)
     weights = np.broadcast_to(weights, (count, problem.x.size))
     delta = np.broadcast_to(np.asarray(delta, dtype=float), (count,))[:, None]
     state = evaluate(problem, theta, weights, delta)
@@ -104,7 +103,7 @@ def solve(
         here = Evaluation(state.objective[active], state.gradient[active], state.hessian[active], state.scale[active])
         held = _held(problem, theta[active], here.gradient)
         step, decrement = _newton_step(here, held, damping[active], problem.free)
-        trial = np.clip(theta[active] + step, low, high)
+        trial = np.clip(theta[active] + step, problem.lower, problem.upper)
         tried = evaluate(_rows(problem, active), trial, weights[active], delta[active])
         small = decrement <= 1e-13 * here.objective + 1e-26
         better = (tried.objective <= here.objective) & np.isfinite(tried.objective)
@@ -135,5 +134,5 @@ def _certificate(problem: Problem, theta: Floats, state: Evaluation) -> tuple[Fl
     gradient = np.where(held, 0.0, state.gradient @ problem.free)
     scale = np.maximum(state.scale @ np.abs(problem.free), 1e-300)
     movable = np.abs(problem.free).sum(axis=1) > 0
-    at_bound = ((theta <= LOWER[: theta.shape[1]]) | (theta >= UPPER[: theta.shape[1]])) & movable
+    at_bound = ((theta <= problem.lower) | (theta >= problem.upper)) & movable
     return np.asarray(np.max(np.abs(gradient) / scale, axis=1)), np.asarray(at_bound)

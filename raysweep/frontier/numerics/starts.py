@@ -4,7 +4,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from raysweep.frontier.numerics.arrays import Floats
-from raysweep.frontier.numerics.problem import LOWER, UPPER, Problem
+from raysweep.frontier.numerics.problem import Problem
 
 _FLOOR = 1e-4
 """Least share of the loss that a term of a start has: its logarithm must exist, and Newton can shrink it."""
@@ -28,7 +28,7 @@ def grid_starts(problem: Problem, weights: Floats, count: int, seed: int, fixed:
     if fixed is not None:
         held = np.abs(problem.free).sum(axis=1) == 0
         starts[:, held] = fixed[held]
-    return np.asarray(np.clip(starts, LOWER[:5], UPPER[:5]))
+    return np.asarray(np.clip(starts, problem.lower, problem.upper))
 
 
 def _tied(problem: Problem) -> bool:

@@ -10,7 +10,8 @@ import numpy as np
 
 from raysweep.frontier.fitting.run_noise.runs import Memory, Runs, whiten
 from raysweep.frontier.numerics.arrays import Floats, Mask
-from raysweep.frontier.numerics.solver import LOWER, UPPER, Problem, predict
+from raysweep.frontier.numerics.problem import Problem
+from raysweep.frontier.numerics.solver import predict
 
 _STEP = 1e-5
 _MOST = 0.7
@@ -68,7 +69,7 @@ def refit(
     """
     z = np.broadcast_to(problem.z, (start.shape[0], problem.x.size))
     seen = np.repeat(np.ones((z.shape[0], runs.place.shape[0])) if kept is None else kept, runs.place.shape[1], axis=1)
-    theta = np.clip(start, LOWER, UPPER)
+    theta = np.clip(start, problem.lower, problem.upper)
     squares = _squares(problem, runs, noise, z, theta, seen)
     damping = np.full(theta.shape[0], 1e-3)
     converged = np.zeros(theta.shape[0], dtype=bool)
@@ -78,7 +79,7 @@ def refit(
         here, covariance = theta[active], noise.take(active)
         step, decrement, norm[active] = _step(problem, runs, covariance, z[active], here, seen[active], damping[active])
         small = decrement <= tolerance * np.maximum(squares[active], 1e-20)
-        trial = np.clip(here + step, LOWER, UPPER)
+        trial = np.clip(here + step, problem.lower, problem.upper)
         tried = _squares(problem, runs, covariance, z[active], trial, seen[active])
         better = tried <= squares[active]
         theta[active[better]], squares[active[better]] = trial[better], tried[better]
@@ -87,7 +88,7 @@ def refit(
         active = active[~small & (damping[active] < 1e8)]
         if not active.size:
             break
-    at_bound = ((theta <= LOWER) | (theta >= UPPER)) & (np.abs(problem.free).sum(axis=1) > 0)
+    at_bound = ((theta <= problem.lower) | (theta >= problem.upper)) & (np.abs(problem.free).sum(axis=1) > 0)
     return Refits(theta=theta, squares=squares, at_bound=at_bound, gradient_norm=norm, converged=converged)
 
 
@@ -125,6 +126,6 @@ def _step(
 
 def _held(problem: Problem, theta: Floats, slope: Floats) -> Mask:
     """Mark the free directions that a bound holds: at it and pushed outward, shape (k, p)."""
-    low = ((theta <= LOWER).astype(float) @ np.abs(problem.free) > 0) & (slope < 0)
-    high = ((theta >= UPPER).astype(float) @ np.abs(problem.free) > 0) & (slope > 0)
+    low = ((theta <= problem.lower).astype(float) @ np.abs(problem.free) > 0) & (slope < 0)
+    high = ((theta >= problem.upper).astype(float) @ np.abs(problem.free) > 0) & (slope > 0)
     return np.asarray(low | high)
