@@ -28,6 +28,8 @@ def _adapter() -> "TypeAdapter[Fit]":
 def to_json(fit: Fit) -> str:
     """Write a fit as JSON, its summary first and the draws last; non-finite numbers are null."""
     content = _adapter().dump_python(fit)
+    if fit.lack_of_fit is None:
+        del content["lack_of_fit"]  # as versions wrote it that did not test
     for name in _LAWS:
         if content[name] is not None:
             kind = "surface" if isinstance(getattr(fit, name), Surface) else "curve"

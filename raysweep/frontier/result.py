@@ -20,6 +20,7 @@ from raysweep.frontier.answers.values import (
     Optimum,
     plain_law,
 )
+from raysweep.frontier.fitting.misfit.lack_of_fit import LackOfFit
 from raysweep.frontier.fitting.trajectories import degrees_of_freedom, resampling_units
 from raysweep.frontier.laws.forms import Form
 from raysweep.frontier.laws.laws import Surface
@@ -49,6 +50,7 @@ class Fit:
         noise: robust standard deviation of ln loss about the law.
         starts, starts_agreeing: number of starts, and of those that reached the optimum to 1e-6 of the objective.
         residuals: ln of measured over predicted loss. trust: the weight that outliers were left with, 1 for all others.
+        lack_of_fit: whether the residuals are systematic; None where the points are too few to tell.
         draw_ids: which of the resamples the draws belong to: fits of one seed and size share their resamples.
         estimate, draws: the law, and the law of each bootstrap that converged (None where there is none).
         leave_one_out: the law without each trajectory in turn, or each point where points have none in common
@@ -72,6 +74,7 @@ class Fit:
     starts_agreeing: int = 0
     residuals: Floats | None = None
     trust: Floats | None = None
+    lack_of_fit: LackOfFit | None = None
     draw_ids: Indices | None = None
     samples: Samples
     estimate: Law | None = None

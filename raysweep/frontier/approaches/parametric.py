@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from raysweep.frontier.approaches.bends import with_lack_of_fit
 from raysweep.frontier.approaches.certificate import bound_findings, minimum_findings, with_findings, with_minimum
 from raysweep.frontier.approaches.options import Options
 from raysweep.frontier.approaches.outliers import many_far_findings, outlier_findings
@@ -12,6 +13,7 @@ from raysweep.frontier.fitting.budgets import LEAST_BUDGETS, distinct_budgets
 from raysweep.frontier.fitting.costs import cost_findings
 from raysweep.frontier.fitting.data_constrained import draw_data_constrained, fit_data_constrained
 from raysweep.frontier.fitting.levels import determined
+from raysweep.frontier.fitting.misfit.surfaces import surface_misfit
 from raysweep.frontier.fitting.robust import descend, robust_scale
 from raysweep.frontier.fitting.surfaces import SurfaceFit, draw_surfaces, fit_surface
 from raysweep.frontier.fitting.trajectories import resampling_units, without_each
@@ -38,7 +40,7 @@ def parametric(blank: Fit, options: Options, weights: Floats | None) -> Fit:
     else:
         found = fit_surface(samples, form, *arguments)
     fit = replace(with_minimum(blank, found.minimum), estimate=found.surface, trust=found.trust)
-    fit = with_findings(fit, _findings(samples, found, form))
+    fit = with_lack_of_fit(with_findings(fit, _findings(samples, found, form)), surface_misfit(samples, found, form))
     if weights is None:
         return fit
     draws, converged = draw(samples, found, form, weights, repeats)

@@ -61,6 +61,7 @@ class Kind(StrEnum):
     FAR_BELOW = "far_below"
     MANY_FAR_AWAY = "many_far_away"
     LAW_EXPLAINS_LITTLE = "law_explains_little"
+    LAW_BENDS = "law_bends"
     OUTLIERS = "outliers"
     INFLUENTIAL_POINT = "influential_point"
     COST_NOT_A_POWER_LAW = "cost_not_a_power_law"
