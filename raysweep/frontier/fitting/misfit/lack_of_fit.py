@@ -24,7 +24,7 @@ ROUNDING = 1e-4
 """Share of the loss below which a bend is not told."""
 DIVERGED = float(np.log(2.0))
 """Residual beyond which a run has failed, and tells nothing about the law."""
-CLIPPED = 3.0
+CLIPPED = 5.0
 """Noises beyond which a residual counts no more: one failed run is no bend, many on one side are."""
 SAME = 0.005
 """ln of the ratio up to which two runs count as of the same N, and of the same D."""

@@ -156,8 +156,8 @@ def test_replicates_measure_the_noise_that_the_law_has_to_explain():
     tangent = np.stack([np.ones(40), np.log(params), np.log(data)], axis=1)
     clean = lack_of_fit(residuals, tangent, axes_of(points), np.arange(40))
     bent = lack_of_fit(residuals + np.log(bump), tangent, axes_of(points), np.arange(40))
-    assert clean.test == "shapes" and not clean.bends
-    assert bent.p_value < 1e-6
+    assert clean.p_value > 0.05
+    assert bent.p_value < 1e-4
     assert bent.test == "replicates"
 
 
