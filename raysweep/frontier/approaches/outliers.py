@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from raysweep.frontier.fitting.majority import FAR, many_far
-from raysweep.frontier.fitting.robust import DOUBTED
+from raysweep.frontier.fitting.robust import DOUBTED, MOST_SILENCED
 from raysweep.frontier.fitting.screening import far_above, far_below
 from raysweep.frontier.fitting.surfaces import SurfaceFit
 from raysweep.frontier.numerics.arrays import Indices
@@ -28,30 +28,34 @@ def far_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
         yield caution(Kind.FAR_BELOW, f"{count_of(below.size, text, many)}, {what} ({rows_of(samples, below)})")
 
 
-def many_far_findings(fit: SurfaceFit) -> Iterable[Finding]:
-    """Say that many points are far from the law, too many for outliers."""
-    problem, theta = fit.prepared.problem, fit.minimum.theta
-    if many_far(problem, theta, fit.trust):
-        far = int(np.sum((np.abs(fit.minimum.residuals) > FAR) & (fit.trust > 0.5)))
-        text = (
-            f"{far} of {fit.trust.size} points lie over {np.exp(FAR) - 1:.0%} from the law and keep their weight: too many "
-            "to leave out as outliers. Exclude the runs that failed (exclude=), or the law is not that of these points"
-        )
-        yield caution(Kind.MANY_FAR_AWAY, text)
-
-
 def outlier_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
-    """Name all points that lost weight, with those that lie far from the law first."""
+    """Name all points that lost weight, those that lie far from the law first."""
+    yield from far_findings(samples, fit)
+    yield from _too_many(fit)
     lost = np.flatnonzero(fit.trust < 1.0)
     if not lost.size:
         return
-    yield from far_findings(samples, fit)
     silent = int(np.sum(fit.trust == 0.0))
     text = f"lies beyond {DOUBTED:g} noises of the law and weighs less"
     many = f"lie beyond {DOUBTED:g} noises of the law and weigh less"
     worst = lost[np.argsort(fit.trust[lost], kind="stable")]
     sentence = f"{count_of(lost.size, text, many)}, {silent} of them nothing ({rows_of(samples, worst)})"
     yield note(Kind.OUTLIERS, sentence)
+
+
+def _too_many(fit: SurfaceFit) -> Iterable[Finding]:
+    """Say that more points are far from the law than outliers should be."""
+    remedy = "leave out the runs that failed (exclude=), or these points have another law"
+    silent = fit.trust < 0.5
+    if np.mean(silent) > MOST_SILENCED:
+        text = f"{int(silent.sum())} of {silent.size} points weigh nothing, too many for outliers: {remedy}"
+        yield caution(Kind.MANY_FAR_AWAY, text)
+    elif many_far(fit.prepared.problem, fit.minimum.theta, fit.trust):
+        far = int(np.sum((np.abs(fit.minimum.residuals) > FAR) & ~silent))
+        text = (
+            f"{far} of {silent.size} points lie over {np.expm1(FAR):.0%} from the law, too many for outliers: {remedy}"
+        )
+        yield caution(Kind.MANY_FAR_AWAY, text)
 
 
 def rows_of(samples: Samples, places: Indices) -> str:

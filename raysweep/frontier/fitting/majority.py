@@ -6,7 +6,7 @@ Huber's function and Hampel's weights start from a fit to all points, which over
 
 import numpy as np
 
-from raysweep.frontier.fitting.robust import MOST_DELTA, robust_scale
+from raysweep.frontier.fitting.robust import DOUBTED, MOST_DELTA, SILENT, robust_scale
 from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.numerics.problem import Problem
 from raysweep.frontier.numerics.solver import predict, solve
@@ -18,8 +18,6 @@ FAR = float(np.log(1.3))
 MANY = 0.05
 """Share of far points that keep their weight at which the law of the majority is looked for."""
 _STEPS = 8
-_CLEARER = 0.3
-"""Noise of the majority over that of all points at which the others are judged to be no part of the law."""
 
 
 def many_far(problem: Problem, theta: Floats, trust: Floats) -> bool:
@@ -28,14 +26,13 @@ def many_far(problem: Problem, theta: Floats, trust: Floats) -> bool:
     return bool(np.mean(far & (trust > 0.5)) > MANY)
 
 
-def majority(problem: Problem, weights: Floats, starts: Floats, noise: float) -> Floats | None:
-    """The theta (5,) of the law that holds for most points; None where no law is much nearer to them than that of all.
+def majority(problem: Problem, weights: Floats, starts: Floats) -> Floats | None:
+    """The theta (5,) of the law that holds for most points; None where none does, or far points are within its noise.
 
     Args:
         problem: the points.
         weights: shape (1, n).
         starts: shape (k, 5).
-        noise: of the fit to all points.
     """
     kept = int(np.ceil(KEPT * problem.x.size))
     if kept <= problem.free.shape[1] + 1:
@@ -48,4 +45,6 @@ def majority(problem: Problem, weights: Floats, starts: Floats, noise: float) ->
     away = np.sort(np.abs(problem.z - predict(problem, theta)), axis=1)[:, :kept]
     best = theta[int(np.argmin((away**2).sum(axis=1)))]
     residuals = problem.z - predict(problem, best[None, :])[0]
-    return best if robust_scale(residuals, problem.free.shape[1]) < _CLEARER * noise else None
+    noise = robust_scale(residuals, problem.free.shape[1])
+    holds = noise < FAR / SILENT and np.mean(np.abs(residuals) < DOUBTED * noise) >= KEPT
+    return best if holds else None

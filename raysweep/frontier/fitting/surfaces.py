@@ -116,7 +116,9 @@ def fit_surface(
         found, trust = _without_outliers(problem, weights, found, delta, iterations)
         best = found.theta[int(np.argmin(found.objective))]
         if many_far(problem, best, trust):
-            found, trust, delta = _of_majority(problem, weights, found, trust, delta, iterations)
+            theta = majority(problem, weights, start)
+            if theta is not None:
+                found, trust, delta = _of_majority(problem, weights, theta, start, iterations)
     minimum = best_minimum(problem, found, delta)
     surface = to_surface(prepared, minimum.theta, fit_cost(samples), form, repeats)
     return SurfaceFit(surface=surface, prepared=prepared, minimum=minimum, trust=trust)
@@ -136,19 +138,15 @@ def _without_outliers(
 
 
 def _of_majority(
-    problem: Problem, weights: Floats, found: Solutions, trust: Floats, delta: float, iterations: int
+    problem: Problem, weights: Floats, theta: Floats, start: Floats, iterations: int
 ) -> tuple[Solutions, Floats, float]:
-    """Fit to most points instead, where they have a law that many others are far from: solutions, trust and delta."""
-    noise = best_minimum(problem, found, delta).noise
-    theta = majority(problem, weights, found.theta, noise)
-    if theta is None:
-        return found, trust, delta
-    near = replace(found, theta=theta[None, :], objective=found.objective[:1])
-    scale = robust_scale(problem.z - predict(problem, near.theta)[0], problem.free.shape[1])
-    trust = outlier_weights(problem, near.theta, scale, MOST_FAR)
+    """Fit to the points near theta (5,), the law of most of them: solutions, trust and delta."""
+    scale = robust_scale(problem.z - predict(problem, theta[None, :])[0], problem.free.shape[1])
+    trust = outlier_weights(problem, theta[None, :], scale, MOST_FAR)
+    near = solve(problem, weights * trust, theta[None, :], MOST_DELTA, iterations=iterations)
     delta = adapt_delta(problem, weights * trust, near)
-    start = np.concatenate([near.theta, found.theta[1:]])
-    near = solve(problem, weights * trust, start, delta, iterations=iterations)
+    start = np.concatenate([near.theta, start[1:]])
+    near = descend(problem, weights * trust, start, delta, iterations=iterations)
     return (*_without_outliers(problem, weights, near, delta, iterations, MOST_FAR), delta)
 
 
@@ -160,8 +158,9 @@ def draw_surfaces(
     start = np.repeat(fit.minimum.theta[None, :], weights.shape[0], axis=0)
     largest = min(max(3.0 * delta, 4.0 * noise), MOST_DELTA)
     problem, weights = fit.prepared.problem, weights * samples.weight
-    found = descend(problem, weights, start, delta, largest=max(largest, delta))
-    most = MOST_FAR if np.mean(fit.trust < 0.5) > MOST_SILENCED else MOST_SILENCED
+    of_majority = np.mean(fit.trust < 0.5) > MOST_SILENCED
+    first, most = (weights * fit.trust, MOST_FAR) if of_majority else (weights, MOST_SILENCED)
+    found = descend(problem, first, start, delta, largest=max(largest, delta))
     # Each resample judges its own outliers: intervals from frozen judgements are too narrow where noise is uneven.
     for _ in range(OUTLIER_ROUNDS if np.any(fit.trust < 1.0) else 0):
         trust = outlier_weights(problem, found.theta, noise, most)
