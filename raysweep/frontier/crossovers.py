@@ -50,6 +50,8 @@ def crossovers(fits: Mapping[str, Fit], *, reach: float = 1e3) -> list[Crossover
     Raises:
         FrontierError: the fits count different costs (FLOPs and seconds, or seconds of different devices).
     """
+    if isinstance(reach, str) or not 1 <= reach < np.inf:
+        raise FrontierError(f"crossovers(reach={reach!r}): give a factor of 1 or more")
     if len({fit.cost_name for fit in fits.values()}) > 1:
         raise FrontierError("crossovers: some fits count FLOPs and some seconds; fit all with the same cost=")
     devices = dict.fromkeys(fit.samples.device for fit in fits.values() if fit.samples.device is not None)

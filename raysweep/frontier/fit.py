@@ -15,6 +15,7 @@ from raysweep.frontier.approaches.options import Cost, Method, Options, Purpose,
 from raysweep.frontier.approaches.outliers import far_findings
 from raysweep.frontier.approaches.parametric import parametric
 from raysweep.frontier.approaches.refusals import refusals
+from raysweep.frontier.approaches.reservations import reservations
 from raysweep.frontier.fitting.screening import far_above, far_below, screen
 from raysweep.frontier.fitting.trajectories import determined_without_any, resampling_units, trajectories
 from raysweep.frontier.laws.forms import LawName
@@ -125,7 +126,7 @@ def fit_cleaned(cleaned: Cleaned, options: Options, family: Family = None) -> Fi
     """Fit points that were cleaned before."""
     samples = cleaned.samples
     blank = Fit(
-        status=status_of([*cleaned.findings, *refusals(samples, options)]),
+        status=status_of([*cleaned.findings, *refusals(samples, options), *reservations(samples, options)]),
         method=options.method,
         form=options.form,
         architecture=family,

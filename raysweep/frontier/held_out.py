@@ -6,6 +6,7 @@ from typing import Unpack
 import numpy as np
 
 from raysweep.core.errors import FrontierError
+from raysweep.frontier.answers.arguments import positive
 from raysweep.frontier.answers.near_optimal import band
 from raysweep.frontier.answers.values import Answer
 from raysweep.frontier.approaches.options import Options, Settings, make_options
@@ -128,6 +129,10 @@ def windows_families(points: object, **settings: Unpack[Settings]) -> dict[str, 
 
 def check_held_out(cleaned: Cleaned, options: Options, above: float | None = None, share: float = 0.8) -> HeldOut:
     """The held-out check of points that were cleaned before; see `held_out`."""
+    if above is not None:
+        above = positive("held_out", "above", above)
+    if isinstance(share, str | bool) or not 0 < share < 1:
+        raise FrontierError(f"held_out(share={share!r}): give a number between 0 and 1, such as 0.8")
     cost = cleaned.samples.cost
     limit = float(np.quantile(cost, share)) if above is None and cost.size else (above or 0.0)
     seen = cost <= limit

@@ -12,6 +12,7 @@ from typing import Unpack
 import numpy as np
 
 from raysweep.core.errors import FrontierError
+from raysweep.frontier.answers.arguments import positive
 from raysweep.frontier.approaches.options import Settings
 from raysweep.frontier.fit import fit_each
 from raysweep.frontier.fitting.surfaces import Prepared, log_loss_gradient, prepare, to_surface, to_theta
@@ -124,6 +125,7 @@ def next_runs(
     Raises:
         FrontierError: no candidate is affordable, a family has no usable fit, or a column is absent.
     """
+    budget = positive("next_runs", "budget", budget)
     settings.setdefault("bootstraps", 0)
     known = {family: _knowledge(one, target, flops) for family, one in fit_each(points, **settings).items()}
     runs = _candidates(candidates, known)

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from raysweep.core.errors import FrontierError
+from raysweep.frontier.answers.arguments import coverage, distinct, not_negative, positive
 from raysweep.frontier.answers.influence import influences
 from raysweep.frontier.answers.near_optimal import band, near_optimal
 from raysweep.frontier.answers.prediction import extrapolation_factor, noise_half_width
@@ -139,6 +140,8 @@ class Fit:
         Raises:
             FrontierError: there is no such quantity, or there are no bootstraps to take it from.
         """
+        flops = None if flops is None else positive("interval", "flops", flops)
+        level = coverage("interval", level)
         found = self.uncertainty.interval(quantity(self.known, name, flops), level, method)
         if found is None:
             raise FrontierError(f"interval({name!r}): fewer than {LEAST_DRAWS} bootstraps; fit with bootstraps=1000")
@@ -146,7 +149,8 @@ class Fit:
 
     def answer(self, name: str, level: float = 0.95, *, flops: float | None = None) -> Answer:
         """Value of a quantity (names as in `interval`) with its interval, which is None without bootstraps."""
-        return self.uncertainty.answer(quantity(self.known, name, flops), level)
+        flops = None if flops is None else positive("answer", "flops", flops)
+        return self.uncertainty.answer(quantity(self.known, name, flops), coverage("answer", level))
 
     def optimal(
         self, flops: float, *, regret: float = REGRET, level: float = 0.95, unique_data: float | None = None
@@ -160,10 +164,10 @@ class Fit:
             unique_data: amount of distinct data, where the law knows repeats; None: unlimited.
 
         Raises:
-            FrontierError: the cost is not positive, or the law has no optimum.
+            FrontierError: an argument has no meaning, or the law has no optimum, or no repeats (`unique_data`).
         """
-        if not 0 < flops < np.inf:
-            raise FrontierError(f"optimal(flops={flops}): the cost must be positive and finite")
+        flops, regret = positive("optimal", "flops", flops), not_negative("optimal", "regret", regret)
+        level, unique_data = coverage("optimal", level), distinct("optimal", self.form, unique_data)
         self._require_optimum("optimal")
         names = ("optimal_params", "optimal_data", "optimal_loss")
         wanted = [quantity(self.known, name, flops, unique_data) for name in names]
@@ -190,8 +194,11 @@ class Fit:
             level: coverage aimed at.
 
         Raises:
-            FrontierError: the approach gives the loss on the frontier only.
+            FrontierError: an argument has no meaning, the approach gives the loss on the frontier only, or the law does
+                not know repeats (`unique_data`).
         """
+        params, data = positive("loss", "params", params), positive("loss", "data", data)
+        level, unique_data = coverage("loss", level), distinct("loss", self.form, unique_data)
         value = float(self.surface.loss(params, data, unique_data))
         log_interval = self.uncertainty.log_loss_interval(lambda law: law.loss(params, data, unique_data), level)
         if log_interval is None:
@@ -208,14 +215,15 @@ class Fit:
         """The compute at which the frontier reaches a loss; infinite where the asymptote lies above it.
 
         Raises:
-            FrontierError: the law has no optimum.
+            FrontierError: an argument has no meaning, or the law has no optimum.
         """
+        loss, level = positive("compute_for", "loss", loss), coverage("compute_for", level)
         self._require_optimum("compute_for")
         return self.uncertainty.answer(Quantity(value=lambda law: curve_of(law).cost_for(loss), positive=True), level)
 
     def curve(self, flops: Floats, *, level: float = 0.95) -> FrontierBand:
         """N*, D* and L* with bands along costs of shape (m,), for figures."""
-        costs = np.asarray(flops, dtype=float)
+        costs = np.array([positive("curve", "flops", cost) for cost in flops], dtype=float)
         rows = [self.optimal(float(cost), level=level) for cost in costs]
         return FrontierBand(
             flops=costs,

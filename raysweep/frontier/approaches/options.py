@@ -55,8 +55,9 @@ def make_options(**settings: Unpack[Settings]) -> Options:
         ("method", method, get_args(Method)),
         ("law", law, tuple(LAWS)),
         ("purpose", purpose, get_args(Purpose)),
+        ("cost", settings.get("cost", "flops"), get_args(Cost)),
     ):
-        if value not in known:
+        if not isinstance(value, str) or value not in known:
             raise FrontierError(f"{name} = {value!r}: give {', '.join(known)}")
     asymptote = _number("asymptote", settings.get("asymptote", "free"), "free")
     if asymptote is not None and not 0 <= asymptote < np.inf:
@@ -77,15 +78,17 @@ def make_options(**settings: Unpack[Settings]) -> Options:
 
 def _whole(name: str, value: int, limit: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < limit:
-        raise FrontierError(f"{name} = {value}: give 0 or more, a whole number below {limit:g}")
-    return value
+        raise FrontierError(f"{name} = {value!r}: give 0 or more, a whole number below {limit:g}")
+    return int(value)
 
 
 def _number(name: str, value: str | float, word: str) -> float | None:
     """Convert an argument to a number, or to None where it is the given word."""
-    if value == word:
+    if isinstance(value, str) and value == word:
         return None
     try:
+        if isinstance(value, bool):
+            raise TypeError
         return float(value)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise FrontierError(f"{name} = {value!r}: give a number, or {word!r}") from error

@@ -9,6 +9,7 @@ from raysweep.frontier.approaches.bends import with_lack_of_fit
 from raysweep.frontier.approaches.certificate import bound_findings, minimum_findings, with_findings, with_minimum
 from raysweep.frontier.approaches.options import Options
 from raysweep.frontier.approaches.outliers import outlier_findings
+from raysweep.frontier.approaches.reservations import repeats_findings
 from raysweep.frontier.fitting.budgets import LEAST_BUDGETS, distinct_budgets
 from raysweep.frontier.fitting.costs import cost_findings
 from raysweep.frontier.fitting.data_constrained import draw_data_constrained, fit_data_constrained
@@ -54,6 +55,8 @@ def _findings(samples: Samples, fit: SurfaceFit, form: Form) -> Iterable[Finding
     yield from outlier_findings(samples, fit)
     yield from minimum_findings(fit.minimum)
     yield from bound_findings(fit.minimum, {0: "E", 2: "alpha", 4: "beta"})
+    if form.law == "data_constrained":
+        yield from repeats_findings(samples, fit, form)
     yield from _sense_findings(samples, fit, form)
     if form.asymptote is None and not fit.minimum.at_bound[0]:
         yield from _asymptote_findings(samples, fit)

@@ -67,7 +67,7 @@ def quantity(law: Law, name: str, flops: float | None, unique_data: float | None
     Raises:
         FrontierError: the law has no such quantity, or `flops` is absent.
     """
-    name = _SHORT.get(name, name)
+    name = _SHORT.get(name, name) if isinstance(name, str) else repr(name)
     if name in _OPTIMAL:
         if flops is None:
             raise FrontierError(f"interval({name!r}) needs flops=: at which compute?")

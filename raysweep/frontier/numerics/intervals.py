@@ -135,7 +135,7 @@ def interval_of(
     Raises:
         FrontierError: the level is not between 0 and 1, or there is no such method.
     """
-    if not 0 < level < 1:
+    if isinstance(level, str | bool) or not 0 < level < 1:
         raise FrontierError(f"level = {level}: give a number between 0 and 1, such as 0.95")
     kept = draws[np.isfinite(draws)]
     if method == "percentile":

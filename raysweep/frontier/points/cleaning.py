@@ -10,7 +10,8 @@ import pyarrow as pa
 from raysweep.core.errors import FrontierError
 from raysweep.core.points import PLATEAU_SHARE
 from raysweep.frontier.numerics.arrays import Floats, Indices, Mask
-from raysweep.frontier.points.findings import Finding, Kind, caution, fatal, note
+from raysweep.frontier.points.columns import filled_in
+from raysweep.frontier.points.findings import Finding, Kind, caution, count_of, fatal, note
 from raysweep.frontier.points.samples import Exclusion, Samples
 
 INT64_LIMIT = 9.2e18
@@ -58,14 +59,19 @@ def exclude_mask(exclude: Exclude, count: int) -> Mask:
     mask = np.zeros(count, dtype=bool)
     if exclude is None:
         return mask
-    given = np.asarray(exclude)
+    try:
+        given = np.asarray(exclude)
+    except ValueError as error:
+        raise FrontierError(f"exclude = {exclude!r:.60}: give row numbers, or a flag per row") from error
     if given.size == 0:
         return mask
     if given.dtype == bool:
         if given.shape != (count,):
             raise FrontierError(f"exclude has {given.size} flags for {count} points: one per point, or row numbers")
         return np.asarray(given.copy())
-    if not np.issubdtype(given.dtype, np.integer) or given.min() < 0 or given.max() >= count:
+    if not np.issubdtype(given.dtype, np.integer):
+        raise FrontierError(f"exclude = {exclude!r:.60}: give row numbers, or a flag per row")
+    if given.min() < 0 or given.max() >= count:
         raise FrontierError(f"exclude names rows outside 0..{count - 1}: {given.tolist()[:10]}")
     mask[given] = True
     return mask
@@ -94,7 +100,7 @@ def clean(table: pa.Table, rows: Indices, cost: str, exclude: Exclude = None) ->
         Exclusion(row=int(rows[place]), kind=kind, reason=reason) for place, (kind, reason) in sorted(reasons.items())
     )
     samples = replace(samples.take(kept), device=next(iter(devices), None))
-    findings = (*_mixed_devices(devices), *_summaries(excluded), *_totals(samples))
+    findings = (*_mixed_devices(devices), *_summaries(excluded), *_totals(samples), *_fillings(table, cost))
     return Cleaned(samples=samples, excluded=excluded, findings=findings)
 
 
@@ -109,8 +115,14 @@ def _samples(part: pa.Table, rows: Indices, cost: str) -> Samples:
         row=rows,
         cost_name=cost,
         trajectory=np.array(part["trajectory"].to_pylist(), dtype=object) if "trajectory" in names else None,
-        unique_data=column(part, "unique_data") if "unique_data" in names else None,
+        unique_data=_unique_data(part) if "unique_data" in names else None,
     )
+
+
+def _unique_data(part: pa.Table) -> Floats:
+    """The distinct part of the data; all of it where a point names none, or an unlimited amount."""
+    unique, data = column(part, "unique_data"), column(part, "data")
+    return np.where(np.isfinite(unique), unique, data)
 
 
 def _reasons(part: pa.Table, samples: Samples, by_user: Mask) -> Reasons:
@@ -122,6 +134,8 @@ def _reasons(part: pa.Table, samples: Samples, by_user: Mask) -> Reasons:
         "loss": samples.loss,
         "weight": samples.weight,
     }
+    if samples.unique_data is not None:
+        numbers["unique_data"] = samples.unique_data
     reasons: Reasons = {int(place): (Kind.EXCLUDED_BY_USER, "named in exclude") for place in np.flatnonzero(by_user)}
     for found in (_not_finite(numbers), _not_positive(part, numbers), _on_plateau(part, samples.loss)):
         reasons = found | reasons
@@ -180,16 +194,30 @@ def _duplicates(part: pa.Table, samples: Samples, reasons: Reasons) -> Reasons:
 _SENTENCES = {
     Kind.NOT_FINITE: (
         caution,
-        "{n} points have a NaN, infinite or missing value (diverged or unfinished runs) and are left out",
+        "has a NaN, infinite or missing value (a diverged or unfinished run) and is left out",
+        "have a NaN, infinite or missing value (diverged or unfinished runs) and are left out",
     ),
-    Kind.NOT_POSITIVE: (caution, "{n} points have a value that is not positive and are left out: check the columns"),
+    Kind.NOT_POSITIVE: (
+        caution,
+        "has a value that is not positive and is left out: check the columns",
+        "have a value that is not positive and are left out: check the columns",
+    ),
     Kind.INTEGER_OVERFLOW: (
         caution,
-        "{n} points have totals that overflowed a 64-bit integer and are left out: store them as floating point",
+        "has a total that overflowed a 64-bit integer and is left out: store it as floating point",
+        "have totals that overflowed a 64-bit integer and are left out: store them as floating point",
     ),
-    Kind.ON_PLATEAU: (note, "{n} points have not left the starting plateau and are left out"),
-    Kind.DUPLICATES: (caution, "{n} points repeat another in every column and are left out: was a file read twice?"),
-    Kind.EXCLUDED_BY_USER: (note, "{n} points were excluded by name"),
+    Kind.ON_PLATEAU: (
+        note,
+        "has not left the starting plateau and is left out",
+        "have not left the starting plateau and are left out",
+    ),
+    Kind.DUPLICATES: (
+        caution,
+        "repeats another in every column and is left out: was a file read twice?",
+        "repeat another in every column and are left out: was a file read twice?",
+    ),
+    Kind.EXCLUDED_BY_USER: (note, "was excluded by name", "were excluded by name"),
 }
 
 
@@ -212,10 +240,27 @@ def _mixed_devices(devices: Counter[str]) -> list[Finding]:
 
 def _summaries(excluded: tuple[Exclusion, ...]) -> list[Finding]:
     found = []
-    for kind, (severity, sentence) in _SENTENCES.items():
+    for kind, (severity, one, many) in _SENTENCES.items():
         count = sum(item.kind is kind for item in excluded)
         if count:
-            found.append(severity(kind, sentence.format(n=count)))
+            found.append(severity(kind, count_of(count, one, many)))
+    return found
+
+
+_FILLINGS = {
+    "flops": "{count} computed as C = 6 N D, which holds for dense language models; force fields need measured FLOPs",
+    "params": "{count} computed as N = C / (6 D), which holds for dense language models alone",
+    "data": "{count} computed as D = C / (6 N), which holds for dense language models alone",
+}
+
+
+def _fillings(table: pa.Table, cost: str) -> list[Finding]:
+    """Say which of N, D and C were computed from the other two."""
+    found = []
+    for name, count in filled_in(table).items():
+        if name != "flops" or cost == "flops":
+            counted = count_of(count, f"of {name} was", f"of {name} were", what="value")
+            found.append(note(Kind.FILLED_IN, _FILLINGS[name].format(count=counted)))
     return found
 
 

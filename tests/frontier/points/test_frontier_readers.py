@@ -157,12 +157,14 @@ def test_two_budgets_on_one_step_are_one_point():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("N,tokens,flops,loss\n8.7B,1e9,1e20,2.1\n1e9,1e9,1e20,2.0\n", "column 'N' holds '8.7B' in row 1"),
-        ('N,tokens,flops,loss\n1e9,"1,234",1e20,2.1\n', "column 'tokens' holds '1,234' in row 1"),
+        ("N,tokens,flops,loss\n1e9,1e9,1e20,2.0\n8.7 cm,1e9,1e20,2.1\n", "column 'N' holds '8.7 cm' in row 2"),
+        ('N,tokens,flops,loss\n1e9,"1,234",1e20,2\n', "column 'tokens' holds '1,234' in row 1: its comma may stand"),
+        ("N,tokens,flops,loss\n1e9,1e9,1e20,45%\n1e9,2e9,2e20,0.4\n", "column 'loss' holds '45%' in row 1: per cent"),
+        ("N,tokens,flops,loss\n1e9,true,1e20,2\n", "column 'tokens' holds 'true' in row 1"),
         ("N,tokens,flops,loss\n1e9,1e9,1e20,2.0\n1e9,1e9,1e20,low\n", "column 'loss' holds 'low' in row 2"),
         ("N,tokens,flops,loss,seconds\n1e9,1e9,1e20,2.0,3 h\n", "column 'seconds' holds '3 h' in row 1"),
         ("N,tokens,flops,loss\n2020-01-01,1e9,1e20,2.1\n", "column 'N' holds "),
-        ("N;tokens;flops;loss\n1e9;1e9;1e20;2.1\n", "columns are separated by ';'"),
+        ("N tokens flops loss\n1e9 1e9 1e20 2.1\n", "columns are separated by blanks"),
         ("N,tokens,flops,loss,loss\n1e9,1e9,1e20,2.1,2.2\n", "two columns are named 'loss'"),
         ("N,tokens,flops,loss\n1e9,1e9\n", "not a CSV file with a header: CSV parse error: Expected 4 columns, got 2"),
         ("N,tokens,flops,loss\n", "the table has no points"),
