@@ -10,6 +10,7 @@ from scipy import stats
 from raysweep.core.errors import FrontierError
 from raysweep.frontier.answers.uncertainty import LARGEST_LOG
 from raysweep.frontier.answers.values import Answer
+from raysweep.frontier.laws.laws import Surface
 from raysweep.frontier.laws.quantities import Law, curve_of
 from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.numerics.intervals import LEAST_DRAWS, Interval, jackknife_variance, robust_error
@@ -132,6 +133,8 @@ def _difference(first: Law, second: Law, grid: Floats) -> Floats:
 
 
 def _along(law: Law, cost: Floats) -> Floats:
+    if isinstance(law, Surface) and law.breaks:
+        return np.stack([np.atleast_1d(law.optimum(float(one))[2]) for one in cost[0]], axis=1)
     curve = curve_of(law)
     asymptote, log_f, gamma = (np.atleast_1d(value)[:, None] for value in (curve.E, curve.log_F, curve.gamma))
     return np.asarray(asymptote + np.exp(log_f - gamma * np.log(cost)))

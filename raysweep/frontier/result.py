@@ -25,7 +25,7 @@ from raysweep.frontier.fitting.misfit.lack_of_fit import LackOfFit
 from raysweep.frontier.fitting.trajectories import degrees_of_freedom, resampling_units
 from raysweep.frontier.laws.forms import Form
 from raysweep.frontier.laws.laws import Surface
-from raysweep.frontier.laws.quantities import Law, Quantity, curve_of, quantity
+from raysweep.frontier.laws.quantities import Law, Quantity, quantity
 from raysweep.frontier.numerics.arrays import Floats, Indices, Scalar
 from raysweep.frontier.numerics.intervals import LEAST_DRAWS, Interval
 from raysweep.frontier.points.findings import Status
@@ -219,7 +219,7 @@ class Fit:
         """
         loss, level = positive("compute_for", "loss", loss), coverage("compute_for", level)
         self._require_optimum("compute_for")
-        return self.uncertainty.answer(Quantity(value=lambda law: curve_of(law).cost_for(loss), positive=True), level)
+        return self.uncertainty.answer(Quantity(value=lambda law: law.cost_for(loss), positive=True), level)
 
     def curve(self, flops: Floats, *, level: float = 0.95) -> FrontierBand:
         """N*, D* and L* with bands along costs of shape (m,), for figures."""

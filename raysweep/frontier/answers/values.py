@@ -38,6 +38,35 @@ class DataConstrainedLaw(AdditiveLaw):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExtendedLaw(AdditiveLaw):
+    """The additive law with coupled terms, or a power that breaks in N or in D (see `laws.extension`).
+
+    Attributes:
+        coupling: k, 1 where the terms add.
+        params_bend, data_bend: by how much the exponent is larger before the break, 0 where there is none.
+        params_break, data_break: N_b and D_b, 0 where there is none. An offset D_0 is a break with a bend of -beta.
+    """
+
+    coupling: float
+    params_bend: float
+    params_break: float
+    data_bend: float
+    data_break: float
+
+    def __str__(self) -> str:
+        def term(name: str, factor: float, exponent: float, bend: float, place: float) -> str:
+            broken = f" (1 + {place:.3g}/{name})^{bend:.3f}" if place else ""
+            return f"{factor:.5g} {name}^-{exponent:.4f}{broken}"
+
+        in_n = term("N", self.A, self.alpha, self.params_bend, self.params_break)
+        in_d = term("D", self.B, self.beta, self.data_bend, self.data_break)
+        if self.coupling == 1.0:
+            return f"L = {self.E:.5g} + {in_n} + {in_d}"
+        k = f"{self.coupling:.3g}"
+        return f"L = {self.E:.5g} + (({in_n})^(1/{k}) + ({in_d})^(1/{k}))^{k}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CurveLaw:
     """L = E + F C^-gamma on the frontier."""
 
@@ -60,6 +89,16 @@ def plain_law(law: Law, *, repeats: bool) -> AdditiveLaw | CurveLaw | DataConstr
         B=float(np.exp(law.log_B)),
         beta=float(law.beta),
     )
+    beyond = law.extension
+    if beyond is not None:
+        return ExtendedLaw(
+            **vars(additive),
+            coupling=float(np.exp(beyond.log_coupling)),
+            params_bend=float(beyond.params_bend),
+            params_break=float(np.exp(beyond.log_params_break)),
+            data_bend=float(beyond.data_bend),
+            data_break=float(np.exp(beyond.log_data_break)),
+        )
     return DataConstrainedLaw(**vars(additive), repeats=float(np.exp(law.log_repeats))) if repeats else additive
 
 

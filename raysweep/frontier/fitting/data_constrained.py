@@ -61,8 +61,15 @@ def draw_data_constrained(
         near = [every[middle + side, rows] * share for side, share in zip((-1, 0, 1), shares, strict=True)]
         return np.asarray(near[0] + near[1] + near[2])
 
-    names = ("E", "log_A", "alpha", "log_B", "beta", "log_repeats")
-    surface = Surface(**{name: interpolate(name) for name in names}, cost=found[0].cost)
+    surface = Surface(
+        E=interpolate("E"),
+        log_A=interpolate("log_A"),
+        alpha=interpolate("alpha"),
+        log_B=interpolate("log_B"),
+        beta=interpolate("beta"),
+        log_repeats=interpolate("log_repeats"),
+        cost=found[0].cost,
+    )
     return surface, np.asarray(np.stack(good)[middle, rows])
 
 
@@ -75,8 +82,7 @@ def _vertex_shares(left: Floats, centre: Floats, right: Floats) -> tuple[Floats,
 
 def _objectives(samples: Samples, fit: SurfaceFit, repeats: float, surfaces: Surface, weights: Floats) -> Floats:
     assert samples.unique_data is not None
-    wide = {name: np.asarray(getattr(surfaces, name))[:, None] for name in ("E", "log_A", "alpha", "log_B", "beta")}
-    law = Surface(**wide, cost=fit.surface.cost, log_repeats=np.log(repeats))
+    law = replace(surfaces.wide(), cost=fit.surface.cost, log_repeats=np.log(repeats))
     away = np.abs(np.log(samples.loss / law.loss(samples.params, samples.data, samples.unique_data)))
     bent = np.minimum(away, fit.minimum.delta)
     return np.asarray((weights * samples.weight * fit.trust * bent * (away - 0.5 * bent)).sum(axis=1))

@@ -1,4 +1,4 @@
-"""Approach 3 of 2203.15556: the additive law fitted to all points at once, and refitted to bootstrap resamples."""
+"""Approach 3 of 2203.15556: a law in N and D fitted to all points at once, and refitted to bootstrap resamples."""
 
 from dataclasses import dataclass, replace
 
@@ -18,10 +18,13 @@ from raysweep.frontier.fitting.robust import (
     outlier_weights,
     robust_scale,
 )
+from raysweep.frontier.laws.extension import Extension
 from raysweep.frontier.laws.forms import LAWS, Form
 from raysweep.frontier.laws.laws import CostModel, Surface, effective_data
 from raysweep.frontier.numerics.arrays import Floats, Mask
-from raysweep.frontier.numerics.problem import Problem
+from raysweep.frontier.numerics.extended import gradient_extended
+from raysweep.frontier.numerics.extended_starts import extended_starts, prior
+from raysweep.frontier.numerics.problem import ADDITIVE, Problem
 from raysweep.frontier.numerics.solver import Solutions, predict, solve
 from raysweep.frontier.numerics.starts import grid_starts
 from raysweep.frontier.points.samples import Samples
@@ -35,8 +38,8 @@ OUTLIER_ROUNDS = 2
 class Prepared:
     """A problem for the solver, with the numbers that lead back to the user's units.
 
-    `fixed` (5,) holds theta where `problem.free` does not span it; `centre_x` and `centre_y` are the means of ln N and
-    ln D, `scale` is about the lowest loss.
+    `fixed` (P,) holds theta where `problem.free` does not span it; `centre_x` and `centre_y` are the means of ln N and
+    ln D, `scale` is about the lowest loss, `log_reference` ln of the largest cost.
     """
 
     problem: Problem
@@ -44,11 +47,12 @@ class Prepared:
     centre_x: float
     centre_y: float
     scale: float
+    log_reference: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class SurfaceFit:
-    """The additive law fitted to points; `trust` (n,) is the weight that outliers were left with, 1 for all others."""
+    """A law fitted to points; `trust` (n,) is the weight that outliers were left with, 1 for all others."""
 
     surface: Surface
     prepared: Prepared
@@ -65,10 +69,8 @@ def prepare(samples: Samples, form: Form, repeats: float = np.inf) -> Prepared:
         assert samples.unique_data is not None
         y = np.log(effective_data(samples.data, samples.unique_data, repeats))
     scale = loss_scale(samples.loss)
-    free = np.zeros((5, len(LAWS[form.law].free)))
-    for column, together in enumerate(LAWS[form.law].free):
-        free[list(together), column] = 1.0
-    fixed = np.zeros(5)
+    free = LAWS[form.law].directions
+    fixed = np.zeros(free.shape[0])
     if form.asymptote is not None:
         fixed[0] = form.asymptote / scale
         free = free[:, 1:]
@@ -80,7 +82,16 @@ def prepare(samples: Samples, form: Form, repeats: float = np.inf) -> Prepared:
         terms=1 if form.law in ("params", "data") else 2,
         over=form.over,
     )
-    return Prepared(problem=problem, fixed=fixed, centre_x=float(x.mean()), centre_y=float(y.mean()), scale=scale)
+    if LAWS[form.law].extended:
+        problem = replace(problem, prior=prior(problem))
+    return Prepared(
+        problem=problem,
+        fixed=fixed,
+        centre_x=float(x.mean()),
+        centre_y=float(y.mean()),
+        scale=scale,
+        log_reference=float(np.log(samples.cost.max())),
+    )
 
 
 def fit_surface(
@@ -105,7 +116,10 @@ def fit_surface(
     """
     prepared = prepare(samples, form, repeats)
     problem, weights = prepared.problem, samples.weight[None, :] / samples.weight.mean()
-    start = grid_starts(problem, weights[0], starts, seed, prepared.fixed)
+    if LAWS[form.law].extended:
+        start = extended_starts(problem, weights[0], starts, seed, prepared.fixed, delta or MOST_DELTA)
+    else:
+        start = grid_starts(problem, weights[0], starts, seed, prepared.fixed)
     found = solve(problem, weights, start, MOST_DELTA, iterations=iterations)
     adaptive = delta is None
     if delta is None:
@@ -170,7 +184,7 @@ def draw_surfaces(
 
 
 def to_surface(prepared: Prepared, theta: Floats, cost: CostModel, form: Form, repeats: float = np.inf) -> Surface:
-    """Convert the solver's theta, shape (5,) or (k, 5), to a law in the user's units."""
+    """Convert the solver's theta, shape (P,) or (k, P), to a law in the user's units."""
     log_scale = np.log(prepared.scale)
     theta = np.asarray(theta)
     second = theta[..., 3] + theta[..., 4] * prepared.centre_y + log_scale
@@ -183,6 +197,8 @@ def to_surface(prepared: Prepared, theta: Floats, cost: CostModel, form: Form, r
         cost=cost,
         log_repeats=np.full_like(theta[..., 0], np.log(repeats)),
     )
+    if theta.shape[-1] > ADDITIVE:
+        return replace(surface, extension=_extension(prepared, theta))
     nothing = np.full_like(theta[..., 0], -np.inf), np.full_like(theta[..., 0], np.nan)
     if form.law == "params":
         return replace(surface, log_B=nothing[0], beta=nothing[1])
@@ -191,21 +207,46 @@ def to_surface(prepared: Prepared, theta: Floats, cost: CostModel, form: Form, r
     return surface
 
 
+def _extension(prepared: Prepared, theta: Floats) -> Extension:
+    """What theta (..., 10) has beyond the additive law, in the user's units; breaks that are none lie at N, D = 0."""
+    free = np.abs(prepared.problem.free).sum(axis=1) > 0
+    places = {6: theta[..., 7] + prepared.centre_x, 8: theta[..., 9] + prepared.centre_y}
+    broken = {bend: np.where(free[bend], place, -np.inf) for bend, place in places.items()}
+    return Extension(
+        log_coupling=theta[..., 5],
+        params_bend=theta[..., 6],
+        log_params_break=broken[6],
+        data_bend=theta[..., 8],
+        log_data_break=broken[8],
+        log_reference=np.full_like(theta[..., 0], prepared.log_reference),
+    )
+
+
 def to_theta(prepared: Prepared, surface: Surface, form: Form) -> Floats:
-    """Convert a law in the user's units to the solver's theta, shape (5,): the inverse of `to_surface`."""
+    """Convert a law in the user's units to the solver's theta, shape (P,): the inverse of `to_surface`."""
     log_scale = np.log(prepared.scale)
     first, slope = (surface.log_B, surface.beta) if form.law == "data" else (surface.log_A, surface.alpha)
     second = 0.0, 0.0
     if prepared.problem.terms == 2:
         second = float(surface.log_B - surface.beta * prepared.centre_y - log_scale), float(surface.beta)
     lead = float(first - slope * prepared.centre_x - log_scale)
-    return np.array([float(surface.E) / prepared.scale, lead, float(slope), *second])
+    theta = np.array([float(surface.E) / prepared.scale, lead, float(slope), *second])
+    beyond = surface.extension
+    if beyond is None:
+        return theta
+    breaks = [float(beyond.log_params_break) - prepared.centre_x, float(beyond.log_data_break) - prepared.centre_y]
+    at_n, at_d = (place if np.isfinite(place) else 0.0 for place in breaks)
+    further = [float(beyond.log_coupling), float(beyond.params_bend), at_n, float(beyond.data_bend), at_d]
+    return np.concatenate([theta, further])
 
 
 def log_loss_gradient(prepared: Prepared, form: Form, theta: Floats, params: Floats, data: Floats) -> Floats:
     """Differentiate ln loss along the law's free directions at runs of (m,) params and data, shape (m, p)."""
     x = np.log(data if form.law == "data" else params) - prepared.centre_x
     y = np.log(data) - prepared.centre_y
+    if theta.size > ADDITIVE:
+        slopes = gradient_extended(replace(prepared.problem, x=x, y=y), theta[None, :])[0]
+        return np.asarray(slopes.T @ prepared.problem.free)
     first = np.exp(theta[1] - theta[2] * x)
     second = np.exp(theta[3] - theta[4] * y) if prepared.problem.terms == 2 else np.zeros_like(x)
     total = theta[0] + first + second

@@ -31,6 +31,10 @@ def _field(name: str) -> Callable[[Law], Floats]:
     return lambda law: np.asarray(getattr(law, name))
 
 
+def _further(name: str, of: Callable[[Floats], Floats] = np.asarray) -> Callable[[Law], Floats]:
+    return lambda law: of(np.asarray(getattr(getattr(law, "extension", None), name)))
+
+
 _EXPONENTS = {
     "params_exponent": Quantity(value=_field("params_exponent"), positive=False, least=0.0),
     "data_exponent": Quantity(value=_field("data_exponent"), positive=False, least=0.0),
@@ -43,6 +47,13 @@ _SURFACE = {
     "B": Quantity(value=lambda law: np.exp(_field("log_B")(law)), positive=True),
     "repeats": Quantity(value=lambda law: np.exp(_field("log_repeats")(law)), positive=True),
     "beta": Quantity(value=_field("beta"), positive=False, least=0.0),
+}
+_EXTENSION = {
+    "coupling": Quantity(value=_further("log_coupling", np.exp), positive=True),
+    "params_bend": Quantity(value=_further("params_bend"), positive=False),
+    "params_break": Quantity(value=_further("log_params_break", np.exp), positive=True),
+    "data_bend": Quantity(value=_further("data_bend"), positive=False),
+    "data_break": Quantity(value=_further("log_data_break", np.exp), positive=True),
 }
 _CURVE = {
     "E": _SURFACE["E"],
@@ -77,6 +88,8 @@ def quantity(law: Law, name: str, flops: float | None, unique_data: float | None
             return Quantity(value=lambda law: _surface(law).optimum_with(cost, unique)[place], positive=True)
         return Quantity(value=lambda law: law.optimum(cost)[place], positive=True)
     known = _EXPONENTS | (_SURFACE if isinstance(law, Surface) else _CURVE)
+    if isinstance(law, Surface) and law.extension is not None:
+        known = known | _EXTENSION
     if name not in known:
         names = ", ".join([*known, *_SHORT, *_OPTIMAL])
         raise FrontierError(f"no quantity {name!r} in this fit; it has {names}")
