@@ -11,7 +11,7 @@ import raysweep
 
 PACKAGE = Path(raysweep.__file__).parent
 HOMES = {
-    r"ray\._(private|raylet)": "sweep/cluster/ray/internals.py",
+    r"ray\._(private|raylet)|ray\.\w+\._internal": "sweep/cluster/ray/internals.py",
     r"ray\.dashboard|_do_request|client\._address": "jobs/client.py",
     r"mlflow\.(utils|store)\b": "tracking/internals.py",
     r"optuna(\.\w+)*\._": None,
@@ -26,6 +26,7 @@ PARTS = {
     "ray._private.node:Node.get_logs_dir_path": ("self",),
     "ray._private.state:available_resources_per_node": (),
     "ray._private.authentication.authentication_utils:is_token_auth_enabled": (),
+    "ray.air._internal.usage:tag_callbacks": ("callbacks",),
     "ray._raylet:InnerGcsClient.get_all_node_info": ("self", "timeout"),
     "ray._raylet:InnerGcsClient.internal_kv_get": ("self", "key", "namespace", "timeout"),
     "ray.job_submission:JobSubmissionClient._do_request": ("self", "method", "endpoint", "data", "json_data", "kwargs"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from raysweep.core.errors import FrontierError
 from raysweep.frontier.answers.uncertainty import LARGEST_LOG
@@ -167,7 +167,7 @@ def _interval(pair: _Pair, place: float, draws: Floats, rising: bool) -> Interva
         return Interval(low=float(np.exp(low)), high=float(np.exp(high)), level=0.95, method="percentile")
     error = max(robust_error(draws), float(np.sqrt(_jackknife_variance(pair, place, rising))))
     degrees_of_freedom = min(pair.first.degrees_of_freedom, pair.second.degrees_of_freedom)
-    half_width = error * float(stats.t.ppf(0.975, degrees_of_freedom))
+    half_width = error * float(stdtrit(degrees_of_freedom, 0.975))
     low, high = max(place - half_width, -LARGEST_LOG), min(place + half_width, LARGEST_LOG)
     return Interval(low=float(np.exp(low)), high=float(np.exp(high)), level=0.95, method="studentised")
 

@@ -5,7 +5,7 @@ the smaller of the points and asked for the larger ones, and the interval is wid
 """
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from raysweep.frontier.fitting.surfaces import draw_surfaces, fit_surface
 from raysweep.frontier.fitting.trajectories import degrees_of_freedom, resampling_units
@@ -33,7 +33,7 @@ def noise_half_width(residuals: Floats, parameters: int, level: float) -> float:
     known = np.abs(residuals[np.isfinite(residuals)])
     degrees = max(known.size - parameters, 1)
     correction = float(np.sqrt(known.size / degrees))
-    gaussian = float(np.median(known)) / 0.6744897501960817 * float(stats.t.ppf(0.5 + 0.5 * level, degrees))
+    gaussian = float(np.median(known)) / 0.6744897501960817 * float(stdtrit(degrees, 0.5 + 0.5 * level))
     return correction * max(gaussian, float(np.quantile(known, level)))
 
 
@@ -57,6 +57,6 @@ def _errors_over_half_widths(part: Samples, rest: Samples, form: Form, seed: int
     draws, _ = draw_surfaces(part, fit, form, resample(resampling_units(part, form), _BOOTSTRAPS, seed))
     log_draws = np.log([draws.loss(n, d) for n, d in zip(rest.params, rest.data, strict=True)])  # (points, bootstraps)
     away = np.abs(log_draws - np.median(log_draws, axis=1, keepdims=True))
-    error = 1.4826 * np.median(away, axis=1) * float(stats.t.ppf(0.975, degrees_of_freedom(part, form)))
+    error = 1.4826 * np.median(away, axis=1) * float(stdtrit(degrees_of_freedom(part, form), 0.975))
     half_width = np.hypot(error, noise_half_width(fit.minimum.residuals, form.parameters, 0.95))
     return np.asarray(np.abs(np.log(rest.loss / fit.surface.loss(rest.params, rest.data))) / half_width)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtr, ndtri, stdtrit
 
 from raysweep.core.errors import FrontierError
 from raysweep.frontier.numerics.arrays import Floats, Indices
@@ -82,7 +82,7 @@ def studentised(
     if jackknife is not None and np.all(np.isfinite(jackknife)) and jackknife.size > 1:
         variance = jackknife_variance(jackknife)
         error = float(np.sqrt(max(error**2, variance) if clustered else 0.5 * error**2 + 0.5 * variance))
-    reach = float(stats.t.ppf(0.5 + 0.5 * level, max(degrees_of_freedom, 1))) * error
+    reach = float(stdtrit(max(degrees_of_freedom, 1), 0.5 + 0.5 * level)) * error
     return estimate - reach, estimate + reach
 
 
@@ -107,7 +107,7 @@ def bca(estimate: float, draws: Floats, jackknife: Floats | None, level: float) 
         jackknife: the values with one unit left out, in turn; without them the acceleration is 0.
     """
     below = np.clip(np.mean(draws < estimate) + 0.5 * np.mean(draws == estimate), 1e-3, 1 - 1e-3)
-    bias = float(stats.norm.ppf(below))
+    bias = float(ndtri(below))
     acceleration = 0.0
     if jackknife is not None:
         kept = jackknife[np.isfinite(jackknife)]
@@ -115,8 +115,8 @@ def bca(estimate: float, draws: Floats, jackknife: Floats | None, level: float) 
         acceleration = float(np.sum(away**3) / max(6.0 * np.sum(away**2) ** 1.5, 1e-300))
     ends = []
     for tail in (0.5 - 0.5 * level, 0.5 + 0.5 * level):
-        reach = bias + float(stats.norm.ppf(tail))
-        ends.append(100.0 * float(stats.norm.cdf(bias + reach / (1.0 - acceleration * reach))))
+        reach = bias + float(ndtri(tail))
+        ends.append(100.0 * float(ndtr(bias + reach / (1.0 - acceleration * reach))))
     low, high = np.percentile(draws, ends)
     return float(low), float(high)
 

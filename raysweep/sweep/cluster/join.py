@@ -129,6 +129,8 @@ def _join(address: str) -> None:
     local = address == "local"
     if local:
         require_room()
+        # Ray would start an idle worker for each core, which no trial uses: Tune's workers are started for it.
+        os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
     else:
         os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(CORE_SECONDS))
     try:

@@ -12,6 +12,7 @@ from ray.tune.experiment import Trial
 from raysweep.core.io.files import absolute
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.cluster.capacity import whole_node
+from raysweep.sweep.cluster.ray.internals import count_no_callbacks
 from raysweep.sweep.cluster.watch import ClusterWatch
 from raysweep.sweep.engine.caps import CapReachedError, Spending
 from raysweep.sweep.engine.dispatch import Dispatcher, Launch
@@ -61,6 +62,7 @@ def run_stage(
             watch.check()
 
     scratch.mkdir(parents=True, exist_ok=True)
+    count_no_callbacks()
     with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{stage.name}-", ignore_cleanup_errors=True) as folder:
         tuner = _tuner(stage.name, folder, _placement(space), guarded, scheduler, Watcher(guarded, check))
         try:

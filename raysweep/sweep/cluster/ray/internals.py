@@ -76,6 +76,13 @@ def free_resources() -> list[dict[str, float]]:
     return list(free.values())
 
 
+def count_no_callbacks() -> None:
+    """Keep Tune from counting callbacks for Ray's statistics, for which it imports MLflow and others, for seconds."""
+    from ray.air._internal import usage
+
+    usage.tag_callbacks = lambda callbacks: False
+
+
 def requires_token() -> bool:
     """Return whether Ray, as this process's environment has it, lets in only who has the token."""
     from ray._private.authentication.authentication_utils import is_token_auth_enabled
