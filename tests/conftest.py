@@ -6,17 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.kept_workers import KeptWorkers
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("RAY_prestart_worker_first_driver", "0")  # no idle worker for each core of each Ray
 
 LONGEST_FIRST = ("terminal", "chaos", "jobs", "cluster", "sweep", "training", "tracking")
 """Rooms whose files take longest; begun first, so that several workers end at about the same time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest rooms first; within a room the order stays."""
+    """Put the longest rooms first, and in a room those files that start Ray themselves before they share one."""
     root = Path(__file__).parent
     rank = {room: place for place, room in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: rank.get(item.path.relative_to(root).parts[0], len(rank)))
+    alone = {item.path for item in items if "no_ray" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: (rank.get(item.path.relative_to(root).parts[0], len(rank)), item.path not in alone))
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +32,14 @@ def _no_authentication_left_behind() -> Iterator[None]:
         os.environ.pop("RAY_AUTH_MODE", None)
     else:
         os.environ["RAY_AUTH_MODE"] = before
+
+
+@pytest.fixture(scope="session")
+def kept_workers() -> Iterator[KeptWorkers]:
+    """Two processes that make the structures of all tests that do not ask how they are made."""
+    made = KeptWorkers()
+    yield made
+    made.end()
 
 
 @pytest.fixture(scope="session")

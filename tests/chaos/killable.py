@@ -29,9 +29,11 @@ class Sweep:
         uri: str | None = None,
     ) -> None:
         folder.mkdir(parents=True)
+        self.hold = folder / "hold"
+        """While this file is there, no trial gets to its next point."""
         self.storage = folder / "sweep"
         self.yaml = folder / "toy.yaml"
-        fixed = {"nap": nap}
+        fixed = {"nap": nap, "while": str(self.hold)}
         families = {
             "a": {"architecture": "toy-a", "fixed": fixed, "sizes": {"width": [8, 12, 16, 24]}},
             "b": {"architecture": "toy-b", "fixed": fixed, "sizes": {"width": [8, 12, 16, 24]}},

@@ -2,8 +2,10 @@
 
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -37,36 +39,58 @@ def test_kill_9_in_the_middle_of_the_grid_ends_with_the_points_of_an_uninterrupt
     assert killed.worked() - whole.worked() <= 2 * WORKERS  # a point in the making by each worker, and by its orphan
 
 
-def test_sigterm_ends_within_ten_seconds_and_says_how_to_go_on(make_sweep: SweepMaker) -> None:
-    sweep = make_sweep("told", nap=0.3, tune=False)
-    driver = sweep.start()
-    sweep.wait(lambda: sweep.worked() >= 3, driver)
-    began = time.monotonic()
-    driver.send_signal(signal.SIGTERM)
-    output, _ = driver.communicate(timeout=30)
-    assert time.monotonic() - began < 10
-    assert driver.returncode == 128 + signal.SIGTERM
-    assert "run the same command again" in output
-    assert not (sweep.storage / "driver.json").exists()
-    before = sweep.worked()
-    assert before < 64
-    assert "complete=True" in sweep.finish()
-    assert sweep.worked() <= 64 + 2 * WORKERS
-    assert pq.read_table(sweep.storage / "points.parquet").num_rows == 64
+@dataclass
+class Told:
+    """A sweep whose driver met a second one, was told to end, and was followed by a third."""
+
+    sweep: Sweep
+    first: "subprocess.Popen[str]"
+    second: "subprocess.Popen[str]"
+    refusal: str
+    farewell: str
+    seconds: float
+    """That the first took to end."""
+    left_lease: bool
+    worked: int
+    """Points when the first had ended."""
+    finished: str
 
 
-def test_second_driver_is_refused_while_the_first_lives(make_sweep: SweepMaker) -> None:
-    sweep = make_sweep("twice", nap=0.2, tune=False)
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    sweep = Sweep(tmp_path_factory.mktemp("told") / "toy", nap=0.3, tune=False)
     first = sweep.start()
     try:
-        sweep.wait(lambda: (sweep.storage / "driver.json").exists(), first)
+        sweep.wait(lambda: sweep.worked() >= 3, first)
+        sweep.hold.touch()
         second = sweep.start()
-        output, _ = second.communicate(timeout=30)
-        assert second.returncode != 0
-        assert f"process {first.pid} on" in output
-        assert "runs this sweep" in output
+        refusal, _ = second.communicate(timeout=120)
+        began = time.monotonic()
+        first.send_signal(signal.SIGTERM)
+        farewell, _ = first.communicate(timeout=30)
+        seconds = time.monotonic() - began
     finally:
-        kill(first)
+        first.kill()
+    left_lease, worked = (sweep.storage / "driver.json").exists(), sweep.worked()
+    sweep.hold.unlink()
+    return Told(sweep, first, second, refusal, farewell, seconds, left_lease, worked, sweep.finish())
+
+
+def test_sigterm_ends_within_ten_seconds_and_says_how_to_go_on(told: Told) -> None:
+    assert told.seconds < 10
+    assert told.first.returncode == 128 + signal.SIGTERM
+    assert "run the same command again" in told.farewell
+    assert not told.left_lease
+    assert told.worked < 64
+    assert "complete=True" in told.finished
+    assert told.sweep.worked() <= 64 + 2 * WORKERS
+    assert pq.read_table(told.sweep.storage / "points.parquet").num_rows == 64
+
+
+def test_second_driver_is_refused_while_the_first_lives(told: Told) -> None:
+    assert told.second.returncode == 1
+    assert f"process {told.first.pid} on" in told.refusal
+    assert "runs this sweep" in told.refusal
 
 
 @pytest.mark.slow

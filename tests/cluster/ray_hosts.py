@@ -40,6 +40,7 @@ class Cluster:
             "RAY_AUTH_TOKEN": self.token,
             "RAY_TMPDIR": str(self.disk),
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_prestart_worker_first_driver": "0",
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]),
             **(environment or {}),

@@ -11,15 +11,16 @@ from ray_hosts import BIN, Cluster
 from raysweep.storage.trial_store import TrialStore
 
 
-def test_sweep_runs_on_both_hosts_and_gives_every_point_once(cluster: Cluster, tmp_path: Path, notes: Path) -> None:
+def test_sweep_runs_on_both_hosts_and_gives_every_point_once(hosts: Cluster, tmp_path: Path, notes: Path) -> None:
+    hosts.start(dashboard=False)
     space, log = chain_space(tmp_path, nap=0.1), tmp_path / "driver.log"
     (notes / "hosts").write_text("2")
-    driver = cluster.drive(["run", str(space)], log)
+    driver = hosts.drive(["run", str(space)], log)
     assert driver.wait(250) == 0, log.read_text()
     store = TrialStore(str(tmp_path / "sweep"))
     assert_whole(store, points_of(tmp_path / "sweep"), trials=4)
     made = chain_trials.notes(notes)
-    assert {row["host"] for row in made} == {cluster.head.address, cluster.worker.address}
+    assert {row["host"] for row in made} == {hosts.head.address, hosts.worker.address}
     assert len(made) == 4 * 5 * chain_trials.EVERY  # no step twice
     assert (tmp_path / "sweep" / "report" / "report.html").exists()
 

@@ -69,6 +69,7 @@ class Head:
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "OMP_NUM_THREADS": "1",
             "RAY_worker_niceness": "0",
+            "RAY_prestart_worker_first_driver": "0",
         }
 
     def start(self) -> None:

@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 from commands import RAYSWEEP, environment, toy_folder
+from finished_sweep import finish
 from on_a_terminal import COLOUR, OnTerminal
+
+from raysweep.sweep.space.space import load_space
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a toy sweep that has run."""
+    """Return a folder with a toy sweep that is complete."""
     place = toy_folder(tmp_path_factory.mktemp("terminal"))
-    with OnTerminal([RAYSWEEP, "run", "toy.yaml"], columns=120, folder=place, environment=environment()) as running:
-        assert running.end() == 0, running.text
+    finish(load_space(place / "toy.yaml", [f"storage={place / 'sweep'}"]))
     return place
 
 

@@ -8,14 +8,15 @@ from raysweep.core.trial import OptimizerSpec, TrialSpec
 from raysweep.data.generation.xtb import make_store
 from raysweep.data.store.store import Store
 from raysweep.models import registry
+from tests.kept_workers import KeptWorkers
 from tests.training.habits import HABITS
 from tests.training.networks import NETWORKS
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(tmp_path_factory: pytest.TempPathFactory, kept_workers: KeptWorkers) -> Store:
     """400 structures of 40 molecules."""
-    return make_store(tmp_path_factory.mktemp("training") / "store", structures=400, seed=3, workers=2)
+    return make_store(tmp_path_factory.mktemp("training") / "store", structures=400, seed=3, pool=kept_workers)
 
 
 @pytest.fixture

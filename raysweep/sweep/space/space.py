@@ -1,4 +1,4 @@
-"""The search space: the varied and the fixed settings of a sweep, as one typed YAML file."""
+"""The search space: everything that defines a sweep, in one typed YAML file."""
 
 import os
 import sys
@@ -20,12 +20,14 @@ class Space(Part):
     """A search space, read and checked by `load_space`."""
 
     name: str = Field(pattern=NAME, description="name of the sweep")
-    storage: str = Field(pattern=PLACE, description="where its trials are kept: a folder or a URI (s3://, gs://)")
+    storage: str = Field(pattern=PLACE, description="where its trials are stored: a folder or a URI (s3://, gs://)")
     earlier: tuple[Annotated[str, Field(pattern=PLACE)], ...] = Field(
         default=(),
-        description="storages of earlier sweeps: equal trials that ended there are taken over, not run again",
+        description="storages of earlier sweeps: identical trials that ended there are reused, not run again",
     )
-    data: Data | None = Field(default=None, description="the structures; only an `entrypoint` may do without")
+    data: Data | None = Field(
+        default=None, description="the structures to train on; optional only with an `entrypoint`"
+    )
     entrypoint: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
@@ -33,32 +35,32 @@ class Space(Part):
     )
     changed_code: Literal["ask", "keep", "redo"] = Field(
         default="ask",
-        description="trials made by other code of the entrypoint or of a plug-in's architecture: ask: refuse to go on; "
-        "keep: they count as equal; redo: they run anew",
+        description="what to do with trials that ran with other code of the entrypoint or of a plug-in architecture. "
+        "ask: refuse to continue; keep: treat them as identical; redo: run them again",
     )
     families: dict[Annotated[str, Field(pattern=LABEL)], Family] = Field(
         min_length=1, description="the curves to compare"
     )
     forces: Literal["direct", "conservative"] = Field(
-        default="direct", description="direct: a head predicts forces; conservative: minus the energy's gradient"
+        default="direct", description="direct: predicted by a head; conservative: the negative gradient of the energy"
     )
     grid: Grid = Field(description="the joint grid")
-    adaptive: Adaptive = Field(default_factory=Adaptive, description="which part of the grid `--adaptive` runs")
+    adaptive: Adaptive = Field(default_factory=Adaptive, description="which trajectories of the grid `--adaptive` runs")
     learning_rate: LearningRate = Field(description="the learning-rate stage")
-    training: Training = Field(default_factory=Training, description="what all trials share")
-    resources: Resources = Field(default_factory=Resources, description="what one trial holds")
-    caps: Caps = Field(default_factory=Caps, description="what the sweep may spend before it stops, resumably")
+    training: Training = Field(default_factory=Training, description="training settings shared by all trials")
+    resources: Resources = Field(default_factory=Resources, description="resources and limits of one trial")
+    caps: Caps = Field(default_factory=Caps, description="limits at which the sweep stops; it can be resumed")
     tracking: Tracking = Field(default_factory=Tracking, description="MLflow")
 
     _source: yaml_lines.Source | None = PrivateAttr(default=None)
 
     @property
     def architectures(self) -> tuple[str, ...]:
-        """The architectures of the families, each once."""
+        """The distinct architectures of the families."""
         return tuple(dict.fromkeys(family.architecture for family in self.families.values()))
 
     def seeds(self) -> tuple[int, ...]:
-        """Return the seeds of planned trajectories; `--adaptive` has more to choose from."""
+        """The seeds of planned trajectories; `--adaptive` has more to choose from than the grid."""
         if not self.adaptive.enabled:
             return self.grid.seeds
         wanted = self.adaptive.seeds or 4 * len(self.grid.seeds)
@@ -66,7 +68,7 @@ class Space(Part):
         return tuple(islice(chain(self.grid.seeds, others), wanted))
 
     def error(self, path: Sequence[str | int], reason: str) -> SpaceError:
-        """Make the error about a key, with its line."""
+        """Make an error about a key that names its line."""
         source = self._source or yaml_lines.Source(self.name, None)
         return source.error(path, reason)
 
@@ -117,11 +119,9 @@ def _validated(source: yaml_lines.Source) -> Space:
 def _check_together(space: Space) -> None:
     """Check conditions that involve several parts."""
     if space.data is None and space.entrypoint is None:
-        raise space.error(("data",), "missing: raysweep's own training needs a structure store (data.store)")
+        raise space.error(("data",), "missing: without an entrypoint, training needs a structure store (data.store)")
     if space.training.precision == "tf32" and space.resources.gpu == 0:
-        raise space.error(
-            ("training", "precision"), "tf32 is a number of GPUs, and resources.gpu is 0; use float32 or bf16"
-        )
+        raise space.error(("training", "precision"), "tf32 needs a GPU, and resources.gpu is 0; use float32 or bf16")
     for label in space.learning_rate.rates:
         if label not in space.families:
             raise space.error(
@@ -139,7 +139,7 @@ def _check_together(space: Space) -> None:
 
 
 def _check_power_law(space: Space, label: str, family: Family) -> None:
-    """Check that a power law in width can be drawn through some sizes of a family."""
+    """Check that a power law in width can be fitted to some sizes of a family."""
     if family.ladder is not None:
         return
     others = [{k: v for k, v in size.items() if k != "width"} for size in family.members()]
@@ -150,5 +150,5 @@ def _check_power_law(space: Space, label: str, family: Family) -> None:
     ):
         raise space.error(
             ("families", label, "sizes"),
-            "learning_rate.transfer: power_law needs two sizes or more that differ in width alone; use mup or per_size",
+            "learning_rate.transfer: power_law needs at least two sizes that differ only in width; use mup or per_size",
         )

@@ -12,13 +12,14 @@ from raysweep.data.generation.presets import PRESETS, Displacing
 from raysweep.data.generation.xtb import make_store
 from raysweep.data.physics import BOHR_ANGSTROM, HARTREE_EV
 from raysweep.data.store.store import Store, open_store
+from tests.kept_workers import KeptWorkers
 
 
 @pytest.fixture(scope="module")
-def diverse(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def diverse(tmp_path_factory: pytest.TempPathFactory, kept_workers: KeptWorkers) -> Store:
     location = tmp_path_factory.mktemp("diverse") / "store"
     few = Displacing(structures_per_molecule=4, conformers_per_molecule=1)
-    return make_store(location, structures=200, preset="diverse", seed=1, workers=2, displacing=few)
+    return make_store(location, structures=200, preset="diverse", seed=1, pool=kept_workers, displacing=few)
 
 
 def test_charge_and_spin_are_columns_that_hold_for_the_electrons(diverse: Store) -> None:
@@ -84,9 +85,9 @@ def test_presets_do_not_depend_on_the_number_of_workers(diverse: Store, tmp_path
 
 
 @pytest.mark.parametrize("name", ["organics", "reactive"])
-def test_other_presets_make_stores_of_their_elements(name: str, tmp_path: Path) -> None:
+def test_other_presets_make_stores_of_their_elements(name: str, tmp_path: Path, kept_workers: KeptWorkers) -> None:
     few = Displacing(structures_per_molecule=5, conformers_per_molecule=1, force_limit=50.0)
-    store = make_store(tmp_path / "s", structures=40, preset=name, workers=2, displacing=few)
+    store = make_store(tmp_path / "s", structures=40, preset=name, pool=kept_workers, displacing=few)
     assert set(store.manifest.elements) <= {1, *PRESETS[name].growing.elements}
     assert 0.5 < store.manifest.rms_force < 4
 

@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from raysweep.data.reasons import (
     NOT_GROWN,
 )
 from raysweep.data.store.store import Store, open_store
+from tests.kept_workers import KeptWorkers
 
 
 def test_one_worker_makes_the_same_store_as_two(real_store: Store, tmp_path: Path) -> None:
@@ -38,8 +40,8 @@ def test_one_worker_makes_the_same_store_as_two(real_store: Store, tmp_path: Pat
     assert alone.manifest.shards[0].sha256 == real_store.manifest.shards[0].sha256
 
 
-def test_another_seed_makes_other_structures(real_store: Store, tmp_path: Path) -> None:
-    other = make_store(tmp_path / "other", structures=40, seed=8, workers=2)
+def test_another_seed_makes_other_structures(real_store: Store, tmp_path: Path, kept_workers: KeptWorkers) -> None:
+    other = make_store(tmp_path / "other", structures=40, seed=8, pool=kept_workers)
     assert other.manifest.fingerprint != real_store.manifest.fingerprint
     assert set(other.read(other.subset(20)).group) != set(real_store.read(real_store.subset(20)).group)
 
@@ -58,8 +60,10 @@ def test_the_store_holds_what_was_asked_for(real_store: Store) -> None:
     assert np.linalg.norm(everything.forces, axis=1).max() <= Displacing().force_limit
 
 
-def test_every_reason_for_rejection_is_counted(tmp_path: Path) -> None:
-    strict = make_store(tmp_path / "s", structures=40, seed=7, workers=2, displacing=Displacing(force_limit=4.0))
+def test_every_reason_for_rejection_is_counted(tmp_path: Path, kept_workers: KeptWorkers) -> None:
+    strict = make_store(
+        tmp_path / "s", structures=40, seed=7, pool=kept_workers, displacing=Displacing(force_limit=4.0)
+    )
     rejected = strict.manifest.rejected
     assert set(rejected) <= {DUPLICATE, FORCE_ABOVE_LIMIT, NOT_CONVERGED, NOT_EMBEDDED, NOT_GROWN, NO_PARAMETERS}
     # 10 structures of each molecule that gave any were tried; those not kept were counted, the last molecule's cut off
@@ -70,10 +74,12 @@ def test_every_reason_for_rejection_is_counted(tmp_path: Path) -> None:
     assert rejected[FORCE_ABOVE_LIMIT] > 0
 
 
-def test_a_limit_that_nothing_meets_ends_with_the_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_that_nothing_meets_ends_with_the_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept_workers: KeptWorkers
+) -> None:
     monkeypatch.setattr(xtb, "TRIED_AT_LEAST", 50)
     with pytest.raises(DataError, match=r"of 80 structures 0 were kept .*force above limit.*80.* Raise force_limit"):
-        make_store(tmp_path / "s", structures=40, workers=2, displacing=Displacing(force_limit=1e-3))
+        make_store(tmp_path / "s", structures=40, pool=kept_workers, displacing=Displacing(force_limit=1e-3))
     assert not (tmp_path / "s").exists()
 
 
@@ -124,10 +130,15 @@ def test_shares_and_displacements_without_meaning_are_refused_before_any_work(tm
             Displacing(**wrong)
 
 
-def test_a_killed_worker_ends_with_a_message_and_what_was_made_is_kept(tmp_path: Path) -> None:
+def test_a_killed_worker_ends_with_a_message_and_what_was_made_is_kept(
+    tmp_path: Path, begun_with: Callable[..., int]
+) -> None:
+    kept = {child.pid for child in multiprocessing.active_children()}
+
     def kill(done: int, wanted: int) -> None:
         if done >= 100:
-            os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+            own = [child.pid for child in multiprocessing.active_children() if child.pid not in kept]
+            os.kill(own[0] or 0, signal.SIGKILL)
 
     with pytest.raises(DataError, match="a worker process was killed from outside"):
         make_store(tmp_path / "s", structures=2000, workers=2, progress=kill)
@@ -135,38 +146,46 @@ def test_a_killed_worker_ends_with_a_message_and_what_was_made_is_kept(tmp_path:
     assert begun_with(tmp_path / "s", 120) >= 100
 
 
-def begun_with(location: Path, structures: int, seed: int = 0) -> int:
-    """Return how many structures a making that was stopped had; the making goes on and is compared with one anew."""
-    seen: list[int] = []
-    resumed = make_store(
-        location, structures=structures, seed=seed, workers=2, progress=lambda done, wanted: seen.append(done)
-    )
-    anew = make_store(location.parent / "anew", structures=structures, seed=seed, workers=1)
-    assert resumed.manifest.fingerprint == anew.manifest.fingerprint
-    assert resumed.manifest.rejected == anew.manifest.rejected
-    assert not list(location.parent.glob(".*"))
-    return seen[0] if seen else structures
+@pytest.fixture
+def begun_with(kept_workers: KeptWorkers) -> Callable[..., int]:
+    """Tell how many structures a making that was stopped had; it goes on and is compared with one anew."""
+
+    def measured(location: Path, structures: int, seed: int = 0) -> int:
+        seen: list[int] = []
+        how: dict[str, Any] = {"structures": structures, "seed": seed, "pool": kept_workers}
+        resumed = make_store(location, progress=lambda done, wanted: seen.append(done), **how)
+        anew = make_store(location.parent / "anew", **how)
+        assert resumed.manifest.fingerprint == anew.manifest.fingerprint
+        assert resumed.manifest.rejected == anew.manifest.rejected
+        assert not list(location.parent.glob(".*"))
+        return seen[0] if seen else structures
+
+    return measured
 
 
-def test_progress_counts_up_to_what_was_asked_for(tmp_path: Path) -> None:
+def test_progress_counts_up_to_what_was_asked_for(tmp_path: Path, kept_workers: KeptWorkers) -> None:
     seen: list[tuple[int, int]] = []
-    make_store(tmp_path / "s", structures=25, workers=1, progress=lambda done, wanted: seen.append((done, wanted)))
+    make_store(
+        tmp_path / "s", structures=25, pool=kept_workers, progress=lambda done, wanted: seen.append((done, wanted))
+    )
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert seen[-1] == (25, 25)
 
 
-def test_an_interrupt_in_the_middle_loses_nothing(tmp_path: Path) -> None:
+def test_an_interrupt_in_the_middle_loses_nothing(tmp_path: Path, begun_with: Callable[..., int]) -> None:
     def stop(done: int, wanted: int) -> None:
         if done:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_store(tmp_path / "s", structures=300, workers=2, progress=stop)
+        make_store(tmp_path / "s", structures=300, workers=1, progress=stop)
     assert not (tmp_path / "s").exists()
     assert begun_with(tmp_path / "s", 120) == 80
 
 
-def test_kill_9_leaves_no_store_and_no_workers_and_a_rerun_goes_on(tmp_path: Path) -> None:
+def test_kill_9_leaves_no_store_and_no_workers_and_a_rerun_goes_on(
+    tmp_path: Path, begun_with: Callable[..., int]
+) -> None:
     location = tmp_path / "s"
     program = (
         "import multiprocessing, sys\n"
@@ -198,7 +217,7 @@ def test_kill_9_leaves_no_store_and_no_workers_and_a_rerun_goes_on(tmp_path: Pat
     assert begun_with(location, 600) == 160 * whole  # two tasks of 80 structures make a part of 100 or more
 
 
-def test_a_larger_and_a_smaller_store_go_on_from_the_same_parts(tmp_path: Path) -> None:
+def test_a_larger_and_a_smaller_store_go_on_from_the_same_parts(tmp_path: Path, begun_with: Callable[..., int]) -> None:
     def stop(done: int, wanted: int) -> None:
         if done >= 150:
             raise KeyboardInterrupt
@@ -219,18 +238,18 @@ def test_two_makers_of_one_store_do_not_mix(tmp_path: Path) -> None:
     make_store(tmp_path / "s", structures=50, workers=1, progress=second)
 
 
-def test_a_part_that_was_altered_is_named(tmp_path: Path) -> None:
+def test_a_part_that_was_altered_is_named(tmp_path: Path, kept_workers: KeptWorkers) -> None:
     def stop(done: int, wanted: int) -> None:
         if done:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_store(tmp_path / "s", structures=100, workers=2, progress=stop)
+        make_store(tmp_path / "s", structures=100, pool=kept_workers, progress=stop)
     part = next(tmp_path.glob(".s.making-*/part-000000-0.arrow"))
     data = part.read_bytes()
     part.write_bytes(data[:2000] + bytes([data[2000] ^ 1]) + data[2001:])
     with pytest.raises(DataError, match=r"part-000000-0\.arrow: altered since it was written\. Remove "):
-        make_store(tmp_path / "s", structures=100, workers=2)
+        make_store(tmp_path / "s", structures=100, pool=kept_workers)
 
 
 @pytest.fixture
@@ -245,7 +264,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_named_and_the_making_goes_on_when_there_is_room(
-    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch, begun_with: Callable[..., int]
 ) -> None:
     monkeypatch.setattr(parts, "PART_STRUCTURES", 100)
     with pytest.raises(StorageError, match=r"No space left on device.*run the same command again"):

@@ -15,6 +15,7 @@ from raysweep.data.store import store as store_module
 from raysweep.data.store.manifest import Provenance
 from raysweep.data.store.store import Store, open_store
 from raysweep.data.store.writing import write_store
+from tests.kept_workers import KeptWorkers
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_a_torn_file_in_the_cache_is_fetched_again(remote: Path, tmp_path: Path)
     assert remote.exists()
 
 
-def test_a_store_is_made_elsewhere_and_goes_on_after_an_interrupt(remote: Path) -> None:
+def test_a_store_is_made_elsewhere_and_goes_on_after_an_interrupt(remote: Path, kept_workers: KeptWorkers) -> None:
     seen: list[int] = []
 
     def stop(done: int, wanted: int) -> None:
@@ -84,13 +85,15 @@ def test_a_store_is_made_elsewhere_and_goes_on_after_an_interrupt(remote: Path) 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_store("elsewhere://store", structures=100, workers=2, progress=stop)
+        make_store("elsewhere://store", structures=100, pool=kept_workers, progress=stop)
     assert seen == [0, 80]
     assert list(remote.iterdir()) == []
     seen.clear()
-    found = make_store("elsewhere://store", structures=100, workers=2, progress=lambda done, wanted: seen.append(done))
+    found = make_store(
+        "elsewhere://store", structures=100, pool=kept_workers, progress=lambda done, wanted: seen.append(done)
+    )
     assert seen == [80, 100]
     assert sorted(path.name for path in remote.parent.iterdir()) == ["store"]
     (remote.parent / "anew").mkdir()
-    anew = make_store("elsewhere://anew", structures=100, workers=1)
+    anew = make_store("elsewhere://anew", structures=100, pool=kept_workers)
     assert found.manifest.fingerprint == anew.manifest.fingerprint

@@ -91,7 +91,8 @@ def test_the_address_decides_where_data_is_made(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_no_cluster_at_the_address_is_one_line(tmp_path: Path) -> None:
+    before = multiprocessing.active_children()
     with pytest.raises(RaysweepError, match=r"no Ray cluster at '127.0.0.1:1'.*Start one"):
         make_store(tmp_path / "s", structures=100, pool=RayWorkers("127.0.0.1:1"))
     assert list(tmp_path.iterdir()) == []
-    assert not multiprocessing.active_children()
+    assert multiprocessing.active_children() == before

@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from raysweep.core.trial import TrialState
+from raysweep.data.generation.xtb import make_store
 from raysweep.models.registry import GROUP
 from raysweep.storage.trial_store import TrialStore
+from tests.kept_workers import KeptWorkers
 
 ROOT = Path(__file__).parents[3]
 RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
@@ -21,14 +23,23 @@ locals().update({name.upper(): network for name, network in NETWORKS.items()})
 NAMES = ("custom", "spectral", "outside", "formula", "flat", "flatdeclared")
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, kept_workers: KeptWorkers) -> Path:
+    """Structures for the sweeps of all tests."""
+    location = tmp_path_factory.mktemp("others") / "data"
+    make_store(location, structures=200, pool=kept_workers)
+    return location
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, data: Path) -> Path:
     """A folder with an installed package of networks."""
     (tmp_path / "others.py").write_text(MODULE)
     metadata = tmp_path / "others-0.1.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 0.1\n")
     entries = [f"{name} = others:{name.upper()}" for name in NAMES]
+    (tmp_path / "data").symlink_to(data)
     (metadata / "entry_points.txt").write_text("\n".join([f"[{GROUP}]", *entries]) + "\n")
     return tmp_path
 

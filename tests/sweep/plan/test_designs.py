@@ -99,7 +99,7 @@ def test_budgets_of_a_full_grid_that_nothing_reaches_are_said(make_space: SpaceM
         ({"atoms_per_param": None}, "isoflop and atoms_per_param"),
         ({"flops": []}, "isoflop needs compute budgets"),
         ({"atoms_per_param": [10, 1]}, "10 must be below 1"),
-        ({"design": "full"}, "go together"),
+        ({"design": "full"}, "give both design: isoflop and atoms_per_param"),
     ],
 )
 def test_half_a_design_is_refused(make_space: SpaceMaker, grid: dict[str, object], message: str) -> None:
@@ -165,7 +165,7 @@ def test_subsets_are_repeated_up_to_the_passes_that_are_allowed(make_space: Spac
         (400, 2.0, (100.0, 200.0, 400.0, 800.0)),
     ]
     assert len(specs) == 6
-    with pytest.raises(SpaceError, match="20 structures in 4 epochs do not reach the smallest data budget"):
+    with pytest.raises(SpaceError, match="4 epochs of 20 structures do not reach the smallest data budget"):
         make_space(grid={**grid, "unique": [20, 100]})
 
 
@@ -184,9 +184,9 @@ def test_device_hours_are_the_flops_that_a_size_spends_in_them(make_space: Space
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
-        ({"structures": [100], "atoms": [100]}, "`structures` or as `atoms`, one of the two"),
-        ({"seeds": [0]}, "`structures` or as `atoms`, one of the two"),
-        ({"atoms": [100], "unique": [50]}, "give `structures`, not `atoms`"),
+        ({"structures": [100], "atoms": [100]}, "either as `structures` or as `atoms`"),
+        ({"seeds": [0]}, "either as `structures` or as `atoms`"),
+        ({"atoms": [100], "unique": [50]}, "give the data budgets as `structures` too, not as `atoms`"),
     ],
 )
 def test_data_budgets_are_structures_or_atoms(make_space: SpaceMaker, grid: dict[str, object], message: str) -> None:

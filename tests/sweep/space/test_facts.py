@@ -8,9 +8,12 @@ from toy_sweep import SpaceMaker
 
 from raysweep.core.errors import SpaceError
 from raysweep.sweep.space.facts import data_facts, in_structures
+from tests.kept_workers import KeptWorkers
 
 
-def test_atoms_of_budgets_are_those_of_the_stores_subsets(make_space: SpaceMaker, tmp_path: Path) -> None:
+def test_atoms_of_budgets_are_those_of_the_stores_subsets(
+    make_space: SpaceMaker, tmp_path: Path, kept_workers: KeptWorkers
+) -> None:
     from raysweep.data.generation.xtb import make_store
 
     location = str(tmp_path / "data")
@@ -19,7 +22,7 @@ def test_atoms_of_budgets_are_those_of_the_stores_subsets(make_space: SpaceMaker
     rate = {"low": 1e-3, "high": 1e-1, "structures": 15}
     space = make_space(data=data, grid={"structures": [5, 20], "epochs": 2}, learning_rate=rate)
     assert data_facts(space) is None  # not made yet, and a recipe is there
-    store = make_store(location, structures=40, seed=3, workers=1)
+    store = make_store(location, structures=40, seed=3, pool=kept_workers)
     facts = data_facts(space)
     assert facts is not None
     assert facts.fingerprint == store.manifest.fingerprint

@@ -58,7 +58,7 @@ def test_parameters_out_of_reach_are_refused(make_space: SpaceMaker, start: floa
 
 def test_ladder_mixed_with_knobs_is_refused(make_space: SpaceMaker) -> None:
     mixed = {"a": {"architecture": "toy-a", "sizes": {"params": {"from": 1, "to": 2, "steps": 2}, "depth": 3}}}
-    with pytest.raises(SpaceError, match="solved for width alone; put depth into `fixed`"):
+    with pytest.raises(SpaceError, match="solves for the width only; move depth to `fixed`"):
         make_space(families=mixed)
 
 

@@ -14,8 +14,8 @@ from raysweep.sweep.tuning.transfer_check import TransferCheck, check_transfer
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return make_store(tmp_path_factory.mktemp("transfer") / "store", structures=300, seed=5, workers=2)
+def store(tmp_path_factory, kept_workers):
+    return make_store(tmp_path_factory.mktemp("transfer") / "store", structures=300, seed=5, pool=kept_workers)
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def test_a_power_law_through_the_smallest_sizes_gives_the_rates_of_all(make_spac
     assert slopes[0] == pytest.approx(-1, abs=0.15)
     assert rates[128] == pytest.approx(toy_trials.BEST_RATE * 8 / 128, rel=0.4)
     assert all(t.spec.base_size is None for t in plan(space).trials if t.spec)
-    with pytest.raises(SpaceError, match="power_law needs two sizes or more that differ in width alone"):
+    with pytest.raises(SpaceError, match="power_law needs at least two sizes that differ only in width"):
         make_space(
             families={"a": {"architecture": "toy", "sizes": {"width": [4, 8], "depth": [2, 3]}}},
             learning_rate={**search, "transfer": "power_law"},
