@@ -44,7 +44,7 @@ def _of_nodes(space: Space | None, look: Callable[[str], object]) -> Iterator[He
     if space is None:
         return
     try:
-        check_fits(space, [node.resources for node in nodes])
+        check_fits(space.resources, [node.resources for node in nodes], space.error)
     except RaysweepError as error:
         remedy = "ask for less, or add a node that has it"
         yield HealthFinding(check="resources", where="cluster", text=str(error), remedy=remedy)

@@ -37,9 +37,9 @@ def _of_this_machine(space: Space | None, address: str | None, looked: list[str]
     if space is None:
         return
     looked.append(f"{space.name}: storage {space.storage}" + (f", data {space.data.store}" if space.data else ""))
-    yield from places.of_storage(space, "here")
-    yield from places.of_data(space, "here")
-    yield from places.of_mlflow(space, "here")
+    yield from places.of_storage(space.storage, "here")
+    yield from places.of_data(space.data, "here")
+    yield from places.of_mlflow(space.tracking, space.storage, "here")
     lacking = missing(space.resources) if address is None else None
     if lacking is not None:
         yield HealthFinding(check="resources", where="here", text=lacking, remedy="ask for less, or join a cluster")

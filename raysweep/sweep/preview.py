@@ -38,7 +38,7 @@ def plan(space: Space) -> Plan:
     if os.environ.get("RAY_ADDRESS"):
         from raysweep.sweep.cluster.join import cluster_slots  # imports Ray
 
-        found = dataclasses.replace(found, slots=cluster_slots(space))
+        found = dataclasses.replace(found, slots=cluster_slots(space.resources, space.error))
     told = [
         note
         for note in (

@@ -64,20 +64,20 @@ def server() -> Iterator[socketserver.TCPServer]:
 
 
 def of_mlflow(tmp_path: Path, uri: str) -> HealthFinding | None:
-    return next(places.of_mlflow(space(tmp_path, uri), "here"), None)
+    return next(places.of_mlflow(space(tmp_path, uri).tracking, str(tmp_path / "sweep"), "here"), None)
 
 
 def test_a_storage_that_is_written_and_read_back_is_sound_and_left_as_it_was(tmp_path: Path) -> None:
-    assert list(places.of_storage(space(tmp_path), "here")) == []
+    assert list(places.of_storage(str(tmp_path / "sweep"), "here")) == []
     assert not (tmp_path / "sweep").exists()
     (tmp_path / "sweep").write_text("a file")
-    (found,) = places.of_storage(space(tmp_path), "here")
+    (found,) = places.of_storage(str(tmp_path / "sweep"), "here")
     assert (found.check, found.severity) == ("storage", "fault")
     assert "cannot be used" in found.text
 
 
 def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:
-    (found,) = places.of_data(space(tmp_path), "here")
+    (found,) = places.of_data(space(tmp_path).data, "here")
     assert str(tmp_path / "store") in found.text
     assert "raysweep data check" in found.remedy
 
@@ -203,12 +203,12 @@ def test_a_proxy_does_not_keep_us_from_this_machine_and_is_told_for_other_progra
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("NO_PROXY", "example.org")
     monkeypatch.setenv("HTTP_PROXY", "http://user:secret@127.0.0.1:9")
-    (found,) = places.of_mlflow(space(tmp_path, uri), "here")
+    (found,) = places.of_mlflow(space(tmp_path, uri).tracking, str(tmp_path / "sweep"), "here")
     assert found.severity == "warning"
     assert "HTTP_PROXY=http://127.0.0.1:9 takes what is meant for MLflow" in found.text
     assert found.remedy == "export NO_PROXY=localhost,127.0.0.1,::1"
     assert os.environ["NO_PROXY"] == "example.org,localhost,127.0.0.1,::1"
-    assert list(places.of_mlflow(space(tmp_path, uri), "here")) == []
+    assert list(places.of_mlflow(space(tmp_path, uri).tracking, str(tmp_path / "sweep"), "here")) == []
 
 
 def test_a_server_that_is_not_there_and_a_database_that_is_not_there_are_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from raysweep.core.errors import ClusterError
 from raysweep.core.io.files import absolute
 from raysweep.core.io.temporary import TemporaryFolder, temporary_folder
-from raysweep.sweep.cluster.capacity import check_fits, fits, slots
+from raysweep.sweep.cluster.capacity import ErrorMaker, check_fits, fits, slots
 from raysweep.sweep.cluster.driver.signals import interruptible
 from raysweep.sweep.cluster.environment import wanted_of_nodes
 from raysweep.sweep.cluster.node_checks import require_nodes
@@ -19,6 +19,7 @@ from raysweep.sweep.cluster.ray.internals import session_folder
 from raysweep.sweep.cluster.ray.services import kill_services
 from raysweep.sweep.cluster.ray.variables import ray_variables
 from raysweep.sweep.cluster.watch import CORE_SECONDS, ClusterWatch, watching
+from raysweep.sweep.space.running import Resources
 from raysweep.sweep.space.space import Space
 
 REACH_SECONDS = 5.0
@@ -38,11 +39,11 @@ def cluster(space: Space) -> Iterator[ClusterWatch]:
     """
     with joined(os.environ.get("RAY_ADDRESS") or "local") as watch:
         nodes = alive_nodes()
-        check_fits(space, [node.resources for node in nodes])
+        check_fits(space.resources, [node.resources for node in nodes], space.error)
         if not all_here(nodes):
             manifest = [f"{absolute(space.data.store)}/manifest.json"] if space.data else []
             require_nodes(absolute(space.storage), manifest, wanted_of_nodes())
-        watch.need(lambda hosts: fits(space, hosts))
+        watch.need(lambda hosts: fits(space.resources, hosts))
         yield watch
 
 
@@ -66,16 +67,16 @@ def check_before_data(space: Space) -> None:
                 require_nodes(absolute(place), [], wanted_of_nodes())
 
 
-def cluster_slots(space: Space) -> int:
-    """Count the trials that the nodes of RAY_ADDRESS run at once.
+def cluster_slots(resources: Resources, error: ErrorMaker) -> int:
+    """Count the trials that can run at once on the nodes of RAY_ADDRESS.
 
     Raises:
         SpaceError: none fits anywhere; names the missing resource.
     """
     with joined(os.environ["RAY_ADDRESS"]):
         nodes = [node.resources for node in alive_nodes()]
-        check_fits(space, nodes)
-        return slots(space, nodes)
+        check_fits(resources, nodes, error)
+        return slots(resources, nodes)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from raysweep.sweep.engine.trainable import run_trial
 from raysweep.sweep.engine.tune_adapters import Feed, Scheduler, Watcher
 from raysweep.sweep.plan.costs import CostBook
 from raysweep.sweep.reuse.changed_code import codes
+from raysweep.sweep.space.running import Resources
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.stage import Stage
 
@@ -64,7 +65,7 @@ def run_stage(
     scratch.mkdir(parents=True, exist_ok=True)
     count_no_callbacks()
     with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{stage.name}-", ignore_cleanup_errors=True) as folder:
-        tuner = _tuner(stage.name, folder, _placement(space), guarded, scheduler, Watcher(guarded, check))
+        tuner = _tuner(stage.name, folder, _placement(space.resources), guarded, scheduler, Watcher(guarded, check))
         try:
             tuner.fit()
         except KeyboardInterrupt:
@@ -143,12 +144,12 @@ def _configs(space: Space, store: TrialStore, dispatcher: Dispatcher) -> Callabl
     return config_of
 
 
-def _placement(space: Space) -> Callable[[dict[str, object]], tune.PlacementGroupFactory]:
+def _placement(resources: Resources) -> Callable[[dict[str, object]], tune.PlacementGroupFactory]:
     """Return the function that says what Ray is asked for on behalf of a trial."""
-    whole = whole_node(space)
+    whole = whole_node(resources)
 
     def placement(config: dict[str, object]) -> tune.PlacementGroupFactory:
-        bundle = whole if config["alone"] else {"CPU": space.resources.cpu, "GPU": float(str(config["gpu"]))}
+        bundle = whole if config["alone"] else {"CPU": resources.cpu, "GPU": float(str(config["gpu"]))}
         return tune.PlacementGroupFactory([{name: count for name, count in bundle.items() if count}])
 
     return placement

@@ -93,6 +93,7 @@ def test_plan_counts_the_trials_that_each_node_holds(
     assert plan(make_space(resources={"cpu": 1, "gpu": 0.5})).slots == 2
     assert plan(make_space(resources={"cpu": 1, "gpu": 1})).slots == 1
     mixed = [{"CPU": 4.0}, {"CPU": 8.0, "GPU": 1.0}]
-    check_fits(make_space(resources={"cpu": 8, "gpu": 1}), mixed)
-    with pytest.raises(SpaceError, match=r"resources: no node has 8 CPU and 1 GPU at once"):
-        check_fits(make_space(resources={"cpu": 8, "gpu": 1}), [{"CPU": 8.0}, {"CPU": 4.0, "GPU": 1.0}])
+    space = make_space(resources={"cpu": 8, "gpu": 1})
+    check_fits(space.resources, mixed, space.error)
+    with pytest.raises(SpaceError, match=r"resources: no node has both 8 CPU and 1 GPU"):
+        check_fits(space.resources, [{"CPU": 8.0}, {"CPU": 4.0, "GPU": 1.0}], space.error)
