@@ -71,7 +71,7 @@ def _remote(path: str | None, overrides: Sequence[str], address: str, *, allow_o
     host = url.split("://")[1].rpartition(":")[0].strip("[]/") or url
     if not is_loopback(host) and asks_no_token(url.rstrip("/")):
         remedy = "start Ray on every node with RAY_AUTH_MODE=token and one token, and reach it through a tunnel"
-        text = "the dashboard asks for no token: whoever reaches it can run programs"
+        text = "the dashboard requires no token: anyone who can reach it can run programs"
         found.append(HealthFinding(check="ports", where=url, text=text, remedy=remedy))
         allow_open = True  # its own doctor runs nothing that a stranger could not
     began = time.time()

@@ -80,7 +80,7 @@ def _of_access(addresses: list[str]) -> Iterator[HealthFinding]:
     """Yield a finding if anybody who reaches the cluster may run programs on it."""
     open_to = [address for address in addresses if not is_loopback(address)]
     if not requires_token() and open_to:
-        text = f"Ray asks for no token: whoever reaches {', '.join(open_to)} can run programs there"
+        text = f"Ray requires no token: anyone who can reach {', '.join(open_to)} can run programs there"
         remedy = "start Ray on every node with RAY_AUTH_MODE=token and one token (ray get-auth-token --generate)"
         yield HealthFinding(check="ports", where="cluster", text=text, remedy=remedy)
 

@@ -38,7 +38,7 @@ def of_machine(facts: Facts, where: str) -> Iterator[HealthFinding]:
         )  # fmt: skip
     if facts.open_files < LEAST_FILES:
         yield HealthFinding(
-            check="limits", where=where, text=f"a process may open {facts.open_files} files, and Ray needs more",
+            check="limits", where=where, text=f"a process may open {facts.open_files} files, but Ray needs more",
             remedy="ulimit -n 65536 before ray start (LimitNOFILE, /etc/security/limits.conf)",
         )  # fmt: skip
     yield from _sessions(facts, where)
@@ -47,13 +47,13 @@ def of_machine(facts: Facts, where: str) -> Iterator[HealthFinding]:
 def _gpu(facts: Facts, where: str) -> Iterator[HealthFinding]:
     if facts.gpu_trouble is not None:
         yield HealthFinding(
-            check="gpu", where=where, text=f"GPUs are there and cannot be used: {facts.gpu_trouble}",
+            check="gpu", where=where, text=f"there are GPUs, but they cannot be used: {facts.gpu_trouble}",
             remedy="install NVIDIA's driver, and its container toolkit where Ray runs in a container",
         )  # fmt: skip
     if facts.gpus and facts.torch_build == "cpu":
         yield HealthFinding(
-            check="gpu", where=where, text=f"there are {len(facts.gpus)} GPUs, and torch is a build for CPUs alone",
-            remedy="install the CUDA build of the same version of torch",
+            check="gpu", where=where, text=f"there are {len(facts.gpus)} GPUs, but torch is a CPU-only build",
+            remedy="install the CUDA build of the same torch version",
         )  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def _disk(facts: Facts, where: str) -> Iterator[HealthFinding]:
         yield HealthFinding(
             check="disk", where=where,
             text=f"the disk of {facts.ray_root} is {full:.0%} full, {facts.disk_free / GIB:.1f} GiB are free",
-            remedy="make room, or start Ray with --temp-dir on a larger disk; at 95 % Ray stops",
+            remedy="free some space, or start Ray with --temp-dir on a larger disk; Ray stops at 95 %",
         )  # fmt: skip
     for place, free in facts.free_inodes:
         if free < LEAST_INODES:
@@ -74,7 +74,7 @@ def _disk(facts: Facts, where: str) -> Iterator[HealthFinding]:
     if facts.temp_free < LEAST_TEMP:
         yield HealthFinding(
             check="disk", where=where, text=f"{facts.temp_root} has {facts.temp_free / 2**20:.0f} MiB left",
-            remedy="make room there, or export TMPDIR=, a folder on a larger disk",
+            remedy="free some space there, or export TMPDIR=, a folder on a larger disk",
         )  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def _sessions(facts: Facts, where: str) -> Iterator[HealthFinding]:
         largest = [path for path, _ in sorted(facts.stale_sessions, key=lambda item: -item[1])]
         yield HealthFinding(
             check="sessions", where=where, severity="warning",
-            text=f"{len(largest)} sessions of Ray that no process uses hold {size / GIB:.1f} GiB in {facts.ray_root}",
+            text=f"unused Ray sessions ({len(largest)}) take up {size / GIB:.1f} GiB in {facts.ray_root}",
             remedy=f"rm -r {' '.join(largest[:3])}" + (" and the others" if len(largest) > 3 else ""),
         )  # fmt: skip
     for pid, session in facts.orphans:
@@ -101,7 +101,7 @@ def of_clock(facts: Facts, where: str, asked: tuple[float, float]) -> Iterator[H
     if off > CLOCK_SECONDS:
         yield HealthFinding(
             check="clock", where=where, text=f"its clock is {off:.0f} s {'slow' if early > late else 'fast'}",
-            remedy="keep clocks by NTP (chronyd, systemd-timesyncd): object stores refuse requests of another time",
+            remedy="synchronise clocks with NTP (chronyd, systemd-timesyncd): object stores refuse requests with a wrong time",
         )  # fmt: skip
 
 
@@ -132,7 +132,7 @@ def of_start(troubles: Iterable[tuple[str, str]], where: str, *, keeps_token: bo
     if not keeps_token:
         yield HealthFinding(
             check="token", where=where, severity="warning",
-            text="the home directory cannot be written, so each run makes a token that nothing else knows",
+            text="the home directory is not writable, so each run generates a token that no other process knows",
             remedy="set HOME to a folder of your own, or give RAY_AUTH_TOKEN, where `ray` commands are to reach it",
         )  # fmt: skip
 

@@ -33,7 +33,7 @@ def of_storage(storage: str, where: str) -> Iterator[HealthFinding]:
             if free < LEAST_STORAGE:
                 text = f"storage {storage} has {free / 2**20:.0f} MiB left"
                 yield HealthFinding(
-                    check="disk", where=where, text=text, remedy="make room there, or choose another `storage`"
+                    check="disk", where=where, text=text, remedy="free some space there, or choose another `storage`"
                 )
             for inodes in free_inodes(root):
                 if inodes < LEAST_INODES:
@@ -46,11 +46,11 @@ def of_storage(storage: str, where: str) -> Iterator[HealthFinding]:
     except (OSError, RaysweepError) as error:
         text = f"storage {storage} cannot be used: {' '.join(str(error).split())[:200]}"
         yield HealthFinding(
-            check="storage", where=where, text=text, remedy="choose another `storage`, or give us access to it"
+            check="storage", where=where, text=text, remedy="choose another `storage`, or get access to it"
         )
         return
     if not same:
-        text = f"what was written to storage {storage} is not what is read back"
+        text = f"data read back from storage {storage} differs from what was written"
         yield HealthFinding(check="storage", where=where, text=text, remedy="choose another `storage`")
 
 

@@ -32,7 +32,7 @@ def connect(address: str, *, allow_open: bool = False) -> "JobSubmissionClient":
 
     Args:
         address: of the dashboard, `http://` or `https://`.
-        allow_open: accept a cluster on another machine that asks for no token.
+        allow_open: accept a cluster on another machine that requires no token.
 
     Raises:
         ClusterError: the cluster cannot be reached, refuses the token, or is open to all who reach it.
@@ -45,7 +45,7 @@ def connect(address: str, *, allow_open: bool = False) -> "JobSubmissionClient":
     spare_loopback()
     if not allow_open and not is_loopback(parts.hostname) and asks_no_token(url):
         raise ClusterError(
-            f"{url} runs jobs of anyone who reaches it, since it asks for no token. Start the cluster with "
+            f"{url} runs jobs for anyone who can reach it, since it requires no token. Start the cluster with "
             f"RAY_AUTH_MODE=token and a token, or reach it through a tunnel (ssh -L 8265:127.0.0.1:8265 HOST, then "
             "--address http://127.0.0.1:8265), or say --allow-open where its network is closed to others"
         )

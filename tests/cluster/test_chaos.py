@@ -44,7 +44,7 @@ def test_worker_host_that_loses_power_costs_its_trial_a_step(cluster: Cluster, t
         cluster.worker.kill()
 
     told = run_while(cluster, tmp_path, notes, 0.4, power_cut)
-    assert told.count("its host is lost; it resumes elsewhere from its last checkpoint") == 1
+    assert told.count("its host was lost; it resumes on another one from its last checkpoint") == 1
     assert sum(steps_made_twice(chain_trials.notes(notes)).values()) <= 1
 
 
@@ -56,7 +56,7 @@ def test_worker_host_whose_ray_is_killed_goes_uncounted_where_no_failure_is_allo
         os.kill(raylet, signal.SIGKILL)
 
     told = run_while(cluster, tmp_path, notes, 0.8, kill_raylet, resources={"cpu": 1, "max_failures": 0})
-    assert told.count("its host is lost; it resumes elsewhere from its last checkpoint") == 1
+    assert told.count("its host was lost; it resumes on another one from its last checkpoint") == 1
     assert "its worker died" not in told
 
 
@@ -109,7 +109,7 @@ def test_link_that_is_cut_costs_a_step_for_each_trial_hit(
     lost = steps_lost(chain_trials.notes(notes), nap)
     assert len(lost) <= 1
     assert sum(lost.values()) <= 1
-    hosts_lost = told.count("its host is lost; it resumes elsewhere from its last checkpoint")
+    hosts_lost = told.count("its host was lost; it resumes on another one from its last checkpoint")
     assert hosts_lost <= 1
     if seconds >= 300:
         assert hosts_lost == 1, told

@@ -54,14 +54,14 @@ def test_seeded_faults_are_named_with_their_remedies(hosts: Cluster, tmp_path: P
         "versions": (worker, "raysweep source", "install the same versions on every node"),
         "storage": (worker, "does not see what the driver wrote", "give a path that all nodes share"),
         "shm": (worker, "/dev/shm has 64 MiB", "--shm-size"),
-        "disk": (worker, f"the disk of {hosts.disk / hosts.worker.label}", "make room"),
-        "sessions": (worker, "1 sessions of Ray that no process uses hold 0.3 GiB", "rm -r "),
+        "disk": (worker, f"the disk of {hosts.disk / hosts.worker.label}", "free some space"),
+        "sessions": (worker, "unused Ray sessions (1) take up 0.3 GiB", "rm -r "),
         "limits": (worker, "may open 900 files", "ulimit -n 65536"),
         "clock": (worker, " s fast", "NTP"),
         "resources": ("cluster", "a trial asks for 1 GPU and no node has more than 0", "ask for less"),
         "mlflow": ("here", "MLflow at http://127.0.0.1:9 is not reached", "start the server"),
         "token": ("here", "others may read the cluster's token", f"chmod 600 {home}/.ray/auth_token"),
-        "ports": ("cluster", "Ray asks for no token", "RAY_AUTH_MODE=token"),
+        "ports": ("cluster", "Ray requires no token", "RAY_AUTH_MODE=token"),
         "data": ("here", str(tmp_path / "nowhere"), "raysweep data check"),
     }
     for check, (where, text, remedy) in seeded.items():

@@ -48,4 +48,4 @@ def test_the_node_that_cannot_take_part_is_named_with_the_remedy(hosts: Cluster,
     assert "another environment" not in text
     text = refusal(read_only / "sweep", "any")
     assert f"{worker}(" in text
-    assert f"read-only file system in storage {read_only}/sweep; make room there, or choose another" in text
+    assert f"read-only file system in storage {read_only}/sweep; free some space there, or choose another" in text

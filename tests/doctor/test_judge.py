@@ -28,7 +28,7 @@ def test_a_sound_machine_has_no_findings() -> None:
         ({"gpu_trouble": "Driver/library version mismatch"}, "gpu", "cannot be used: Driver/lib", "NVIDIA's driver"),
         ({"torch_build": "cpu"}, "gpu", "1 GPUs, and torch is a build for CPUs", "CUDA build"),
         ({"disk_free": 10**10}, "disk", "99% full, 9.3 GiB are free", "--temp-dir"),
-        ({"disk_total": 10**9, "disk_free": 10**9}, "disk", "0% full, 0.9 GiB", "make room"),
+        ({"disk_total": 10**9, "disk_free": 10**9}, "disk", "0% full, 0.9 GiB", "free some space"),
         (
             {"free_inodes": (("/tmp/ray", 10**6), ("/var/tmp", 12))},
             "disk",
@@ -38,7 +38,7 @@ def test_a_sound_machine_has_no_findings() -> None:
         ({"temp_free": 2**20}, "disk", "/tmp has 1 MiB left", "TMPDIR"),
         ({"shm_total": 64 * 2**20}, "shm", "/dev/shm has 64 MiB", "--shm-size"),
         ({"open_files": 256}, "limits", "256 files", "ulimit -n"),
-        ({"stale_sessions": (("/r/s1", 2**30), ("/r/s2", 2**31))}, "sessions", "hold 3.0 GiB", "rm -r /r/s2 /r/s1"),
+        ({"stale_sessions": (("/r/s1", 2**30), ("/r/s2", 2**31))}, "sessions", "take up 3.0 GiB", "rm -r /r/s2 /r/s1"),
         ({"orphans": ((4711, "/r/s3"),)}, "sessions", "process 4711 is left", "kill 4711"),
     ],
 )

@@ -59,5 +59,5 @@ def test_a_dashboard_elsewhere_that_asks_for_no_token_is_refused(
     open_dashboard: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "is_loopback", lambda _: False)
-    with pytest.raises(ClusterError, match=r"runs jobs of anyone.*RAY_AUTH_MODE=token.*ssh -L.*--allow-open"):
+    with pytest.raises(ClusterError, match=r"runs jobs for anyone.*RAY_AUTH_MODE=token.*ssh -L.*--allow-open"):
         connect(open_dashboard)

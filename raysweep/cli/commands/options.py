@@ -21,7 +21,7 @@ Address = Annotated[
     ),
 ]
 AllowOpen = Annotated[
-    bool, typer.Option("--allow-open", help="accept a cluster on another machine that asks for no token")
+    bool, typer.Option("--allow-open", help="accept a cluster on another machine that requires no token")
 ]
 AdaptiveRounds = Annotated[
     bool,

@@ -152,7 +152,7 @@ def no_room_is_ours(path: str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (*_NO_ROOM, *_NOT_OURS):
             raise
-        remedy = "make room" if error.errno in _NO_ROOM else "make it a folder that this user can write to"
+        remedy = "free some space" if error.errno in _NO_ROOM else "make it a folder that this user can write to"
         raise StorageError(
             f"{path} cannot be written: {os.strerror(error.errno)}. What was written before is whole; {remedy}, then "
             "run the same command again"

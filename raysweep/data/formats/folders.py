@@ -67,7 +67,7 @@ def _within(folder: Path, above: set[str]) -> Iterator[Path | LeftOut]:
     """Yield the files below a folder and those that are left out."""
     real = os.path.realpath(folder)
     if real in above:
-        yield LeftOut(folder, "a link to a folder above it")
+        yield LeftOut(folder, "a link to one of its parent folders")
         return
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)

@@ -57,7 +57,7 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
         reason = "the file ends within this material: cut off, or not MPtrj's JSON"
         yield Bad(where=f"{path}, material {count}", reason=reason)
     elif not count:
-        yield Bad(where=f"{path}, material 0", reason="the file holds no materials")
+        yield Bad(where=f"{path}, material 0", reason="the file has no materials")
 
 
 def _ends(piece: bytes, depth: int, in_text: bool) -> tuple[npt.NDArray[np.int64], int, bool]:

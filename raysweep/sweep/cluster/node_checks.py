@@ -111,7 +111,7 @@ class _Probe:
         try:
             write_whole(self._filesystem, f"{self._folder}/driver", self.token.encode())
             if read_whole(self._filesystem, f"{self._folder}/driver") != self.token.encode():
-                raise ClusterError(f"storage {self.storage}: what was written is not what is read back; {SHARED}")
+                raise ClusterError(f"storage {self.storage}: data read back differs from what was written; {SHARED}")
         except OSError as error:
             raise ClusterError(
                 f"storage {self.storage}: the driver on {platform.node()} {_of_file_system(error)}; {SHARED}"
@@ -167,5 +167,5 @@ def _remedy(trouble: str) -> str:
     if "permission denied" in trouble or "ACCESS_DENIED" in trouble.upper():
         return "let the user that Ray runs as write there, or give its nodes the credentials (role, service account)"
     if "no space" in trouble or "read-only" in trouble:
-        return "make room there, or choose another `storage`"
+        return "free some space there, or choose another `storage`"
     return SHARED

@@ -187,7 +187,7 @@ class Dispatcher:
 
     def worker_returned(self, trial_id: str) -> None:
         """Pass on the end that a worker wrote before it returned."""
-        self._end(trial_id, TrialState.FAILED, "the worker returned without writing an end")
+        self._end(trial_id, TrialState.FAILED, "the worker returned without recording how the trial ended")
 
     def _end(self, trial_id: str, state: TrialState, reason: str) -> None:
         """Pass on how a trial ended; one whose worker wrote no end gets the given one."""
@@ -225,9 +225,9 @@ class Dispatcher:
 
     def _retry_line(self, then: Then, trial: _Trial, *, counted: bool) -> str:
         if then is Then.ALONE:
-            return "out of memory; it is retried once, alone on a host"
+            return "out of memory; it is retried once with a host to itself"
         if not counted:
-            return "its host is lost; it resumes elsewhere from its last checkpoint"
+            return "its host was lost; it resumes on another one from its last checkpoint"
         count = f"failure {trial.failures} of {self._resources.max_failures} allowed"
         return f"its worker died ({count}); it resumes from its last checkpoint"
 

@@ -138,7 +138,7 @@ def execute(
     training.close()
     end = found
     if not points and end.state == TrialState.DONE:
-        end = _End(TrialState.FAILED, "the training yielded no point; check budgets and entrypoint")
+        end = _End(TrialState.FAILED, "the training yielded no point; check the budgets and the entrypoint")
     return end.state if store.end(claim, end.state, points, end.message) else None
 
 

@@ -116,4 +116,4 @@ def _id(trial: Trial) -> str:
 def _error_of(trial: Trial) -> str:
     """Return Ray's error of a worker; `Trial.get_error` reads a copy that is not made yet at this time."""
     path = Path(str(trial.error_file))
-    return path.read_text(errors="backslashreplace") if path.exists() else "no reason given by Ray"
+    return path.read_text(errors="backslashreplace") if path.exists() else "Ray gave no reason"

@@ -23,10 +23,10 @@ from raysweep.sweep.stages.grid import GridStage
 from raysweep.sweep.stages.stage import Listener
 
 _WHY = {
-    "width": "the interval is as narrow as asked for (adaptive.width)",
-    "flops": "no further trajectory fits into adaptive.flops",
-    "grid": "no trajectory of the grid is left; widen the grid, or allow more of adaptive.seeds",
-    "points": "no trial gave a point",
+    "width": "the interval is as narrow as requested (adaptive.width)",
+    "flops": "no further trajectory fits within adaptive.flops",
+    "grid": "no trajectory of the grid is left; extend the grid, or raise adaptive.seeds",
+    "points": "no trial yielded a point",
 }
 
 
@@ -64,7 +64,7 @@ class Rounds:
         """Return the part that was chosen so far, with a note on its share of the whole grid."""
         part = self.chosen(whole)
         if not all(trial.spec for trial in whole.trials):
-            note = "adaptive: which part of this runs is chosen once costs and learning rates are known"
+            note = "adaptive: which of these trajectories run is decided once costs and learning rates are known"
         else:
             grid = math.fsum(self._grid_flops(of_family) for of_family in by_family(whole).values())
             spent = math.fsum(trial.flops or 0.0 for trial in part.trials)

@@ -170,7 +170,7 @@ def test_links_within_an_hdf5_file_are_followed_and_those_out_of_it_refused(tmp_
         file["energy"] = np.zeros(4)
     with h5py.File(tmp_path / "x.h5", "a") as file:
         file["c"] = h5py.ExternalLink("secret.h5", "/")
-    with pytest.raises(DataError, match=r"x.h5, c: an external link, to another file, which is not followed"):
+    with pytest.raises(DataError, match=r"x.h5, c: an external link to another file, which is not followed"):
         import_store(tmp_path / "t", [tmp_path / "x.h5"])
     (tmp_path / "secret.h5").unlink()
     store = import_store(tmp_path / "t", [tmp_path / "x.h5"], skip_bad=True, group_by="structure")
@@ -186,7 +186,7 @@ def test_values_of_an_hdf5_file_that_are_elsewhere_are_not_opened(tmp_path: Path
         del file["a/energy"], file["b/forces"]
         file["a"].create_virtual_dataset("energy", layout)
         file["b"].create_dataset("forces", (4, 4, 3), "f8", external=[(str(tmp_path / "raw.bin"), 0, 384)])
-    with pytest.raises(DataError, match=r"group a, .*a/energy: its values are in other files, which are not opened"):
+    with pytest.raises(DataError, match=r"group a, .*a/energy: its values are in other files, which are not read"):
         import_store(tmp_path / "s", [tmp_path / "x.h5"])
     with pytest.raises(DataError, match=r"no usable structures .*b/forces: its values are in other files"):
         import_store(tmp_path / "s", [tmp_path / "x.h5"], skip_bad=True)
@@ -200,7 +200,7 @@ def test_values_of_an_hdf5_file_that_are_elsewhere_are_not_opened(tmp_path: Path
         ("numbers", np.array(["C", "H", "H", "Xx"], dtype="S2"), "unknown elements"),
         ("lattice", np.zeros((4, 2)), "a cell of shape"),
         ("lattice", np.zeros((4, 3, 3)), "periodic, but the cell has no volume"),
-        ("pbc", np.full(4, 7), "pbc is not made of true and false"),
+        ("pbc", np.full(4, 7), "pbc has values other than true and false"),
         ("forces", None, "no key of forces is known"),
     ],
 )

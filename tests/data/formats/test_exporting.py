@@ -132,7 +132,7 @@ def test_bad_rows_are_named_or_counted(tmp_path: Path) -> None:
     assert sum(store.manifest.rejected.values()) == 6
     whole = (tmp_path / "p.parquet").read_bytes()
     (tmp_path / "p.parquet").write_bytes(whole[:-10])
-    with pytest.raises(DataError, match=r"p.parquet: torn, or no Parquet file"):
+    with pytest.raises(DataError, match=r"p.parquet: truncated, or not a Parquet file"):
         import_store(tmp_path / "t", [tmp_path / "p.parquet"])
 
 

@@ -132,7 +132,7 @@ def test_units_are_those_that_a_key_states_or_that_are_named(
         (("forces:R:3", "forces:R:1:x:R:2"), "'forces' does not have three numbers an atom"),
         (("Properties", "properties"), "no Properties in the header"),
         (("energy", "free_energy"), "no energy: none is recognised, name it with --energy-key; the frame has"),
-        (("energy=-1", "energy=nan"), "energy or forces not finite"),
+        (("energy=-1", "energy=nan"), "energy or forces are not finite"),
         (("energy=-1", "energy=T"), "energy is 'T', not a number"),
         (("energy=-1", "energy=[1,2]"), "energy is '1,2', not a number"),
         (("0.8", "nan"), "positions not finite"),

@@ -56,7 +56,7 @@ def test_every_file_of_a_folder_is_read_or_named(tmp_path: Path) -> None:
         "not read: earlier (a store of raysweep's)": 1,
         "not read: gone.extxyz (a link to nothing)": 1,
         "not read: m.npz.gz (compressed: decompress it first)": 1,
-        "not read: round (a link to a folder above it)": 1,
+        "not read: round (a link to one of its parent folders)": 1,
         f"not read: README.md, all.tar.gz, x.traj, notes ({known})": 4,
     }
 

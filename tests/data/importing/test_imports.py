@@ -170,7 +170,7 @@ def test_bad_records_are_named_or_counted_when_asked(tmp_path: Path, molecules: 
     store = import_store(tmp_path / "store", [tmp_path / "s.h5"], skip_bad=True)
     rejected = store.manifest.rejected
     sizes = [len(energy) for *_, energy, _ in molecules]
-    assert rejected["positions not finite"] == rejected["energy or forces not finite"] == 1
+    assert rejected["positions not finite"] == rejected["energy or forces are not finite"] == 1
     assert sum(n for reason, n in rejected.items() if "outside 1 to 118" in reason) == sizes[2]
     assert sum(n for reason, n in rejected.items() if "shapes do not match" in reason) == sizes[3]
     assert sum(n for reason, n in rejected.items() if "there is no 'dft_total_gradient'" in reason) == sizes[4]

@@ -37,7 +37,7 @@ def test_a_sound_node_passes_and_nothing_is_left_behind(tmp_path: Path) -> None:
         ({"seen": None}, "does not see what the driver wrote .* not shared; give a path that all nodes share"),
         ({"seen": "other"}, "does not read what the driver reads"),
         ({"trouble": "cannot read or write: permission denied"}, "permission denied .*let the user that Ray runs as"),
-        ({"trouble": "cannot read or write: no space left on device"}, "make room there"),
+        ({"trouble": "cannot read or write: no space left on device"}, "free some space there"),
         ({"unread": ("/data/manifest.json: not what the driver reads there",)}, "cannot read the data, /data"),
         ({"environment": {**environment(), "torch": "1.0"}}, "another environment: torch 1.0 instead of 2"),
     ],

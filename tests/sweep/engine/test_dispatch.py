@@ -137,7 +137,7 @@ def test_a_trial_without_memory_waits_until_nothing_else_is_ready_and_then_other
     dispatcher, stage, store, said = make(A, B)
     begin(dispatcher, store)
     dispatcher.worker_ended(A.trial_id, MEMORY)
-    assert said == ["toy width=8 seed=0: out of memory; it is retried once, alone on a host"]
+    assert said == ["toy width=8 seed=0: out of memory; it is retried once with a host to itself"]
     assert begin(dispatcher, store) == B
     alone = dispatcher.next_trial()
     assert alone is not None
@@ -156,7 +156,7 @@ def test_a_failure_with_its_host_is_not_counted_against_the_trial(make: Maker, l
     for _ in range(3 if lost else 1):
         begin(dispatcher, store)
         dispatcher.worker_ended(A.trial_id, CRASH)
-    assert said == 3 * ["toy width=8 seed=0: its host is lost; it resumes elsewhere from its last checkpoint"] * lost
+    assert said == 3 * ["toy width=8 seed=0: its host was lost; it resumes on another one from its last checkpoint"] * lost
     assert [what for what in stage.heard if what[0] == "ended"] == [("ended", TrialState.FAILED)] * (not lost)
 
 

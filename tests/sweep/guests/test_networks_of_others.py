@@ -64,13 +64,17 @@ def called(folder: Path, command: str, network: str, **changes: object) -> "subp
 
 
 @pytest.mark.parametrize(
-    ("network", "operation"),
-    [("custom", "rs_tests.shift"), ("spectral", "aten.linalg_matrix_exp"), ("outside", "outside of torch")],
+    ("command", "network", "operation"),
+    [
+        ("run", "custom", "rs_tests.shift"),
+        ("plan", "spectral", "aten.linalg_matrix_exp"),
+        ("plan", "outside", "outside of torch"),
+    ],
 )
-def test_an_operation_without_a_formula_is_refused_by_run_before_any_training(
-    folder: Path, network: str, operation: str
+def test_an_operation_without_a_formula_is_refused_before_any_training(
+    folder: Path, command: str, network: str, operation: str
 ) -> None:
-    done = called(folder, "run", network)
+    done = called(folder, command, network)
     assert done.returncode == 1
     assert f"architecture {network!r}" in done.stderr
     assert operation in done.stderr

@@ -54,7 +54,7 @@ def tree_of(file: "h5py.File") -> Tree:
         path = name.decode(errors="surrogateescape") if isinstance(name, bytes) else name
         group, _, child = path.rpartition("/")
         if info.type == h5py.h5l.TYPE_EXTERNAL:
-            faults.append((path, "an external link, to another file, which is not followed"))
+            faults.append((path, "an external link to another file, which is not followed"))
         else:
             children.setdefault(group, []).append(child)
             if info.type == h5py.h5l.TYPE_SOFT:
@@ -161,7 +161,7 @@ def _rows(data: "h5py.Dataset", path: str, start: int, stop: int | None) -> npt.
     import h5py
 
     if data.external or data.is_virtual:
-        raise ValueError(f"{path}: its values are in other files, which are not opened")
+        raise ValueError(f"{path}: its values are in other files, which are not read")
     is_text = h5py.check_string_dtype(data.dtype) is not None
     if data.dtype.hasobject and not is_text:
         raise ValueError(f"{path}: of type {data.dtype}, rows of different lengths or references, which are not read")

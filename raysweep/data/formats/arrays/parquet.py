@@ -39,7 +39,7 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
                 yield Span(start=group, stop=group + 1, first=first, bytes=meta.total_byte_size)
             first += meta.num_rows
         if not first:
-            yield Bad(where=str(path), reason="the file holds no rows")
+            yield Bad(where=str(path), reason="the file has no rows")
 
 
 def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
@@ -243,4 +243,4 @@ def _open(path: Path) -> Iterator[pq.ParquetFile]:
         with pq.ParquetFile(path) as file:
             yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise Torn(f"{path}: torn, or no Parquet file ({error})") from error
+        raise Torn(f"{path}: truncated, or not a Parquet file ({error})") from error

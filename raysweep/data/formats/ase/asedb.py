@@ -37,7 +37,7 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
         yield Span(start=done, stop=done + number, first=done, bytes=total if not done else 0, read=tuple(chunks))
         done += number
     if not done:
-        yield Bad(where=str(path), reason="the database holds no rows")
+        yield Bad(where=str(path), reason="the database has no rows")
 
 
 def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
@@ -68,13 +68,13 @@ def _rows(path: Path) -> tuple[Iterator[tuple[int, dict[str, object]]], object]:
         with path.open("rb") as file:
             is_sqlite = file.read(16).startswith(b"SQLite")
         if is_sqlite and not _has_systems(path):  # ASE would add its tables to it
-            raise DataError(f"{path}: a database of SQLite, but none of ASE's: it has no table 'systems'")
+            raise DataError(f"{path}: an SQLite database, but not one of ASE's: it has no table 'systems'")
         database: Any = connect(str(path), type="db" if is_sqlite else "json", use_lock_file=False)  # type: ignore[no-untyped-call]
         metadata = database.metadata
     except DataError:
         raise
     except Exception as error:  # its readers raise whatever their parsing met
-        raise Torn(f"{path}: torn, or no database of ASE's ({type(error).__name__}: {error})") from error
+        raise Torn(f"{path}: truncated, or not an ASE database ({type(error).__name__}: {error})") from error
 
     def contents() -> Iterator[tuple[int, dict[str, object]]]:
         try:

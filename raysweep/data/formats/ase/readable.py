@@ -50,7 +50,7 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
             share = total if number < first + AT_ONCE else 0
             yield Span(start=first, stop=number, first=first, bytes=share, read=tuple(read))
         if fault is not None or number == 0:
-            yield Bad(where=f"{path}, frame {number}", reason=fault or "the file holds no frames")
+            yield Bad(where=f"{path}, frame {number}", reason=fault or "the file has no frames")
         if number < first + AT_ONCE:
             return
         first = number

@@ -234,7 +234,7 @@ def _faults(
         least, most = flat.numbers[strange].min(), flat.numbers[strange].max()
         yield f"atomic numbers {least} to {most}, outside 1 to {HEAVIEST}, or unknown elements", having(strange)
     unlabelled = ~np.isfinite(energy) | having(_unfinished(forces))
-    yield MISSING if flat.missing else "energy or forces not finite", unlabelled
+    yield MISSING if flat.missing else "energy or forces are not finite", unlabelled
     yield "positions not finite", having(_unfinished(positions))
     far = np.abs(positions).max(axis=1, initial=0) > FARTHEST_ANGSTROM
     if far.any():

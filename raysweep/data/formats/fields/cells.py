@@ -88,7 +88,7 @@ def as_flags(values: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
     """
     given = np.asarray(values)
     if given.dtype.kind not in "biuf" or not np.isin(given, (0, 1)).all():
-        raise ValueError("pbc is not made of true and false, or 1 and 0")
+        raise ValueError("pbc has values other than true and false, or 1 and 0")
     return given.astype(bool)
 
 

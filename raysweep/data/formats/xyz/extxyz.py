@@ -83,7 +83,7 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
                 yield Bad(where=f"{path}, frame {number}", reason=f"the compressed text is cut off or altered ({torn})")
                 return
     if not number:
-        yield Bad(where=f"{path}, frame 0", reason="the file holds no frames")
+        yield Bad(where=f"{path}, frame 0", reason="the file has no frames")
 
 
 def _filled(file: BinaryIO, text: bytearray, held: int) -> tuple[int, bool, str | None]:
