@@ -26,7 +26,7 @@ def test_a_sound_machine_has_no_findings() -> None:
     [
         ({"unmet": ("torch 2.1 is installed, torch==2.13.0 is needed",)}, "versions", "torch 2.1", "pip install"),
         ({"gpu_trouble": "Driver/library version mismatch"}, "gpu", "cannot be used: Driver/lib", "NVIDIA's driver"),
-        ({"torch_build": "cpu"}, "gpu", "1 GPUs, and torch is a build for CPUs", "CUDA build"),
+        ({"torch_build": "cpu"}, "gpu", "1 GPUs, but torch is a CPU-only build", "CUDA build"),
         ({"disk_free": 10**10}, "disk", "99% full, 9.3 GiB are free", "--temp-dir"),
         ({"disk_total": 10**9, "disk_free": 10**9}, "disk", "0% full, 0.9 GiB", "free some space"),
         (

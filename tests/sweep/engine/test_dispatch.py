@@ -156,7 +156,9 @@ def test_a_failure_with_its_host_is_not_counted_against_the_trial(make: Maker, l
     for _ in range(3 if lost else 1):
         begin(dispatcher, store)
         dispatcher.worker_ended(A.trial_id, CRASH)
-    assert said == 3 * ["toy width=8 seed=0: its host was lost; it resumes on another one from its last checkpoint"] * lost
+    assert (
+        said == 3 * ["toy width=8 seed=0: its host was lost; it resumes on another one from its last checkpoint"] * lost
+    )
     assert [what for what in stage.heard if what[0] == "ended"] == [("ended", TrialState.FAILED)] * (not lost)
 
 

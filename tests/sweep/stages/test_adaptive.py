@@ -165,9 +165,9 @@ def test_an_adaptive_sweep_runs_to_its_width_and_only_then_is_complete(
 
 
 def test_what_cannot_be_adaptive_is_refused(make_space: SpaceMaker, console: Console) -> None:
-    with pytest.raises(SpaceError, match="give a width of the interval, or flops"):
+    with pytest.raises(SpaceError, match="give a stopping criterion: `width` of the interval, or `flops`"):
         adaptive_space(make_space, adaptive={"enabled": True})
-    with pytest.raises(SpaceError, match="at_flops goes with target"):
+    with pytest.raises(SpaceError, match="at_flops is required for target: optimal_params"):
         adaptive_space(make_space, adaptive={"width": 0.1, "target": "optimal_params"})
     with pytest.raises(SpaceError, match=r"adaptive.flops: a: not even its cheapest trajectory"):
         plan(adaptive_space(make_space, adaptive={"enabled": True, "flops": 1.0}))
