@@ -63,7 +63,6 @@ def run_stage(
             watch.check()
 
     scratch.mkdir(parents=True, exist_ok=True)
-    count_no_callbacks()
     with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{stage.name}-", ignore_cleanup_errors=True) as folder:
         tuner = _tuner(stage.name, folder, _placement(space.resources), guarded, scheduler, Watcher(guarded, check))
         try:
@@ -91,6 +90,7 @@ def _tuner(
     scheduler: Scheduler,
     watcher: Watcher,
 ) -> tune.Tuner:
+    count_no_callbacks()
     return tune.Tuner(
         tune.with_resources(run_trial, placement),
         tune_config=tune.TuneConfig(

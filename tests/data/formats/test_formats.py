@@ -108,7 +108,7 @@ def test_a_cut_aselmdb_is_named_and_never_ends_the_process(tmp_path: Path) -> No
         with pytest.raises(Torn, match=r"a.aselmdb: torn"):
             list(aselmdb.spans(path, Names()))
     path.write_bytes(b"not an LMDB" * 1000)
-    with pytest.raises(Torn, match=r"a.aselmdb: truncated, or not an LMDB file"):
+    with pytest.raises(Torn, match=r"a.aselmdb: torn, or not an LMDB file"):
         list(aselmdb.spans(path, Names()))
 
 

@@ -182,4 +182,4 @@ def _open(path: Path) -> "Iterator[h5py.File]":
         with h5py.File(path, "r") as file:
             yield file
     except (OSError, RuntimeError, KeyError, AttributeError) as error:
-        raise Torn(f"{path}: truncated, or not an HDF5 file ({error})") from error
+        raise Torn(f"{path}: torn, or not an HDF5 file ({error})") from error

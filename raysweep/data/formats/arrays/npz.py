@@ -62,7 +62,7 @@ def _opened(path: Path) -> Iterator[Table]:
         with zipfile.ZipFile(path) as file:
             yield _table(path, file)
     except _TORN as error:
-        raise Torn(f"{path}: truncated, or not an npz file ({error})") from error
+        raise Torn(f"{path}: torn, or not an npz file ({error})") from error
 
 
 def _table(path: Path, file: zipfile.ZipFile) -> Table:

@@ -74,7 +74,7 @@ def _rows(path: Path) -> tuple[Iterator[tuple[int, dict[str, object]]], object]:
     except DataError:
         raise
     except Exception as error:  # its readers raise whatever their parsing met
-        raise Torn(f"{path}: truncated, or not an ASE database ({type(error).__name__}: {error})") from error
+        raise Torn(f"{path}: torn, or not an ASE database ({type(error).__name__}: {error})") from error
 
     def contents() -> Iterator[tuple[int, dict[str, object]]]:
         try:

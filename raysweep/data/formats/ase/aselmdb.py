@@ -34,7 +34,7 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
         try:
             last = int(decoded(raw)) - 1 if raw is not None else 0
         except (ValueError, TypeError) as error:
-            raise Torn(f"{path}: truncated, or not an .aselmdb file (nextid: {error})") from error
+            raise Torn(f"{path}: torn, or not an .aselmdb file (nextid: {error})") from error
     if last < 1:
         raise DataError(f"{path}: no records: the key 'nextid' says {last + 1 if raw is not None else 'nothing'}")
     total = path.stat().st_size
@@ -118,7 +118,7 @@ def _begun(path: Path) -> "Iterator[lmdb.Transaction]":
             str(path), subdir=False, readonly=True, lock=False, readahead=True, meminit=False, create=False
         )
     except lmdb.Error as error:
-        raise Torn(f"{path}: truncated, or not an LMDB file ({error})") from error
+        raise Torn(f"{path}: torn, or not an LMDB file ({error})") from error
     try:
         needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
         if path.stat().st_size < needed:  # reading a page that is not there would end the process
