@@ -110,6 +110,8 @@ def compare_families(points: object, **settings: Unpack[Settings]) -> Comparison
 
 def _compare(cleaned: Cleaned, options: Options, family: Family) -> Comparison:
     # The same seed and number of points: the same resamples, so that differences have intervals as well.
+    # The noise of runs is left to them: draws of it have no counterpart among the other approaches'.
+    options = replace(options, run_noise=False)
     methods: tuple[Method, ...] = get_args(Method)
     fits: dict[str, Fit] = {method: fit_cleaned(cleaned, replace(options, method=method), family) for method in methods}
     checks = replace(options, method="parametric", bootstraps=min(options.bootstraps, _CHECK_BOOTSTRAPS))

@@ -1,7 +1,8 @@
 """`fit` and `fit_families`: from a table of points to the `Fit` of one family, or of each."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, Unpack
+from typing import Literal, TypeVar, Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,8 @@ from raysweep.frontier.approaches.outliers import far_findings
 from raysweep.frontier.approaches.parametric import parametric
 from raysweep.frontier.approaches.refusals import refusals
 from raysweep.frontier.approaches.reservations import reservations
+from raysweep.frontier.approaches.runs import fit_together
+from raysweep.frontier.fitting.run_noise.mixed import MixedFit
 from raysweep.frontier.fitting.screening import far_above, far_below, screen
 from raysweep.frontier.fitting.trajectories import determined_without_any, resampling_units, trajectories
 from raysweep.frontier.laws.forms import LawName
@@ -27,6 +30,7 @@ from raysweep.frontier.points.findings import Finding, Kind, caution, status_of
 from raysweep.frontier.points.readers import as_table
 from raysweep.frontier.result import Fit
 
+_Name = TypeVar("_Name", str, Family)
 APPROACHES = {"isoflop": isoflop, "envelope": envelope}
 
 
@@ -108,13 +112,24 @@ def fit_families(points: object, *, exclude: Exclude = None, **settings: Unpack[
     """
     options, table = make_options(**settings), as_table(points)
     families = named_families(table, "fit")
-    return {family: fit_group(table, rows, options, family, exclude) for family, rows in families.items()}
+    return _fit_together(table, families, options, exclude)
 
 
 def fit_each(points: object, **settings: Unpack[Settings]) -> dict[Family, Fit]:
     """Fit each family, or all points under None where they name none."""
     options, table = make_options(**settings), as_table(points)
-    return {family: fit_group(table, rows, options, family) for family, rows in families_of(table).items()}
+    return _fit_together(table, families_of(table), options)
+
+
+def _fit_together(
+    table: pa.Table, families: Mapping[_Name, Indices], options: Options, exclude: Exclude = None
+) -> dict[_Name, Fit]:
+    """Fit each family; what their runs differ by is estimated from all of them."""
+    cleaned = {family: clean(table, rows, options.cost, exclude) for family, rows in families.items()}
+    blanks = {family: _blank(one, options, family) for family, one in cleaned.items()}
+    usable = {family: blank.samples for family, blank in blanks.items() if blank.status.usable}
+    mixed = fit_together(usable, options)
+    return {family: _fit_blank(blank, options, mixed.get(family)) for family, blank in blanks.items()}
 
 
 def fit_group(table: pa.Table, rows: Indices, options: Options, family: Family = None, exclude: Exclude = None) -> Fit:
@@ -124,8 +139,12 @@ def fit_group(table: pa.Table, rows: Indices, options: Options, family: Family =
 
 def fit_cleaned(cleaned: Cleaned, options: Options, family: Family = None) -> Fit:
     """Fit points that were cleaned before."""
+    return _fit_blank(_blank(cleaned, options, family), options)
+
+
+def _blank(cleaned: Cleaned, options: Options, family: Family) -> Fit:
     samples = cleaned.samples
-    blank = Fit(
+    return Fit(
         status=status_of([*cleaned.findings, *refusals(samples, options), *reservations(samples, options)]),
         method=options.method,
         form=options.form,
@@ -137,13 +156,17 @@ def fit_cleaned(cleaned: Cleaned, options: Options, family: Family = None) -> Fi
         excluded=cleaned.excluded,
         samples=samples,
     )
+
+
+def _fit_blank(blank: Fit, options: Options, mixed: MixedFit | None = None) -> Fit:
+    samples = blank.samples
     if not blank.status.usable:
         return blank
     weights = None
     if options.bootstraps:
         weights = resample(resampling_units(samples, options.form), options.bootstraps, options.seed)
     if options.method == "parametric":
-        fitted = parametric(blank, options, weights)
+        fitted = parametric(blank, options, weights, mixed)
     else:
         fitted = _fit_screened(blank, options, weights)
     return with_findings(fitted, _draw_findings(fitted))
@@ -166,7 +189,7 @@ def _draw_findings(fitted: Fit) -> list[Finding]:
     if not fitted.bootstraps or fitted.estimate is None:
         return []
     found = []
-    if not determined_without_any(fitted.samples, fitted.form):
+    if fitted.run_noise is None and not determined_without_any(fitted.samples, fitted.form):
         count = int(trajectories(fitted.samples).max()) + 1
         text = (
             f"without one of the {count} trajectories the law is open, so intervals "

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 FORMAT = "raysweep.fit/2"
+_WHERE_KNOWN = ("lack_of_fit", "run_noise")
+"""Fields that are written where they have a value: fits without one read as they always did."""
 _LAWS = ("estimate", "draws", "leave_one_out")
 _number = AsJson().write
 
@@ -28,8 +30,7 @@ def _adapter() -> "TypeAdapter[Fit]":
 def to_json(fit: Fit) -> str:
     """Write a fit as JSON, its summary first and the draws last; non-finite numbers are null."""
     content = _adapter().dump_python(fit)
-    if fit.lack_of_fit is None:
-        del content["lack_of_fit"]  # as versions wrote it that did not test
+    content = {name: value for name, value in content.items() if value is not None or name not in _WHERE_KNOWN}
     for name in _LAWS:
         if content[name] is not None:
             kind = "surface" if isinstance(getattr(fit, name), Surface) else "curve"

@@ -9,7 +9,7 @@ from raysweep.core.errors import FrontierError
 from raysweep.frontier.answers.arguments import coverage, distinct, not_negative, positive
 from raysweep.frontier.answers.influence import influences
 from raysweep.frontier.answers.near_optimal import band, near_optimal
-from raysweep.frontier.answers.prediction import extrapolation_factor, noise_half_width
+from raysweep.frontier.answers.prediction import extrapolation_factor, noise_half_width, run_half_width
 from raysweep.frontier.answers.uncertainty import Uncertainty
 from raysweep.frontier.answers.values import (
     AdditiveLaw,
@@ -22,7 +22,8 @@ from raysweep.frontier.answers.values import (
     plain_law,
 )
 from raysweep.frontier.fitting.misfit.lack_of_fit import LackOfFit
-from raysweep.frontier.fitting.trajectories import degrees_of_freedom, resampling_units
+from raysweep.frontier.fitting.run_noise.noise import RunNoise
+from raysweep.frontier.fitting.trajectories import degrees_of_freedom, resampling_units, trajectories
 from raysweep.frontier.laws.forms import Form
 from raysweep.frontier.laws.laws import Surface
 from raysweep.frontier.laws.quantities import Law, Quantity, quantity
@@ -56,6 +57,8 @@ class Fit:
         estimate, draws: the law, and the law of each bootstrap that converged (None where there is none).
         leave_one_out: the law without each trajectory in turn, or each point where points have none in common
             (`influence` tells its effect on a).
+        run_noise: what runs of one size differ by, where it was fitted with the law; the estimate is then that of
+            generalised least squares, `objective` half of its squares, and the draws have all that is uncertain.
     """
 
     status: Status
@@ -81,6 +84,7 @@ class Fit:
     estimate: Law | None = None
     draws: Law | None = None
     leave_one_out: Law | None = None
+    run_noise: RunNoise | None = None
 
     @property
     def known(self) -> Law:
@@ -203,8 +207,7 @@ class Fit:
         log_interval = self.uncertainty.log_loss_interval(lambda law: law.loss(params, data, unique_data), level)
         if log_interval is None:
             return Answer(value=value, interval=None)
-        assert self.residuals is not None
-        noise = noise_half_width(self.residuals, self.form.parameters, level)
+        noise = self._noise_half_width(params, level)
         half_width = float(np.hypot(0.5 * log_interval.width, noise))
         if float(self.surface.cost.cost(params, data)) > self.samples.cost.max():
             half_width *= self.extrapolation_factor
@@ -238,6 +241,15 @@ class Fit:
 
         The jackknife is left out where, with delta far below the noise, the fit jumps from point to point.
         """
+        if self.run_noise is not None:
+            return Uncertainty(
+                estimate=self.known,
+                draws=self.draws,
+                jackknife=None,
+                degrees_of_freedom=self.degrees_of_freedom,
+                clustered=False,
+                complete=True,
+            )
         return Uncertainty(
             estimate=self.known,
             draws=self.draws,
@@ -248,7 +260,12 @@ class Fit:
 
     @cached_property
     def degrees_of_freedom(self) -> int:
-        """Of the intervals: points less fitted parameters, or trajectories less one where those are fewer."""
+        """Of the intervals: points less fitted parameters, or trajectories less one where those are fewer.
+
+        Where the noise of runs was fitted, of its standard deviation.
+        """
+        if self.run_noise is not None:
+            return int(self.run_noise.degrees_of_freedom)
         return degrees_of_freedom(self.samples, self.form)
 
     @cached_property
@@ -268,7 +285,13 @@ class Fit:
 
     @cached_property
     def _units(self) -> Indices:
-        return resampling_units(self.samples, self.form)
+        return trajectories(self.samples) if self.run_noise else resampling_units(self.samples, self.form)
+
+    def _noise_half_width(self, params: float, level: float) -> float:
+        assert self.residuals is not None
+        if self.run_noise is None:
+            return noise_half_width(self.residuals, self.form.parameters, level)
+        return run_half_width(self.residuals, self.samples, self.form.parameters, self.run_noise, params, level)
 
     def _require_optimum(self, query: str) -> None:
         if self.form.law in ("params", "data"):

@@ -7,6 +7,7 @@ the smaller of the points and asked for the larger ones, and the interval is wid
 import numpy as np
 from scipy.special import stdtrit
 
+from raysweep.frontier.fitting.run_noise.noise import RunNoise
 from raysweep.frontier.fitting.surfaces import draw_surfaces, fit_surface
 from raysweep.frontier.fitting.trajectories import degrees_of_freedom, resampling_units
 from raysweep.frontier.laws.forms import Form
@@ -35,6 +36,20 @@ def noise_half_width(residuals: Floats, parameters: int, level: float) -> float:
     correction = float(np.sqrt(known.size / degrees))
     gaussian = float(np.median(known)) / 0.6744897501960817 * float(stdtrit(degrees, 0.5 + 0.5 * level))
     return correction * max(gaussian, float(np.quantile(known, level)))
+
+
+def run_half_width(
+    residuals: Floats, samples: Samples, parameters: int, noise: RunNoise, params: float, level: float
+) -> float:
+    """Half-width in ln loss that holds `level` of single runs of a size about the law, by the noise of runs.
+
+    The larger of Student's t and the residuals' own quantile, each residual in units of its size's noise.
+    """
+    sizes, back = np.unique(samples.params, return_inverse=True)
+    deviations = np.array([noise.at(float(size)) for size in sizes])[back]
+    correction = float(np.sqrt(residuals.size / max(residuals.size - parameters, 1)))
+    own = correction * float(np.quantile(np.abs(residuals) / deviations, level))
+    return noise.at(params) * max(float(stats.t.ppf(0.5 + 0.5 * level, noise.degrees_of_freedom)), own)
 
 
 def extrapolation_factor(samples: Samples, form: Form, seed: int) -> float:

@@ -26,6 +26,7 @@ class Uncertainty:
         jackknife: refitted without each resampling unit; None where the fit is not smooth in the points.
         degrees_of_freedom: of Student's t.
         clustered: whether some resampling units are of several points.
+        complete: whether the draws have all that is uncertain, so that their quantiles are the interval.
     """
 
     estimate: Law
@@ -33,6 +34,7 @@ class Uncertainty:
     jackknife: Law | None
     degrees_of_freedom: int
     clustered: bool
+    complete: bool = False
 
     def answer(self, wanted: Quantity, level: float) -> Answer:
         """Evaluate a quantity, with its interval where there are draws to take it from."""
@@ -80,4 +82,6 @@ class Uncertainty:
     def _ends(
         self, estimate: float, draws: Floats, jackknife: Floats | None, level: float, method: str
     ) -> tuple[float, float, str]:
+        if self.complete and method == "default":
+            method = "percentile"
         return interval_of(estimate, draws, jackknife, level, self.degrees_of_freedom, self.clustered, method)

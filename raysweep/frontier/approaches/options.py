@@ -31,7 +31,10 @@ class Settings(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Checked settings; `loss_delta` None follows the noise, `starts` is the number of starts of the solver."""
+    """Checked settings; `loss_delta` None follows the noise, `starts` is the number of starts of the solver.
+
+    `run_noise` False leaves out the noise of runs: intervals then draw whole trajectories, as other approaches do.
+    """
 
     method: Method = "parametric"
     form: Form = field(default_factory=Form)
@@ -41,6 +44,7 @@ class Options:
     bootstraps: int = 1000
     starts: int = 64
     iterations: int = 200
+    run_noise: bool = True
 
 
 def make_options(**settings: Unpack[Settings]) -> Options:

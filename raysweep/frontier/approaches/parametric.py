@@ -10,12 +10,14 @@ from raysweep.frontier.approaches.certificate import bound_findings, minimum_fin
 from raysweep.frontier.approaches.options import Options
 from raysweep.frontier.approaches.outliers import outlier_findings
 from raysweep.frontier.approaches.reservations import repeats_findings
+from raysweep.frontier.approaches.runs import draw_laws, fit_together, law_of, noise_findings
 from raysweep.frontier.fitting.budgets import LEAST_BUDGETS, distinct_budgets
 from raysweep.frontier.fitting.costs import cost_findings
 from raysweep.frontier.fitting.data_constrained import draw_data_constrained, fit_data_constrained
 from raysweep.frontier.fitting.levels import determined
 from raysweep.frontier.fitting.misfit.surfaces import surface_misfit
 from raysweep.frontier.fitting.robust import descend, robust_scale
+from raysweep.frontier.fitting.run_noise.mixed import MixedFit, asymptote_statistic
 from raysweep.frontier.fitting.surfaces import SurfaceFit, draw_surfaces, fit_surface
 from raysweep.frontier.fitting.trajectories import resampling_units, without_each
 from raysweep.frontier.laws.forms import Form
@@ -30,9 +32,17 @@ _F_LIMIT = 3.84
 _Draw = Callable[[Samples, SurfaceFit, Form, Floats, float], tuple[Surface, Mask]]
 
 
-def parametric(blank: Fit, options: Options, weights: Floats | None) -> Fit:
-    """Fit the law to the points of a blank fit, and refit it to resamples of the given weights (k, n)."""
+def parametric(blank: Fit, options: Options, weights: Floats | None, mixed: MixedFit | None = None) -> Fit:
+    """Fit the law to the points of a blank fit, and refit it to resamples of the given weights (k, n).
+
+    Where several points share a trajectory, the noise of runs is fitted with the law; `mixed` is that fit where it was
+    made with other families'.
+    """
     samples, form, repeats = blank.samples, options.form, np.inf
+    if mixed is None:
+        mixed = fit_together({blank.architecture: samples}, options).get(blank.architecture)
+    if mixed is not None:
+        return _with_run_noise(blank, options, weights, mixed)
     draw: _Draw = draw_surfaces
     arguments = (options.loss_delta, options.seed, options.starts, options.iterations)
     if form.law == "data_constrained":
@@ -50,7 +60,19 @@ def parametric(blank: Fit, options: Options, weights: Floats | None) -> Fit:
     return replace(fit, draws=draws.take(kept), draw_ids=kept, leave_one_out=alone)
 
 
-def _findings(samples: Samples, fit: SurfaceFit, form: Form) -> Iterable[Finding]:
+def _with_run_noise(blank: Fit, options: Options, weights: Floats | None, mixed: MixedFit) -> Fit:
+    samples, form = blank.samples, options.form
+    found = replace(mixed.fit, surface=law_of(mixed, form))
+    fit = replace(with_minimum(blank, found.minimum), estimate=found.surface, trust=found.trust, run_noise=mixed.noise)
+    findings = [*_findings(samples, found, form, mixed), *noise_findings(samples, form, mixed.noise)]
+    fit = with_lack_of_fit(with_findings(fit, findings), surface_misfit(samples, found, form))
+    if weights is None:
+        return fit
+    draws, kept, alone = draw_laws(samples, mixed, form, weights, options.seed)
+    return replace(fit, draws=draws, draw_ids=kept, leave_one_out=alone)
+
+
+def _findings(samples: Samples, fit: SurfaceFit, form: Form, mixed: MixedFit | None = None) -> Iterable[Finding]:
     yield from cost_findings(samples, fit.surface.cost)
     yield from outlier_findings(samples, fit)
     yield from minimum_findings(fit.minimum)
@@ -59,7 +81,8 @@ def _findings(samples: Samples, fit: SurfaceFit, form: Form) -> Iterable[Finding
         yield from repeats_findings(samples, fit, form)
     yield from _sense_findings(samples, fit, form)
     if form.asymptote is None and not fit.minimum.at_bound[0]:
-        yield from _asymptote_findings(samples, fit)
+        tested = _without_asymptote(samples, fit) if mixed is None else asymptote_statistic(mixed)
+        yield from _asymptote_findings(fit, *tested)
 
 
 def _sense_findings(samples: Samples, fit: SurfaceFit, form: Form) -> Iterable[Finding]:
@@ -85,8 +108,8 @@ def _sense_findings(samples: Samples, fit: SurfaceFit, form: Form) -> Iterable[F
         yield caution(Kind.TOO_FEW_BUDGETS, text)
 
 
-def _asymptote_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
-    """Compare with E = 0: where that costs no more than the noise explains, E is not identified."""
+def _without_asymptote(samples: Samples, fit: SurfaceFit) -> tuple[float, float]:
+    """F of E = 0 against the fitted E, points taken as independent, and its 95 % quantile."""
     problem = fit.prepared.problem
     without_asymptote = replace(problem, free=problem.free[:, 1:])
     theta = fit.minimum.theta.copy()
@@ -95,8 +118,12 @@ def _asymptote_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
     without = descend(without_asymptote, weights, theta[None, :], fit.minimum.delta)
     degrees_of_freedom = max(samples.count - problem.free.shape[1], 1)
     rise = float(without.objective[0]) - fit.minimum.objective
-    statistic = rise / max(fit.minimum.objective, 1e-300) * degrees_of_freedom
-    if statistic < _F_LIMIT:
+    return rise / max(fit.minimum.objective, 1e-300) * degrees_of_freedom, _F_LIMIT
+
+
+def _asymptote_findings(fit: SurfaceFit, statistic: float, limit: float) -> Iterable[Finding]:
+    """Compare with E = 0: where that costs no more than the noise explains, E is not identified."""
+    if statistic < limit:
         yield caution(
             Kind.ASYMPTOTE_NOT_IDENTIFIED,
             f"E = {float(fit.surface.E):.4g} is not identified: E = 0 fits as well (F = {statistic:.2f}). Answers "

@@ -71,6 +71,7 @@ class Kind(StrEnum):
     EXCLUDED_BY_USER = "excluded_by_user"
     TOO_FEW_BOOTSTRAPS = "too_few_bootstraps"
     TOO_FEW_TRAJECTORIES = "too_few_trajectories"
+    RUN_NOISE = "run_noise"
     TOO_FEW_SETTINGS = "too_few_settings"
     OPTIMUM_AT_EDGE = "optimum_at_edge"
     FAR_FROM_OPTIMUM = "far_from_optimum"

@@ -11,8 +11,9 @@ import numpy as np
 from scipy import stats
 from scipy.stats import qmc
 
-from raysweep.frontier.fitting.robust import DOUBTED, MOST_SILENCED, SILENT
+from raysweep.frontier.fitting.robust import DOUBTED, MOST_SILENCED, SILENT, robust_scale
 from raysweep.frontier.fitting.run_noise.covariance import Deviations, Posterior, estimate, sample
+from raysweep.frontier.fitting.run_noise.noise import RunNoise
 from raysweep.frontier.fitting.run_noise.refits import Refits, gradient, refit
 from raysweep.frontier.fitting.run_noise.runs import Memory, arrange_runs, correlation, whiten
 from raysweep.frontier.fitting.surfaces import SurfaceFit
@@ -27,35 +28,6 @@ _BATCH = 1_000_000
 """Numbers in the whitened Jacobian of the draws that are fitted at once."""
 _CERTAIN = 1e-16
 _RIDGE = 1e-10
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunNoise:
-    """What runs of one size differ by: the standard deviation of ln loss, and how long a run remembers its deviation.
-
-    Attributes:
-        deviation: standard deviation of ln loss at `params` parameters. slope: of its logarithm in ln N.
-        memory: e-folding distance in ln D of a deviation. white: share of the variance that is not remembered at all.
-        degrees_of_freedom: what the estimate of an answer's variance is worth (Satterthwaite 1946).
-        families: whose runs it was estimated from together. seeds: the most runs that one size of this family has.
-    """
-
-    deviation: float
-    params: float
-    slope: float
-    memory: float
-    white: float
-    degrees_of_freedom: float
-    families: int
-    seeds: int
-
-    def at(self, params: float) -> float:
-        """Standard deviation of ln loss among runs of a size."""
-        return self.deviation * float(np.exp(self.slope * np.log(params / self.params)))
-
-    def correlation(self, factor: float) -> float:
-        """Correlation of a run's deviations at two amounts of data that differ by a factor."""
-        return (1.0 - self.white) * float(np.exp(-abs(np.log(factor)) / self.memory))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +73,21 @@ def fit_mixed(families: Sequence[tuple[Samples, SurfaceFit]]) -> list[MixedFit]:
             memory=memory,
             posterior=posterior,
             place=place,
-            noise=_noise(samples[place], deviations, posterior, place, centre),
+            noise=_noise(samples[place], posterior, place, centre),
         )
         for place, fit in enumerate(fits)
     ]
+
+
+def asymptote_statistic(mixed: MixedFit) -> tuple[float, float]:
+    """F of E = 0 against the fitted E, and its 95 % quantile: above it E is identified."""
+    problem = mixed.fit.prepared.problem
+    theta = mixed.fit.minimum.theta.copy()
+    theta[0] = 0.0
+    without = refit(replace(problem, free=problem.free[:, 1:]), mixed.deviations.runs, mixed.memory, theta[None, :])
+    rise = float(without.squares[0]) - 2.0 * mixed.fit.minimum.objective
+    freedom = mixed.noise.degrees_of_freedom
+    return rise / _level(mixed.posterior, mixed.place) ** 2, float(stats.f.ppf(0.95, 1, freedom))
 
 
 def draw_mixed(mixed: MixedFit, count: int, seed: int) -> tuple[Floats, Mask]:
@@ -165,10 +148,10 @@ def _level(posterior: Posterior, place: int) -> float:
 
 
 def _trust(deviations: Deviations, memory: Memory, level: float) -> Floats:
-    """Weigh each point by its distance from where the law and the other points of its run put it.
+    """Weigh each point by its distance from the law, and from where the other points of its run put it.
 
-    The distances are those of `robust.outlier_weights`. A point's own doubt takes no part, that of its neighbours does:
-    otherwise two outliers would vouch for each other.
+    The distances are those of `robust.outlier_weights`, in standard deviations of the run's noise. A point's own doubt
+    takes no part, that of its neighbours does: otherwise two outliers would vouch for each other.
     """
     runs = deviations.runs
     away = np.zeros(deviations.residuals.size)
@@ -176,9 +159,10 @@ def _trust(deviations: Deviations, memory: Memory, level: float) -> Floats:
         places = runs.place[run][runs.place[run] >= 0]
         inverse = np.linalg.inv(correlation(runs, memory, run))
         spread = level * np.exp(memory.slope[0] * runs.size[run][: places.size])
-        distance = inverse @ (deviations.residuals[places] / spread) / np.diag(inverse)
-        own = np.maximum(1.0 / np.diag(inverse) - runs.doubt[run][: places.size], 1e-9)
-        away[places] = np.abs(distance) / np.sqrt(own)
+        errors, precision = deviations.residuals[places] / spread, np.diag(inverse)
+        own = np.maximum(1.0 / precision - runs.doubt[run][: places.size], 1e-9)
+        within_run = np.abs(inverse @ errors / precision) / np.sqrt(own)
+        away[places] = np.maximum(within_run, np.abs(errors))
     trust = np.clip((SILENT - away) / (SILENT - DOUBTED), 0.0, 1.0)
     return trust if np.mean(trust < 0.5) <= MOST_SILENCED else np.ones_like(trust)
 
@@ -195,32 +179,24 @@ def _fit(fit: SurfaceFit, deviations: Deviations, memory: Memory) -> SurfaceFit:
         objective=0.5 * float(found.squares[0]),
         gradient_norm=float(found.gradient_norm[0]),
         residuals=residuals,
+        noise=robust_scale(residuals, problem.free.shape[1]),
     )
     return replace(fit, minimum=minimum)
 
 
-def _noise(
-    samples: Samples, deviations: Sequence[Deviations], posterior: Posterior, place: int, centre: float
-) -> RunNoise:
-    which, level = sample(posterior, place, _uniform(256, 2))
-    use, back = np.unique(which, return_inverse=True)
-    own = deviations[place]
-    white, _ = whiten(own.runs, posterior.memory.take(use), own.jacobian[None])
-    gram = white.transpose(0, 2, 1) @ white
-    width = np.sqrt(np.einsum("kpp->kp", gram))
-    scaled = gram / (width[:, :, None] * width[:, None, :]) + _RIDGE * np.eye(gram.shape[1])
-    variance = np.einsum("kpp->kp", np.linalg.inv(scaled)) / width**2
-    log_variance = np.log(variance)[back] + 2.0 * level[:, None]
-    freedom = 2.0 / np.maximum(log_variance.var(axis=0), 2.0 / posterior.freedom.sum())
+def _noise(samples: Samples, posterior: Posterior, place: int, centre: float) -> RunNoise:
+    _, level = sample(posterior, place, _uniform(256, 2))
+    most = float(posterior.freedom.sum())
+    freedom = 2.0 / max(4.0 * float(level.var()), 2.0 / most)  # the variance of ln chi-squared is near 2 / freedom
     weight, middle = posterior.weight.sum(axis=(1, 2)), _middle(posterior)
     return RunNoise(
-        deviation=float(np.sqrt(np.mean(np.exp(2.0 * level)))),
+        deviation=float(np.exp(level.mean())),
         params=float(np.exp(centre)),
         slope=float(middle.slope[0]),
         memory=float(middle.memory[0]),
         white=float(weight @ posterior.memory.white),
-        degrees_of_freedom=float(np.clip(np.median(freedom), 1.0, posterior.freedom.sum())),
-        families=len(deviations),
+        degrees_of_freedom=float(np.clip(freedom, 1.0, most)),
+        families=posterior.freedom.size,
         seeds=_most_seeds(samples),
     )
 

@@ -17,6 +17,8 @@ from raysweep.frontier.numerics.arrays import Floats, Indices
 
 LEAST_PRECISION = 1e-6
 """Of a point that weighs nothing."""
+_COPY = 1e-3
+"""Of ln D: two points of a run that are nearer than this are one measurement."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class Runs:
         place: of the point in the family's arrays, -1 where the run has no such point.
         step: ln D less that of the point before. size: ln N less the centre.
         doubt: variance added to that of a point, in units of the run's, where the point weighs less than others.
-        count: effective number of points, the sum of their trust.
+        count: effective number of points: the sum of their trust, copies of a point left out.
     """
 
     place: Indices
@@ -87,13 +89,15 @@ def arrange_runs(
     x = np.where(there, log_data[place], 0.0)
     step = np.zeros(place.shape)
     step[:, 1:] = np.where(there[:, 1:], x[:, 1:] - x[:, :-1], 0.0)
+    copies = np.zeros(place.shape, dtype=bool)
+    copies[:, 1:] = step[:, 1:] < _COPY
     precision = np.maximum(trust * weight / weight.max(), LEAST_PRECISION)
     return Runs(
         place=place,
         step=step,
         size=np.where(there, log_params[place] - centre, 0.0),
         doubt=np.where(there, 1.0 / precision[place] - 1.0, 0.0),
-        count=float(trust.sum()),
+        count=float((trust[place] * (there & ~copies)).sum()),
     )
 
 

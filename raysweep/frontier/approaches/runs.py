@@ -1,0 +1,94 @@
+"""The noise of runs as the parametric approach takes it: which points have some, what it says, and the law's draws."""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import numpy as np
+
+from raysweep.frontier.approaches.options import Options
+from raysweep.frontier.fitting.costs import fit_cost_draws, is_proportional
+from raysweep.frontier.fitting.levels import determined
+from raysweep.frontier.fitting.run_noise.mixed import MixedFit, draw_mixed, fit_mixed, without_each_run
+from raysweep.frontier.fitting.run_noise.noise import RunNoise
+from raysweep.frontier.fitting.surfaces import fit_surface, to_surface
+from raysweep.frontier.fitting.trajectories import determined_without_any, trajectories
+from raysweep.frontier.laws.forms import Form
+from raysweep.frontier.laws.laws import CostModel, Surface
+from raysweep.frontier.numerics.arrays import Floats, Indices
+from raysweep.frontier.points.families import Family
+from raysweep.frontier.points.findings import Finding, Kind, caution, note
+from raysweep.frontier.points.samples import Samples
+
+_Name = TypeVar("_Name", str, Family)
+
+
+def remembers(samples: Samples, options: Options) -> bool:
+    """Whether the noise of runs enters the fit.
+
+    It does where some points share a trajectory, unless the user names Huber's delta or weighs the two sides of the law
+    differently: both are about single points.
+    """
+    plain = options.loss_delta is None and options.form.over == 1.0 and options.form.law != "data_constrained"
+    several = int(trajectories(samples).max(initial=-1)) + 1 < samples.count
+    return options.run_noise and options.method == "parametric" and plain and several
+
+
+def fit_together(families: Mapping[_Name, Samples], options: Options) -> dict[_Name, MixedFit]:
+    """Fit the families whose runs have noise, with one form of noise for all."""
+    form = options.form
+    chosen = {family: samples for family, samples in families.items() if remembers(samples, options)}
+    if not chosen:
+        return {}
+    robust = [
+        (samples, fit_surface(samples, form, None, options.seed, options.starts, options.iterations))
+        for samples in chosen.values()
+    ]
+    return dict(zip(chosen, fit_mixed(robust), strict=True))
+
+
+def law_of(mixed: MixedFit, form: Form) -> Surface:
+    """The law of a fit with the noise of runs."""
+    return to_surface(mixed.fit.prepared, mixed.fit.minimum.theta, mixed.fit.surface.cost, form)
+
+
+def draw_laws(
+    samples: Samples, mixed: MixedFit, form: Form, weights: Floats, seed: int
+) -> tuple[Surface, Indices, Surface]:
+    """Draw the law as the noise leaves it open: one for each resample of `weights` (k, n), by which the cost is fitted.
+
+    Returns:
+        The draws whose fit converged, their numbers, and the law without each run.
+    """
+    theta, converged = draw_mixed(mixed, weights.shape[0], seed)
+    kept, cost = np.flatnonzero(converged), mixed.fit.surface.cost
+    draws = to_surface(mixed.fit.prepared, theta, _cost_draws(samples, form, weights, cost), form).take(kept)
+    return draws, kept, to_surface(mixed.fit.prepared, without_each_run(mixed), cost, form)
+
+
+def _cost_draws(samples: Samples, form: Form, weights: Floats, cost: CostModel) -> CostModel:
+    """Fit the cost to the resamples, in turn, that leave enough sizes and data to tell its powers apart."""
+    good = np.flatnonzero(determined(samples, form, weights))
+    if is_proportional(samples) or not good.size:
+        return cost
+    return fit_cost_draws(samples, weights[np.resize(good, weights.shape[0])])
+
+
+def noise_findings(samples: Samples, form: Form, noise: RunNoise) -> Iterable[Finding]:
+    """Say what runs differ by, and where that cannot be told."""
+    sizes = np.unique(np.round(np.log(samples.params), 9))
+    ends = [noise.at(float(np.exp(size))) for size in (sizes[0], sizes[-1])]
+    shown = f"{ends[0]:.1%}"
+    if sizes.size > 1:
+        shown = f"{shown} at the smallest size to {ends[1]:.1%} at the largest"
+    seeds = f"up to {noise.seeds} seeds a size"
+    if noise.seeds == 1:
+        seeds = "one seed a size, so the law's own misfit is within it"
+    among = f", estimated with those of {noise.families - 1} other families" if noise.families > 1 else ""
+    remembered = f"a run remembers {noise.correlation(2.0):.0%} of it over a doubling of D"
+    yield note(Kind.RUN_NOISE, f"runs differ by {shown} of the loss ({seeds}{among}); {remembered}")
+    if not determined_without_any(samples, form):
+        text = (
+            f"without one of the {int(trajectories(samples).max()) + 1} trajectories the law is open, so that little "
+            "shows of what runs differ by: intervals rest on what is usual; add sizes or seeds"
+        )
+        yield caution(Kind.TOO_FEW_TRAJECTORIES, text)
