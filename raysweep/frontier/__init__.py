@@ -7,27 +7,37 @@ from raysweep.frontier.compare import compare, compare_families
 from raysweep.frontier.crossovers import crossovers
 from raysweep.frontier.fit import fit, fit_families
 from raysweep.frontier.held_out import held_out, held_out_families, windows, windows_families
-from raysweep.frontier.json_format import from_json, to_json
+from raysweep.frontier.hyperparameters.fit import fit_hyperparameters, fit_hyperparameters_families
+from raysweep.frontier.hyperparameters.json_format import hyperparameters_from_json, hyperparameters_to_json
+from raysweep.frontier.hyperparameters.reading import read_runs
+from raysweep.frontier.hyperparameters.result import HyperparameterFit
 from raysweep.frontier.next_runs import next_runs
+from raysweep.frontier.output.json_format import from_json, to_json
+from raysweep.frontier.output.reporting import checklist
 from raysweep.frontier.points.readers import read_csv, read_mlflow, read_parquet, read_store
-from raysweep.frontier.reporting import checklist
 from raysweep.frontier.result import Fit
 
 __all__ = [
     "Fit",
+    "HyperparameterFit",
     "checklist",
     "compare",
     "compare_families",
     "crossovers",
     "fit",
     "fit_families",
+    "fit_hyperparameters",
+    "fit_hyperparameters_families",
     "from_json",
     "held_out",
     "held_out_families",
+    "hyperparameters_from_json",
+    "hyperparameters_to_json",
     "next_runs",
     "read_csv",
     "read_mlflow",
     "read_parquet",
+    "read_runs",
     "read_store",
     "to_json",
     "windows",

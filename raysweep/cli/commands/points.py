@@ -1,4 +1,4 @@
-"""`frontier`, `report`, `sync` and `ui`."""
+"""`frontier`, `hyperparameters`, `report`, `sync` and `ui`."""
 
 from typing import Annotated, Literal
 
@@ -48,6 +48,46 @@ def frontier(
     columns = Columns(params=params, data=data, flops=flops, loss=loss, architecture=architecture)
     asked = optimal or []
     show_frontier(source, columns, optimal=asked, method=method, tracking_uri=tracking_uri, as_json=json, out=out)
+
+
+@app.command()
+def hyperparameters(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help=".csv or .parquet of runs, a sweep's storage, or its search space")
+    ],
+    params: Annotated[str, typer.Option(metavar="COLUMN", help="column of N, trainable parameters")] = "params",
+    data: Annotated[str, typer.Option(metavar="COLUMN", help="column of D, tokens or atoms seen")] = "data",
+    learning_rate: Annotated[str, typer.Option(metavar="COLUMN", help="column of the learning rate")] = "learning_rate",
+    batch: Annotated[str, typer.Option(metavar="COLUMN", help="column of the batch size")] = "batch",
+    loss: Annotated[str, typer.Option(metavar="COLUMN", help="column of the validation loss")] = "loss",
+    architecture: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="column of the families to fit separately")
+    ] = None,
+    trajectory: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="column of the run, where one has several rows")
+    ] = None,
+    at: Annotated[
+        list[str] | None, typer.Option(metavar="N,D", help="find the best values there; may be repeated")
+    ] = None,
+    batch_with_params: Annotated[
+        bool, typer.Option("--batch-with-params", help="let the best batch size depend on N, too")
+    ] = False,
+    out: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="also write the fits (JSON) and a figure of the valleys there")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Fit the best learning rate and batch size as powers of N and D.
+
+    From runs at several N and D with several learning rates, batch sizes, or both. A sweep's own are those of its
+    learning-rate searches.
+    """
+    from raysweep.cli.hyperparameters import show_hyperparameters
+
+    given = {"params": params, "data": data, "learning_rate": learning_rate, "batch": batch, "loss": loss}
+    named = {**given, "architecture": architecture, "trajectory": trajectory}
+    columns = {name: column for name, column in named.items() if column is not None and column != name}
+    show_hyperparameters(source, columns, at or [], batch_with_params=batch_with_params, out=out, as_json=json)
 
 
 @app.command()

@@ -1,0 +1,1 @@
+"""Hyperparameter laws: the best learning rate and the best batch size as functions of N and D."""

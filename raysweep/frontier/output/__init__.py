@@ -1,0 +1,1 @@
+"""Fits written for programs (JSON) and for readers (the checklist of a report)."""
