@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 from raysweep.core.errors import FrontierError, TrialError
 from raysweep.core.stages import LEARNING_RATE
 from raysweep.frontier.hyperparameters.laws import AXES
-from raysweep.frontier.points.readers import arrow_table, csv_table, parquet_table
+from raysweep.frontier.points.conversion import arrow_table, number_column
+from raysweep.frontier.points.csv_files import csv_file, plain_numbers
+from raysweep.frontier.points.readers import parquet_table
 
 REQUIRED = ("params", "data", "loss")
 NUMERIC = (*REQUIRED, *AXES, "weight", "trivial_loss")
@@ -29,7 +31,8 @@ def read_runs(path: str | Path, columns: Mapping[str, str] | None = None) -> pa.
     """
     name = str(path)
     if name.endswith(".csv"):
-        return runs_table(csv_table(path), columns, name)
+        file = csv_file(path)
+        return runs_table(plain_numbers(file), columns, name, file.decimal)
     if name.endswith((".parquet", ".pq")):
         return runs_table(parquet_table(path), columns, name)
     if columns:
@@ -68,13 +71,21 @@ def read_searches(path: str | Path) -> pa.Table:
     return runs_table(table, None, str(path))
 
 
-def runs_table(points: object, columns: Mapping[str, str] | None = None, source: str = "points") -> pa.Table:
-    """Convert runs to a table with the columns of `COLUMNS` that are there, those of numbers as floats.
+def runs_table(
+    points: object, columns: Mapping[str, str] | None = None, source: str = "points", decimal: str | None = None
+) -> pa.Table:
+    """Convert runs to a table with the columns of `COLUMNS` that are there, those of numbers as numbers.
+
+    Args:
+        points: as in `fit_hyperparameters`.
+        columns: the names of `COLUMNS` -> the table's, where they differ.
+        source: its name in messages.
+        decimal: the sign of decimals in its texts, where it is known.
 
     Raises:
         FrontierError: it is no table, a column is absent or twice there, or a column of numbers holds something else.
     """
-    table = arrow_table(points, source)
+    table = arrow_table(points, source, {*COLUMNS, "family", "trial_id", *(columns or {}).values()})
     given = dict(columns or {})
     for name, column in given.items():
         if name not in COLUMNS:
@@ -88,7 +99,7 @@ def runs_table(points: object, columns: Mapping[str, str] | None = None, source:
             if table.column_names.count(column) > 1:
                 raise FrontierError(f"{source}: two columns are named {column!r}; rename or remove one")
             if column in table.column_names:
-                found[name] = _numbers(table[column], column, source) if name in NUMERIC else table[column]
+                found[name] = _read(table[column], name, f"{source}: column {column!r}", decimal)
                 break
     _require(found, table, source)
     return pa.table(found)
@@ -108,19 +119,8 @@ def _require(found: Mapping[str, pa.ChunkedArray], table: pa.Table, source: str)
         raise FrontierError(f"{source}: the table has no runs")
 
 
-def _numbers(values: pa.ChunkedArray, column: str, source: str) -> pa.Array:
-    """Convert a column to floats, texts that are numbers too.
-
-    Raises:
-        FrontierError: it holds something else; names the column, the value and its row.
-    """
-    numbers: list[float | None] = []
-    for row, value in enumerate(values.to_pylist()):
-        try:
-            numbers.append(None if value is None else float(value))
-        except (TypeError, ValueError) as error:
-            raise FrontierError(
-                f"{source}: column {column!r} holds {value!r:.60} in row {row + 1}, which is not a number; write "
-                "numbers such as 3e-4, and leave the loss of a run that diverged empty"
-            ) from error
-    return pa.array(numbers, pa.float64())
+def _read(column: pa.ChunkedArray, name: str, where: str, decimal: str | None) -> pa.ChunkedArray:
+    """Convert a column of numbers to such; a batch size may have the units of D."""
+    if name not in NUMERIC:
+        return column
+    return number_column(column, "data" if name == "batch" else name, where, decimal)
