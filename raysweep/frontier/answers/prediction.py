@@ -49,7 +49,7 @@ def run_half_width(
     deviations = np.array([noise.at(float(size)) for size in sizes])[back]
     correction = float(np.sqrt(residuals.size / max(residuals.size - parameters, 1)))
     own = correction * float(np.quantile(np.abs(residuals) / deviations, level))
-    return noise.at(params) * max(float(stats.t.ppf(0.5 + 0.5 * level, noise.degrees_of_freedom)), own)
+    return noise.at(params) * max(float(stdtrit(noise.degrees_of_freedom, 0.5 + 0.5 * level)), own)
 
 
 def extrapolation_factor(samples: Samples, form: Form, seed: int) -> float:
