@@ -2,15 +2,15 @@
 
     python benchmarks/frontier_hyperparameters.py [--replicates 100] [--bootstraps 100] [--without-peers]
 
-The twin: 18 pairs of N (.06 to 1.07 B) and D (2 to 100 B tokens) with 104 pairs of learning rate and batch size each; best
-rate 1.79 N^-.713 D^.307, best batch .58 D^.571, each off by 5 % in a cell; the valley is steep towards high rates
+The twin: 18 pairs of N (.06 to 1.07 B) and D (2 to 100 B tokens) with 104 pairs of learning rate and batch size each;
+best rate 1.79 N^-.713 D^.307, best batch .58 D^.571, each off by 5 % in a cell; the valley is steep towards high rates
 (e^(u/2) - u/2 - 1); noise .15 % of the loss, 2 % of the runs fail and end some 10 % higher.
 
 Bar: each of .713, .307, .571 inside its 95 % interval in at least 93 % of the replicates, bias below 3 %.
 
-Peers on the same runs: the lowest run of each cell and a regression; all runs within .25 % of the lowest and a regression
-(as the paper's own code does); a parabola in each cell (least squares over its runs within 4 % of the lowest), its vertex,
-and a regression.
+Peers on the same runs: the lowest run of each cell and a regression; all runs within .25 % of the lowest and a
+regression (as the paper's own code does); a parabola in each cell (least squares over its runs within 4 % of the
+lowest), its vertex, and a regression.
 """
 
 import argparse
