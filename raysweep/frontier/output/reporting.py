@@ -3,7 +3,7 @@
 import numpy as np
 
 from raysweep.core.text import columns
-from raysweep.frontier.fitting.trajectories import resampling_units
+from raysweep.frontier.fitting.trajectories import resampling_units, trajectories
 from raysweep.frontier.laws.forms import LAWS
 from raysweep.frontier.laws.laws import CostModel, Surface
 from raysweep.frontier.numerics.arrays import Number
@@ -44,7 +44,7 @@ def _rows(fit: Fit, held_out: str | None) -> list[tuple[str, str]]:
         ("C", _cost(fit.cost_name, known.cost if isinstance(known, Surface) else None)),
         ("points", f"{fit.samples.count} used, {len(fit.excluded)} left out{_reasons(fit)}"),
         ("range", _range(fit)),
-        ("objective", f"sum of Huber losses of ln(measured / predicted): {fit.objective:.10g}"),
+        ("objective", f"{_objective(fit)} of ln(measured / predicted): {fit.objective:.10g}"),
         ("delta", f"{fit.delta:.4g} in ln loss"),
         ("noise", f"{fit.noise:.2%} (robust standard deviation of ln loss about the law)"),
         ("penalty", "symmetric" if fit.form.over == 1.0 else f"points above the law weigh {fit.form.over:g}"),
@@ -92,10 +92,18 @@ def _range(fit: Fit) -> str:
     return ", ".join(f"{name} {values.min():.3g} to {values.max():.3g}" for name, values in spans.items())
 
 
+def _objective(fit: Fit) -> str:
+    return "sum of Huber losses" if fit.run_noise is None else "half the sum of squares, in units of the noise of runs,"
+
+
 def _intervals(fit: Fit) -> str:
     drawn = 0 if fit.draws is None else int(np.size(fit.draws.E))
     if drawn < LEAST_DRAWS:
         return f"none: {drawn} of {fit.bootstraps} bootstraps gave a fit"
+    if fit.run_noise is not None:
+        runs = int(trajectories(fit.samples).max()) + 1
+        freedom = f"{fit.degrees_of_freedom} degrees of freedom in the noise"
+        return f"{drawn} refits to draws of the noise of {runs} trajectories, {fit.interval('gamma').method}, {freedom}"
     unit = resampling_units(fit.samples, fit.form)
     drawn_with = "points" if unit.max() + 1 == fit.samples.count else f"{unit.max() + 1} trajectories"
     degrees = f"{fit.degrees_of_freedom} degrees of freedom"

@@ -144,7 +144,7 @@ def test_influence_and_checklist_speak_of_trajectories(method):
     found = fit({**points, "trajectory": run}, method=method, bootstraps=60)
     assert sorted(row for one in found.influence for row in one.rows) == list(range(40))
     assert all(len(set(run[list(one.rows)])) == 1 for one in found.influence)
-    assert "bootstraps of 8 trajectories" in checklist(found)
+    assert "8 trajectories" in checklist(found)
     back = from_json(to_json(found))
     assert back.interval("a") == found.interval("a")
     assert back.influence == found.influence
