@@ -101,7 +101,7 @@ def of_clock(facts: Facts, where: str, asked: tuple[float, float]) -> Iterator[H
     if off > CLOCK_SECONDS:
         yield HealthFinding(
             check="clock", where=where, text=f"its clock is {off:.0f} s {'slow' if early > late else 'fast'}",
-            remedy="synchronise clocks with NTP (chronyd, systemd-timesyncd): object stores refuse requests with a wrong time",
+            remedy="synchronise clocks with NTP (chronyd, systemd-timesyncd): object stores refuse a wrong time",
         )  # fmt: skip
 
 
