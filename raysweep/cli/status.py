@@ -19,7 +19,6 @@ from raysweep.sweep.preview import current_plan
 from raysweep.sweep.space.identity import as_last_run
 from raysweep.sweep.space.resolve import resolve
 from raysweep.sweep.space.space import Space
-from raysweep.sweep.stages.rounds import Rounds
 
 SHOWN = tuple(state for state in TrialState if state == TrialState.RUNNING or state.ended_badly)
 """States that have a column when any trial is in them."""
@@ -74,7 +73,11 @@ def sweep_status(space: Space) -> SweepStatus:
     resolved = resolve(as_last_run(space, store), store)
     space = resolved.space
     plan = current_plan(resolved, store, measure=False)
-    rounds = Rounds(space, store, lambda _: None) if space.adaptive.enabled else None
+    rounds = None
+    if space.adaptive.enabled:
+        from raysweep.sweep.stages.rounds import Rounds  # imports scipy
+
+        rounds = Rounds(space, store, lambda _: None)
     over = rounds is None or (plan.identified and rounds.over(plan))
     plan = rounds.chosen(plan) if rounds else plan
     driver = running_driver(space.storage)

@@ -1,13 +1,12 @@
-"""`run`, `plan` and `schema`."""
+"""`run`."""
 
-import json
 import shlex
 from collections.abc import Sequence
 
 import typer
 
 from raysweep.cli.points import report_folder, tell_report
-from raysweep.cli.show import print_json, show
+from raysweep.cli.show import show
 from raysweep.cli.spaces import read_space
 from raysweep.core.errors import OutputError
 from raysweep.core.io.files import absolute
@@ -80,21 +79,3 @@ def _verdict(result: SweepResult) -> int:
         "the same command tries them again"
     )
     return 1
-
-
-def show_plan(path: str, overrides: Sequence[str], *, adaptive: bool, as_json: bool) -> None:
-    """Print what a sweep would run."""
-    from raysweep.sweep.preview import plan
-
-    space = read_space(path, overrides, adaptive=adaptive)
-    with working("measuring costs"):
-        found = plan(space)
-    if as_json:
-        print_json(found.to_dict())
-    else:
-        show(found.table())
-
-
-def show_schema() -> None:
-    """Print the JSON schema of a search space."""
-    typer.echo(json.dumps(Space.model_json_schema(), indent=1))

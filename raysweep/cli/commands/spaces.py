@@ -49,6 +49,6 @@ def check_transfer(
 @app.command()
 def schema() -> None:
     """Print the JSON schema of a search space."""
-    from raysweep.cli.sweeps import show_schema
+    from raysweep.cli.plans import show_schema
 
     show_schema()

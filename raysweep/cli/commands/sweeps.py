@@ -26,6 +26,6 @@ def plan(space: Space, overrides: Overrides = None, adaptive: AdaptiveRounds = F
 
     Trajectories, N, D, FLOPs, device seconds and disk. Nothing is trained; unknown costs are measured (seconds each).
     """
-    from raysweep.cli.sweeps import show_plan
+    from raysweep.cli.plans import show_plan
 
     show_plan(space, overrides or [], adaptive=adaptive, as_json=json)
