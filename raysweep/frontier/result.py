@@ -9,7 +9,8 @@ from raysweep.core.errors import FrontierError
 from raysweep.frontier.answers.arguments import coverage, distinct, not_negative, positive
 from raysweep.frontier.answers.influence import influences
 from raysweep.frontier.answers.near_optimal import band, near_optimal
-from raysweep.frontier.answers.prediction import extrapolation_factor, noise_half_width, run_half_width
+from raysweep.frontier.answers.prediction import extrapolation_factor, half_width_at
+from raysweep.frontier.answers.reservation import with_reservation
 from raysweep.frontier.answers.uncertainty import Uncertainty
 from raysweep.frontier.answers.values import (
     AdditiveLaw,
@@ -175,7 +176,7 @@ class Fit:
         self._require_optimum("optimal")
         names = ("optimal_params", "optimal_data", "optimal_loss")
         wanted = [quantity(self.known, name, flops, unique_data) for name in names]
-        params, data, loss = (self.uncertainty.answer(one, level) for one in wanted)
+        params, data, loss = (self._reserved(self.uncertainty.answer(one, level), flops) for one in wanted)
         return Optimum(
             flops=flops,
             params=params,
@@ -205,14 +206,17 @@ class Fit:
         level, unique_data = coverage("loss", level), distinct("loss", self.form, unique_data)
         value = float(self.surface.loss(params, data, unique_data))
         log_interval = self.uncertainty.log_loss_interval(lambda law: law.loss(params, data, unique_data), level)
+        cost = float(self.surface.cost.cost(params, data))
         if log_interval is None:
-            return Answer(value=value, interval=None)
-        noise = self._noise_half_width(params, level)
+            return self._reserved(Answer(value=value, interval=None), cost, params, data)
+        assert self.residuals is not None
+        noise = half_width_at(self.residuals, self.samples, self.form.parameters, self.run_noise, params, level)
         half_width = float(np.hypot(0.5 * log_interval.width, noise))
-        if float(self.surface.cost.cost(params, data)) > self.samples.cost.max():
+        if cost > self.samples.cost.max():
             half_width *= self.extrapolation_factor
         low, high = value * float(np.exp(-half_width)), value * float(np.exp(half_width))
-        return Answer(value=value, interval=replace(log_interval, low=low, high=high))
+        found = Answer(value=value, interval=replace(log_interval, low=low, high=high))
+        return self._reserved(found, cost, params, data)
 
     def compute_for(self, loss: float, *, level: float = 0.95) -> Answer:
         """The compute at which the frontier reaches a loss; infinite where the asymptote lies above it.
@@ -222,7 +226,8 @@ class Fit:
         """
         loss, level = positive("compute_for", "loss", loss), coverage("compute_for", level)
         self._require_optimum("compute_for")
-        return self.uncertainty.answer(Quantity(value=lambda law: law.cost_for(loss), positive=True), level)
+        found = self.uncertainty.answer(Quantity(value=lambda law: law.cost_for(loss), positive=True), level)
+        return self._reserved(found, found.value)
 
     def curve(self, flops: Floats, *, level: float = 0.95) -> FrontierBand:
         """N*, D* and L* with bands along costs of shape (m,), for figures."""
@@ -287,11 +292,8 @@ class Fit:
     def _units(self) -> Indices:
         return trajectories(self.samples) if self.run_noise else resampling_units(self.samples, self.form)
 
-    def _noise_half_width(self, params: float, level: float) -> float:
-        assert self.residuals is not None
-        if self.run_noise is None:
-            return noise_half_width(self.residuals, self.form.parameters, level)
-        return run_half_width(self.residuals, self.samples, self.form.parameters, self.run_noise, params, level)
+    def _reserved(self, found: Answer, cost: float, params: float = 0.0, data: float = 0.0) -> Answer:
+        return with_reservation(found, self.samples, self.lack_of_fit, (cost, params, data))
 
     def _require_optimum(self, query: str) -> None:
         if self.form.law in ("params", "data"):

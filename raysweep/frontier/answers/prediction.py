@@ -52,6 +52,15 @@ def run_half_width(
     return noise.at(params) * max(float(stdtrit(noise.degrees_of_freedom, 0.5 + 0.5 * level)), own)
 
 
+def half_width_at(
+    residuals: Floats, samples: Samples, parameters: int, noise: RunNoise | None, params: float, level: float
+) -> float:
+    """Half-width in ln loss that holds `level` of single runs of a size, by the noise of runs where it is known."""
+    if noise is None:
+        return noise_half_width(residuals, parameters, level)
+    return run_half_width(residuals, samples, parameters, noise, params, level)
+
+
 def extrapolation_factor(samples: Samples, form: Form, seed: int) -> float:
     """Factor, at least 1, by which intervals of larger runs are widened so as to hold those among the points."""
     ratios: list[Floats] = []

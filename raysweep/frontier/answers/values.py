@@ -104,18 +104,22 @@ def plain_law(law: Law, *, repeats: bool) -> AdditiveLaw | CurveLaw | DataConstr
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A number with its interval (None where no bootstrap was asked for)."""
+    """A number with its interval (None where no bootstrap was asked for).
+
+    `caution` is a reservation in a few words, None where there is none: the number lies beyond the points of a fit
+    whose law bends (`law_bends`), so that it may be off by more than its interval.
+    """
 
     value: float
     interval: Interval | None
+    caution: str | None = None
 
     def __float__(self) -> float:
         return self.value
 
     def __str__(self) -> str:
-        if self.interval is None:
-            return f"{self.value:.4g}"
-        return f"{self.value:.4g} [{self.interval.low:.4g}, {self.interval.high:.4g}]"
+        between = "" if self.interval is None else f" [{self.interval.low:.4g}, {self.interval.high:.4g}]"
+        return f"{self.value:.4g}{between}{f' ({self.caution})' if self.caution else ''}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +141,11 @@ class Optimum:
     params_range: tuple[float, float] | None
     regret: float
     extrapolation: float
+
+    @property
+    def caution(self) -> str | None:
+        """The reservation on the answers where they lie beyond the points of a law that bends, None elsewhere."""
+        return self.loss.caution
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from raysweep.frontier.approaches.bends import with_lack_of_fit
 from raysweep.frontier.approaches.certificate import bound_findings, minimum_findings, with_findings, with_minimum
 from raysweep.frontier.approaches.options import Options
+from raysweep.frontier.fitting.misfit.curves import curve_misfit
 from raysweep.frontier.fitting.power_curve import draw_envelopes, fit_envelope, on_envelope
 from raysweep.frontier.fitting.trajectories import resampling_units, without_each
 from raysweep.frontier.numerics.arrays import Floats
@@ -28,6 +30,10 @@ def envelope(blank: Fit, options: Options, weights: Floats | None) -> Fit:
     residuals = np.full(samples.count, np.nan)
     residuals[found.chosen] = minimum.residuals
     fit = replace(with_minimum(blank, minimum), estimate=found.curve, residuals=residuals)
+    misfit = curve_misfit(
+        samples.cost[found.chosen], minimum.residuals, minimum.theta, found.power.problem.free, found.power.centre
+    )
+    fit = with_lack_of_fit(fit, misfit)
     fit = with_findings(fit, [*minimum_findings(minimum), *bound_findings(minimum, {0: "E", 2: "gamma"})])
     if weights is None:
         return fit

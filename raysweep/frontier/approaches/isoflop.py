@@ -5,10 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from raysweep.frontier.approaches.bends import with_lack_of_fit
 from raysweep.frontier.approaches.certificate import with_findings, with_minimum
 from raysweep.frontier.approaches.options import Options
 from raysweep.frontier.fitting.budgets import LEAST_BUDGETS, LEAST_SIZES, budgets, log_budget_costs
 from raysweep.frontier.fitting.costs import cost_findings, fit_cost
+from raysweep.frontier.fitting.misfit.curves import curve_misfit
+from raysweep.frontier.fitting.misfit.lack_of_fit import LackOfFit
 from raysweep.frontier.fitting.power_curve import PowerCurve, fit_power_curve, straight_line, to_curve
 from raysweep.frontier.fitting.robust import AGREES, EFFICIENT, LEAST_DELTA, MOST_DELTA, descend, robust_scale
 from raysweep.frontier.fitting.trajectories import resampling_units, without_each
@@ -58,12 +61,19 @@ def isoflop(blank: Fit, options: Options, weights: Floats | None) -> Fit:
         worst = [fatal(finding.kind, finding.sentence) for finding in findings if "budget" in finding.sentence]
         return with_findings(blank, [*worst, *findings, _too_few(int(found.usable.sum()))])
     power = _fit_power(found, options)
-    fit = with_findings(_enter(blank, found, power, rows), findings)
+    fit = with_lack_of_fit(_enter(blank, found, power, rows), _misfit(found, power))
+    fit = with_findings(fit, findings)
     if weights is None:
         return fit
     draws, kept = _draw(found, power, weights[:, rows])
     alone, _ = _draw(found, power, without_each(resampling_units(samples, options.form)[rows]))
     return replace(fit, draws=draws, draw_ids=kept, leave_one_out=alone)
+
+
+def _misfit(found: _ValleyFit, power: PowerCurve) -> LackOfFit | None:
+    """Test whether the minima bend away from their power law."""
+    minimum = power.minimum
+    return curve_misfit(found.cost[found.usable], minimum.residuals, minimum.theta, power.problem.free, power.centre)
 
 
 def _enter(blank: Fit, found: _ValleyFit, power: PowerCurve, rows: Indices) -> Fit:

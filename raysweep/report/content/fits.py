@@ -97,6 +97,7 @@ def _optimum(fit: Fit, flops: float) -> OptimumRow:
         loss=_plain(found.loss),
         near=None if near is None else (float(near[0]), float(near[1])),
         regret=found.regret,
+        law_bends=found.caution is not None,
         extrapolated=bool(flops > samples.cost.max() * (1 + 1e-9) or flops < samples.cost.min() * (1 - 1e-9)),
         untried=", ".join(
             part

@@ -35,12 +35,15 @@ class OptimumRow:
     near: tuple[float, float] | None = None
     """Sizes whose loss at the same compute is above the lowest by a share of `regret` at most: the optimum is flat."""
     regret: float | None = None
+    law_bends: bool = False
+    """Whether it lies beyond the points of a law that they contradict."""
 
     @property
     def reservation(self) -> str:
         """What to keep in mind about it, in a few words; empty where there is nothing."""
         beyond = "beyond the compute of the points" if self.extrapolated else ""
-        return ", ".join(part for part in (beyond, self.untried) if part)
+        bent = "the law bends" if self.law_bends else ""
+        return ", ".join(part for part in (beyond, bent, self.untried) if part)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,14 @@ from raysweep.frontier import fit
 from raysweep.frontier.answers.influence import influences
 from raysweep.frontier.answers.near_optimal import band, near_optimal
 from raysweep.frontier.answers.prediction import UNKNOWN, extrapolation_factor, noise_half_width
+from raysweep.frontier.answers.reservation import BENDS
 from raysweep.frontier.answers.uncertainty import Uncertainty
 from raysweep.frontier.answers.values import Answer
 from raysweep.frontier.laws.forms import Form
 from raysweep.frontier.laws.laws import CostModel, Surface
 from raysweep.frontier.laws.quantities import Quantity, curve_of, quantity
 from raysweep.frontier.numerics.intervals import Interval
+from raysweep.frontier.points.findings import Kind
 
 SIX = CostModel(log_kappa=np.log(6.0), params_power=1.0, data_power=1.0)
 LAW = Surface(E=1.8, log_A=np.log(480.0), alpha=0.35, log_B=np.log(2000.0), beta=0.37, cost=SIX)
@@ -131,3 +133,28 @@ def test_the_influence_of_a_unit_is_its_shift_in_jackknife_errors():
     error = np.sqrt(np.sum((exponents - exponents.mean()) ** 2) * 2 / 3)
     assert found[0].params_exponent == pytest.approx(exponents[2])
     assert found[0].shift == pytest.approx((exponents[2] - 0.37 / 0.72) / error)
+
+
+def test_no_answer_beyond_the_points_passes_without_the_bend_of_the_law():
+    points = valleys(CHINCHILLA, window=4, noise=0.003)
+    points["loss"] = points["loss"] * (1 + 0.02 * np.log(points["flops"] / 1e18) ** 2 / 30)
+    bent, inside = fit(points, bootstraps=0), fit(valleys(CHINCHILLA, window=4, noise=0.003), bootstraps=0)
+    assert bent.status.found(Kind.LAW_BENDS)
+    far, near = bent.optimal(flops=1e23), bent.optimal(flops=1e20)
+    assert far.caution == far.params.caution == far.data.caution == far.loss.caution == BENDS
+    assert "the law bends" in str(far.loss)
+    assert near.caution is near.loss.caution is None
+    assert bent.loss(1e11, 1e12).caution == BENDS
+    assert bent.loss(1e9, 1e10).caution is None
+    assert bent.compute_for(float(far.loss)).caution == BENDS
+    assert inside.optimal(flops=1e23).caution is None
+
+
+def test_the_envelope_and_the_minima_are_tested_along_compute():
+    points = valleys(CHINCHILLA, budgets=12, sizes=9, window=4, noise=0.001)
+    slower = np.maximum(np.log(points["flops"] / 1e20), 0.0)
+    bent = points | {"loss": points["loss"] * np.exp(0.02 * slower)}
+    for method in ("isoflop", "envelope"):
+        assert fit(bent, method=method, bootstraps=0).status.found(Kind.LAW_BENDS)
+        assert not fit(points, method=method, bootstraps=0).status.found(Kind.LAW_BENDS)
+        assert fit(bent, method=method, bootstraps=0).optimal(flops=1e24).caution == BENDS

@@ -56,7 +56,7 @@ class LackOfFit:
         statistic, degrees_of_freedom: F of the closest shape (1 degree of freedom above) and its degrees below.
         size: largest departure along that shape, a share of the loss.
         departures: at the ends of N, D and compute, largest first.
-        transition_ends: the D from which on the runs obey one law (`misfit.transition`); NaN where they do throughout,
+        transition_ends: the D from which on the runs obey one law (`misfit.transition`); None where they do throughout,
             or no window is long enough to tell.
     """
 
@@ -66,7 +66,7 @@ class LackOfFit:
     degrees_of_freedom: int
     size: Scalar
     departures: tuple[Departure, ...]
-    transition_ends: Scalar = float("nan")
+    transition_ends: float | None = None
 
     @property
     def significant(self) -> bool:
@@ -84,7 +84,7 @@ class LackOfFit:
         others = [one for one in self.departures[1:] if one.place == "the largest compute" or one.size * first.size < 0]
         if others:
             told += f", those at {others[0].place} {_percent(others[0].size)} it"
-        if np.isfinite(self.transition_ends):
+        if self.transition_ends is not None:
             told += f"; runs are in transition up to D = {self.transition_ends:.3g}"
         return f"{told} (p = {self.p_value:.2g})"
 
@@ -113,23 +113,8 @@ def lack_of_fit(
         return None
     clipped = np.clip(residuals, -CLIPPED * noise, CLIPPED * noise)
     root = np.ones(residuals.size) if weight is None else np.sqrt(weight / weight.mean())
-    runs = int(np.unique(unit).size)
-    if runs == residuals.size:
-        windows = None
-        tests = {
-            "shapes": _over_points(clipped, tangent, axes, root),
-            "replicates": _replicates(clipped, tangent, axes),
-        }
-    else:
-        means = _RunMeans(clipped, tangent, axes, unit)
-        windows = along_windows(clipped, tangent, axes, unit, root)
-        tests = {
-            "shapes": _along_runs(clipped, tangent, axes, unit, root),
-            "transition": None if windows is None else _transition(clipped, axes, windows),
-            "runs": _over_points(means.residuals, means.tangent, means.axes, np.ones(runs)),
-            "replicates": _replicates(means.residuals, means.tangent, means.axes),
-        }
-    ends = np.nan if windows is None else windows.start[windows.chosen(np.ones((1, residuals.size)))[0]]
+    tests, windows = _tests(clipped, tangent, axes, unit, root)
+    ends = axes.data.min() if windows is None else windows.start[windows.chosen(np.ones((1, residuals.size)))[0]]
     made = {name: found for name, found in tests.items() if found is not None}
     if not made:
         return None
@@ -143,8 +128,27 @@ def lack_of_fit(
         degrees_of_freedom=made[test].degrees_of_freedom,
         size=made[test].size,
         departures=_departures(clipped, axes),
-        transition_ends=float(ends) if ends > 1.01 * axes.data.min() else np.nan,
+        transition_ends=float(ends) if ends > 1.01 * axes.data.min() else None,
     )
+
+
+def _tests(
+    clipped: Floats, tangent: Floats, axes: Axes, unit: Indices, root: Floats
+) -> tuple[dict[str, "_Test | None"], Windows | None]:
+    """Make every test that the points allow; also give the windows along runs."""
+    runs = int(np.unique(unit).size)
+    if runs == unit.size:
+        points = _over_points(clipped, tangent, axes, root)
+        return {"shapes": points, "replicates": _replicates(clipped, tangent, axes)}, None
+    means = _RunMeans(clipped, tangent, axes, unit)
+    windows = along_windows(clipped, tangent, axes, unit, root)
+    tests = {
+        "shapes": _along_runs(clipped, tangent, axes, unit, root),
+        "transition": None if windows is None else _transition(clipped, axes, windows),
+        "runs": _over_points(means.residuals, means.tangent, means.axes, np.ones(runs)),
+        "replicates": _replicates(means.residuals, means.tangent, means.axes),
+    }
+    return tests, windows
 
 
 @dataclass(frozen=True)

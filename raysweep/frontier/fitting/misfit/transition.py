@@ -81,7 +81,9 @@ def windows_along_runs(
     Returns:
         None where there is no window but that of all points.
     """
-    start, squares, degrees = [], [], []
+    start: list[float] = []
+    squares: list[Floats] = []
+    degrees: list[int] = []
     for lowest in candidates(unit, data):
         inside = data >= lowest
         runs = RunOrder(unit[inside], data[inside])
