@@ -17,6 +17,8 @@ REQUIRED = ("params", "data", "loss")
 NUMERIC = (*REQUIRED, *AXES, "weight", "trivial_loss")
 LABELS = ("architecture", "seed", "trajectory")
 COLUMNS = (*NUMERIC, *LABELS)
+DIVERGED = ("diverged", "failed", "crashed", "oom")
+"""Words that stand for the loss of a run that has none."""
 
 
 def read_runs(path: str | Path, columns: Mapping[str, str] | None = None) -> pa.Table:
@@ -123,4 +125,7 @@ def _read(column: pa.ChunkedArray, name: str, where: str, decimal: str | None) -
     """Convert a column of numbers to such; a batch size may have the units of D."""
     if name not in NUMERIC:
         return column
+    if name == "loss" and pa.types.is_string(column.type):
+        lower = pc.utf8_lower(pc.utf8_trim_whitespace(column))
+        column = pc.if_else(pc.is_in(lower, value_set=pa.array(DIVERGED)), pa.scalar(None, pa.string()), column)
     return number_column(column, "data" if name == "batch" else name, where, decimal)

@@ -47,11 +47,13 @@ def test_a_file_that_lacks_something_is_refused_by_name(tmp_path: Path, header: 
 
 def test_numbers_written_as_texts_are_read_and_a_diverged_run_s_loss_may_be_empty(tmp_path: Path):
     (tmp_path / "runs.csv").write_text(
-        'params,data,learning_rate,loss\n1e6,1e9,"1e-3 ",2.5\n1e6,1e9,0.01,nan\n1e6,1e9,.1,\n'
+        'params,data,learning_rate,loss\n1e6,1e9,"1e-3 ",2.5\n1e6,1e9,0.01,nan\n1e6,1e9,.1,\n1e6,1e9,.2,Diverged\n'
     )
     table = read_runs(tmp_path / "runs.csv")
-    assert table["learning_rate"].to_pylist() == [1e-3, 0.01, 0.1]
-    np.testing.assert_array_equal(np.isfinite(np.array(table["loss"].to_pylist(), dtype=float)), [True, False, False])
+    assert table["learning_rate"].to_pylist() == [1e-3, 0.01, 0.1, 0.2]
+    np.testing.assert_array_equal(
+        np.isfinite(np.array(table["loss"].to_pylist(), dtype=float)), [True, False, False, False]
+    )
 
 
 def storage(folder: Path) -> TrialStore:
