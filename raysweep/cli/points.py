@@ -15,11 +15,14 @@ from raysweep.core.errors import FrontierError, RaysweepError, StorageError
 from raysweep.core.io.files import absolute
 from raysweep.core.masking import masked
 from raysweep.core.terminal.live import working
-from raysweep.report.content.assemble import Method, answer
-from raysweep.report.content.sources import Material, from_points, from_storage
+from raysweep.report.content.assemble import answer
+from raysweep.report.content.questions import Question
+from raysweep.report.content.sources import Material, from_file, from_points, from_storage
 from raysweep.report.table import text
 from raysweep.report.write import Written, write
 from raysweep.storage import layout
+
+FILES = (".csv", ".parquet", ".pq")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,9 @@ class Columns:
     flops: str = "flops"
     loss: str = "loss"
     architecture: str | None = None
+    trajectory: str | None = None
+    weight: str | None = None
+    unique_data: str | None = None
 
     def renamed(self) -> dict[str, str]:
         """The columns whose names differ from the estimator's."""
@@ -38,39 +44,73 @@ class Columns:
         return {name: column for name, column in named.items() if name != column}
 
 
+def computes(given: Sequence[float]) -> Sequence[float]:
+    """Check what `--optimal` was given.
+
+    Raises:
+        FrontierError: one is no compute.
+    """
+    for flops in given:
+        if not 0 < flops < float("inf"):
+            raise FrontierError(f"--optimal {flops:g}: give a compute above 0, in FLOP")
+    return given
+
+
+def distinct_data(given: Sequence[str]) -> tuple[str | None, float | None]:
+    """Tell apart what `--unique-data` was given: a column's name, and an amount.
+
+    Raises:
+        RaysweepError: there are two of one kind.
+    """
+    amounts, columns = [], []
+    for value in given:
+        try:
+            amounts.append(float(value))
+        except ValueError:
+            columns.append(value)
+    if len(amounts) > 1 or len(columns) > 1:
+        raise RaysweepError(f"--unique-data {' --unique-data '.join(given)}: give one column and one amount at most")
+    return next(iter(columns), None), next(iter(amounts), None)
+
+
 def show_frontier(
     source: str,
     columns: Columns,
+    question: Question,
     *,
-    optimal: Sequence[float],
-    method: Method,
     tracking_uri: str | None,
     as_json: bool,
     out: str | None = None,
 ) -> None:
-    """Fit points from anywhere and print the answers."""
-    for flops in optimal:
-        if not 0 < flops < float("inf"):
-            raise FrontierError(f"--optimal {flops:g}: give a compute above 0, in FLOP")
-    material = from_points(read_points(source, columns, tracking_uri), Path(source).stem)
+    """Fit points from anywhere and print the answers; the report that is written answers the same question."""
+    material = read_material(source, columns, tracking_uri)
     with working("fitting the frontier"):
-        answers = answer(material, method=method, computes=optimal)
+        answers = answer(material, question)
     if as_json:
         print_json(dataclasses.asdict(answers))
     else:
         show(text(answers))
     if out is not None:
-        tell_report(_written(material, out), err=as_json)
+        tell_report(_written(material, out, question), err=as_json)
 
 
-def read_points(source: str, columns: Columns, tracking_uri: str | None) -> pa.Table:
+def read_material(source: str, columns: Columns, tracking_uri: str | None) -> Material:
     """Read the points of a search space's sweep (from its MLflow), a file, a storage or an MLflow experiment."""
+    title, renamed = Path(source).stem, columns.renamed()
+    if source.endswith(FILES):
+        return from_file(source, renamed, title)
+    if renamed:
+        given = ", ".join(f"{name} = {column!r}" for name, column in renamed.items())
+        raise FrontierError(f"{source}: only a .csv or .parquet file has columns of its own to name ({given})")
+    return from_points(_read_points(source, tracking_uri), title)
+
+
+def _read_points(source: str, tracking_uri: str | None) -> pa.Table:
     if source.endswith((".yaml", ".yml")):
-        return _of_space(source, tracking_uri)
-    if source.endswith(".csv"):
-        return frontier.read_csv(source, columns.renamed())
-    if source.endswith((".parquet", ".pq")):
-        return frontier.read_parquet(source, columns.renamed())
+        from raysweep.cli.spaces import read_run_space
+        from raysweep.sweep.mlflow.points import points_of
+
+        return points_of(read_run_space(source, [], tracking_uri))
     if "://" in source or os.path.isdir(os.path.expanduser(source)):
         return frontier.read_store(source)
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
@@ -90,8 +130,8 @@ def write_report(source: str, overrides: Sequence[str], out: str | None) -> None
         source = read_run_space(source, overrides).storage
     elif overrides:
         raise RaysweepError(f"{' '.join(overrides)}: only a search space takes overrides, and {source} is none")
-    if source.endswith((".csv", ".parquet", ".pq")):
-        material = from_points(read_points(source, Columns(), None), Path(source).stem)
+    if source.endswith(FILES):
+        material = from_file(source, {}, Path(source).stem)
         tell_report(_written(material, out or f"{Path(source).with_suffix('')}-report"))
     else:
         material = from_storage(source)
@@ -101,9 +141,9 @@ def write_report(source: str, overrides: Sequence[str], out: str | None) -> None
             raise StorageError(f"{error}; or give another folder (--out)") from error
 
 
-def _written(material: Material, folder: str) -> Written:
+def _written(material: Material, folder: str, question: Question | None = None) -> Written:
     with working("fitting the frontier"):
-        return write(material, folder)
+        return write(material, folder, question)
 
 
 def report_folder(storage: str) -> str:
@@ -118,23 +158,3 @@ def tell_report(written: Written, *, err: bool = False) -> None:
     state = "written" if written.fresh else "unchanged"
     line = f"report: {folder}/{written.files[0]} ({pictures} figures beside it; {state})"
     typer.echo(line, err=True) if err else show(line)
-
-
-def _of_space(path: str, tracking_uri: str | None) -> pa.Table:
-    from raysweep.cli.spaces import read_run_space
-
-    space = read_run_space(path, [], tracking_uri)
-    if not space.tracking.enabled:
-        return frontier.read_store(space.storage)
-    from raysweep.frontier.points.readers import as_table
-    from raysweep.sweep.mlflow.place import place_of
-    from raysweep.tracking.connection import database_of
-    from raysweep.tracking.mlflow import read_points as read_runs
-
-    place = place_of(space)
-    database = database_of(place.uri)
-    if database is not None and database.exists() and not os.access(database, os.W_OK):
-        # MLflow asks no database on a disk that is read-only; the storage has the same points.
-        return frontier.read_store(space.storage)
-    runs = read_runs(place.experiment, place.uri, sweep_name=place.sweep, storage=place.storage or None, log=place.log)
-    return as_table(runs, f"MLflow experiment {place.experiment!r}")

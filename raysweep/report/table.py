@@ -1,13 +1,13 @@
 """The answers as text for a terminal."""
 
 from raysweep.core.text import columns, scaled
-from raysweep.report.content.values import Answers, estimate, grouped
+from raysweep.report.content.values import Answers, estimate
 
 DIGITS = 4
 
 
 def text(answers: Answers) -> str:
-    """Format the headline, the exponents, the compute-optimal models and the fits' remarks."""
+    """Format the headline, the exponents, the compute-optimal models and the fits' findings, the gravest first."""
     parts = ["\n".join(answers.headline.sentences), _exponents(answers)]
     optima = _optima(answers)
     if optima:
@@ -54,9 +54,5 @@ def _optima(answers: Answers) -> str:
 def _remarks(answers: Answers) -> list[str]:
     lines = ["brackets: 95 % intervals"]
     for fit in answers.families:
-        lines += [f"{fit.family}: {sentence}" for sentence in fit.cautions]
-    lines += [
-        f"{group.family}: {group.count} points kept out of the fit: {group.reason}"
-        for group in grouped(answers.excluded)
-    ]
+        lines += [f"{fit.family}: {sentence}" for sentence in fit.remarks]
     return list(dict.fromkeys(lines))

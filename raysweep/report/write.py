@@ -8,6 +8,7 @@ from importlib import metadata
 from raysweep.core.hashing import digest
 from raysweep.core.io.files import open_location, read_whole, write_whole
 from raysweep.core.version import PACKAGE_FOLDER, __version__
+from raysweep.report.content.questions import Question
 from raysweep.report.content.sources import Material
 from raysweep.storage import layout
 
@@ -25,25 +26,32 @@ class Written:
     """Whether it was made now; False if it was there already."""
 
 
-def write(material: Material, folder: str) -> Written:
+def write(material: Material, folder: str, question: Question | None = None) -> Written:
     """Write the report of some material into a folder (or under a URI).
+
+    Args:
+        material: what the report is made of.
+        folder: where it is written.
+        question: which fit, and where its optimum is wanted; None: the default one.
 
     Raises:
         FrontierError: the points cannot be read as such.
     """
     filesystem, root = open_location(folder)
-    key = digest(f"{material.digest()} {_code()} {_versions()}".encode())
+    asked = "" if question is None or question == Question() else question.key()
+    key = digest(f"{material.digest()} {_code()} {_versions()}{asked}".encode())
     found = _standing(folder, key)
     if found is not None:
         return found
     # Matplotlib, SciPy and Jinja are imported only where there is something to draw.
     from raysweep.report import table
-    from raysweep.report.content.assemble import answer, trajectories
+    from raysweep.report.content.assemble import assemble
     from raysweep.report.figures.figures import draw
     from raysweep.report.html import render
 
-    answers = answer(material)
-    files = draw(material, answers, trajectories(material))
+    assembled = assemble(material, question)
+    answers = assembled.answers
+    files = draw(material, answers, assembled.curves)
     files = {layout.REPORT_PAGE: render(material, answers, files, _versions()).encode(), **files}
     text = table.text(answers)
     for name, data in files.items():

@@ -80,7 +80,7 @@ def test_the_table_names_every_family_with_its_status_and_the_excluded(answers: 
     lines = text(answers).splitlines()
     for family in synthetic_sweep.LAWS:
         assert any(line.startswith(f"{family} ") and line.endswith(("ok", "identified")) for line in lines)
-    assert "mpnn: 18 points kept out of the fit: on the starting plateau" in lines
+    assert "mpnn: 18 points have not left the starting plateau and are left out" in lines
 
 
 def test_a_family_with_too_few_points_is_told_plainly_and_the_others_stand():

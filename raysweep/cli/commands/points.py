@@ -22,8 +22,30 @@ def frontier(
     data: Annotated[str, typer.Option(metavar="COLUMN", help="column of D, tokens or atoms seen")] = "data",
     flops: Annotated[str, typer.Option(metavar="COLUMN", help="column of C, training FLOPs")] = "flops",
     loss: Annotated[str, typer.Option(metavar="COLUMN", help="column of the validation loss")] = "loss",
-    architecture: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="column of the families to fit separately")
+    group: Annotated[
+        str | None,
+        typer.Option("--group", "--architecture", metavar="COLUMN", help="column of the families to fit separately"),
+    ] = None,
+    trajectory: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="column that names the training run of each point")
+    ] = None,
+    weight: Annotated[str | None, typer.Option(metavar="COLUMN", help="column of the points' weights")] = None,
+    unique_data: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN|AMOUNT",
+            help="column of the distinct part of D; as a number: the distinct data that the optimum may use",
+        ),
+    ] = None,
+    law: Annotated[str, typer.Option(metavar="LAW", help="law of the loss, as in docs/frontier.md")] = "additive",
+    asymptote: Annotated[
+        str, typer.Option(metavar="LOSS", help="value at which the asymptote E is held; free: fitted")
+    ] = "free",
+    purpose: Annotated[
+        str, typer.Option(metavar="PURPOSE", help="exponents, or prediction: predict larger runs better")
+    ] = "exponents",
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="ROWS", help="rows to leave out, from 0: 3, 3,7 or 10-12; repeatable")
     ] = None,
     optimal: Annotated[
         list[float] | None, typer.Option(metavar="FLOPS", help="compute to find the best model for; may be repeated")
@@ -41,13 +63,32 @@ def frontier(
     """Fit the compute-optimal frontier to any points.
 
     Prints exponents with intervals, and the best N and D for a compute. The points of a search space are read from its
-    MLflow.
+    MLflow. All options reach the report that --out writes as well.
     """
-    from raysweep.cli.points import Columns, show_frontier
+    from raysweep.cli.points import Columns, computes, distinct_data, show_frontier
+    from raysweep.report.content.questions import make_question
 
-    columns = Columns(params=params, data=data, flops=flops, loss=loss, architecture=architecture)
-    asked = optimal or []
-    show_frontier(source, columns, optimal=asked, method=method, tracking_uri=tracking_uri, as_json=json, out=out)
+    column, amount = distinct_data(unique_data or [])
+    columns = Columns(
+        params=params,
+        data=data,
+        flops=flops,
+        loss=loss,
+        architecture=group,
+        trajectory=trajectory,
+        weight=weight,
+        unique_data=column,
+    )
+    question = make_question(
+        method=method,
+        law=law,
+        asymptote=asymptote,
+        purpose=purpose,
+        exclude=exclude or [],
+        computes=computes(optimal or []),
+        unique_data=amount,
+    )
+    show_frontier(source, columns, question, tracking_uri=tracking_uri, as_json=json, out=out)
 
 
 @app.command()

@@ -1,59 +1,93 @@
 """The content of a report: fits the points and collects everything that its table and page show."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from raysweep import frontier
 from raysweep.frontier import Fit
+from raysweep.frontier.approaches.options import Method
+from raysweep.frontier.fitting.screening import BELOW
+from raysweep.frontier.points.findings import Kind
 from raysweep.report.content.costs import family_costs
 from raysweep.report.content.fits import exclusions, family_fit, run_interval
 from raysweep.report.content.headline import headline
+from raysweep.report.content.questions import Question
 from raysweep.report.content.sources import Material
 from raysweep.report.content.standings import LearningCurve, curves, largest_common, standings
 from raysweep.report.content.values import Answers
 
-Method = Literal["parametric", "envelope", "isoflop"]
 FURTHER = 10.0
 """Where no compute is asked for, the optimum is given at the largest common compute and at this multiple of it."""
 
 
-def trajectories(material: Material) -> dict[str, list[LearningCurve]]:
-    """The sound trajectories of each family."""
-    return {family: curves(material.points, family) for family in material.families()}
+def trajectories(material: Material, fits: Mapping[str, Fit] | None = None) -> dict[str, list[LearningCurve]]:
+    """The sound trajectories of each family, without the points that its fit leaves out or finds far below the law."""
+    left_out = {} if fits is None else {family: _unsound(fit) for family, fit in fits.items()}
+    return {family: curves(material.points, family, left_out.get(family, ())) for family in material.families()}
 
 
-def answer(material: Material, *, method: Method = "parametric", computes: Sequence[float] = ()) -> Answers:
-    """Fit the points and collect the report's answers.
+@dataclass(frozen=True, kw_only=True)
+class Assembled:
+    """The answers, and the trajectories that figures draw beside them."""
+
+    answers: Answers
+    curves: dict[str, list[LearningCurve]]
+
+
+def answer(material: Material, question: Question | None = None) -> Answers:
+    """Fit the points and collect the report's answers; see `assemble`."""
+    return assemble(material, question).answers
+
+
+def assemble(material: Material, question: Question | None = None) -> Assembled:
+    """Fit the points, collect the report's answers, and the trajectories that its figures draw.
 
     Args:
         material: the points, and the facts about their sweep.
-        method: the approach that gives exponents and optima; the envelope's exponent is given beside it.
-        computes: FLOPs at which the compute-optimal model is wanted; see `FURTHER` for the default.
+        question: which fit, and where its optimum is wanted; None: the default one, see `FURTHER`.
+
+    Raises:
+        FrontierError: the question has no answer for these points.
     """
+    question = question or Question()
     families = material.families()
-    found = trajectories(material)
-    fits = _fits(material, method)
-    envelopes = fits if method == "envelope" else _fits(material, "envelope")
+    fits = _fits(material, question, question.method)
+    envelopes = fits if question.method == "envelope" else _fits(material, question, "envelope")
+    found = trajectories(material, fits)
     sound = [part for part in found.values() if part]
     flops, data = largest_common(sound, "flops"), largest_common(sound, "data")
+    computes = question.computes
     if not computes and flops is not None:
         computes = (flops, FURTHER * flops)
-    rows = tuple(family_fit(family, fits[family], envelopes[family], computes) for family in families)
+    rows = tuple(
+        family_fit(family, fits[family], envelopes[family], computes, question.unique_data) for family in families
+    )
     placed = standings(families, list(found.values()), flops, data)
     placed = tuple(replace(row, interval=run_interval(fits[row.family], row)) for row in placed)
-    return Answers(
-        method=method,
+    answers = Answers(
+        method=question.method,
         families=rows,
         headline=headline(placed, flops, data, rows, material.incomplete()),
         excluded=tuple(row for family in families for row in exclusions(family, fits[family], material.points)),
         costs=family_costs(material.points if material.full is None else material.full, families),
         digest=material.points_digest(),
     )
+    return Assembled(answers=answers, curves=found)
 
 
-def _fits(material: Material, method: Method) -> dict[str, Fit]:
+def _fits(material: Material, question: Question, method: Method) -> dict[str, Fit]:
+    settings, exclude = question.settings(method), list(question.exclude) or None
     if "architecture" in material.points.column_names:
-        return frontier.fit_families(material.points, method=method)
+        return frontier.fit_families(material.points, exclude=exclude, **settings)
     (only,) = material.families()
-    return {only: frontier.fit(material.points, method=method)}
+    return {only: frontier.fit(material.points, exclude=exclude, **settings)}
+
+
+def _unsound(fit: Fit) -> tuple[int, ...]:
+    """Rows of the points that are left out, and of those that weigh nothing and lie below the law: no run's loss."""
+    rows = [item.row for item in fit.excluded if item.kind not in (Kind.ON_PLATEAU, Kind.DUPLICATES)]
+    if fit.status.found(Kind.FAR_BELOW) and fit.trust is not None and fit.method == "parametric":
+        assert fit.residuals is not None
+        below = (fit.trust == 0.0) & (fit.residuals < -BELOW)
+        rows += [int(row) for row in fit.samples.row[below]]
+    return tuple(rows)

@@ -10,7 +10,7 @@ from raysweep.core.errors import FrontierError
 from raysweep.frontier import Fit
 from raysweep.frontier.answers.values import Answer
 from raysweep.frontier.numerics.arrays import Floats
-from raysweep.frontier.points.findings import Severity
+from raysweep.frontier.points.findings import Finding, Kind, Severity
 from raysweep.report.content.values import Estimate, Excluded, FamilyFit, OptimumRow, Standing
 
 DRAWN = 48
@@ -19,7 +19,9 @@ BEYOND = 3.0
 """Factor beyond the largest compute of the points up to which a frontier is drawn."""
 
 
-def family_fit(family: str, fit: Fit, envelope: Fit, computes: Sequence[float]) -> FamilyFit:
+def family_fit(
+    family: str, fit: Fit, envelope: Fit, computes: Sequence[float], unique_data: float | None = None
+) -> FamilyFit:
     """Describe the fit of one family.
 
     Args:
@@ -27,6 +29,7 @@ def family_fit(family: str, fit: Fit, envelope: Fit, computes: Sequence[float]) 
         fit: by the approach that answers.
         envelope: by the lower envelope, only for its exponent.
         computes: FLOPs at which the optimum is wanted.
+        unique_data: distinct data that the optimum may use; None: unlimited.
     """
     told = FamilyFit(
         family=family,
@@ -35,10 +38,12 @@ def family_fit(family: str, fit: Fit, envelope: Fit, computes: Sequence[float]) 
         status=fit.status.kind.value,
         sentences=_sentences(fit),
         cautions=_sentences(fit, Severity.CAUTION),
+        remarks=_sentences(fit, Severity.CAUTION) + _notes(fit),
         envelope_exponent=_estimate(envelope, "gamma"),
     )
     if not fit.status.usable:
         return told
+    has_optimum = bool(np.isfinite(fit.params_exponent))  # a law in N or D alone has none
     return replace(
         told,
         alpha=_estimate(fit, "alpha"),
@@ -47,8 +52,8 @@ def family_fit(family: str, fit: Fit, envelope: Fit, computes: Sequence[float]) 
         params_exponent=_estimate(fit, "a"),
         data_exponent=_estimate(fit, "b"),
         loss_exponent=_estimate(fit, "gamma"),
-        optima=tuple(_optimum(fit, flops) for flops in computes),
-        path=tuple(_optimum(fit, flops) for flops in _places(fit)),
+        optima=tuple(_optimum(fit, flops, unique_data) for flops in (computes if has_optimum else ())),
+        path=tuple(_optimum(fit, flops, unique_data) for flops in (_places(fit) if has_optimum else ())),
     )
 
 
@@ -61,7 +66,7 @@ def exclusions(family: str, fit: Fit, points: pa.Table) -> tuple[Excluded, ...]:
             name: float("nan") if row[name] is None else float(row[name])
             for name in ("params", "data", "flops", "loss")
         }
-        found.append(Excluded(family=family, reason=item.reason, **numbers))
+        found.append(Excluded(family=family, kind=item.kind.value, reason=item.reason, **numbers))
     return tuple(found)
 
 
@@ -86,8 +91,8 @@ def _places(fit: Fit) -> list[float]:
     return [float(c) for c in np.geomspace(cost.min(), BEYOND * cost.max(), DRAWN)]
 
 
-def _optimum(fit: Fit, flops: float) -> OptimumRow:
-    found = fit.optimal(flops=flops)
+def _optimum(fit: Fit, flops: float, unique_data: float | None) -> OptimumRow:
+    found = fit.optimal(flops=flops, unique_data=unique_data)
     samples = fit.samples
     near = found.params_range
     return OptimumRow(
@@ -139,6 +144,19 @@ def _estimate(fit: Fit, name: str) -> Estimate | None:
 
 
 def _sentences(fit: Fit, least: Severity = Severity.NOTE) -> tuple[str, ...]:
-    found = sorted(fit.status.findings, key=lambda finding: -finding.severity)
-    told = [finding.sentence for finding in found if finding.severity >= least]
-    return tuple(dict.fromkeys([fit.status.sentence, *told] if fit.status.severity >= least else told))
+    told = _by_kind([finding for finding in fit.status.findings if finding.severity >= least])
+    if fit.status.ok and least <= Severity.NOTE:
+        told = (fit.status.sentence, *told)
+    return told
+
+
+def _notes(fit: Fit) -> tuple[str, ...]:
+    return _by_kind([finding for finding in fit.status.findings if finding.severity is Severity.NOTE])
+
+
+def _by_kind(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """A line for each kind of finding, the gravest first and as they were found among equals."""
+    kinds: dict[tuple[Severity, Kind], list[str]] = {}
+    for finding in sorted(findings, key=lambda finding: -finding.severity):
+        kinds.setdefault((finding.severity, finding.kind), []).append(finding.sentence)
+    return tuple("; ".join(dict.fromkeys(sentences)) for sentences in kinds.values())

@@ -12,8 +12,8 @@ from raysweep.core.masking import masked
 from raysweep.core.messages import last_line
 from raysweep.core.stages import GRID, LEARNING_RATE
 from raysweep.core.text import knobs
-from raysweep.frontier import read_store
-from raysweep.frontier.points.readers import as_table
+from raysweep.frontier import read_csv, read_parquet, read_store
+from raysweep.frontier.points.readers import as_table, parquet_table
 from raysweep.storage.rate_records import RateRecord
 from raysweep.storage.reader import SweepReader
 from raysweep.storage.records import Assignment, TrialRecord
@@ -120,9 +120,27 @@ def from_saved_table(location: str) -> Material:
     return _material(location, reader, reader.saved_table(), read_store(location))
 
 
-def from_points(points: pa.Table, title: str) -> Material:
-    """Make a report's material from a bare table of points, as the frontier's readers return it."""
-    return Material(title=title, points=canonical(points), full=None)
+def from_points(points: pa.Table, title: str, *, in_order: bool = False) -> Material:
+    """Make a report's material from a bare table of points, as the frontier's readers return it.
+
+    Args:
+        points: the table.
+        title: of the report.
+        in_order: keep the order of the rows, so that findings name those of the table given.
+    """
+    return Material(title=title, points=points.combine_chunks() if in_order else canonical(points), full=None)
+
+
+def from_file(path: str, columns: Mapping[str, str], title: str) -> Material:
+    """Read a CSV or Parquet file of points; rows keep their numbers, except a sweep's own, whose order is any.
+
+    Raises:
+        FrontierError: the file or a column is absent, or a column holds no numbers.
+    """
+    if path.endswith(".csv"):
+        return from_points(read_csv(path, columns), title, in_order=True)
+    of_sweep = {"trial_id", "stage"} <= set(parquet_table(path).column_names)
+    return from_points(read_parquet(path, columns), title, in_order=not of_sweep)
 
 
 def _bytes(table: pa.Table) -> bytes:

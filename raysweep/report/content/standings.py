@@ -1,6 +1,6 @@
 """Which family has the lowest measured loss at the largest compute and data that all of them reached."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,30 +18,48 @@ REACHED = 0.98
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """The sound points of one trajectory, ascending in compute."""
+    """The sound points of one trajectory, ascending in compute.
+
+    Where points name no trajectory, those of one size are joined, the lowest of each compute and data (the others are
+    runs of the same), and `runs` tells that each is a run by itself.
+    """
 
     params: float
     data: Floats
     flops: Floats
     loss: Floats
+    runs: bool = False
 
 
-def curves(points: pa.Table, family: str) -> list[LearningCurve]:
-    """Return the trajectories of a family; points on the starting plateau and losses that are no numbers left out."""
+def curves(points: pa.Table, family: str, left_out: Collection[int] = ()) -> list[LearningCurve]:
+    """Return the trajectories of a family, without points on the starting plateau and losses that are no numbers.
+
+    Args:
+        points: a table as the frontier's readers return it.
+        family: its label in the column `architecture`.
+        left_out: rows that are no measurement of a run.
+    """
     rows = points.to_pydict()
     count = points.num_rows
+    gone = set(left_out)
     mine = [i for i in range(count) if "architecture" not in rows or str(rows["architecture"][i]) == family]
     groups: dict[tuple[object, ...], list[int]] = {}
     for i in mine:
-        key = ("trajectory", rows["trajectory"][i]) if "trajectory" in rows else ("params", rows["params"][i])
-        groups.setdefault((*key, rows["params"][i]), []).append(i)
+        name = rows["trajectory"][i] if "trajectory" in rows else None
+        groups.setdefault((name is None, name, rows["params"][i]), []).append(i)
     found = []
-    for members in groups.values():
-        kept = sorted((i for i in members if _sound(rows, i)), key=lambda i: float(rows["flops"][i]))
+    for (alone, _, _), members in groups.items():
+        kept = sorted((i for i in members if i not in gone and _sound(rows, i)), key=lambda i: _place(rows, i))
+        if alone:
+            kept = list({_place(rows, i)[:2]: i for i in reversed(kept)}.values())[::-1]
         if kept:
             data, flops, loss = (np.array([float(rows[k][i]) for i in kept]) for k in ("data", "flops", "loss"))
-            found.append(LearningCurve(float(rows["params"][kept[0]]), data, flops, loss))
+            found.append(LearningCurve(float(rows["params"][kept[0]]), data, flops, loss, runs=bool(alone)))
     return sorted(found, key=lambda curve: curve.params)
+
+
+def _place(rows: dict[str, list[float]], i: int) -> tuple[float, float, float]:
+    return float(rows["flops"][i]), float(rows["data"][i]), float(rows["loss"][i])
 
 
 def largest_common(by_family: Sequence[Sequence[LearningCurve]], axis: str) -> float | None:
@@ -75,7 +93,8 @@ def _lowest(
 ) -> tuple[float, float, float] | None:
     """Return the lowest loss at a budget, and the size and data that have it; seeds of one size are averaged.
 
-    With `carry`, a trajectory that ended before the budget counts with its last loss: less compute reached it.
+    With `carry`, a trajectory that ended before the budget counts with its last loss: less compute reached it; and so
+    does every run of points that name no trajectory.
     """
     by_size: dict[float, list[tuple[float, float]]] = {}
     for curve in found:
@@ -86,6 +105,9 @@ def _lowest(
         loss, data = (np.exp(np.interp(np.log(budget), np.log(at), np.log(y))) for y in (curve.loss, curve.data))
         by_size.setdefault(curve.params, []).append((float(loss), float(data)))
     means = []
+    for curve in found if carry else ():
+        reached = np.flatnonzero(curve.flops <= budget / REACHED) if curve.runs else np.empty(0, dtype=np.int64)
+        means += [(float(curve.loss[i]), curve.params, float(curve.data[i])) for i in reached]
     for params, pairs in by_size.items():
         loss, data = np.mean(pairs, axis=0)
         means.append((float(loss), params, float(data)))

@@ -56,11 +56,12 @@ class Excluded:
     flops: float
     loss: float
     reason: str
+    kind: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExcludedGroup:
-    """How many points of a family are kept out for one kind of reason."""
+    """How many points of a family are kept out for one kind of reason; `reason` is the first of them."""
 
     family: str
     reason: str
@@ -68,12 +69,17 @@ class ExcludedGroup:
 
 
 def grouped(excluded: Sequence[Excluded]) -> tuple[ExcludedGroup, ...]:
-    """Return the excluded points counted by family and by what their reasons say before the colon."""
-    counts: dict[tuple[str, str], int] = {}
+    """Return the excluded points counted by family and kind, each with what the first reason says before the colon."""
+    groups: dict[tuple[str, str], list[str]] = {}
     for point in excluded:
-        key = point.family, point.reason.split(":")[0]
-        counts[key] = counts.get(key, 0) + 1
-    return tuple(ExcludedGroup(family=family, reason=why, count=count) for (family, why), count in counts.items())
+        reason = point.reason.split(":")[0]
+        groups.setdefault((point.family, point.kind or reason), []).append(reason)
+    return tuple(
+        ExcludedGroup(
+            family=family, reason=reasons[0] if len(set(reasons)) == 1 else kind.replace("_", " "), count=len(reasons)
+        )
+        for (family, kind), reasons in groups.items()
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +97,8 @@ class FamilyFit:
     """What the fit says about itself, the gravest first."""
     cautions: tuple[str, ...] = ()
     """Those of the sentences that take something away from the answer."""
+    remarks: tuple[str, ...] = ()
+    """A line for each kind of finding, the gravest first."""
     alpha: Estimate | None = None
     beta: Estimate | None = None
     asymptote: Estimate | None = None

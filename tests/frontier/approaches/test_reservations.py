@@ -46,11 +46,11 @@ def test_no_cost_of_a_real_training_is_called_implausible(ratio):
     assert sentence({**points, "seconds": points["flops"] / 1e15}, Kind.COST_IMPLAUSIBLE, cost="seconds") is None
 
 
-def repeated(repeats, epochs=(1, 4, 16, 60)):
+def repeated(repeats, epochs=(1, 4, 16, 60), seed=0):
     params, unique = (part.ravel() for part in np.meshgrid(np.geomspace(1e7, 1e9, 5), np.geomspace(1e8, 1e10, 3)))
     params, unique = np.tile(params, len(epochs)), np.tile(unique, len(epochs))
     data = unique * np.repeat(epochs, 15)
-    noisy = np.exp(0.002 * np.random.default_rng(0).normal(size=params.size))
+    noisy = np.exp(0.002 * np.random.default_rng(seed).normal(size=params.size))
     worth = unique if repeats == 0 else effective_data(data, unique, repeats)
     loss = surface(CHINCHILLA, params, worth) * noisy
     return {"params": params, "data": data, "flops": 6 * params * data, "loss": loss, "unique_data": unique}
@@ -58,7 +58,7 @@ def repeated(repeats, epochs=(1, 4, 16, 60)):
 
 def test_an_r_star_at_its_bound_is_said():
     assert "R*" not in str(sentence(repeated(15.0), Kind.BOUND_ACTIVE, law="data_constrained"))
-    large = sentence(repeated(np.inf, (1, 2, 3, 4)), Kind.BOUND_ACTIVE, law="data_constrained")
+    large = sentence(repeated(np.inf, seed=1), Kind.BOUND_ACTIVE, law="data_constrained")
     assert "R*" in large
     assert "teach as much as new data" in large
     small = sentence(repeated(0), Kind.BOUND_ACTIVE, law="data_constrained")

@@ -1,0 +1,95 @@
+"""What is asked of a table of points: which fit, at which computes. Table, JSON and page answer the same question."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from raysweep.core.errors import FrontierError
+from raysweep.frontier.answers.arguments import positive
+from raysweep.frontier.approaches.options import Method, Purpose, Settings, make_options
+from raysweep.frontier.laws.forms import LawName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A fit and the computes at which its optimum is wanted.
+
+    Attributes:
+        method, law, asymptote, purpose: as in `raysweep.frontier.fit`; the envelope's exponent is given beside.
+        exclude: rows of the table to leave out, counted from 0.
+        computes: FLOPs at which the compute-optimal model is wanted; none: at the largest common one and beyond it.
+        unique_data: distinct data that the optimum may use, for a law that knows repeats; None: unlimited.
+    """
+
+    method: Method = "parametric"
+    law: LawName = "additive"
+    asymptote: Literal["free"] | float = "free"
+    purpose: Purpose = "exponents"
+    exclude: tuple[int, ...] = ()
+    computes: tuple[float, ...] = ()
+    unique_data: float | None = None
+
+    def settings(self, method: Method | None = None) -> Settings:
+        """The arguments of the fit, by another method where one is given."""
+        return {
+            "method": method or self.method,
+            "law": self.law,
+            "asymptote": self.asymptote,
+            "purpose": self.purpose,
+        }
+
+    def key(self) -> str:
+        """A text that differs for different questions."""
+        return repr(sorted(asdict(self).items()))
+
+
+def make_question(
+    *,
+    method: str = "parametric",
+    law: str = "additive",
+    asymptote: str | float = "free",
+    purpose: str = "exponents",
+    exclude: Sequence[str | int] = (),
+    computes: Sequence[float] = (),
+    unique_data: float | None = None,
+) -> Question:
+    """Check a question before anything is read.
+
+    Args:
+        method: the approach, as in `Question`.
+        law: by its name.
+        asymptote: a number, as text or not, or "free".
+        purpose: "exponents" or "prediction".
+        exclude: rows, or ranges of rows: "3", "3,7", "10-12".
+        computes: FLOPs at which the optimum is wanted.
+        unique_data: distinct data that the optimum may use.
+
+    Raises:
+        FrontierError: one of them has no meaning; the message names it.
+    """
+    question = Question(
+        method=method,  # type: ignore[arg-type]  # checked below, with a message
+        law=law,  # type: ignore[arg-type]
+        asymptote=asymptote,  # type: ignore[arg-type]
+        purpose=purpose,  # type: ignore[arg-type]
+        exclude=tuple(row for text in exclude for row in _rows(str(text))),
+        computes=tuple(positive("optimal", "flops", flops) for flops in computes),
+        unique_data=None if unique_data is None else positive("optimal", "unique_data", unique_data),
+    )
+    options = make_options(**question.settings())
+    if question.unique_data is not None and options.form.law != "data_constrained":
+        raise FrontierError(f"unique_data = {unique_data:g}: law={law!r} knows no repeats; give law='data_constrained'")
+    if question.computes and options.form.law in ("params", "data") and options.method == "parametric":
+        raise FrontierError(f"optimal: a law in {law} alone has no optimum; give law='additive'")
+    return question
+
+
+def _rows(text: str) -> list[int]:
+    """The rows that a text names: `3,7` or `10-12`."""
+    rows: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise FrontierError(f"exclude = {text!r}: give rows counted from 0, such as 3, 3,7 or 10-12")
+        rows += range(int(first), int(last if dash else first) + 1)
+    return rows
