@@ -1,6 +1,12 @@
 import dataclasses
 
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from raysweep.report.content.assemble import answer
 from raysweep.report.content.headline import headline
+from raysweep.report.content.sources import from_points
 from raysweep.report.content.values import Estimate, FamilyFit, Standing
 
 
@@ -72,3 +78,27 @@ def test_fits_with_reservations_are_named():
     doubtful = dataclasses.replace(fit("b", 0.1), cautions=("E is not identified",))
     found = headline([standing("a", 0.5), standing("b", 0.9)], 1e12, None, [fit("a", 0.3), doubtful])
     assert found.sentences[-1] == "Read the fits of b with their reservations, listed below."
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_without_trajectories_the_headline_has_the_lowest_row_whatever_the_order_of_the_file(seed):
+    generator = np.random.default_rng(seed)
+    params = np.repeat(np.geomspace(1e7, 1e9, 4), 9)
+    data = np.tile(np.repeat(np.geomspace(1e9, 1e11, 3), 3), 4)
+    loss = (1.8 + 482 * params**-0.35 + 2085 * data**-0.37) * np.tile([1.0, 1.01, 1.3], 12)
+    order = generator.permutation(36)
+    points = {"params": params, "data": data, "flops": 6 * params * data, "loss": loss}
+    table = pa.table({name: values[order] for name, values in points.items()})
+    found = answer(from_points(table, "x"))
+    assert found.headline.standings[0].loss_at_flops == loss.min()
+    assert found.families[0].points == 36
+    assert f"the lowest loss is {loss.min():.4g}" in found.headline.sentences[0]
+
+
+def test_a_loss_far_below_the_law_is_no_headline():
+    params, data = (part.ravel() for part in np.meshgrid(np.geomspace(1e7, 1e9, 5), np.geomspace(1e9, 1e11, 5)))
+    loss = (1.8 + 482 * params**-0.35 + 2085 * data**-0.37) * np.exp(0.003 * np.random.default_rng(0).normal(size=25))
+    lowest = loss.min()
+    loss[11] *= 0.2
+    table = pa.table({"params": params, "data": data, "flops": 6 * params * data, "loss": loss})
+    assert answer(from_points(table, "x", in_order=True)).headline.standings[0].loss_at_flops == lowest

@@ -73,3 +73,32 @@ def test_points_without_optional_columns_are_grouped_by_size():
     small, large = curves(table, "whatever")
     assert small.loss.tolist() == [2.0, 1.0]  # ascending in compute
     assert large.loss.tolist() == [3.0]
+
+
+def test_runs_of_one_size_and_data_without_a_trajectory_are_replicates_and_the_lowest_counts():
+    table = pa.table(
+        {
+            "params": [10, 10, 10, 20, 20, 20],
+            "data": [1.0, 1.0, 1.0, 4.0, 4.0, 2.0],
+            "flops": [60.0, 60.0, 60.0, 480.0, 480.0, 240.0],
+            "loss": [2.0, 1.9, 3.0, 1.4, 2.5, 1.6],
+        }
+    )
+    small, large = curves(table, "any")
+    assert small.loss.tolist() == [1.9]
+    assert large.loss.tolist() == [1.6, 1.4]
+    (row,) = standings(["any"], [[small, large]], 480.0, 4.0)
+    assert (row.loss_at_flops, row.params_at_flops, row.data_at_flops) == (1.4, 20.0, 4.0)
+    assert row.loss_at_data == 1.4
+
+
+def test_the_lowest_row_counts_where_a_longer_run_of_its_size_ended_higher():
+    table = pa.table({"params": [10, 10, 30], "data": [1.0, 2, 1], "flops": [60.0, 120, 180], "loss": [1.5, 1.7, 1.6]})
+    (row,) = standings(["any"], [curves(table, "any")], 180.0, None)
+    assert (row.loss_at_flops, row.params_at_flops, row.data_at_flops) == (1.5, 10.0, 1.0)
+
+
+def test_rows_that_are_left_out_are_in_no_curve():
+    table = pa.table({"params": [10, 10], "data": [1.0, 2], "flops": [60.0, 120], "loss": [1.5, 0.1]})
+    (only,) = curves(table, "any", [1])
+    assert only.loss.tolist() == [1.5]

@@ -1,0 +1,148 @@
+"""The options of `frontier` reach the printed answers and the report that --out writes, through one question."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from raysweep.cli.app import app
+from raysweep.core.errors import RaysweepError
+from raysweep.frontier.laws.laws import effective_data
+
+
+def points(noise: float = 0.003) -> pd.DataFrame:
+    params, data = (part.ravel() for part in np.meshgrid(np.geomspace(1e7, 1e9, 6), np.geomspace(1e9, 1e11, 6)))
+    noisy = np.exp(noise * np.random.default_rng(0).normal(size=36))
+    loss = (1.8 + 482 * params**-0.35 + 2085 * data**-0.37) * noisy
+    return pd.DataFrame({"N": params, "D": data, "C": 6 * params * data, "L": loss})
+
+
+NAMES = ["--params", "N", "--data", "D", "--flops", "C", "--loss", "L"]
+
+
+def asked(path: Path, *options: str) -> dict[str, object]:
+    done = CliRunner().invoke(app, ["frontier", str(path), *NAMES, *options, "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def family(path: Path, *options: str) -> dict[str, object]:
+    (only,) = asked(path, *options)["families"]
+    return only
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    points().to_csv(tmp_path / "points.csv", index=False)
+    return tmp_path / "points.csv"
+
+
+def test_law_and_asymptote_are_those_of_the_fit(table: Path) -> None:
+    tied = family(table, "--law", "tied")
+    assert tied["alpha"]["value"] == tied["beta"]["value"]
+    held = family(table, "--asymptote", "1.8")
+    assert held["asymptote"]["value"] == pytest.approx(1.8, rel=1e-12)
+    alone = family(table, "--law", "data")
+    assert alone["alpha"] is None
+    assert alone["optima"] == []
+
+
+def test_purpose_shifts_the_exponents(table: Path) -> None:
+    assert family(table, "--purpose", "prediction")["alpha"] != family(table)["alpha"]
+
+
+def test_rows_that_are_excluded_are_those_of_the_file_and_leave_the_headline_too(table: Path) -> None:
+    lowest = int(points()["L"].idxmin())
+    content = asked(table, "--exclude", f"{lowest}", "--exclude", "3,5-6")
+    (fit,) = content["families"]
+    assert fit["points"] == 32
+    assert f"{points()['L'].drop([lowest, 3, 5, 6]).min():.4g}" in content["headline"]["sentences"][0]
+    assert "4 points were excluded by name" in fit["remarks"]
+
+
+def test_weights_trajectories_and_groups_are_columns(tmp_path: Path) -> None:
+    frame = points()
+    frame["w"] = np.where(frame["N"] > 2e8, 5.0, 1.0)
+    frame["run"] = frame["N"].rank(method="dense").astype(int)
+    frame["model"] = np.where(np.arange(36) % 2, "a", "b")
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    plain = family(tmp_path / "p.csv")
+    assert family(tmp_path / "p.csv", "--weight", "w")["alpha"]["value"] != plain["alpha"]["value"]
+    clustered = family(tmp_path / "p.csv", "--trajectory", "run")["params_exponent"]
+    assert clustered["low"] != plain["params_exponent"]["low"]
+    for name in ("--group", "--architecture"):
+        assert [one["family"] for one in asked(tmp_path / "p.csv", name, "model")["families"]] == ["b", "a"]
+
+
+def test_distinct_data_are_a_column_and_an_amount(tmp_path: Path) -> None:
+    frame = points(0.0)
+    frame["U"] = np.where(np.arange(36) % 2, frame["D"], np.minimum(frame["D"], 2e9))
+    frame["L"] = 1.8 + 482 * frame["N"] ** -0.35 + 2085 * effective_data(frame["D"], frame["U"], 15.0) ** -0.37
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    options = ["--unique-data", "U", "--law", "data_constrained", "--optimal", "1e20"]
+    (free,), (held,) = (
+        family(tmp_path / "p.csv", *options, *more)["optima"] for more in ([], ["--unique-data", "1e9"])
+    )
+    assert held["loss"]["value"] > free["loss"]["value"] * 1.01
+    assert "counts repeats as new data" in " ".join(family(tmp_path / "p.csv", "--unique-data", "U")["remarks"])
+
+
+def test_the_report_answers_the_same_question(table: Path, tmp_path: Path) -> None:
+    options = ["--law", "tied", "--method", "isoflop", "--optimal", "1e21", "--exclude", "0", "--asymptote", "1.7"]
+    for more in (options, [*options[:2], "--optimal", "3e20"]):
+        printed = asked(table, *more, "--out", str(tmp_path / "out"))
+        written = json.loads((tmp_path / "out" / "report.json").read_text())["answers"]
+        assert written["method"] == printed["method"]
+        assert json.loads(json.dumps(written["families"])) == printed["families"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--law", "cubic"], "law = 'cubic': give additive, tied"),
+        (["--asymptote", "nan"], "asymptote = nan"),
+        (["--asymptote", "low"], "asymptote = 'low'"),
+        (["--purpose", "fun"], "purpose = 'fun'"),
+        (["--exclude", "x"], "exclude = 'x'"),
+        (["--exclude", "36"], r"outside 0\.\.35"),
+        (["--weight", "w"], "no column 'w' for weight"),
+        (["--unique-data", "1e9"], "knows no repeats"),
+        (["--unique-data", "1e9", "--unique-data", "2e9"], "one column and one amount"),
+        (["--law", "params", "--optimal", "1e20"], "no optimum"),
+        (["--optimal", "nan"], "--optimal nan"),
+    ],
+)
+def test_an_option_without_a_meaning_is_refused_by_name(table: Path, options: list[str], message: str) -> None:
+    with pytest.raises(RaysweepError, match=message):
+        CliRunner().invoke(app, ["frontier", str(table), *NAMES, *options], catch_exceptions=False)
+
+
+def test_columns_are_named_for_files_alone(tmp_path: Path) -> None:
+    with pytest.raises(RaysweepError, match=r"only a \.csv or \.parquet file has columns"):
+        CliRunner().invoke(app, ["frontier", str(tmp_path), "--weight", "w"], catch_exceptions=False)
+
+
+def test_findings_are_one_line_a_kind_the_gravest_first(tmp_path: Path) -> None:
+    frame = pd.concat([points(), points().iloc[[4]]], ignore_index=True)
+    frame.loc[0, "L"] = np.nan
+    frame.loc[7, "L"] *= 0.3
+    frame.loc[[9, 20], "L"] *= -1
+    frame.drop(columns="C").to_csv(tmp_path / "p.csv", index=False)
+    arguments = ["frontier", str(tmp_path / "p.csv"), "--params", "N", "--data", "D", "--loss", "L"]
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    lines = done.stdout.split("brackets: 95 % intervals\n")[1].splitlines()
+    starts = [
+        "all points: 1 point has a NaN, infinite or missing value",
+        "all points: 2 points have a value that is not positive",
+        "all points: 1 point repeats another in every column",
+        "all points: 1 point lies far below the law and weighs nothing",
+        "all points: 37 values of flops were computed as C = 6 N D",
+    ]
+    places = [next(place for place, line in enumerate(lines) if line.startswith(start)) for start in starts]
+    assert places == sorted(places)
+    assert "(row 7)" in lines[places[3]]
+    assert len(lines) == len(set(lines))
+    assert not any("1 points" in line for line in lines)
