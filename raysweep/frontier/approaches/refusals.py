@@ -56,10 +56,11 @@ def _design_refusals(samples: Samples, options: Options) -> list[Finding]:
         return []
     held = ", or hold E with asymptote=" if form.asymptote is None else ""
     if sizes < least.sizes:
-        text = f"two model sizes cannot tell E, A and alpha apart: add a size{held}"
-        return [fatal(Kind.TWO_SIZES_ONLY, text)]
+        apart = "E, A and alpha apart: add a size"
+        return [_too_few(sizes, least.sizes, ("model sizes", apart, Kind.TWO_SIZES_ONLY), form.law, held)]
     if amounts < least.amounts:
-        return [_too_few_amounts(amounts, least.amounts, form.law == "data_constrained", held)]
+        apart = "E, B and beta apart: add an amount"
+        return [_too_few(amounts, least.amounts, ("amounts of data", apart, Kind.TWO_DATA_ONLY), form.law, held)]
     if sizes + amounts < least.both or runs < least.runs:
         text = (
             f"{sizes} model sizes and {amounts} amounts of data, {runs} different runs in all, do not determine the "
@@ -72,15 +73,14 @@ def _design_refusals(samples: Samples, options: Options) -> list[Finding]:
     return []
 
 
-def _too_few_amounts(amounts: int, least: int, repeats: bool, held: str) -> Finding:
-    if not repeats:
-        text = f"two amounts of data cannot tell E, B and beta apart: add an amount{held}"
-        return fatal(Kind.TWO_DATA_ONLY, text)
-    text = (
-        f"{amounts} amounts of data, counted with their distinct part, cannot tell B, beta and R* apart: the law needs "
-        f"{least}{held}"
-    )
-    return fatal(Kind.TWO_DATA_ONLY if amounts == 2 else Kind.TOO_FEW_LEVELS, text)
+def _too_few(count: int, least: int, told: tuple[str, str, Kind], law: str, held: str) -> Finding:
+    """The refusal of too few levels; `told`: what they are, what two of them cannot do, and the kind for two."""
+    what, apart, kind = told
+    if count == 2 and least == 3 and law != "data_constrained":
+        return fatal(kind, f"two {what} cannot tell {apart}{held}")
+    counted = ", counted with their distinct part," if law == "data_constrained" else ""
+    text = f"{count} {what}{counted} leave law={law!r} open: it needs {least}{held}"
+    return fatal(kind if count == 2 else Kind.TOO_FEW_LEVELS, text)
 
 
 def _in_lockstep(samples: Samples) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raysweep.frontier.laws.forms import LAWS, Form
+from raysweep.frontier.laws.forms import Form, LawName
 from raysweep.frontier.numerics.arrays import Floats, Indices, Mask
 from raysweep.frontier.points.samples import Samples
 
@@ -28,6 +28,15 @@ class Needs:
     runs: int
 
 
+_FURTHER: dict[LawName, tuple[int, int]] = {
+    "data_constrained": (0, 1),
+    "broken_params": (2, 0),
+    "broken_data": (0, 2),
+    "offset": (0, 1),
+}
+"""Parameters that a law has in N, and in D, beyond those of the additive one."""
+
+
 def needs(form: Form) -> Needs:
     """The distinct sizes and amounts of data without which a law is not determined."""
     free = 2 + (form.asymptote is None)
@@ -38,9 +47,10 @@ def needs(form: Form) -> Needs:
         return Needs(sizes=0, amounts=free, both=0, runs=0)
     if form.law == "tied":  # the exponent that one term tells serves the other
         return Needs(sizes=2, amounts=2, **together)
-    return Needs(
-        sizes=free, amounts=free + (LAWS[form.law].further if form.law == "data_constrained" else 0), **together
-    )
+    if form.law == "coupled":  # its terms interact, so that every cell of a grid tells something
+        return Needs(sizes=free, amounts=free, both=0, runs=form.parameters)
+    more_sizes, more_amounts = _FURTHER.get(form.law, (0, 0))
+    return Needs(sizes=free + more_sizes, amounts=free + more_amounts, **together)
 
 
 def levels(values: Floats) -> Indices:

@@ -37,11 +37,11 @@ def majority(problem: Problem, weights: Floats, starts: Floats) -> Floats | None
     kept = int(np.ceil(KEPT * problem.x.size))
     if kept <= problem.free.shape[1] + 1:
         return None
-    theta = starts
+    theta, alike = starts, (weights > 0).astype(float)  # a heavy point is no majority
     for _ in range(_STEPS):
         away = np.abs(problem.z - predict(problem, theta))
         near = away <= np.partition(away, kept - 1, axis=1)[:, kept - 1 : kept]
-        theta = solve(problem, weights * near, theta, MOST_DELTA, iterations=30).theta
+        theta = solve(problem, alike * near, theta, MOST_DELTA, iterations=30).theta
     away = np.sort(np.abs(problem.z - predict(problem, theta)), axis=1)[:, :kept]
     best = theta[int(np.argmin((away**2).sum(axis=1)))]
     residuals = problem.z - predict(problem, best[None, :])[0]

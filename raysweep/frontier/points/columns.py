@@ -45,6 +45,7 @@ def as_points(
         FrontierError: a column is absent, named twice, or holds no numbers.
     """
     given = _own_names(table, source, dict(columns or {}))
+    own_names = table.column_names
     table = _renamed(table, given)
     if "stage" in table.column_names:
         in_grid = pc.fill_null(pc.not_equal(table["stage"], LEARNING_RATE), True)
@@ -58,7 +59,7 @@ def as_points(
         where = f"{source}: column {given.get(name, name)!r}"
         table = _put(table, name, number_column(table[name], name, where, decimal))
     table = _filled(table, source, required, asked=(columns or {}).get("flops") == SIX_N_D)
-    return _checked(table, source, required)
+    return _checked(table, source, required, own_names)
 
 
 def filled_in(table: pa.Table) -> dict[str, int]:
@@ -164,11 +165,11 @@ def _obeys(values: Mapping[str, Floats]) -> bool:
     return known.size >= _LEAST_OBEYING and bool(np.all(np.abs(known) < _SAME))
 
 
-def _checked(table: pa.Table, source: str, required: Sequence[str]) -> pa.Table:
+def _checked(table: pa.Table, source: str, required: Sequence[str], own_names: Sequence[str]) -> pa.Table:
     for name in required:
         if name not in table.column_names:
             raise FrontierError(
-                f"{source}: no column for {name}; it has {', '.join(table.column_names)}. "
+                f"{source}: no column for {name}; it has {', '.join(own_names) or 'none'}. "
                 f"Name it in columns={{{name!r}: ...}}"
             )
     if table.num_rows == 0:

@@ -82,7 +82,7 @@ def parquet_table(path: str | Path) -> pa.Table:
     if whole is None:
         raise FrontierError(f"{path}: there is no such file")
     try:
-        table: pa.Table = pyarrow.parquet.read_table(pa.BufferReader(whole))
+        table: pa.Table = pyarrow.parquet.ParquetFile(pa.BufferReader(whole)).read()
     except (pa.ArrowException, OSError) as error:
         raise FrontierError(f"{path}: not a Parquet file: {error}") from error
     return table

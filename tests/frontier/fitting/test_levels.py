@@ -109,3 +109,27 @@ def test_laws_of_few_parameters_need_one_point_more_than_they_have(law, asymptot
     fewer = fit({name: values[1:] for name, values in given.items()}, law=law, asymptote=asymptote, bootstraps=0)
     assert fewer.status.kind is Kind.TOO_FEW_POINTS
     assert f"needs {points} points or more" in fewer.status.sentence
+
+
+@pytest.mark.parametrize(
+    ("law", "sizes", "amounts", "enough"),
+    [
+        ("coupled", 3, 3, True),
+        ("coupled", 3, 2, False),
+        ("broken_params", 5, 3, True),
+        ("broken_params", 4, 8, False),
+        ("broken_data", 3, 5, True),
+        ("broken_data", 8, 4, False),
+        ("offset", 3, 4, True),
+        ("offset", 8, 3, False),
+        ("offset", 3, 2, False),
+    ],
+)
+def test_laws_of_more_parameters_need_more_sizes_or_amounts(law, sizes, amounts, enough):
+    samples = samples_for(grid(spread(sizes), spread(amounts)))
+    assert determined(samples, Form(law=law), np.ones((1, samples.count)))[0] == enough
+    if not enough:
+        tripled = {name: np.tile(values, 3) for name, values in grid(spread(sizes), spread(amounts)).items()}
+        tripled["loss"] = tripled["loss"] * np.repeat([1.0, 1 + 1e-6, 1 - 1e-6], samples.count)
+        refused = (Kind.TWO_DATA_ONLY, Kind.TOO_FEW_LEVELS)
+        assert fit(tripled, law=law, bootstraps=0).status.kind in refused
