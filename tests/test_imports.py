@@ -233,12 +233,22 @@ except SystemExit as end:
         ("raysweep", {"numpy", "pyarrow", "pydantic"}),
         ("raysweep.frontier", {"pandas", "pydantic"}),
         ("raysweep.sweep.run", {"scipy", "pandas"}),
+        ("raysweep.cli.plans", {"scipy", "pandas"}),
+        ("raysweep.cli.status", {"scipy", "pandas"}),
         ("raysweep.tracking.mlflow", {"scipy", "pandas"}),
     ],
 )
 def test_rooms_load_no_heavy_package_that_they_do_not_need(module: str, light: set[str]):
+    own = {"typer"} if module.startswith("raysweep.cli.") else set()
     loaded = loaded_by(f"import {module}")
-    assert not loaded & (set(AT_HOME) | light)
+    assert not loaded & (set(AT_HOME) - own | light)
+
+
+def test_the_estimator_starts_without_the_slowest_part_of_scipy():
+    code = "import sys, raysweep.frontier; sys.exit('scipy.stats' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0, (
+        "import scipy.stats where it is used"
+    )
 
 
 def processor_seconds() -> float:

@@ -39,7 +39,7 @@ class Facts:
 
     host: str
     time: float
-    """Seconds since 1970, by its clock."""
+    """Seconds since 1970 by the machine's clock."""
     environment: dict[str, str]
     unmet: tuple[str, ...]
     """Requirements of raysweep that its installed packages do not meet, in words."""

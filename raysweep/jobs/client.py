@@ -24,7 +24,7 @@ TOKEN_HELP = (
 
 
 class Unreachable(ClusterError):
-    """A cluster that does not answer at present."""
+    """The cluster does not answer at the moment."""
 
 
 def connect(address: str, *, allow_open: bool = False) -> "JobSubmissionClient":
@@ -60,7 +60,7 @@ def _client(url: str) -> "JobSubmissionClient":
         logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.ERROR)
 
     class _Timed(JobSubmissionClient):
-        """A client with time limits: Ray's own waits for ever where a network is cut."""
+        """A client with time limits: Ray's own waits forever when the network is cut."""
 
         def _do_request(
             self,

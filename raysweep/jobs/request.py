@@ -43,7 +43,7 @@ class Request:
 
     @property
     def space_name(self) -> str:
-        """The path of the search space's file in the job.
+        """Path of the search space's file inside the job.
 
         Raises:
             ClusterError: the file is not in the folder that is packed.

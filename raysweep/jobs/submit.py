@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 Say = Callable[[str], object]
 Connect = Callable[[], "JobSubmissionClient"]
 RECONNECT_SECONDS = 300.0
-"""How long the cluster may be out of reach while a job is followed, such as while its head node is replaced."""
+"""How long the cluster may be unreachable while a job is followed, such as while its head node is replaced."""
 RETRY_SECONDS = 5.0
 POLL_SECONDS = 0.5
 SILENT_SECONDS = 60.0
-"""Without output of a job, after which its state is asked for: a connection that was cut reports no error."""
+"""Silence after which a job's state is queried: a connection that was cut reports no error."""
 _STOPPED = (130, 143)
 """Exit statuses of a sweep that was stopped, or reached a cap."""
 
@@ -58,7 +58,7 @@ class Job:
 
     @property
     def exit_status(self) -> int:
-        """Exit status for a shell."""
+        """The exit status for a shell."""
         if self.state == "SUCCEEDED":
             return 0
         return 143 if self.state == "STOPPED" else self.exit_code or 1
@@ -190,7 +190,7 @@ def send(client: "JobSubmissionClient", job_id: str, command: str, environment: 
 
 
 class _PendingNotice:
-    """Reports once that a job has been pending for `SILENT_SECONDS`."""
+    """Reports, once, that a job has been pending for `SILENT_SECONDS`."""
 
     def __init__(self, say: Say) -> None:
         self._say, self._since, self._said = say, time.monotonic(), False

@@ -21,7 +21,7 @@ from raysweep.storage.trial_reader import TrialReader
 
 
 class SweepReader(TrialReader):
-    """Reads the storage of a sweep, of one that runs too."""
+    """Reads the storage of a sweep, also while it runs."""
 
     def assignments(self) -> list[Assignment]:
         """Read which trial serves which family and stage; none where the file is absent or torn (see `notes`)."""

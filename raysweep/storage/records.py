@@ -11,14 +11,14 @@ class TrialRecord:
 
     state: TrialState = TrialState.PLANNED
     attempt: int = 0
-    """Number of times it was begun."""
+    """Number of times it was started."""
     writer: str | None = None
-    """Token of the attempt that owns the directory; a writer that finds another token here stops writing."""
+    """Token of the attempt that owns the directory; a writer that finds a different token stops writing."""
     message: str | None = None
     """Why it ended badly."""
     points_sha256: str | None = None
     started: float | None = None
-    """Seconds since 1970 at which this attempt began."""
+    """Start of this attempt, in seconds since 1970."""
     ended: float | None = None
     code: str | None = None
     """Name and digest of the code that trained it, where that is not raysweep's own (see `code.code_of`)."""

@@ -34,11 +34,11 @@ class TrialReader:
         """Open a storage, which need not exist yet."""
         self.location = absolute(location)  # workers have working directories of their own
         self.notes: list[str] = []
-        """The files that were found torn or altered, in words for the user."""
+        """Messages about files that were found torn or altered."""
         self._filesystem, self._root = open_folder(location)
 
     def ids(self) -> list[str]:
-        """List the ids of all trials that were ever begun, sorted."""
+        """List the ids of all trials ever started, sorted."""
         found = (info.base_name for info in list_folder(self._filesystem, f"{self._root}/{layout.TRIALS}"))
         return sorted(name for name in found if _TRIAL_ID.match(name))
 

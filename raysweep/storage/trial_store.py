@@ -33,7 +33,7 @@ class Lease(Protocol):
         """Raise an error if another driver has taken the storage over."""
 
     def check_heartbeat(self) -> None:
-        """Raise an error if the last heartbeat found that another driver has; costs nothing."""
+        """Raise an error if the last heartbeat found another driver; costs nothing."""
 
 
 class TrialStore(SweepReader):
@@ -76,7 +76,7 @@ class TrialStore(SweepReader):
             self._write_spec(spec)
 
     def holds(self, claim: Claim) -> bool:
-        """Whether no other attempt has begun since; a worker that is cut off from its cluster may live on."""
+        """Whether no other attempt has started since; a worker that is cut off from its cluster may still run."""
         return self.record(claim.trial_id).writer == claim.writer
 
     def end(self, claim: Claim, state: TrialState, points: Sequence[Point], message: str | None = None) -> bool:
@@ -88,7 +88,7 @@ class TrialStore(SweepReader):
         return True
 
     def close(self, trial_id: str, state: TrialState, points: Sequence[Point], message: str | None = None) -> None:
-        """End a trial in place of its worker, which is dead or was told to stop; the worker's claim is revoked."""
+        """End a trial on behalf of its worker, which is dead or was told to stop; revokes the worker's claim."""
         self._check_lease()
         before = self.record(trial_id)
         record = dataclasses.replace(before, state=state, writer=uuid.uuid4().hex, message=message)

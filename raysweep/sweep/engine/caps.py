@@ -12,20 +12,20 @@ from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.space.running import Caps
 
 DISK_EVERY_SECONDS = 30.0
-"""Between two looks at all files of a storage, which may be many."""
+"""Interval between two scans of a storage, which may hold many files."""
 EXIT_CODE = 130
 """As of a sweep that was interrupted (128 + SIGINT): it is not complete, and the same command goes on with it."""
 
 
 class CapReachedError(Stopped):
-    """A sweep that has spent what its search space allows; nothing is lost."""
+    """The sweep has spent what its search space allows; nothing is lost."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, EXIT_CODE)
 
 
 class Spending:
-    """What a sweep has spent: FLOPs, device hours and trials over all its runs, hours of this run, disk as it is.
+    """What a sweep has spent: FLOPs, device hours and trials over all its runs, hours of this run, disk space in use.
 
     A trial of an earlier run costs what its points say, or the wall-clock of its attempts where they have no seconds.
     The spending of a driver that was killed, on trials that had not ended, is unknown and counts once they go on.

@@ -20,9 +20,9 @@ from raysweep.sweep.space.running import Resources
 from raysweep.sweep.stages.stage import Stage
 
 CANCELLING_SECONDS = 3.0
-"""How long writing the ends of running trials may take once the sweep was told to end."""
+"""Time limit for recording how running trials ended, once the sweep has been told to stop."""
 LATE_SECONDS = 15.0
-"""After a limit on time, for the worker to end its trial itself; one that stands still (SIGSTOP) does not."""
+"""Grace period after a time limit, for the worker to end its trial itself; a stopped one (SIGSTOP) does not."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class _Running:
 
 @dataclass
 class _Trial:
-    """What is remembered of a trial over all of its workers."""
+    """What is remembered about a trial across its workers."""
 
     points: list[Point] = field(default_factory=list)
     launches: int = 0
@@ -87,7 +87,7 @@ class Dispatcher:
         self._say, self._host_lost = say, host_lost
         self.limits = Limits(resources.timeout_seconds, resources.stall_seconds)
         self.cap: str | None = None
-        """The cap for which no further trial may begin, in words, once that is so."""
+        """The cap that keeps further trials from starting, in words; None while there is none."""
         self._running: dict[str, _Running] = {}
         self._trials: dict[str, _Trial] = {}
         self._retries: list[TrialSpec] = []

@@ -14,14 +14,14 @@ _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory"
 
 
 class Failure(enum.Enum):
-    """The cause for which a worker ended before its trial."""
+    """Why a worker ended before its trial did."""
 
     FAULT = "fault"
     """Its process exited, or was killed: counts towards `resources.max_failures`."""
     MEMORY = "memory"
     """Ray's memory monitor killed it, or an allocation failed: the trial is retried once, alone on a node."""
     NODE = "node"
-    """Its node was lost or taken back (spot instances): counts for nothing."""
+    """Its node was lost or reclaimed (spot instances): does not count as a failure."""
 
 
 def cause_of_failure(error: str) -> Failure:

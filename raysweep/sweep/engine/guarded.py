@@ -20,7 +20,7 @@ class Guarded:
         return {}
 
     def do(self, action: Callable[[Dispatcher], T]) -> T | None:
-        """Do something unless there was an error; keep the error that it raises."""
+        """Call a function unless there was an error; keep the error that it raises."""
         if self.error is None:
             try:
                 return action(self.dispatcher)

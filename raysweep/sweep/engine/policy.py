@@ -23,14 +23,14 @@ class Then(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerEnd:
-    """What is known of a worker that ended, and of its trial."""
+    """What is known about a worker that ended, and about its trial."""
 
     error: str
     """Ray's, as text."""
     failure: Failure | None
-    """Its cause; None where the worker wrote the end itself."""
+    """Cause of the failure; None if the worker recorded the end itself."""
     written: TrialState
-    """State that the worker left in the trial store; an open one where it did not come to write the end."""
+    """State that the worker left in the trial store; open if it had no time to record the end."""
     overrun: str | None = None
     """The limit on time that the trial has passed, in words."""
     failures: int = 0
@@ -46,7 +46,7 @@ class Decision:
 
     then: Then
     state: TrialState
-    """Of the trial where it ends without a worker to say so."""
+    """Final state of a trial whose worker did not record one."""
     reason: str
     """Why it ends."""
     counted: bool = False

@@ -24,7 +24,7 @@ USABLE = 0.95
 HEADROOM = 1.3
 """Over the memory of a training step: optimizer, evaluation, and batches larger than those measured."""
 MOST_PACKED = 16
-"""Trials on one GPU at most: more of them would wait for each other."""
+"""Largest number of trials on one GPU: more would wait for each other."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class _Measured(Protocol):
 
 
 class CostBook:
-    """Costs by architecture and size; unknown ones are measured, if asked to."""
+    """Costs by architecture and size; unknown ones are measured on request."""
 
     def __init__(self, resources: Resources, data: Data | None, store: TrialStore, *, measure: bool) -> None:
         """Read the costs that are kept with a sweep.

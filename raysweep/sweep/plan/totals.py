@@ -13,7 +13,7 @@ T = TypeVar("T", int, float)
 
 
 class _PlannedCost(Protocol):
-    """What is read of a planned trajectory (`plan.PlannedTrial`)."""
+    """What is read from a planned trajectory (`plan.PlannedTrial`)."""
 
     @property
     def family(self) -> str: ...
@@ -35,7 +35,7 @@ class _PlannedCost(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
-    """Of one family, or of the whole grid. None where the cost of any of its trajectories is not known."""
+    """Totals of one family or of the whole grid. None where the cost of any trajectory is unknown."""
 
     family: str
     trajectories: int
@@ -57,7 +57,7 @@ class Totals:
 
     @property
     def saving(self) -> float | None:
-        """How many times the FLOPs the naive grid would have cost."""
+        """FLOPs of the naive grid relative to those of this plan."""
         return self.naive_flops / self.flops if self.naive_flops and self.flops else None
 
 
@@ -118,7 +118,7 @@ def slots(resources: Resources) -> int | None:
 
 
 def missing(resources: Resources) -> str | None:
-    """Return the resource that this machine lacks to run one trial, in a sentence; None without one or on a cluster."""
+    """Describe the resource that this machine lacks to run one trial; None if it lacks none, or on a cluster."""
     if os.environ.get("RAY_ADDRESS"):
         return None
     present = machine()

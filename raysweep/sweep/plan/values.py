@@ -51,7 +51,7 @@ class PlannedTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The trials of a sweep, and how far they are."""
+    """The trials of a sweep and their progress."""
 
     name: str
     storage: str
@@ -64,7 +64,7 @@ class Plan:
     """Trials that run at once on this cluster, None where that is not known."""
     price_per_device_hour: float | None = None
     notes: tuple[str, ...] = ()
-    """What else a person should know, a sentence each."""
+    """Further notes for the user, a sentence each."""
 
     @property
     def tuned(self) -> bool:

@@ -20,7 +20,7 @@ from raysweep.sweep.space.parts import Adaptive
 from raysweep.sweep.space.space import Space
 
 _COMPARED = ("forces", "training", "data.validation_structures", "learning_rate.transfer")
-"""Settings that make other trials of the same sizes, so that a report of the last run is none of them."""
+"""Settings that change trials of the same sizes, so that the report of the last run does not describe them."""
 
 
 def write_identity(store: TrialStore, space: Space, facts: DataFacts) -> None:

@@ -16,7 +16,7 @@ from raysweep.sweep.space.space import Space
 from raysweep.sweep.space.yaml_lines import ErrorAt
 
 WIDEST = 2**16
-"""No width beyond is tried."""
+"""Largest width that is tried."""
 
 Count = Callable[[int], int]
 """Trainable parameters by width."""
@@ -53,7 +53,7 @@ def with_sizes(space: Space, store: TrialStore) -> Space:
         widths = [int(width) for width in known[key]]
         if len(widths) < family.ladder.steps:
             store.notes.append(
-                f"{label}: {family.ladder.steps} sizes were asked for, and some lie nearest the same width: "
+                f"{label}: {family.ladder.steps} sizes were requested, but some are nearest to the same width: "
                 f"{len(widths)} remain"
             )
         sizes = tuple({"width": width} for width in widths)
@@ -158,7 +158,7 @@ def _elements(data: Data | None, path: tuple[str, ...], error: ErrorAt) -> tuple
     except DataError as absent:
         raise error(
             path,
-            "how wide a model of so many parameters is depends on the elements of the data, and the structure store "
+            "the width of a model with so many parameters depends on the elements of the data, and the structure store "
             "is not there yet: make it first (`raysweep data make SPACE`)",
         ) from absent
     return tuple(sorted(manifest.reference_energies)), manifest.rms_force

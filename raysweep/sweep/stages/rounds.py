@@ -42,10 +42,10 @@ class Rounds:
         if isinstance(kept, dict):
             self._chosen = {str(label): [str(i) for i in ids] for label, ids in kept.items()}
         self._over: dict[str, str] = {}
-        """Why a family's rounds are over, as far as this process has asked."""
+        """Why the rounds of a family are over, where this process knows."""
 
     def chosen(self, whole: Plan) -> Plan:
-        """Return the trajectories of a plan that were chosen so far; of a family without any, its first round.
+        """Return the trajectories of a plan chosen so far; for a family without any, its first round.
 
         Args:
             whole: the plan of every trajectory of the grid at each of its lengths.
@@ -168,7 +168,7 @@ class AdaptiveGrid(GridStage):
         """
         self._grid, self._rounds, self._begun = grid, rounds, begun
         self._open: dict[str, set[str]] = {}
-        """By family the trials that have not ended yet; none: its next round is due."""
+        """Trials that have not ended yet, by family; where there are none, its next round is due."""
         self._over: set[str] = set()
         super().__init__(rounds.chosen(grid).trials, listener)
 
@@ -193,7 +193,7 @@ class AdaptiveGrid(GridStage):
 
     @property
     def finished(self) -> bool:
-        """Whether all were handed out, and no round will follow."""
+        """Whether all trials were handed out and no round will follow."""
         self._advance()
         return super().finished and all(family in self._over for family in self._open)
 

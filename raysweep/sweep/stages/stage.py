@@ -13,7 +13,7 @@ from raysweep.sweep.cluster.driver.signals import Interrupted
 from raysweep.sweep.cluster.watch import ClusterLostError
 
 CLOSING_SECONDS = 3.0
-"""How long a mirror may take to write the rest once the sweep was told to end; a later run makes up for it."""
+"""Time limit for a mirror to write what is left once the sweep has been told to stop; a later run catches up."""
 
 
 class Stage(Protocol):
@@ -27,7 +27,7 @@ class Stage(Protocol):
 
     @property
     def finished(self) -> bool:
-        """Whether there will be no further trial."""
+        """Whether no further trials will come."""
 
     def started(self, trial_id: str) -> None:
         """Called when a worker has begun a trial."""
@@ -39,11 +39,11 @@ class Stage(Protocol):
         """Called when a trial ends."""
 
     def cancelled(self, trial_id: str, record: TrialRecord) -> None:
-        """Called when a trial is cancelled with its sweep; a later run goes on with it, so nothing follows from it."""
+        """Called when a trial is cancelled with its sweep; a later run resumes it, so it decides nothing."""
 
 
 class Listener(Protocol):
-    """A follower of a sweep's trials: MLflow's mirror, the progress line. No call may take long or raise."""
+    """A follower of a sweep's trials: MLflow's mirror, the progress line. Calls must be quick and must not raise."""
 
     def trial_started(
         self, trial_id: str, family: str, stage: str, params: dict[str, str], tags: dict[str, str]
@@ -51,7 +51,7 @@ class Listener(Protocol):
         """Called when a trial begins or resumes."""
 
     def point(self, trial_id: str, point: Point) -> None:
-        """Called for each point; a resumed trial repeats its earlier points."""
+        """Called for each point; a resumed trial reports its earlier points again."""
 
     def trial_ended(self, trial_id: str, state: TrialState, message: str | None) -> None:
         """Called when a trial ends."""
@@ -61,7 +61,7 @@ class Listener(Protocol):
 
 
 class Listeners:
-    """Several listeners as one."""
+    """Forwards every call to several listeners."""
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
         self._listeners = tuple(listeners)

@@ -26,7 +26,7 @@ class Verdict:
     """What is known about one trial."""
 
     length: int
-    """Rungs of it that count for sure: that it reached, and where all decisions before fell in its favour."""
+    """Rungs that certainly count: it reached them after every earlier decision was in its favour."""
     stopped: bool
     """Whether it is stopped after `length` rungs."""
     settled: bool

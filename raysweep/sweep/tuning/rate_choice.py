@@ -9,7 +9,7 @@ import numpy as np
 from raysweep.core.text import rounded
 
 RATE_DIGITS = 4
-"""Significant digits of a rate: its noise is far above the fourth, and what is printed is then what is run."""
+"""Significant digits of a rate: its noise is far larger, and the rate that is printed is the one that runs."""
 
 WINDOW = 1.3
 """Trials within this factor of the lowest loss count as the best region."""

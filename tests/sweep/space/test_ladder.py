@@ -40,7 +40,7 @@ def test_ladder_is_solved_once_kept_and_planned(make_space: SpaceMaker, monkeypa
 def test_sizes_that_lie_nearest_one_width_are_merged_and_said(make_space: SpaceMaker) -> None:
     found = plan(make_space(families=family(100, 2000, 6), learning_rate={"rates": {"a": 0.02}}))
     assert [trial.size["width"] for trial in found.trials] == [1, 2, 3, 4]
-    assert "a: 6 sizes were asked for, and some lie nearest the same width: 4 remain" in found.table()
+    assert "a: 6 sizes were requested, but some are nearest to the same width: 4 remain" in found.table()
 
 
 @pytest.mark.parametrize(

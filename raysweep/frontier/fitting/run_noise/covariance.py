@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
-from scipy.stats import qmc
+from scipy import special
 
 from raysweep.frontier.fitting.run_noise.runs import Memory, Runs, whiten
 from raysweep.frontier.numerics.arrays import Floats, Indices
@@ -68,6 +67,9 @@ class Posterior:
 
 def estimate(families: Sequence[Deviations]) -> Posterior:
     """Estimate the covariance of errors, whose form the families share."""
+    from scipy import stats  # takes a second to import, which most commands need not wait for
+    from scipy.stats import qmc
+
     uniform = qmc.Sobol(3, seed=0).random(_SAMPLES)
     first = CENTRE + SPREAD * stats.norm.ppf(uniform)
     weight = _marginal(families, first).weight.sum(axis=(1, 2))

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
-from scipy.stats import qmc
+from scipy.special import ndtri
 
 from raysweep.frontier.fitting.robust import DOUBTED, MOST_SILENCED, SILENT, robust_scale
 from raysweep.frontier.fitting.run_noise.covariance import Deviations, Posterior, estimate, sample
@@ -81,6 +80,8 @@ def fit_mixed(families: Sequence[tuple[Samples, SurfaceFit]]) -> list[MixedFit]:
 
 def asymptote_statistic(mixed: MixedFit) -> tuple[float, float]:
     """F of E = 0 against the fitted E, and its 95 % quantile: above it E is identified."""
+    from scipy import stats  # takes a second to import, as in `covariance`
+
     problem = mixed.fit.prepared.problem
     theta = mixed.fit.minimum.theta.copy()
     theta[0] = 0.0
@@ -98,7 +99,7 @@ def draw_mixed(mixed: MixedFit, count: int, seed: int) -> tuple[Floats, Mask]:
     parameters = mixed.deviations.jacobian.shape[1]
     common, own = _uniform(count, 1, seed), _uniform(count, 1 + parameters, seed, 1 + mixed.place)
     which, level = sample(mixed.posterior, mixed.place, np.column_stack([common, own[:, 0]]))
-    normal = stats.norm.ppf(np.clip(own[:, 1:], 1e-9, 1.0 - 1e-9)) * np.exp(level)[:, None]
+    normal = ndtri(np.clip(own[:, 1:], 1e-9, 1.0 - 1e-9)) * np.exp(level)[:, None]
     batch = max(_BATCH // mixed.deviations.jacobian.size, 1)
     found = [
         _draw(mixed, mixed.posterior.memory.take(which[start : start + batch]), normal[start : start + batch])
@@ -118,6 +119,8 @@ def without_each_run(mixed: MixedFit) -> Floats:
 
 def _uniform(count: int, columns: int, *seed: int) -> Floats:
     """Numbers from 0 to 1 that fill the space evenly (Sobol's), shape (count, columns)."""
+    from scipy.stats import qmc  # takes a second to import, as in `covariance`
+
     most = max(int(np.ceil(np.log2(count))), 0)
     return np.asarray(qmc.Sobol(columns, seed=np.random.default_rng(seed)).random_base2(most)[:count])
 
