@@ -5,7 +5,7 @@ Functions take the points of one family. Those that end in `_families` take the 
 
 from raysweep.frontier.compare import compare, compare_families
 from raysweep.frontier.crossovers import crossovers
-from raysweep.frontier.fit import fit, fit_families
+from raysweep.frontier.fit import fit, fit_families, local_exponents
 from raysweep.frontier.held_out import held_out, held_out_families, windows, windows_families
 from raysweep.frontier.hyperparameters.fit import fit_hyperparameters, fit_hyperparameters_families
 from raysweep.frontier.hyperparameters.json_format import hyperparameters_from_json, hyperparameters_to_json
@@ -33,6 +33,7 @@ __all__ = [
     "held_out_families",
     "hyperparameters_from_json",
     "hyperparameters_to_json",
+    "local_exponents",
     "next_runs",
     "read_csv",
     "read_mlflow",

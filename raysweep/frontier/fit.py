@@ -8,16 +8,19 @@ import numpy as np
 import pyarrow as pa
 import scipy
 
+from raysweep.core.errors import FrontierError
 from raysweep.core.version import __version__
 from raysweep.frontier.approaches.certificate import with_findings
 from raysweep.frontier.approaches.envelope import envelope
 from raysweep.frontier.approaches.isoflop import isoflop
-from raysweep.frontier.approaches.options import Cost, Method, Options, Purpose, Settings, make_options
+from raysweep.frontier.approaches.options import Cost, FitWindow, Method, Options, Purpose, Settings, make_options
 from raysweep.frontier.approaches.outliers import far_findings
 from raysweep.frontier.approaches.parametric import parametric
 from raysweep.frontier.approaches.refusals import refusals
 from raysweep.frontier.approaches.reservations import reservations
 from raysweep.frontier.approaches.runs import fit_together
+from raysweep.frontier.approaches.window import in_window
+from raysweep.frontier.fitting.misfit.local_exponents import LocalExponents, exponents_along_runs
 from raysweep.frontier.fitting.run_noise.mixed import MixedFit
 from raysweep.frontier.fitting.screening import far_above, far_below, screen
 from raysweep.frontier.fitting.trajectories import determined_without_any, resampling_units, trajectories
@@ -47,6 +50,7 @@ def fit(
     law: LawName = "additive",
     purpose: Purpose = "exponents",
     iterations: int = 200,
+    window: FitWindow = "auto",
 ) -> Fit:
     """Fit the compute-optimal frontier to the points of one family.
 
@@ -66,6 +70,9 @@ def fit(
         purpose: "prediction" weighs points above the law (runs that went badly) by 0.4: larger runs are predicted
             better, but the exponents are shifted; "exponents" treats both sides alike.
         iterations: limit of the solver; a fit that needs more says so in its status.
+        window: of D. "auto": where runs (points that share a trajectory) bend away from the law and their later part
+            does not, the points before the transition ends are left out, listed in `excluded`; "all": every point;
+            (low, high): the points between.
 
     Raises:
         FrontierError: the points or an argument cannot be read, or the points are of several families (then use
@@ -90,6 +97,7 @@ def fit(
         law=law,
         purpose=purpose,
         iterations=iterations,
+        window=window,
     )
     table = as_table(points)
     family, rows = only_family(table, "fit")
@@ -115,6 +123,25 @@ def fit_families(points: object, *, exclude: Exclude = None, **settings: Unpack[
     return _fit_together(table, families, options, exclude)
 
 
+def local_exponents(points: object, *, exclude: Exclude = None, law: LawName = "additive") -> LocalExponents:
+    """Measure how fast the loss falls between consecutive budgets of each run: -d ln L / d ln D.
+
+    Args:
+        points: of one family, as in `fit`, with a column trajectory (or trial_id).
+        exclude: rows to leave out.
+        law: whose own local exponents stand beside the measured ones.
+
+    Raises:
+        FrontierError: the points cannot be read, are of several families, or do not determine the law.
+    """
+    options, table = make_options(law=law), as_table(points)
+    _, rows = only_family(table, "local_exponents")
+    samples = clean(table, rows, options.cost, exclude).samples
+    for reason in refusals(samples, options):
+        raise FrontierError(f"local_exponents: {reason.sentence}")
+    return exponents_along_runs(samples, options.form)
+
+
 def fit_each(points: object, **settings: Unpack[Settings]) -> dict[Family, Fit]:
     """Fit each family, or all points under None where they name none."""
     options, table = make_options(**settings), as_table(points)
@@ -126,7 +153,7 @@ def _fit_together(
 ) -> dict[_Name, Fit]:
     """Fit each family; what their runs differ by is estimated from all of them."""
     cleaned = {family: clean(table, rows, options.cost, exclude) for family, rows in families.items()}
-    blanks = {family: _blank(one, options, family) for family, one in cleaned.items()}
+    blanks = {family: _blank(in_window(one, options), options, family) for family, one in cleaned.items()}
     usable = {family: blank.samples for family, blank in blanks.items() if blank.status.usable}
     mixed = fit_together(usable, options)
     return {family: _fit_blank(blank, options, mixed.get(family)) for family, blank in blanks.items()}
@@ -139,7 +166,7 @@ def fit_group(table: pa.Table, rows: Indices, options: Options, family: Family =
 
 def fit_cleaned(cleaned: Cleaned, options: Options, family: Family = None) -> Fit:
     """Fit points that were cleaned before."""
-    return _fit_blank(_blank(cleaned, options, family), options)
+    return _fit_blank(_blank(in_window(cleaned, options), options, family), options)
 
 
 def _blank(cleaned: Cleaned, options: Options, family: Family) -> Fit:
@@ -167,6 +194,9 @@ def _fit_blank(blank: Fit, options: Options, mixed: MixedFit | None = None) -> F
         weights = resample(resampling_units(samples, options.form), options.bootstraps, options.seed)
     if options.method == "parametric":
         fitted = parametric(blank, options, weights, mixed)
+        if blank.status.found(Kind.TRANSITION) and fitted.status.found(Kind.MANY_FAR_AWAY):
+            # So few points after the transition that the noise of runs takes some for failed ones.
+            fitted = parametric(blank, replace(options, run_noise=False), weights)
     else:
         fitted = _fit_screened(blank, options, weights)
     return with_findings(fitted, _draw_findings(fitted))

@@ -15,6 +15,10 @@ PURPOSES = {"exponents": 1.0, "prediction": 0.4}
 """Weight of points above the law relative to those below it."""
 
 
+FitWindow = Literal["auto", "all"] | tuple[float, float]
+"""Of D: after the transition where there is one, all points, or from and to given amounts."""
+
+
 class Settings(TypedDict, total=False):
     """Arguments of `fit` that other functions pass on to it; same names, meanings and defaults."""
 
@@ -27,6 +31,7 @@ class Settings(TypedDict, total=False):
     law: LawName
     purpose: Purpose
     iterations: int
+    window: FitWindow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +50,7 @@ class Options:
     starts: int = 64
     iterations: int = 200
     run_noise: bool = True
+    window: FitWindow = "auto"
 
 
 def make_options(**settings: Unpack[Settings]) -> Options:
@@ -70,6 +76,7 @@ def make_options(**settings: Unpack[Settings]) -> Options:
     if delta is not None and not 0 < delta < np.inf:
         raise FrontierError(f"loss_delta = {delta}: give a positive number, or 'adaptive'")
     return Options(
+        window=_window(settings.get("window", "auto")),
         method=method,
         form=Form(law=law, asymptote=asymptote, over=PURPOSES[purpose]),
         loss_delta=delta,
@@ -78,6 +85,17 @@ def make_options(**settings: Unpack[Settings]) -> Options:
         bootstraps=_whole("bootstraps", settings.get("bootstraps", 1000), 10**6),
         iterations=_whole("iterations", settings.get("iterations", 200), 10**6),
     )
+
+
+def _window(window: FitWindow) -> FitWindow:
+    if isinstance(window, str):
+        if window in ("auto", "all"):
+            return window
+    elif isinstance(window, tuple | list) and len(window) == 2:
+        low, high = (_number("window", end, "") for end in window)
+        if low is not None and high is not None and 0 <= low < high:
+            return low, high
+    raise FrontierError(f"window = {window!r}: give 'auto', 'all', or two amounts of data: from, to")
 
 
 def _whole(name: str, value: int, limit: int) -> int:

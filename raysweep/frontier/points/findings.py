@@ -62,6 +62,8 @@ class Kind(StrEnum):
     MANY_FAR_AWAY = "many_far_away"
     LAW_EXPLAINS_LITTLE = "law_explains_little"
     LAW_BENDS = "law_bends"
+    TRANSITION = "transition"
+    BEFORE_WINDOW = "before_window"
     OUTLIERS = "outliers"
     INFLUENTIAL_POINT = "influential_point"
     COST_NOT_A_POWER_LAW = "cost_not_a_power_law"
