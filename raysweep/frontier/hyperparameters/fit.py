@@ -67,6 +67,7 @@ def fit_hyperparameters(
         FrontierError: the points or an argument cannot be read, or the points are of several families (then use
             `fit_hyperparameters_families`). What is wrong with readable points is in the fit's `status`.
 
+    >>> import math
     >>> cells = [(n, d) for n in (1e7, 1e8, 1e9) for d in (1e9, 1e10, 1e11)]
     >>> rows = [(n, d, rate) for n, d in cells for rate in (2.0**-k for k in range(2, 14))]
     >>> best = [1.8 * n**-0.7 * d**0.3 for n, d, _ in rows]
