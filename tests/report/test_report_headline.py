@@ -6,6 +6,7 @@ import pytest
 
 from raysweep.report.content.assemble import answer
 from raysweep.report.content.headline import headline
+from raysweep.report.content.questions import Question
 from raysweep.report.content.sources import from_points
 from raysweep.report.content.values import Estimate, FamilyFit, Standing
 
@@ -101,4 +102,6 @@ def test_a_loss_far_below_the_law_is_no_headline():
     lowest = loss.min()
     loss[11] *= 0.2
     table = pa.table({"params": params, "data": data, "flops": 6 * params * data, "loss": loss})
-    assert answer(from_points(table, "x", in_order=True)).headline.standings[0].loss_at_flops == lowest
+    for method in ("parametric", "envelope"):
+        found = answer(from_points(table, "x", in_order=True), Question(method=method))
+        assert found.headline.standings[0].loss_at_flops == lowest

@@ -86,8 +86,10 @@ def _fits(material: Material, question: Question, method: Method) -> dict[str, F
 def _unsound(fit: Fit) -> tuple[int, ...]:
     """Rows of the points that are left out, and of those that weigh nothing and lie below the law: no run's loss."""
     rows = [item.row for item in fit.excluded if item.kind not in (Kind.ON_PLATEAU, Kind.DUPLICATES)]
-    if fit.status.found(Kind.FAR_BELOW) and fit.trust is not None and fit.method == "parametric":
-        assert fit.residuals is not None
-        below = (fit.trust == 0.0) & (fit.residuals < -BELOW)
-        rows += [int(row) for row in fit.samples.row[below]]
+    if fit.status.found(Kind.FAR_BELOW) and fit.trust is not None:
+        silent = fit.trust == 0.0
+        if fit.method == "parametric":  # the others silence far points alone
+            assert fit.residuals is not None
+            silent &= fit.residuals < -BELOW
+        rows += [int(row) for row in fit.samples.row[silent]]
     return tuple(rows)
