@@ -79,8 +79,8 @@ def _wanted(samples: Samples, end: float | None) -> str:
     return (
         f"the runs look as if they were in transition, and no window of D is long enough to fit what comes after: "
         f"{LEAST_BUDGETS_LEFT} budgets over a factor {LEAST_SPAN:g} of D, on three runs. If the transition ends at D = "
-        f"{seen:.3g}, that takes runs up to D = {needed:.3g}: {rise:.2g} times the largest D, and about {rise:.2g} times "
-        "its compute"
+        f"{seen:.3g}, that takes runs up to D = {needed:.3g}: {rise:.2g} times the largest D, and about as many "
+        "times its compute"
     )
 
 

@@ -1,4 +1,4 @@
-"""The transition: its end is found, what lies before is left out with the reason, and too short runs say what they need."""
+"""The transition: its end is found, what lies before is left out with the reason, and short runs say what they need."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Local exponents of learning curves, -d ln L / d ln D between consecutive budgets of each run, beside the law's own."""
+"""Local exponents of learning curves, -d ln L / d ln D between consecutive budgets of each run, and the law's own."""
 
 from dataclasses import dataclass
 
@@ -22,8 +22,8 @@ class LocalExponents:
     Attributes:
         run: number of the run. params: N. low, high: D at the ends of the interval.
         exponent: -ln(L_high / L_low) / ln(high / low).
-        law: the same of the additive law fitted to all points: it falls where E or the N term is felt, so that a falling
-            exponent alone is no transition; one that rises first, or falls faster, is.
+        law: the same of the additive law fitted to all points: it falls where E or the N term is felt, so that a
+            falling exponent alone is no transition; one that rises first, or falls faster, is.
         error: standard deviation of an exponent among runs of one N where there are some, else about the law's.
         replicated: whether `error` is of runs of one N.
     """
