@@ -89,7 +89,7 @@ def grid():
 
 def bends(points):
     """Return whether the finding is there."""
-    return fit(points, bootstraps=0).status.found(Kind.LAW_BENDS)
+    return fit(points, bootstraps=0, window="all").status.found(Kind.LAW_BENDS)
 
 
 def share(found):

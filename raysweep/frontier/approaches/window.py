@@ -45,7 +45,7 @@ def in_window(cleaned: Cleaned, options: Options) -> Cleaned:
 def _after_transition(cleaned: Cleaned, options: Options) -> Cleaned:
     samples = cleaned.samples
     misfit = _misfit(samples, options)
-    if misfit is None or not misfit.bends or misfit.test not in ("shapes", "transition"):
+    if misfit is None or not misfit.bends or misfit.test not in ("shapes", "transition", "curvature"):
         return cleaned
     end = misfit.transition_ends
     if end is not None:

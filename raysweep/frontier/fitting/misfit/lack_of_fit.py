@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
+from raysweep.frontier.fitting.misfit.curvature import mean_curvature
 from raysweep.frontier.fitting.misfit.directions import QUADRATIC, Axes, at_end, directions, standardised
 from raysweep.frontier.fitting.misfit.memory import RunOrder
 from raysweep.frontier.fitting.misfit.scan import LEAST_DEGREES, Scan, basis, project_out, scan
@@ -26,7 +27,7 @@ ROUNDING = 1e-4
 """Share of the loss below which a bend is not told."""
 DIVERGED = float(np.log(2.0))
 """Residual beyond which a run has failed, and tells nothing about the law."""
-WEIGHTS = {"transition": 2.0}
+WEIGHTS = {"transition": 3.0}
 """Share of the level that a test has, over that of the others: it has the most power for learning curves."""
 ESTIMATED = 1.5
 """Factor on p-values of the scan along runs, whose noise and memory are estimated from the same few points (measured:
@@ -52,7 +53,7 @@ class LackOfFit:
     Attributes:
         p_value: chance that noise about the law follows some shape as closely as these residuals do.
         test: what gave it: "shapes" (over N, D and compute), "transition" (first budgets of runs against later ones),
-            "runs" (means of runs) or "replicates".
+            "curvature" (of all runs in ln D), "runs" (means of runs) or "replicates".
         statistic, degrees_of_freedom: F of the closest shape (1 degree of freedom above) and its degrees below.
         size: largest departure along that shape, a share of the loss.
         departures: at the ends of N, D and compute, largest first.
@@ -141,9 +142,11 @@ def _tests(
         points = _over_points(clipped, tangent, axes, root)
         return {"shapes": points, "replicates": _replicates(clipped, tangent, axes)}, None
     means = _RunMeans(clipped, tangent, axes, unit)
+    curvature = mean_curvature(clipped, unit, axes.data)
     windows = along_windows(clipped, tangent, axes, unit, root)
     tests = {
         "shapes": _along_runs(clipped, tangent, axes, unit, root),
+        "curvature": None if curvature is None else _Test(*curvature),
         "transition": None if windows is None else _transition(clipped, axes, windows),
         "runs": _over_points(means.residuals, means.tangent, means.axes, np.ones(runs)),
         "replicates": _replicates(means.residuals, means.tangent, means.axes),

@@ -5,6 +5,7 @@ import pytest
 from surfaces import CHINCHILLA, surface, valleys
 
 from raysweep.frontier import fit, from_json, to_json
+from raysweep.frontier.fitting.misfit.curvature import mean_curvature
 from raysweep.frontier.fitting.misfit.directions import QUADRATIC, Axes, at_end, directions
 from raysweep.frontier.fitting.misfit.lack_of_fit import lack_of_fit
 from raysweep.frontier.fitting.misfit.memory import RunOrder
@@ -135,14 +136,14 @@ def test_remembered_noise_of_runs_is_not_taken_for_a_bend():
     alarms = 0
     for seed in range(12):
         points = swept(np.random.default_rng([seed, 1]))
-        alarms += fit(points, bootstraps=0).status.found(Kind.LAW_BENDS)
+        alarms += fit(points, bootstraps=0, window="all").status.found(Kind.LAW_BENDS)
     assert alarms <= 2
 
 
 def test_a_bend_that_all_runs_share_is_found():
-    found = [fit(swept(np.random.default_rng([seed, 2]), bend=1.2), bootstraps=0) for seed in range(6)]
+    found = [fit(swept(np.random.default_rng([seed, 2]), bend=1.2), bootstraps=0, window="all") for seed in range(6)]
     assert sum(one.status.found(Kind.LAW_BENDS) for one in found) >= 5
-    assert {one.lack_of_fit.test for one in found} <= {"shapes", "transition"}
+    assert {one.lack_of_fit.test for one in found} <= {"shapes", "transition", "curvature"}
     assert all(one.lack_of_fit.transition_ends < 5e5 for one in found if one.status.found(Kind.LAW_BENDS))
 
 
@@ -168,3 +169,17 @@ def test_a_law_of_one_term_is_tested_as_well():
     late = np.maximum(np.log(data / 3e10), 0.0)
     found = fit(noisy(points | {"loss": points["loss"] * np.exp(0.03 * late)}), law="data", bootstraps=0)
     assert found.status.found(Kind.LAW_BENDS)
+
+
+def test_runs_that_all_steepen_are_found_without_a_window():
+    unit, data = np.repeat(np.arange(4), 5), np.tile(np.geomspace(3e4, 2.4e5, 5), 4)
+    y = np.log(data / np.sqrt(3e4 * 2.4e5))
+    own = np.random.default_rng(0).normal(size=4)[unit] * 0.05
+    steeper = -0.04 * (1 + 0.2 * np.arange(4))[unit] * y**2 + own * (1 + y)
+    p_value, statistic, degrees, size = mean_curvature(steeper, unit, data)
+    assert p_value < 0.01
+    assert statistic > 30
+    assert degrees == 3
+    assert size == pytest.approx(0.052 * (np.log(8) / 2) ** 2)
+    assert mean_curvature(own * (1 + y), unit, data)[3] == pytest.approx(0.0, abs=1e-12)
+    assert mean_curvature(steeper[:15], unit[:15], data[:15]) is None
