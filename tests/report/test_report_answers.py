@@ -131,3 +131,13 @@ def _as_read(table: pa.Table) -> pa.Table:
     from raysweep.frontier.points.readers import as_table
 
     return as_table(table)
+
+
+def test_points_that_name_no_family_among_others_that_do_are_one_without_a_name():
+    table = _as_read(synthetic_sweep.points(("mpnn", "egnn")))
+    names = [None if name == "egnn" else name for name in table["architecture"].to_pylist()]
+    found = answer(
+        from_points(table.set_column(table.column_names.index("architecture"), "architecture", [names]), "x")
+    )
+    assert {fit.family for fit in found.families} == {"mpnn", ""}
+    assert all(fit.usable for fit in found.families)

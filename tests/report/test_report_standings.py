@@ -102,3 +102,18 @@ def test_rows_that_are_left_out_are_in_no_curve():
     table = pa.table({"params": [10, 10], "data": [1.0, 2], "flops": [60.0, 120], "loss": [1.5, 0.1]})
     (only,) = curves(table, "any", [1])
     assert only.loss.tolist() == [1.5]
+
+
+def test_runs_of_one_size_on_different_data_are_no_seeds_of_each_other():
+    table = pa.table(
+        {
+            "params": [10] * 4,
+            "data": [1.0, 2.0, 4.0, 4.0],
+            "flops": [60.0, 120.0, 240.0, 240.0],
+            "loss": [3.0, 2.5, 2.0, 2.2],
+            "trajectory": ["a", "b", "c", "d"],
+        }
+    )
+    (row,) = standings(["any"], [curves(table, "any")], 240.0, 4.0)
+    assert row.loss_at_flops == row.loss_at_data == pytest.approx(2.1)
+    assert row.data_at_flops == pytest.approx(4.0)

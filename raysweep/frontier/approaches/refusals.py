@@ -5,7 +5,7 @@ import numpy as np
 from raysweep.frontier.approaches.options import Options
 from raysweep.frontier.fitting.levels import TOLERANCE, counts, needs
 from raysweep.frontier.numerics.arrays import Floats
-from raysweep.frontier.points.findings import Finding, Kind, fatal
+from raysweep.frontier.points.findings import Finding, Kind, count_of, fatal
 from raysweep.frontier.points.samples import Samples
 
 FEW, GAP = 0.1, 0.05
@@ -17,8 +17,9 @@ def refusals(samples: Samples, options: Options) -> list[Finding]:
     """Find the reason why these points cannot be fitted: one fatal finding, or none."""
     form = options.form
     if samples.count <= form.parameters:
+        left = count_of(samples.count, "is left", "are left")
         text = (
-            f"{samples.count} points are left; law={form.law!r} has {form.parameters} parameters to fit and needs "
+            f"{left}; law={form.law!r} has {form.parameters} parameters to fit and needs "
             f"{form.parameters + 1} points or more"
         )
         return [fatal(Kind.TOO_FEW_POINTS, text)]

@@ -10,11 +10,16 @@ Family = str | None
 """The label in the column `architecture`; None where the table has no such column."""
 
 
+def family_label(name: object) -> str:
+    """The label of a family as it stands in the column `architecture`; empty where a point names none."""
+    return "" if name is None else str(name)
+
+
 def families_of(table: pa.Table) -> dict[Family, Indices]:
     """Group the rows by family, in order of first appearance."""
     if "architecture" not in table.column_names:
         return {None: np.arange(table.num_rows)}
-    names = ["" if name is None else str(name) for name in table["architecture"].to_pylist()]
+    names = [family_label(name) for name in table["architecture"].to_pylist()]
     return {name: np.flatnonzero(np.array([other == name for other in names])) for name in dict.fromkeys(names)}
 
 

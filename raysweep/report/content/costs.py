@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from raysweep.frontier.points.families import family_label
 from raysweep.report.content.values import FamilyCost
 
 Floats = npt.NDArray[np.float64]
@@ -22,7 +23,7 @@ def family_costs(points: pa.Table, families: Sequence[str]) -> tuple[FamilyCost,
     labels = rows.get("family", rows.get("architecture"))
     found = []
     for family in families:
-        mine = [i for i in range(points.num_rows) if labels is None or str(labels[i]) == family]
+        mine = [i for i in range(points.num_rows) if labels is None or family_label(labels[i]) == family]
         costs = _costs(family, rows, mine)
         if costs is not None:
             found.append(costs)

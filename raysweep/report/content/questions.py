@@ -9,6 +9,9 @@ from raysweep.frontier.answers.arguments import positive
 from raysweep.frontier.approaches.options import Method, Purpose, Settings, make_options
 from raysweep.frontier.laws.forms import LawName
 
+_MOST_ROWS = 10**7
+"""Row numbers are below this."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
@@ -89,7 +92,10 @@ def _rows(text: str) -> list[int]:
     rows: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise FrontierError(f"exclude = {text!r}: give rows counted from 0, such as 3, 3,7 or 10-12")
+        sound = (
+            first.isdecimal() and (last.isdecimal() or not dash) and max(len(first), len(last)) < len(str(_MOST_ROWS))
+        )
+        if not sound or (dash and int(last) < int(first)):
+            raise FrontierError(f"exclude = {text!r:.60}: give rows counted from 0, such as 3, 3,7 or 10-12")
         rows += range(int(first), int(last if dash else first) + 1)
     return rows

@@ -13,6 +13,7 @@ from raysweep.core.messages import last_line
 from raysweep.core.stages import GRID, LEARNING_RATE
 from raysweep.core.text import knobs
 from raysweep.frontier import read_csv, read_parquet, read_store
+from raysweep.frontier.points.families import family_label
 from raysweep.frontier.points.readers import as_table, parquet_table
 from raysweep.storage.rate_records import RateRecord
 from raysweep.storage.reader import SweepReader
@@ -56,7 +57,7 @@ class Material:
         """The families that have points, in the order of the search space, else of their first points."""
         if "architecture" not in self.points.column_names:
             return (UNNAMED,)
-        seen = dict.fromkeys(str(name) for name in self.points["architecture"].to_pylist())
+        seen = dict.fromkeys(family_label(name) for name in self.points["architecture"].to_pylist())
         order = self.planned_families()
         return tuple(sorted(seen, key=lambda name: order.index(name) if name in order else len(order)))
 

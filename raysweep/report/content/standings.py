@@ -8,12 +8,16 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from raysweep.core.points import PLATEAU_SHARE
+from raysweep.frontier.points.families import family_label
 from raysweep.report.content.values import Standing
 
 Floats = npt.NDArray[np.float64]
 
 REACHED = 0.98
 """A trajectory that ends at this share of a budget has reached it: batches do not end on round numbers."""
+
+_SAME = 0.02
+"""ln of the ratio of two amounts of data that count as one: those of seeds."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ def curves(points: pa.Table, family: str, left_out: Collection[int] = ()) -> lis
     rows = points.to_pydict()
     count = points.num_rows
     gone = set(left_out)
-    mine = [i for i in range(count) if "architecture" not in rows or str(rows["architecture"][i]) == family]
+    mine = [i for i in range(count) if "architecture" not in rows or family_label(rows["architecture"][i]) == family]
     groups: dict[tuple[object, ...], list[int]] = {}
     for i in mine:
         name = rows["trajectory"][i] if "trajectory" in rows else None
@@ -91,24 +95,24 @@ def standings(
 def _lowest(
     found: Sequence[LearningCurve], axis: str, budget: float, *, carry: bool
 ) -> tuple[float, float, float] | None:
-    """Return the lowest loss at a budget, and the size and data that have it; seeds of one size are averaged.
+    """Return the lowest loss at a budget, and the size and data that have it; seeds of one size and data are averaged.
 
     With `carry`, a trajectory that ended before the budget counts with its last loss: less compute reached it; and so
     does every run of points that name no trajectory.
     """
-    by_size: dict[float, list[tuple[float, float]]] = {}
+    by_run: dict[tuple[float, int], list[tuple[float, float]]] = {}
     for curve in found:
         at = getattr(curve, axis)
         beyond = budget > at[-1]
         if at[0] > budget / REACHED or (beyond and not carry and at[-1] < REACHED * budget):
             continue
         loss, data = (np.exp(np.interp(np.log(budget), np.log(at), np.log(y))) for y in (curve.loss, curve.data))
-        by_size.setdefault(curve.params, []).append((float(loss), float(data)))
+        by_run.setdefault((curve.params, round(float(np.log(data)) / _SAME)), []).append((float(loss), float(data)))
     means = []
     for curve in found if carry else ():
         reached = np.flatnonzero(curve.flops <= budget / REACHED) if curve.runs else np.empty(0, dtype=np.int64)
         means += [(float(curve.loss[i]), curve.params, float(curve.data[i])) for i in reached]
-    for params, pairs in by_size.items():
+    for (params, _), pairs in by_run.items():
         loss, data = np.mean(pairs, axis=0)
         means.append((float(loss), params, float(data)))
     return min(means, default=None)
