@@ -18,11 +18,12 @@ from raysweep.frontier.fitting.levels import determined
 from raysweep.frontier.fitting.misfit.surfaces import surface_misfit
 from raysweep.frontier.fitting.robust import descend, robust_scale
 from raysweep.frontier.fitting.run_noise.mixed import MixedFit, asymptote_statistic
-from raysweep.frontier.fitting.surfaces import SurfaceFit, draw_surfaces, fit_surface
+from raysweep.frontier.fitting.surfaces import SurfaceFit, draw_surfaces, fit_surface, surfaces_without_each
 from raysweep.frontier.fitting.trajectories import resampling_units, without_each
 from raysweep.frontier.laws.forms import Form
 from raysweep.frontier.laws.laws import Surface
 from raysweep.frontier.numerics.arrays import Floats, Mask
+from raysweep.frontier.numerics.intervals import MANY_UNITS
 from raysweep.frontier.points.findings import Finding, Kind, caution
 from raysweep.frontier.points.samples import Samples
 from raysweep.frontier.result import Fit
@@ -56,7 +57,11 @@ def parametric(blank: Fit, options: Options, weights: Floats | None, mixed: Mixe
         return fit
     draws, converged = draw(samples, found, form, weights, repeats)
     kept = np.flatnonzero(converged & determined(samples, form, weights))
-    alone, _ = draw(samples, found, form, without_each(resampling_units(samples, form)), repeats)
+    unit = resampling_units(samples, form)
+    if int(unit.max()) + 1 >= MANY_UNITS and form.law != "data_constrained":
+        alone = surfaces_without_each(samples, found, form, unit, repeats)
+    else:
+        alone, _ = draw(samples, found, form, without_each(unit), repeats)
     return replace(fit, draws=draws.take(kept), draw_ids=kept, leave_one_out=alone)
 
 

@@ -91,5 +91,8 @@ def determined(samples: Samples, form: Form, weights: Floats) -> Mask:
 
 
 def _count(label: Indices, weights: Floats) -> Indices:
-    one_hot = (label[:, None] == np.arange(label.max(initial=-1) + 1)).astype(float)
-    return np.asarray((((weights > 0).astype(float) @ one_hot) > 0).sum(axis=1))
+    """Count the labels that have a point of positive weight, shape (k,)."""
+    order = np.argsort(label, kind="stable")
+    starts = np.flatnonzero(np.append(True, np.diff(label[order]) > 0)) if label.size else order
+    present = np.logical_or.reduceat(weights[:, order] > 0, starts, axis=1) if label.size else weights > 0
+    return np.asarray(present.sum(axis=1))

@@ -12,6 +12,9 @@ from raysweep.frontier.laws.forms import Form
 from raysweep.frontier.numerics.arrays import Floats, Indices
 from raysweep.frontier.points.samples import Samples
 
+_CHUNK = 1_000_000
+"""Weights held at once."""
+
 
 def resampling_units(samples: Samples, form: Form) -> Indices:
     """Number the unit that each point is drawn with from 0, in order of first appearance, shape (n,).
@@ -38,7 +41,13 @@ def determined_without_any(samples: Samples, form: Form) -> bool:
     count = int(label.max(initial=-1)) + 1
     if count == samples.count:
         return True
-    return count > 2 and bool(np.all(determined(samples, form, without_each(label))))
+    if count <= 2:
+        return False
+    size = max(1, _CHUNK // samples.count)
+    firsts = range(0, count, size)
+    return all(
+        determined(samples, form, without_each(label, range(first, min(first + size, count)))).all() for first in firsts
+    )
 
 
 def degrees_of_freedom(samples: Samples, form: Form) -> int:
@@ -46,6 +55,7 @@ def degrees_of_freedom(samples: Samples, form: Form) -> int:
     return max(min(int(resampling_units(samples, form).max(initial=0)), samples.count - form.parameters), 1)
 
 
-def without_each(unit: Indices) -> Floats:
-    """Weights that leave out one unit in turn, shape (units, n)."""
-    return np.asarray(1.0 - (np.unique(unit)[:, None] == unit))
+def without_each(unit: Indices, chosen: range | None = None) -> Floats:
+    """Weights that leave out one unit in turn, or one of the chosen, shape (units, n)."""
+    left_out = np.unique(unit) if chosen is None else np.asarray(chosen)
+    return np.asarray(1.0 - (left_out[:, None] == unit))

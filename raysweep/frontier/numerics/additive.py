@@ -11,6 +11,14 @@ def predict_additive(problem: Problem, theta: Floats) -> Floats:
     return np.asarray(np.log(_parts(problem, theta)[2]))
 
 
+def gradient_additive(problem: Problem, theta: Floats) -> Floats:
+    """Derivatives of ln F in theta at every point, shape (k, 5, n)."""
+    first, second, total = _parts(problem, theta)
+    second = np.broadcast_to(second, first.shape)
+    slopes = [np.ones_like(first), first, -problem.x * first, second, -problem.y * second]
+    return np.stack(slopes, axis=1) / np.maximum(total, 1e-300)[:, None, :]
+
+
 def _parts(problem: Problem, theta: Floats) -> tuple[Floats, Floats, Floats]:
     first = np.exp(theta[:, 1:2] - theta[:, 2:3] * problem.x)
     if problem.terms == 1:

@@ -10,6 +10,8 @@ from raysweep.core.errors import FrontierError
 from raysweep.frontier.numerics.arrays import Floats, Indices
 
 LEAST_DRAWS = 50
+MANY_UNITS = 500
+"""Units from which on resamples are drawn one unit at a time, and the jackknife is the infinitesimal one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +45,13 @@ def resample(unit: Indices, bootstraps: int, seed: int) -> Floats:
     """
     count = int(unit.max()) + 1
     generator = np.random.default_rng(seed)
-    times = generator.multinomial(count, np.full(count, 1.0 / count), bootstraps).astype(float)
-    return np.take(times, unit, axis=1)
+    if count < MANY_UNITS:
+        times = generator.multinomial(count, np.full(count, 1.0 / count), bootstraps).astype(float)
+        return np.take(times, unit, axis=1)
+    weights = np.empty((bootstraps, unit.size))  # row by row: one array, not three
+    for row in weights:
+        row[:] = np.bincount(generator.integers(0, count, count), minlength=count)[unit]
+    return weights
 
 
 def percentile(draws: Floats, level: float) -> tuple[float, float]:

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from raysweep.frontier.numerics.additive import evaluate_additive, predict_additive
+from raysweep.frontier.numerics.additive import evaluate_additive, gradient_additive, predict_additive
 from raysweep.frontier.numerics.arrays import Floats, Indices, Mask
-from raysweep.frontier.numerics.extended import evaluate_extended, predict_extended
+from raysweep.frontier.numerics.extended import evaluate_extended, gradient_extended, predict_extended
 from raysweep.frontier.numerics.problem import ADDITIVE, STEP, Evaluation, Problem
 
 
@@ -32,6 +32,11 @@ class Solutions:
 def predict(problem: Problem, theta: Floats) -> Floats:
     """Ln F at every point for every theta of the batch, shape (k, n)."""
     return predict_additive(problem, theta) if theta.shape[1] == ADDITIVE else predict_extended(problem, theta)
+
+
+def log_slopes(problem: Problem, theta: Floats) -> Floats:
+    """Derivatives of ln F in theta at every point for every theta of the batch, shape (k, P, n)."""
+    return gradient_additive(problem, theta) if theta.shape[1] == ADDITIVE else gradient_extended(problem, theta)
 
 
 def evaluate(problem: Problem, theta: Floats, weights: Floats, delta: Floats) -> Evaluation:
@@ -77,7 +82,13 @@ def _newton_step(state: Evaluation, held: Mask, damping: Floats, free: Floats) -
 
 
 def solve(
-    problem: Problem, weights: Floats, start: Floats, delta: Floats | float, *, iterations: int = 200
+    problem: Problem,
+    weights: Floats,
+    start: Floats,
+    delta: Floats | float,
+    *,
+    iterations: int = 200,
+    tolerance: float = 1e-13,
 ) -> Solutions:
     """Minimise the objective of every fit of a batch from its own start.
 
@@ -87,6 +98,7 @@ def solve(
         start: shape (k, P), inside the bounds.
         delta: Huber's delta of each fit, in units of log loss, shape (k,) or a number.
         iterations: limit of Newton steps.
+        tolerance: of the Newton decrement, as a share of the objective, at which a step is the last.
     """
     count = start.shape[0]
     theta = np.clip(start, problem.lower, problem.upper)
@@ -105,7 +117,7 @@ def solve(
         step, decrement = _newton_step(here, held, damping[active], problem.free)
         trial = np.clip(theta[active] + step, problem.lower, problem.upper)
         tried = evaluate(_rows(problem, active), trial, weights[active], delta[active])
-        small = decrement <= 1e-13 * here.objective + 1e-26
+        small = decrement <= tolerance * here.objective + 1e-26
         better = (tried.objective <= here.objective) & np.isfinite(tried.objective)
         _take(state, theta, active[better], tried, trial, better)
         damping[active] = np.where(better, np.maximum(damping[active] * 0.2, 1e-12), damping[active] * 6.0 + 1e-9)
