@@ -1,7 +1,8 @@
 """The infinitesimal jackknife: the fit without each unit, by one Newton step from the optimum instead of a refit.
 
 Without unit u the gradient at the optimum is -g_u and the Hessian H - h_u, so that theta moves by (H - h_u)^-1 g_u:
-exact to first order in a unit's share of the points (Jaeckel 1972; Efron 1982, chapter 6; 1806.00550). It is linear in points, where refits are quadratic.
+exact to first order in a unit's share of the points (Jaeckel 1972; Efron 1982, chapter 6; 1806.00550). It is linear
+in points, where refits are quadratic.
 """
 
 import numpy as np
