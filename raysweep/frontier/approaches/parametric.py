@@ -59,7 +59,7 @@ def parametric(blank: Fit, options: Options, weights: Floats | None, mixed: Mixe
     kept = np.flatnonzero(converged & determined(samples, form, weights))
     unit = resampling_units(samples, form)
     if int(unit.max()) + 1 >= MANY_UNITS and form.law != "data_constrained":
-        alone = surfaces_without_each(samples, found, form, unit, repeats)
+        alone = surfaces_without_each(samples, found, form, unit)
     else:
         alone, _ = draw(samples, found, form, without_each(unit), repeats)
     return replace(fit, draws=draws.take(kept), draw_ids=kept, leave_one_out=alone)

@@ -36,12 +36,8 @@ MANY_POINTS = 1000
 """Points from which on resamples are refitted from the optimum alone: it is within a few standard errors of theirs."""
 _CHUNK = 50_000
 """Weights in one array of those refits: larger ones leave the cache."""
-_TOLERANCE = 1e-9
-"""Of those refits' Newton decrement: their last step begins within .3 % of a standard error (at 5,000 points)."""
-_ROUGH = 1e-5
-"""The same where outliers are judged next, and the law is fitted again."""
-_SEARCHED = 1000
-"""Points, drawn at random, that the starts are first tried on where there are more."""
+_TOLERANCE, _ROUGH = 1e-9, 1e-5
+"""Of those refits' Newton decrement (see `solve`), and where outliers are judged next, and the law is fitted again."""
 OUTLIER_ROUNDS = 2
 """Times that the outliers are judged anew by the law fitted without them."""
 
@@ -152,8 +148,8 @@ def fit_surface(
 
 def _search(problem: Problem, weights: Floats, start: Floats, seed: int, iterations: int) -> Solutions:
     """Solve from each start with the largest delta; on some of the points first where they are many."""
-    if problem.x.size > _SEARCHED:
-        rows = np.random.default_rng(seed).choice(problem.x.size, _SEARCHED, replace=False)
+    if problem.x.size > MANY_POINTS:
+        rows = np.random.default_rng(seed).choice(problem.x.size, MANY_POINTS, replace=False)
         some = replace(problem, x=problem.x[rows], y=problem.y[rows], z=problem.z[rows])
         return solve(some, weights[:, rows], start, MOST_DELTA, iterations=iterations)
     return solve(problem, weights, start, MOST_DELTA, iterations=iterations)
@@ -226,13 +222,11 @@ def _draw_many(samples: Samples, fit: SurfaceFit, form: Form, weights: Floats, r
     return to_surface(fit.prepared, theta, cost, form, repeats), converged
 
 
-def surfaces_without_each(
-    samples: Samples, fit: SurfaceFit, form: Form, unit: Indices, repeats: float = np.inf
-) -> Surface:
+def surfaces_without_each(samples: Samples, fit: SurfaceFit, form: Form, unit: Indices) -> Surface:
     """Approximate the law without each unit (n,), by one step from the optimum; the cost stays as it is."""
     weights = samples.weight * fit.trust
     theta = step_without_each(fit.prepared.problem, fit.minimum.theta, weights, fit.minimum.delta, unit)
-    return to_surface(fit.prepared, theta, fit.surface.cost, form, repeats)
+    return to_surface(fit.prepared, theta, fit.surface.cost, form)
 
 
 def to_surface(prepared: Prepared, theta: Floats, cost: CostModel, form: Form, repeats: float = np.inf) -> Surface:
