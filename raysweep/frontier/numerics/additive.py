@@ -5,6 +5,9 @@ import numpy as np
 from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.numerics.problem import SMALL, Evaluation, Problem
 
+_MANY_POINTS, _CHUNK = 1000, 50_000
+"""Points from which on a batch is evaluated in parts, and the numbers in an array of one: larger ones leave the cache."""
+
 
 def predict_additive(problem: Problem, theta: Floats) -> Floats:
     """Ln F at every point for every theta of the batch, shape (k, n)."""
@@ -36,6 +39,17 @@ def evaluate_additive(problem: Problem, theta: Floats, weights: Floats, delta: F
         weights: of the points, shape (k, n) or (1, n).
         delta: Huber's delta, shape (k, 1).
     """
+    size = max(1, _CHUNK // problem.x.size)
+    if problem.x.size < _MANY_POINTS or theta.shape[0] <= size or problem.z.ndim > 1:
+        return _evaluate(problem, theta, weights, delta)
+    weights = np.broadcast_to(weights, (theta.shape[0], problem.x.size))
+    cuts = [slice(first, first + size) for first in range(0, theta.shape[0], size)]
+    parts = [_evaluate(problem, theta[rows], weights[rows], delta[rows]) for rows in cuts]
+    names = ("objective", "gradient", "hessian", "scale")
+    return Evaluation(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def _evaluate(problem: Problem, theta: Floats, weights: Floats, delta: Floats) -> Evaluation:
     first, second, total = _parts(problem, theta)
     total = np.maximum(total, 1e-300)
     residual = problem.z - np.log(total)
