@@ -36,8 +36,8 @@ MANY_POINTS = 1000
 """Points from which on resamples are refitted from the optimum alone: it is within a few standard errors of theirs."""
 _CHUNK = 50_000
 """Weights in one array of those refits: larger ones leave the cache."""
-_TOLERANCE, _ROUGH = 1e-9, 1e-5
-"""Of those refits' Newton decrement (see `solve`), and where outliers are judged next, and the law is fitted again."""
+_TOLERANCE, _ROUGH = 1e-8, 1e-3
+"""Of the refits' Newton decrement (see `solve`), and where outliers are judged next, and the law is fitted again."""
 OUTLIER_ROUNDS = 2
 """Times that the outliers are judged anew by the law fitted without them."""
 
