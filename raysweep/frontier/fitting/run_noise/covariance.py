@@ -28,6 +28,8 @@ _SAMPLES = 256
 _NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 _LEVELS = 13
 _COLLINEAR = 1e-10
+_AT_ONCE = 1_000_000
+"""Numbers in the whitened Jacobians of the covariances that are weighed at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,7 @@ def _marginal(families: Sequence[Deviations], places: Floats, log_weight: Floats
     `log_weight` is the prior over the density from which the places were drawn.
     """
     memory = Memory(memory=np.exp(places[:, 0]), white=special.expit(places[:, 1]), slope=places[:, 2])
-    evidence = [_evidence(one, memory) for one in families]
+    evidence = [_evidence_in_parts(one, memory) for one in families]
     constant = np.sum([one[0] for one in evidence], axis=0)
     squares = np.array([one[1] for one in evidence])
     freedom = np.array([one.degrees_of_freedom for one in families])
@@ -112,6 +114,14 @@ def _at_levels(squares: Floats, freedom: float, level: Floats, apart: Floats) ->
     own = level[:, None, :, None] + apart[None, :, None, None] * _NODES
     log_likelihood = -freedom * own - 0.5 * squares[:, None, None, None] * np.exp(-2.0 * own)
     return np.asarray(special.logsumexp(log_likelihood + np.log(_NODE_WEIGHTS / _NODE_WEIGHTS.sum()), axis=3))
+
+
+def _evidence_in_parts(family: Deviations, memory: Memory) -> tuple[Floats, Floats]:
+    """Go through the covariances a few at a time where the points are many; `_evidence` says what is returned."""
+    parts = max(1, memory.memory.size * family.jacobian.size // _AT_ONCE)
+    rows = np.array_split(np.arange(memory.memory.size), min(parts, memory.memory.size))
+    found = [_evidence(family, memory.take(some)) for some in rows]
+    return np.concatenate([one[0] for one in found]), np.concatenate([one[1] for one in found])
 
 
 def _evidence(family: Deviations, memory: Memory) -> tuple[Floats, Floats]:

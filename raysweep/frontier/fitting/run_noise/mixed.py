@@ -27,6 +27,8 @@ ROUNDS = 3
 """Times that covariance, trust and law are estimated anew, each from the others."""
 _BATCH = 1_000_000
 """Numbers in the whitened Jacobian of the draws that are fitted at once."""
+_MANY = 5000
+"""Numbers in the Jacobian from which on batches are an eighth of that, which stays in the cache."""
 _CERTAIN = 1e-16
 _RIDGE = 1e-10
 
@@ -102,7 +104,8 @@ def draw_mixed(mixed: MixedFit, count: int, seed: int) -> tuple[Floats, Mask]:
     common, own = _uniform(count, 1, seed), _uniform(count, 1 + parameters, seed, 1 + mixed.place)
     which, level = sample(mixed.posterior, mixed.place, np.column_stack([common, own[:, 0]]))
     normal = ndtri(np.clip(own[:, 1:], 1e-9, 1.0 - 1e-9)) * np.exp(level)[:, None]
-    batch = max(_BATCH // mixed.deviations.jacobian.size, 1)
+    numbers = mixed.deviations.jacobian.size
+    batch = max((_BATCH if numbers < _MANY else _BATCH // 8) // numbers, 1)
     found = [
         _draw(mixed, mixed.posterior.memory.take(which[start : start + batch]), normal[start : start + batch])
         for start in range(0, count, batch)
