@@ -10,6 +10,7 @@ import scipy
 
 from raysweep.core.errors import FrontierError
 from raysweep.core.version import __version__
+from raysweep.frontier.approaches.automatic import with_choice
 from raysweep.frontier.approaches.certificate import with_findings
 from raysweep.frontier.approaches.envelope import envelope
 from raysweep.frontier.approaches.isoflop import isoflop
@@ -47,7 +48,7 @@ def fit(
     seed: int = 0,
     bootstraps: int = 1000,
     *,
-    law: LawName = "additive",
+    law: LawName | Literal["auto"] = "auto",
     purpose: Purpose = "exponents",
     iterations: int = 200,
     window: FitWindow = "auto",
@@ -65,8 +66,11 @@ def fit(
         cost: what counts as compute.
         seed: of starts and bootstraps; the same seed gives the same fit to the last bit.
         bootstraps: number of resamples; 0 leaves out intervals.
-        law: "additive", "tied" (alpha = beta), "data_constrained" (repeated data; needs a column unique_data), "params"
-            or "data" (one term only).
+        law: "auto" takes the additive law and, where the points contradict it, the one that predicts the largest runs
+            from the smaller ones best (`choice` in the fit has all that were tried). Or "additive", "coupled" (terms
+            that hide each other), "broken_params", "broken_data" (an exponent that changes once), "offset" (of the
+            data), "tied" (alpha = beta), "data_constrained" (repeated data; needs a column unique_data), "params" or
+            "data" (one term only).
         purpose: "prediction" weighs points above the law (runs that went badly) by 0.4: larger runs are predicted
             better, but the exponents are shifted; "exponents" treats both sides alike.
         iterations: limit of the solver; a fit that needs more says so in its status.
@@ -197,6 +201,7 @@ def _fit_blank(blank: Fit, options: Options, mixed: MixedFit | None = None) -> F
         if blank.status.found(Kind.TRANSITION) and fitted.status.found(Kind.MANY_FAR_AWAY):
             # So few points after the transition that the noise of runs takes some for failed ones.
             fitted = parametric(blank, replace(options, run_noise=False), weights)
+        fitted = with_choice(fitted, blank, options, weights)
     else:
         fitted = _fit_screened(blank, options, weights)
     return with_findings(fitted, _draw_findings(fitted))

@@ -7,9 +7,10 @@ import numpy as np
 
 from raysweep.core.errors import FrontierError
 from raysweep.frontier.answers.arguments import coverage, distinct, not_negative, positive
+from raysweep.frontier.answers.choice import LawChoice
 from raysweep.frontier.answers.influence import influences
-from raysweep.frontier.answers.near_optimal import band, near_optimal
-from raysweep.frontier.answers.prediction import extrapolation_factor, half_width_at
+from raysweep.frontier.answers.near_optimal import frontier_band, near_optimal
+from raysweep.frontier.answers.prediction import extrapolation_factor, half_width_at, widened
 from raysweep.frontier.answers.reservation import with_reservation
 from raysweep.frontier.answers.uncertainty import Uncertainty
 from raysweep.frontier.answers.values import (
@@ -53,6 +54,7 @@ class Fit:
         noise: robust standard deviation of ln loss about the law.
         starts, starts_agreeing: number of starts, and of those that reached the optimum to 1e-6 of the objective.
         residuals: ln of measured over predicted loss. trust: the weight that outliers were left with, 1 for all others.
+        choice: the laws that were tried, where the points contradict the additive one and law="auto" was asked for.
         lack_of_fit: whether the residuals are systematic; None where the points are too few to tell.
         draw_ids: which of the resamples the draws belong to: fits of one seed and size share their resamples.
         estimate, draws: the law, and the law of each bootstrap that converged (None where there is none).
@@ -80,6 +82,7 @@ class Fit:
     residuals: Floats | None = None
     trust: Floats | None = None
     lack_of_fit: LackOfFit | None = None
+    choice: LawChoice | None = None
     draw_ids: Indices | None = None
     samples: Samples
     estimate: Law | None = None
@@ -160,7 +163,7 @@ class Fit:
     def optimal(
         self, flops: float, *, regret: float = REGRET, level: float = 0.95, unique_data: float | None = None
     ) -> Optimum:
-        """The compute-optimal run at a cost, each number with its interval.
+        """The compute-optimal run at a cost, each number with its interval; beyond the points widened as in `loss`.
 
         Args:
             flops: the cost, in the fit's own unit (FLOP, or seconds with cost="seconds").
@@ -176,7 +179,9 @@ class Fit:
         self._require_optimum("optimal")
         names = ("optimal_params", "optimal_data", "optimal_loss")
         wanted = [quantity(self.known, name, flops, unique_data) for name in names]
-        params, data, loss = (self._reserved(self.uncertainty.answer(one, level), flops) for one in wanted)
+        params, data, loss = (self._beyond(self.uncertainty.answer(one, level), flops) for one in wanted)
+        if loss.interval and isinstance(self.known, Surface) and flops > self.samples.cost.max():
+            loss = self.loss(params.value, data.value, unique_data=unique_data, level=level)
         return Optimum(
             flops=flops,
             params=params,
@@ -227,18 +232,12 @@ class Fit:
         loss, level = positive("compute_for", "loss", loss), coverage("compute_for", level)
         self._require_optimum("compute_for")
         found = self.uncertainty.answer(Quantity(value=lambda law: law.cost_for(loss), positive=True), level)
-        return self._reserved(found, found.value)
+        return self._beyond(found, found.value)
 
     def curve(self, flops: Floats, *, level: float = 0.95) -> FrontierBand:
         """N*, D* and L* with bands along costs of shape (m,), for figures."""
-        costs = np.array([positive("curve", "flops", cost) for cost in flops], dtype=float)
-        rows = [self.optimal(float(cost), level=level) for cost in costs]
-        return FrontierBand(
-            flops=costs,
-            params=band([row.params for row in rows]),
-            data=band([row.data for row in rows]),
-            loss=band([row.loss for row in rows]),
-        )
+        costs = [positive("curve", "flops", cost) for cost in flops]
+        return frontier_band([self.optimal(cost, level=level) for cost in costs])
 
     @cached_property
     def uncertainty(self) -> Uncertainty:
@@ -246,21 +245,14 @@ class Fit:
 
         The jackknife is left out where, with delta far below the noise, the fit jumps from point to point.
         """
-        if self.run_noise is not None:
-            return Uncertainty(
-                estimate=self.known,
-                draws=self.draws,
-                jackknife=None,
-                degrees_of_freedom=self.degrees_of_freedom,
-                clustered=False,
-                complete=True,
-            )
+        complete = self.run_noise is not None
         return Uncertainty(
             estimate=self.known,
             draws=self.draws,
-            jackknife=None if self.delta < 0.5 * self.noise else self.leave_one_out,
+            jackknife=None if complete or self.delta < 0.5 * self.noise else self.leave_one_out,
             degrees_of_freedom=self.degrees_of_freedom,
-            clustered=int(self._units.max(initial=-1)) + 1 < self.samples.count,
+            clustered=not complete and int(self._units.max(initial=-1)) + 1 < self.samples.count,
+            complete=complete,
         )
 
     @cached_property
@@ -294,6 +286,11 @@ class Fit:
 
     def _reserved(self, found: Answer, cost: float, params: float = 0.0, data: float = 0.0) -> Answer:
         return with_reservation(found, self.samples, self.lack_of_fit, (cost, params, data))
+
+    def _beyond(self, found: Answer, cost: float) -> Answer:
+        """Reserve an answer at a cost, and widen it where that is beyond the points."""
+        wide = found.interval is not None and cost > self.samples.cost.max() and isinstance(self.known, Surface)
+        return self._reserved(widened(found, self.extrapolation_factor) if wide else found, cost)
 
     def _require_optimum(self, query: str) -> None:
         if self.form.law in ("params", "data"):

@@ -102,7 +102,7 @@ def test_the_report_answers_the_same_question(table: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--law", "cubic"], "law = 'cubic': give additive, tied"),
+        (["--law", "cubic"], "law = 'cubic': give auto, additive, tied"),
         (["--asymptote", "nan"], "asymptote = nan"),
         (["--asymptote", "low"], "asymptote = 'low'"),
         (["--purpose", "fun"], "purpose = 'fun'"),

@@ -33,7 +33,7 @@ def test_isoflop_is_unbiased_on_wide_and_drifting_valleys(law, drift):
 
 
 def test_chinchillas_points_give_the_known_optimum():
-    found = fit(chinchilla(), loss_delta=1e-3, bootstraps=0)
+    found = fit(chinchilla(), loss_delta=1e-3, bootstraps=0, law="additive")
     assert found.objective <= 1.0182741e-3
     assert found.params_exponent == pytest.approx(0.51390, abs=1e-4)
     assert pytest.approx(1.817218, abs=1e-5) == found.law.E
@@ -44,7 +44,7 @@ def test_chinchillas_points_give_the_known_optimum():
 
 
 def test_chinchillas_bootstrap_intervals_are_the_published_ones():
-    found = fit(chinchilla(), loss_delta=1e-3, bootstraps=1000)
+    found = fit(chinchilla(), loss_delta=1e-3, bootstraps=1000, law="additive")
     published = {"E": (1.769, 1.871), "A": (285, 744), "alpha": (0.317, 0.373), "beta": (0.331, 0.415)}
     for name, (low, high) in published.items():
         got = found.interval(name, method="percentile")

@@ -140,7 +140,7 @@ def loss(label: str, store: Store, forces: str = "conservative") -> float:
 
 
 def fitted() -> str:
-    """Fit points on a known law with one bootstrap seed and return its JSON, less versions and lack of fit."""
+    """Fit points on a known law with one seed and return its JSON, less versions and lack of fit."""
     rng = np.random.default_rng(2)
     params, data = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e3, 1e6, 5), np.geomspace(1e4, 1e7, 6)))
     noise = 1 + 0.01 * rng.standard_normal(params.size)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import brentq
 
-from raysweep.frontier.answers.values import Answer, Band
+from raysweep.frontier.answers.values import Answer, Band, FrontierBand, Optimum
 from raysweep.frontier.laws.laws import Surface
 from raysweep.frontier.laws.quantities import Law
 
@@ -38,6 +38,16 @@ def near_optimal(
         low = brentq(excess, centre - _FAR, centre) if excess(centre - _FAR) > 0 else -np.inf
         high = brentq(excess, centre, centre + _FAR) if excess(centre + _FAR) > 0 else np.inf
     return float(np.exp(low)), float(np.exp(high))
+
+
+def frontier_band(optima: Sequence[Optimum]) -> FrontierBand:
+    """Collect optima along costs in arrays, for figures."""
+    return FrontierBand(
+        flops=np.array([one.flops for one in optima], dtype=float),
+        params=band([one.params for one in optima]),
+        data=band([one.data for one in optima]),
+        loss=band([one.loss for one in optima]),
+    )
 
 
 def band(answers: Sequence[Answer]) -> Band:

@@ -4,9 +4,13 @@ The first two alone are too narrow for larger runs of real models, since no law 
 the smaller of the points and asked for the larger ones, and the interval is widened until it would have held them.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.special import stdtrit
 
+from raysweep.frontier.answers.uncertainty import LARGEST_LOG
+from raysweep.frontier.answers.values import Answer
 from raysweep.frontier.fitting.run_noise.noise import RunNoise
 from raysweep.frontier.fitting.surfaces import draw_surfaces, fit_surface
 from raysweep.frontier.fitting.trajectories import degrees_of_freedom, resampling_units
@@ -61,6 +65,15 @@ def half_width_at(
     return run_half_width(residuals, samples, parameters, noise, params, level)
 
 
+def widened(answer: Answer, factor: float) -> Answer:
+    """Widen the interval of a positive answer by a factor, on the logarithm."""
+    interval, value = answer.interval, answer.value
+    if interval is None or not 0 < value < np.inf or interval.low <= 0:
+        return answer
+    low, high = (value * float(np.exp(min(factor * np.log(end / value), LARGEST_LOG))) for end in interval)
+    return replace(answer, interval=replace(interval, low=low, high=high))
+
+
 def extrapolation_factor(samples: Samples, form: Form, seed: int) -> float:
     """Factor, at least 1, by which intervals of larger runs are widened so as to hold those among the points."""
     ratios: list[Floats] = []
@@ -79,8 +92,8 @@ def _errors_over_half_widths(part: Samples, rest: Samples, form: Form, seed: int
     """Fit `part`, predict `rest`: errors in ln loss over half-widths of the 95 % interval, shape (points,)."""
     fit = fit_surface(part, form, None, seed, _STARTS)
     draws, _ = draw_surfaces(part, fit, form, resample(resampling_units(part, form), _BOOTSTRAPS, seed))
-    log_draws = np.log([draws.loss(n, d) for n, d in zip(rest.params, rest.data, strict=True)])  # (points, bootstraps)
-    away = np.abs(log_draws - np.median(log_draws, axis=1, keepdims=True))
-    error = 1.4826 * np.median(away, axis=1) * float(stdtrit(degrees_of_freedom(part, form), 0.975))
+    log_draws = np.log(draws.wide().loss(rest.params, rest.data))  # (bootstraps, points)
+    away = np.abs(log_draws - np.median(log_draws, axis=0))
+    error = 1.4826 * np.median(away, axis=0) * float(stdtrit(degrees_of_freedom(part, form), 0.975))
     half_width = np.hypot(error, noise_half_width(fit.minimum.residuals, form.parameters, 0.95))
     return np.asarray(np.abs(np.log(rest.loss / fit.surface.loss(rest.params, rest.data))) / half_width)

@@ -17,6 +17,8 @@ PURPOSES = {"exponents": 1.0, "prediction": 0.4}
 
 FitWindow = Literal["auto", "all"] | tuple[float, float]
 """Of D: after the transition where there is one, all points, or from and to given amounts."""
+AUTO: Literal["auto"] = "auto"
+"""The law's name where the points choose it."""
 
 
 class Settings(TypedDict, total=False):
@@ -28,7 +30,7 @@ class Settings(TypedDict, total=False):
     cost: Cost
     seed: int
     bootstraps: int
-    law: LawName
+    law: LawName | Literal["auto"]
     purpose: Purpose
     iterations: int
     window: FitWindow
@@ -51,6 +53,7 @@ class Options:
     iterations: int = 200
     run_noise: bool = True
     window: FitWindow = "auto"
+    automatic: bool = True
 
 
 def make_options(**settings: Unpack[Settings]) -> Options:
@@ -59,11 +62,11 @@ def make_options(**settings: Unpack[Settings]) -> Options:
     Raises:
         FrontierError: one of them has no meaning; the message names it and says what to give.
     """
-    method, law = settings.get("method", "parametric"), settings.get("law", "additive")
+    method, law = settings.get("method", "parametric"), settings.get("law", "auto")
     purpose = settings.get("purpose", "exponents")
     for name, value, known in (
         ("method", method, get_args(Method)),
-        ("law", law, tuple(LAWS)),
+        ("law", law, (AUTO, *LAWS)),
         ("purpose", purpose, get_args(Purpose)),
         ("cost", settings.get("cost", "flops"), get_args(Cost)),
     ):
@@ -78,7 +81,8 @@ def make_options(**settings: Unpack[Settings]) -> Options:
     return Options(
         window=_window(settings.get("window", "auto")),
         method=method,
-        form=Form(law=law, asymptote=asymptote, over=PURPOSES[purpose]),
+        automatic=law == AUTO,
+        form=Form(law="additive" if law == "auto" else law, asymptote=asymptote, over=PURPOSES[purpose]),
         loss_delta=delta,
         cost=settings.get("cost", "flops"),
         seed=_whole("seed", settings.get("seed", 0), 2**64),

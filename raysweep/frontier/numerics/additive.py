@@ -6,7 +6,7 @@ from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.numerics.problem import SMALL, Evaluation, Problem
 
 _MANY_POINTS, _CHUNK = 1000, 50_000
-"""Points from which on a batch is evaluated in parts, and the numbers in an array of one: larger ones leave the cache."""
+"""Points from which on a batch is evaluated in parts, and the numbers in an array of one: the cache holds that."""
 
 
 def predict_additive(problem: Problem, theta: Floats) -> Floats:

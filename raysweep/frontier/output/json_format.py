@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 FORMAT = "raysweep.fit/2"
-_WHERE_KNOWN = ("lack_of_fit", "run_noise")
+_WHERE_KNOWN = ("lack_of_fit", "run_noise", "choice")
 """Fields that are written where they have a value: fits without one read as they always did."""
 _LAWS = ("estimate", "draws", "leave_one_out")
 _number = AsJson().write
@@ -34,7 +34,8 @@ def to_json(fit: Fit) -> str:
     for name in _LAWS:
         if content[name] is not None:
             kind = "surface" if isinstance(getattr(fit, name), Surface) else "curve"
-            content[name] = {"kind": kind, **content[name]}
+            known = {key: value for key, value in content[name].items() if key != "extension" or value is not None}
+            content[name] = {"kind": kind, **known}
     heading: dict[str, Plain] = {
         "format": FORMAT,
         "points_sha256": fit.samples.digest(),

@@ -61,6 +61,7 @@ class Kind(StrEnum):
     FAR_BELOW = "far_below"
     MANY_FAR_AWAY = "many_far_away"
     LAW_EXPLAINS_LITTLE = "law_explains_little"
+    LAW_CHOSEN = "law_chosen"
     LAW_BENDS = "law_bends"
     TRANSITION = "transition"
     BEFORE_WINDOW = "before_window"

@@ -46,7 +46,7 @@ def test_settings_become_options():
     ("settings", "message"),
     [
         ({"purpose": "fun"}, "purpose = 'fun': give exponents, prediction"),
-        ({"law": "cubic"}, "law = 'cubic': give additive, tied, data_constrained, params, data"),
+        ({"law": "cubic"}, "law = 'cubic': give auto, additive, tied, data_constrained, params, data"),
         ({"loss_delta": "free"}, "loss_delta = 'free': give a number, or 'adaptive'"),
         ({"asymptote": -1}, "asymptote = -1.0: a loss is a number, and not negative"),
         ({"bootstraps": 10**6}, r"bootstraps = 1000000: give 0 or more, a whole number below 1e\+06"),

@@ -35,7 +35,9 @@ def axes_of(points, slope=-0.1):
 @pytest.mark.parametrize("share", [0.5, 2.0])
 def test_a_coupled_law_bends_away_from_the_additive_one(share):
     points = valleys(CHINCHILLA, window=4)
-    found = fit(noisy(points | {"loss": coupled(share, points["params"], points["data"])}), bootstraps=0)
+    found = fit(
+        noisy(points | {"loss": coupled(share, points["params"], points["data"])}), bootstraps=0, law="additive"
+    )
     assert found.status.kind is Kind.LAW_BENDS
     assert not found.status.ok
     assert found.lack_of_fit.p_value < 0.001

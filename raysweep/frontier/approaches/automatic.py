@@ -1,0 +1,41 @@
+"""The law of the points' own choice: the additive one unless they contradict it and another predicts better."""
+
+from dataclasses import replace
+
+from raysweep.frontier.answers.choice import LawChoice, choose
+from raysweep.frontier.approaches.certificate import with_findings
+from raysweep.frontier.approaches.options import Options
+from raysweep.frontier.approaches.parametric import parametric
+from raysweep.frontier.numerics.arrays import Floats
+from raysweep.frontier.points.findings import Kind, note
+from raysweep.frontier.result import Fit
+
+
+def with_choice(fit: Fit, blank: Fit, options: Options, weights: Floats | None) -> Fit:
+    """Replace a fit of the additive law by one of a better law, where its residuals are systematic and there is one.
+
+    Args:
+        fit: of the additive law.
+        blank: the fit that it was made from.
+        options: asked for.
+        weights: of the resamples, shape (k, n).
+    """
+    found = choice_of(fit, options)
+    if found is None:
+        return fit
+    chosen = found.candidates[found.chosen]
+    if chosen.law == fit.form.law and chosen.over == fit.form.over:
+        return replace(
+            with_findings(fit, [note(Kind.LAW_CHOSEN, f"no other law does clearly better: {found}")]), choice=found
+        )
+    form = replace(fit.form, law=chosen.law, over=chosen.over)
+    better = parametric(replace(blank, form=form), replace(options, form=form), weights)
+    text = f"the points bend away from the additive law, so another one was taken: {found}"
+    return replace(with_findings(better, [note(Kind.LAW_CHOSEN, text)]), choice=found)
+
+
+def choice_of(fit: Fit, options: Options) -> LawChoice | None:
+    """Try other laws; None where none was asked for, or none is needed."""
+    if not options.automatic or fit.estimate is None or fit.lack_of_fit is None or not fit.lack_of_fit.significant:
+        return None
+    return choose(fit.samples, fit.form, options.loss_delta, options.seed)

@@ -1,0 +1,94 @@
+"""The choice of a law: by the prediction of larger runs, and only where the points contradict the additive law."""
+
+import numpy as np
+import pytest
+
+from raysweep.frontier import fit, from_json, to_json
+from raysweep.frontier.answers.choice import MARGIN, choose, rolling_origins
+from raysweep.frontier.laws.forms import Form
+from raysweep.frontier.points.findings import Kind
+
+E, A, ALPHA, B, BETA = 1.8172, 477.83, 0.34731, 2143.4, 0.36717
+
+
+def points(coupling=1.0, bend=0.0, place=1e10, noise=0.003, seed=0):
+    """A grid of 7 sizes and 7 amounts of data about a law with coupled terms or an exponent of D that changes."""
+    params, data = (axis.ravel() for axis in np.meshgrid(np.geomspace(5e7, 2e9, 7), np.geomspace(2e9, 8e10, 7)))
+    loss = law(params, data, coupling, bend, place) * np.exp(noise * np.random.default_rng(seed).normal(size=49))
+    return {"params": params, "data": data, "flops": 6 * params * data, "loss": loss}
+
+
+def law(params, data, coupling=1.0, bend=0.0, place=1e10):
+    u = np.log(A) - ALPHA * np.log(params)
+    v = np.log(B) - BETA * np.log(data) + bend * np.logaddexp(0.0, np.log(place / data))
+    return E + np.exp(coupling * np.logaddexp(u / coupling, v / coupling))
+
+
+def test_points_on_the_additive_law_keep_it_and_its_numbers():
+    made = points()
+    found, additive = fit(made, bootstraps=0), fit(made, bootstraps=0, law="additive")
+    assert found.choice is None
+    assert found.form == additive.form
+    assert found.law == additive.law
+
+
+def test_coupled_terms_are_chosen_and_predict_far_better():
+    made, far = points(coupling=0.5), (2e10, 8e11)
+    found, additive = fit(made, bootstraps=0), fit(made, bootstraps=0, law="additive")
+    assert found.form.law == "coupled"
+    assert found.law.coupling == pytest.approx(0.5, abs=0.1)
+    true = float(law(*far, coupling=0.5))
+    assert abs(np.log(found.loss(*far).value / true)) < 0.02
+    assert abs(np.log(found.loss(*far).value / true)) < 0.5 * abs(np.log(additive.loss(*far).value / true))
+    assert not found.status.found(Kind.LAW_BENDS)
+    assert found.status.found(Kind.LAW_CHOSEN)
+
+
+def test_the_choice_stands_in_the_fit_and_its_json_with_weights_and_runners_up():
+    found = fit(points(coupling=0.5), bootstraps=0)
+    candidates = found.choice.candidates
+    errors = [one.error for one in candidates]
+    assert errors == sorted(errors)
+    assert sum(one.weight for one in candidates) == pytest.approx(1.0)
+    assert {one.law for one in candidates} == {"additive", "coupled", "broken_data", "broken_params", "offset"}
+    again = from_json(to_json(found))
+    assert again.choice == found.choice
+    assert again.law == found.law
+
+
+def test_another_law_has_to_err_clearly_less():
+    found = choose(fit(points(), bootstraps=0).samples, Form(), None, 0)
+    taken = found.candidates[found.chosen]
+    base = next(one for one in found.candidates if one.law == "additive" and one.over == 1.0)
+    assert taken == base or taken.error <= MARGIN * base.error
+
+
+def test_origins_hold_out_the_larger_runs_alone():
+    samples = fit(points(), bootstraps=0).samples
+    for part, rest in rolling_origins(samples, Form(), (0.6, 0.8)):
+        assert part.cost.max() < rest.cost.min() * 1.01
+        assert part.count + rest.count == samples.count
+
+
+@pytest.mark.parametrize(("name", "bend"), [("broken_data", 0.2), ("offset", -BETA)])
+def test_a_frontier_that_is_no_power_law_is_lowest_where_it_says(name, bend):
+    made = points(bend=bend, place=3e9, noise=1e-5)
+    found = fit(made, law=name, bootstraps=0)
+    for cost in (1e21, 1e23):
+        best = found.optimal(cost)
+        sizes = best.params.value * np.exp(np.linspace(-3, 3, 6001))
+        losses = law(sizes, cost / 6 / sizes, bend=bend, place=3e9)
+        assert np.log(best.params.value / sizes[np.argmin(losses)]) == pytest.approx(0.0, abs=0.05)
+        assert best.loss.value == pytest.approx(losses.min(), rel=2e-3)
+        assert found.compute_for(best.loss.value).value == pytest.approx(cost, rel=1e-6)
+        assert 6 * best.params.value * best.data.value == pytest.approx(cost, rel=1e-9)
+
+
+def test_what_widens_a_prediction_widens_the_optimum():
+    found = fit(points(), bootstraps=200)
+    assert found.extrapolation_factor >= 1.0
+    best = found.optimal(1e23)
+    assert tuple(best.loss.interval) == tuple(found.loss(best.params.value, best.data.value).interval)
+    plain = found.answer("optimal_params", flops=1e23).interval
+    wide = np.log(best.params.interval.high / best.params.interval.low) / np.log(plain.high / plain.low)
+    assert wide == pytest.approx(found.extrapolation_factor, rel=1e-6)
