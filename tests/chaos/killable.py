@@ -27,13 +27,14 @@ class Sweep:
         failures: int = 3,
         tracked: bool = False,
         uri: str | None = None,
+        held: bool = False,
     ) -> None:
         folder.mkdir(parents=True)
         self.hold = folder / "hold"
-        """While this file is there, no trial gets to its next point."""
+        """While this file is there, no trial of a sweep that was made with `held` gets to its next point."""
         self.storage = folder / "sweep"
         self.yaml = folder / "toy.yaml"
-        fixed = {"nap": nap, "while": str(self.hold)}
+        fixed: dict[str, float | str] = {"nap": nap, "while": str(self.hold)} if held else {"nap": nap}
         families = {
             "a": {"architecture": "toy-a", "fixed": fixed, "sizes": {"width": [8, 12, 16, 24]}},
             "b": {"architecture": "toy-b", "fixed": fixed, "sizes": {"width": [8, 12, 16, 24]}},

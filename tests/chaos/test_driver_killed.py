@@ -58,7 +58,7 @@ class Told:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    sweep = Sweep(tmp_path_factory.mktemp("told") / "toy", nap=0.3, tune=False)
+    sweep = Sweep(tmp_path_factory.mktemp("told") / "toy", nap=0.3, tune=False, held=True)
     first = sweep.start()
     try:
         sweep.wait(lambda: sweep.worked() >= 3, first)
