@@ -21,7 +21,7 @@ READING: dict[str, Callable[[str], object]] = {
     "plan": lambda path: plan(load_space(path)).table(),
     "status": lambda path: show_status(path, [], as_json=False),
     "report": lambda path: points.write_report(path, [], None),
-    "frontier": lambda path: points.read_points(path, points.Columns(), None),
+    "frontier": lambda path: points.read_material(path, points.Columns(), None),
 }
 COMMANDS = {
     **READING,
