@@ -95,8 +95,8 @@ def test_a_storage_that_can_only_be_read_is_read(
     assert "cannot be written: Read-only file system" in str(COMMANDS["plan"](str(read_only)))  # costs are not kept
     COMMANDS["status"](str(read_only))
     assert "toy: complete" in capsys.readouterr().out
-    assert points.read_points(str(read_only), points.Columns(), None).num_rows == 4
-    assert points.read_points("sweep", points.Columns(), None).num_rows == 4
+    assert points.read_material(str(read_only), points.Columns(), None).points.num_rows == 4
+    assert points.read_material("sweep", points.Columns(), None).points.num_rows == 4
     with pytest.raises(RaysweepError, match=r"Read-only file system.*--out"):
         COMMANDS["report"](str(read_only))
     points.write_report(str(read_only), [], "report")

@@ -58,7 +58,7 @@ def test_a_power_law_through_one_width_written_twice_is_refused(tmp_path: Path) 
     rates = {"low": 1e-3, "high": 1e-1, "structures": 50, "transfer": "power_law"}
     families = {"a": {"architecture": "toy-a", "sizes": {"width": [8, 8.0]}}}
     path = write_space(tmp_path / "toy.yaml", tmp_path / "sweep", families=families, learning_rate=rates)
-    with pytest.raises(SpaceError, match="two sizes or more"):
+    with pytest.raises(SpaceError, match="at least two sizes"):
         load_space(path)
 
 

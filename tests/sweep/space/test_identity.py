@@ -24,7 +24,7 @@ COMMANDS: dict[str, Callable[[str], object]] = {
     "plan": lambda path: plan(load_space(path)),
     "status": lambda path: show_status(path, [], as_json=False),
     "report": lambda path: points.write_report(path, [], None),
-    "frontier": lambda path: points.read_points(path, points.Columns(), None),
+    "frontier": lambda path: points.read_material(path, points.Columns(), None),
     "sync": lambda path: tracking.sync_sweep(path, [], None),
     "ui": lambda path: tracking.serve_ui(path, [], None, 1),
 }
