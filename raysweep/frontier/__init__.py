@@ -4,7 +4,8 @@ Functions take the points of one family. Those that end in `_families` take the 
 """
 
 from raysweep.frontier.compare import compare, compare_families
-from raysweep.frontier.crossovers import crossovers
+from raysweep.frontier.families.contrasts import contrasts
+from raysweep.frontier.families.crossovers import crossovers
 from raysweep.frontier.fit import fit, fit_families, local_exponents
 from raysweep.frontier.held_out import held_out, held_out_families, windows, windows_families
 from raysweep.frontier.hyperparameters.fit import fit_hyperparameters, fit_hyperparameters_families
@@ -23,6 +24,7 @@ __all__ = [
     "checklist",
     "compare",
     "compare_families",
+    "contrasts",
     "crossovers",
     "fit",
     "fit_families",

@@ -21,6 +21,7 @@ from raysweep.frontier.approaches.refusals import refusals
 from raysweep.frontier.approaches.reservations import reservations
 from raysweep.frontier.approaches.runs import fit_together
 from raysweep.frontier.approaches.window import in_window
+from raysweep.frontier.families.fits import FamilyFits
 from raysweep.frontier.fitting.misfit.local_exponents import LocalExponents, exponents_along_runs
 from raysweep.frontier.fitting.run_noise.mixed import MixedFit
 from raysweep.frontier.fitting.screening import far_above, far_below, screen
@@ -108,7 +109,7 @@ def fit(
     return fit_group(table, rows, options, family, exclude)
 
 
-def fit_families(points: object, *, exclude: Exclude = None, **settings: Unpack[Settings]) -> dict[str, Fit]:
+def fit_families(points: object, *, exclude: Exclude = None, **settings: Unpack[Settings]) -> FamilyFits:
     """Fit the compute-optimal frontier to each family of the points.
 
     Args:
@@ -117,14 +118,15 @@ def fit_families(points: object, *, exclude: Exclude = None, **settings: Unpack[
         **settings: as in `fit`.
 
     Returns:
-        The fits by family, in the order in which the families first appear.
+        The fits by family, in the order in which the families first appear: a mapping that also has `contrasts()` and
+        `crossovers()`.
 
     Raises:
         FrontierError: as `fit`, or the points name no family (then use `fit`).
     """
     options, table = make_options(**settings), as_table(points)
     families = named_families(table, "fit")
-    return _fit_together(table, families, options, exclude)
+    return FamilyFits(_fit_together(table, families, options, exclude))
 
 
 def local_exponents(points: object, *, exclude: Exclude = None, law: LawName = "additive") -> LocalExponents:

@@ -12,6 +12,7 @@ from raysweep.frontier.answers.influence import influences
 from raysweep.frontier.answers.near_optimal import frontier_band, near_optimal
 from raysweep.frontier.answers.prediction import extrapolation_factor, half_width_at, widened
 from raysweep.frontier.answers.reservation import with_reservation
+from raysweep.frontier.answers.shared import SharedParameters
 from raysweep.frontier.answers.uncertainty import Uncertainty
 from raysweep.frontier.answers.values import (
     AdditiveLaw,
@@ -62,6 +63,7 @@ class Fit:
             (`influence` tells its effect on a).
         run_noise: what runs of one size differ by, where it was fitted with the law; the estimate is then that of
             generalised least squares, `objective` half of its squares, and the draws have all that is uncertain.
+        shared: parameters in common with other families; their draws are joint, `leave_one_out` is without any's units.
     """
 
     status: Status
@@ -89,6 +91,7 @@ class Fit:
     draws: Law | None = None
     leave_one_out: Law | None = None
     run_noise: RunNoise | None = None
+    shared: SharedParameters | None = None
 
     @property
     def known(self) -> Law:
@@ -273,7 +276,7 @@ class Fit:
         rows, unit = self.samples.row, self._units
         if self.method == "isoflop" and self.residuals is not None:  # points of no budget take no part
             rows, unit = rows[np.isfinite(self.residuals)], unit[np.isfinite(self.residuals)]
-        return influences(self.known, self.leave_one_out, rows, unit)
+        return influences(self.known, self.leave_one_out, rows, unit, self.shared.first_unit if self.shared else 0)
 
     @cached_property
     def extrapolation_factor(self) -> float:

@@ -60,8 +60,8 @@ _CURVE = {
     "F": Quantity(value=lambda law: np.exp(_field("log_F")(law)), positive=True),
     "gamma": _EXPONENTS["loss_exponent"],
 }
-_SHORT = {"a": "params_exponent", "b": "data_exponent", "gamma": "loss_exponent", "optimal": "optimal_params"}
-_OPTIMAL = ("optimal_params", "optimal_data", "optimal_loss")
+SHORT = {"a": "params_exponent", "b": "data_exponent", "gamma": "loss_exponent", "optimal": "optimal_params"}
+OPTIMAL = ("optimal_params", "optimal_data", "optimal_loss")
 
 
 def _surface(law: Law) -> Surface:
@@ -78,11 +78,11 @@ def quantity(law: Law, name: str, flops: float | None, unique_data: float | None
     Raises:
         FrontierError: the law has no such quantity, or `flops` is absent.
     """
-    name = _SHORT.get(name, name) if isinstance(name, str) else repr(name)
-    if name in _OPTIMAL:
+    name = SHORT.get(name, name) if isinstance(name, str) else repr(name)
+    if name in OPTIMAL:
         if flops is None:
             raise FrontierError(f"interval({name!r}) needs flops=: at which compute?")
-        place, cost = _OPTIMAL.index(name), flops
+        place, cost = OPTIMAL.index(name), flops
         if unique_data is not None and isinstance(law, Surface):
             unique = unique_data
             return Quantity(value=lambda law: _surface(law).optimum_with(cost, unique)[place], positive=True)
@@ -91,6 +91,6 @@ def quantity(law: Law, name: str, flops: float | None, unique_data: float | None
     if isinstance(law, Surface) and law.extension is not None:
         known = known | _EXTENSION
     if name not in known:
-        names = ", ".join([*known, *_SHORT, *_OPTIMAL])
+        names = ", ".join([*known, *SHORT, *OPTIMAL])
         raise FrontierError(f"no quantity {name!r} in this fit; it has {names}")
     return known[name]
