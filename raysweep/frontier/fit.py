@@ -1,6 +1,6 @@
 """`fit` and `fit_families`: from a table of points to the `Fit` of one family, or of each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, TypeVar, Unpack
 
@@ -22,6 +22,7 @@ from raysweep.frontier.approaches.reservations import reservations
 from raysweep.frontier.approaches.runs import fit_together
 from raysweep.frontier.approaches.window import in_window
 from raysweep.frontier.families.fits import FamilyFits
+from raysweep.frontier.families.sharing import Share, check_share, fit_shared
 from raysweep.frontier.fitting.misfit.local_exponents import LocalExponents, exponents_along_runs
 from raysweep.frontier.fitting.run_noise.mixed import MixedFit
 from raysweep.frontier.fitting.screening import far_above, far_below, screen
@@ -109,12 +110,18 @@ def fit(
     return fit_group(table, rows, options, family, exclude)
 
 
-def fit_families(points: object, *, exclude: Exclude = None, **settings: Unpack[Settings]) -> FamilyFits:
+def fit_families(
+    points: object, *, exclude: Exclude = None, share: Share | Sequence[Share] = (), **settings: Unpack[Settings]
+) -> FamilyFits:
     """Fit the compute-optimal frontier to each family of the points.
 
     Args:
         points: as in `fit`, with a column architecture (or family).
         exclude: rows of the whole table to leave out.
+        share: parameters that all families have in common, of E, alpha and beta: they are fitted together, and whether
+            the points contradict it is a finding (`shared_parameters`, with its p-value; `Fit.shared`). The law is then
+            the additive one unless `law` names another, and intervals draw whole trajectories instead of the noise of
+            runs.
         **settings: as in `fit`.
 
     Returns:
@@ -126,6 +133,8 @@ def fit_families(points: object, *, exclude: Exclude = None, **settings: Unpack[
     """
     options, table = make_options(**settings), as_table(points)
     families = named_families(table, "fit")
+    if share:
+        return FamilyFits(_fit_shared(table, families, options, exclude, check_share(share, options)))
     return FamilyFits(_fit_together(table, families, options, exclude))
 
 
@@ -163,6 +172,17 @@ def _fit_together(
     usable = {family: blank.samples for family, blank in blanks.items() if blank.status.usable}
     mixed = fit_together(usable, options)
     return {family: _fit_blank(blank, options, mixed.get(family)) for family, blank in blanks.items()}
+
+
+def _fit_shared(
+    table: pa.Table, families: Mapping[str, Indices], options: Options, exclude: Exclude, names: tuple[Share, ...]
+) -> dict[str, Fit]:
+    """Fit families with parameters in common."""
+    options = replace(options, automatic=False, run_noise=False)
+    cleaned = {family: clean(table, rows, options.cost, exclude) for family, rows in families.items()}
+    blanks = {family: _blank(in_window(one, options), options, family) for family, one in cleaned.items()}
+    fits = fit_shared(blanks, options, names)
+    return {family: with_findings(one, _draw_findings(one)) for family, one in fits.items()}
 
 
 def fit_group(table: pa.Table, rows: Indices, options: Options, family: Family = None, exclude: Exclude = None) -> Fit:

@@ -9,7 +9,7 @@ class SharedParameters:
 
     Attributes:
         names: E, alpha or beta. values: of each, in the user's units. families: that have them in common.
-        test: "F" (points are independent) or "Wald" (trajectories are).
+        test: "F" (points are independent) or "Wald's F" (trajectories are; the family with fewest sets the freedom).
         statistic, degrees_of_freedom, p_value: of the restriction against free fits; None where the points are too few.
         first_unit: place of this family's first resampling unit among those of all, which `leave_one_out` leaves out.
     """

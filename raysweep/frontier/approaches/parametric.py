@@ -78,6 +78,14 @@ def _with_run_noise(blank: Fit, options: Options, weights: Floats | None, mixed:
 
 
 def _findings(samples: Samples, fit: SurfaceFit, form: Form, mixed: MixedFit | None = None) -> Iterable[Finding]:
+    yield from law_findings(samples, fit, form)
+    if form.asymptote is None and not fit.minimum.at_bound[0]:
+        tested = _without_asymptote(samples, fit) if mixed is None else asymptote_statistic(mixed)
+        yield from asymptote_findings(fit, *tested)
+
+
+def law_findings(samples: Samples, fit: SurfaceFit, form: Form) -> Iterable[Finding]:
+    """Say what is to be said of a law and its minimum; whether E is identified is `asymptote_findings`'."""
     yield from cost_findings(samples, fit.surface.cost)
     yield from outlier_findings(samples, fit)
     yield from minimum_findings(fit.minimum)
@@ -85,9 +93,6 @@ def _findings(samples: Samples, fit: SurfaceFit, form: Form, mixed: MixedFit | N
     if form.law == "data_constrained":
         yield from repeats_findings(samples, fit, form)
     yield from _sense_findings(samples, fit, form)
-    if form.asymptote is None and not fit.minimum.at_bound[0]:
-        tested = _without_asymptote(samples, fit) if mixed is None else asymptote_statistic(mixed)
-        yield from _asymptote_findings(fit, *tested)
 
 
 def _sense_findings(samples: Samples, fit: SurfaceFit, form: Form) -> Iterable[Finding]:
@@ -126,7 +131,7 @@ def _without_asymptote(samples: Samples, fit: SurfaceFit) -> tuple[float, float]
     return rise / max(fit.minimum.objective, 1e-300) * degrees_of_freedom, _F_LIMIT
 
 
-def _asymptote_findings(fit: SurfaceFit, statistic: float, limit: float) -> Iterable[Finding]:
+def asymptote_findings(fit: SurfaceFit, statistic: float, limit: float) -> Iterable[Finding]:
     """Compare with E = 0: where that costs no more than the noise explains, E is not identified."""
     if statistic < limit:
         yield caution(
