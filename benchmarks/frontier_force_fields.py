@@ -11,9 +11,7 @@ with it free two of the sets leave it open.
 import argparse
 import csv
 
-import numpy as np
-
-from raysweep.frontier import crossovers, fit_families, windows_families
+from raysweep.frontier import fit_families, windows_families
 
 METRICS = {"root of force MSE": ("force_mse_norm", 0.5), "force L2": ("f_loss_l2", 1.0)}
 
@@ -52,12 +50,8 @@ def main():
             fits = fit_families(points, method=method, asymptote=0.0)
             ranked(fits)
         fits = fit_families(points, asymptote=0.0)
-        usable = [name for name, found in fits.items() if found.draws is not None]
-        order = sorted(usable, key=lambda name: fits[name].loss_exponent)
-        draws = np.array([np.asarray(fits[name].draws.loss_exponent)[:500] for name in order])
-        share = np.mean(np.all(np.diff(draws, axis=0) > 0, axis=0))
-        print(f"    order {' < '.join(order)} in {share:.1%} of the bootstraps")
-        for found in crossovers(fits):
+        print("    " + str(fits.contrasts()).replace("\n", "\n    "))
+        for found in fits.crossovers():
             print(f"    {found.sentence}")
     print("windows, force MSE root, parametric, E = 0: gamma")
     for name, rows in windows_families(read(path, "root of force MSE"), asymptote=0.0, bootstraps=200).items():

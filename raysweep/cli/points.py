@@ -15,7 +15,10 @@ from raysweep.core.errors import FrontierError, RaysweepError, StorageError
 from raysweep.core.io.files import absolute
 from raysweep.core.masking import masked
 from raysweep.core.terminal.live import working
-from raysweep.report.content.assemble import answer
+from raysweep.frontier.families.crossovers import Crossover
+from raysweep.frontier.families.differences import Contrasts
+from raysweep.frontier.families.fits import FamilyFits
+from raysweep.report.content.assemble import Assembled, assemble
 from raysweep.report.content.questions import Question
 from raysweep.report.content.sources import Material, from_file, from_points, from_storage
 from raysweep.report.table import text
@@ -81,17 +84,37 @@ def show_frontier(
     tracking_uri: str | None,
     as_json: bool,
     out: str | None = None,
+    contrasts: bool = False,
 ) -> None:
-    """Fit points from anywhere and print the answers; the report that is written answers the same question."""
+    """Fit points from anywhere and print the answers; the report that is written answers the same question.
+
+    With `contrasts` the families are compared with each other as well: gamma, and loss and N* at each compute.
+    """
     material = read_material(source, columns, tracking_uri)
     with working("fitting the frontier"):
-        answers = answer(material, question)
+        assembled = assemble(material, question)
+        differences, crossings = _compared(assembled) if contrasts else ([], [])
     if as_json:
-        print_json(dataclasses.asdict(answers))
+        compared = {
+            "contrasts": [dataclasses.asdict(one) for one in differences],
+            "crossovers": [dataclasses.asdict(one) for one in crossings],
+        }
+        print_json({**dataclasses.asdict(assembled.answers), **(compared if contrasts else {})})
     else:
-        show(text(answers))
+        sentences = "\n".join(cross.sentence for cross in crossings)
+        tables = [text(assembled.answers), *(str(one) for one in differences), sentences]
+        show("\n\n".join(table for table in tables if table))
     if out is not None:
         tell_report(_written(material, out, question), err=as_json)
+
+
+def _compared(assembled: Assembled) -> tuple[list[Contrasts], list[Crossover]]:
+    """Compare the families at the computes of the answers, and find where one overtakes another."""
+    fits = FamilyFits(assembled.fits)
+    computes = dict.fromkeys(row.flops for family in assembled.answers.families for row in family.optima)
+    asked: list[tuple[str, float | None]] = [("gamma", None)]
+    asked += [(quantity, flops) for flops in computes for quantity in ("loss", "params")]
+    return [fits.contrasts(*one) for one in asked], fits.crossovers()
 
 
 def read_material(source: str, columns: Columns, tracking_uri: str | None) -> Material:

@@ -77,6 +77,24 @@ def test_weights_trajectories_and_groups_are_columns(tmp_path: Path) -> None:
         assert [one["family"] for one in asked(tmp_path / "p.csv", name, "model")["families"]] == ["b", "a"]
 
 
+def test_families_are_compared_on_request(tmp_path: Path) -> None:
+    first, second = points(), points(0.004)
+    second["L"] *= 1.05
+    frame = pd.concat([first.assign(model="low"), second.assign(model="high")])
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    content = asked(tmp_path / "p.csv", "--group", "model", "--optimal", "1e20", "--contrasts")
+    named = [(one["quantity"], one["flops"]) for one in content["contrasts"]]
+    assert named == [("loss_exponent", None), ("optimal_loss", 1e20), ("optimal_params", 1e20)]
+    assert content["contrasts"][1]["orders"][0]["families"] == ["low", "high"]
+    assert [(one["before"], one["flops"]) for one in content["crossovers"]] == [("low", None)]
+    arguments = ["frontier", str(tmp_path / "p.csv"), *NAMES, "--group", "model", "--contrasts"]
+    shown = CliRunner().invoke(app, arguments, catch_exceptions=False).stdout
+    assert "low - high" in shown
+    assert "low / high - 1" in shown
+    assert "low is lower at every compute" in shown
+    assert "contrasts" not in asked(tmp_path / "p.csv", "--group", "model")
+
+
 def test_distinct_data_are_a_column_and_an_amount(tmp_path: Path) -> None:
     frame = points(0.0)
     frame["U"] = np.where(np.arange(36) % 2, frame["D"], np.minimum(frame["D"], 2e9))
@@ -115,6 +133,7 @@ def test_the_report_answers_the_same_question(table: Path, tmp_path: Path) -> No
         (["--unique-data", "1e9", "--unique-data", "2e9"], "one column and one amount"),
         (["--law", "params", "--optimal", "1e20"], "no optimum"),
         (["--optimal", "nan"], "--optimal nan"),
+        (["--contrasts"], "two are needed"),
     ],
 )
 def test_an_option_without_a_meaning_is_refused_by_name(table: Path, options: list[str], message: str) -> None:

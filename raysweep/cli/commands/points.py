@@ -54,6 +54,10 @@ def frontier(
         Literal["parametric", "envelope", "isoflop"],
         typer.Option(help="approach to the compute-optimal model"),
     ] = "parametric",
+    contrasts: Annotated[
+        bool,
+        typer.Option("--contrasts", help="also compare the families: differences, orders, crossings"),
+    ] = False,
     out: Annotated[
         str | None, typer.Option(metavar="FOLDER", help=f"also write {layout.REPORT_PAGE} and the figures there")
     ] = None,
@@ -88,7 +92,7 @@ def frontier(
         computes=computes(optimal or []),
         unique_data=amount,
     )
-    show_frontier(source, columns, question, tracking_uri=tracking_uri, as_json=json, out=out)
+    show_frontier(source, columns, question, tracking_uri=tracking_uri, as_json=json, out=out, contrasts=contrasts)
 
 
 @app.command()

@@ -27,7 +27,7 @@ _LONGEST = {"E": 0.25, "alpha": 0.3, "beta": 0.3}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Member:
     """One family in the joint fit.
 
     Attributes:
@@ -73,7 +73,7 @@ class Joint:
     converged: Mask
 
 
-def fit_jointly(parts: Sequence[Part], names: Sequence[str], start: Floats, thetas: Sequence[Floats]) -> Joint:
+def fit_jointly(parts: Sequence[Member], names: Sequence[str], start: Floats, thetas: Sequence[Floats]) -> Joint:
     """Fit families with shared parameters, to each row of their weights.
 
     Args:
@@ -118,7 +118,7 @@ def fit_jointly(parts: Sequence[Part], names: Sequence[str], start: Floats, thet
 class _Profile:
     """The families fitted with the shared parameters held, and the derivatives in these of what is left."""
 
-    def __init__(self, parts: Sequence[Part], names: Sequence[str], shared: Floats, thetas: Sequence[Floats]) -> None:
+    def __init__(self, parts: Sequence[Member], names: Sequence[str], shared: Floats, thetas: Sequence[Floats]) -> None:
         self.theta, self.at_bound = [], []
         objectives, norms = [], []
         self.gradient = np.zeros(shared.shape)
@@ -169,7 +169,7 @@ def _eliminated(
     return np.asarray(gradient @ moved), np.asarray(moved.T @ hessian @ moved - cross @ follow)
 
 
-def _bounds(parts: Sequence[Part], names: Sequence[str]) -> tuple[Floats, Floats]:
+def _bounds(parts: Sequence[Member], names: Sequence[str]) -> tuple[Floats, Floats]:
     """The narrowest bounds of the families, in the user's units, each of shape (m,)."""
     places = [PLACES[name] for name in names]
     low = np.max([part.fit.prepared.problem.lower[places] * part.units(names) for part in parts], axis=0)

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import fdtrc
 
 from raysweep.frontier.answers.shared import SharedParameters
-from raysweep.frontier.families.profile import Joint, Part, fit_jointly
+from raysweep.frontier.families.profile import Joint, Member, fit_jointly
 from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.numerics.solver import solve
 from raysweep.frontier.points.findings import Finding, Kind, caution, note
@@ -18,7 +18,7 @@ DOUBTFUL = 0.05
 """P-value below which the points contradict what is shared."""
 
 
-def f_test(parts: Sequence[Part], joint: Joint) -> tuple[float, tuple[int, int], float]:
+def f_test(parts: Sequence[Member], joint: Joint) -> tuple[float, tuple[int, int], float]:
     """F of the shared parameters against free ones, its degrees of freedom, and its p-value; points are independent.
 
     Each family's rise of the objective is in units of its own residual variance, so that noise may differ among them.
@@ -55,7 +55,7 @@ def wald_test(
     return statistic, (restrictions, freedom), float(fdtrc(restrictions, freedom, statistic))
 
 
-def without_asymptote(parts: Sequence[Part], names: Sequence[str], joint: Joint) -> float:
+def without_asymptote(parts: Sequence[Member], names: Sequence[str], joint: Joint) -> float:
     """F of E = 0 in all families against the E that they share."""
     at_zero = []
     for part in parts:
@@ -94,12 +94,12 @@ def sharing_finding(shared: SharedParameters) -> Finding:
     return note(Kind.SHARED_PARAMETERS, f"{text}, which the points do not contradict ({test})")
 
 
-def _freedom(part: Part) -> int:
+def _freedom(part: Member) -> int:
     problem = part.fit.prepared.problem
     return max(int(problem.x.size) - int(problem.free.shape[1]), 1)
 
 
-def _rises(parts: Sequence[Part], objectives: Floats) -> Floats:
+def _rises(parts: Sequence[Member], objectives: Floats) -> Floats:
     """Rise of each family's objective over that of its free fit, in units of its residual variance."""
     own = np.array([max(part.fit.minimum.objective, 1e-300) for part in parts])
     return np.asarray((objectives - own) / own * np.array([_freedom(part) for part in parts]))

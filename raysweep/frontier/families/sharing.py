@@ -12,7 +12,7 @@ from raysweep.frontier.approaches.bends import with_lack_of_fit
 from raysweep.frontier.approaches.certificate import with_findings, with_minimum
 from raysweep.frontier.approaches.options import Options
 from raysweep.frontier.approaches.parametric import asymptote_findings, law_findings
-from raysweep.frontier.families.profile import PLACES, Joint, Part, fit_jointly
+from raysweep.frontier.families.profile import PLACES, Joint, Member, fit_jointly
 from raysweep.frontier.families.restriction import IDENTIFIED, f_test, sharing_finding, wald_test, without_asymptote
 from raysweep.frontier.fitting.costs import fit_cost_draws, is_proportional
 from raysweep.frontier.fitting.levels import determined
@@ -138,12 +138,12 @@ class _Team:
         theta = fit.minimum.theta
         return np.array([theta[PLACES[name]] * (fit.prepared.scale if name == "E" else 1.0) for name in self.names])
 
-    def _parts(self, times: Sequence[Floats] | None) -> list[Part]:
+    def _parts(self, times: Sequence[Floats] | None) -> list[Member]:
         """The families with their points' weights: each point once, or as often as (k, n) times say."""
         parts = []
         for place, (blank, fit) in enumerate(zip(self.blanks, self.free, strict=True)):
             weights = blank.samples.weight / blank.samples.weight.mean() * fit.trust
-            parts.append(Part(fit=fit, weights=weights[None, :] if times is None else times[place] * weights))
+            parts.append(Member(fit=fit, weights=weights[None, :] if times is None else times[place] * weights))
         return parts
 
     def _refit(self, joint: Joint, times: Sequence[Floats]) -> Joint:

@@ -28,10 +28,11 @@ def trajectories(material: Material, fits: Mapping[str, Fit] | None = None) -> d
 
 @dataclass(frozen=True, kw_only=True)
 class Assembled:
-    """The answers, and the trajectories that figures draw beside them."""
+    """The answers, the trajectories that figures draw beside them, and the fits that the answers are of, by family."""
 
     answers: Answers
     curves: dict[str, list[LearningCurve]]
+    fits: dict[str, Fit]
 
 
 def answer(material: Material, question: Question | None = None) -> Answers:
@@ -72,7 +73,7 @@ def assemble(material: Material, question: Question | None = None) -> Assembled:
         costs=family_costs(material.points if material.full is None else material.full, families),
         digest=material.points_digest(),
     )
-    return Assembled(answers=answers, curves=found)
+    return Assembled(answers=answers, curves=found, fits=fits)
 
 
 def _fits(material: Material, question: Question, method: Method) -> dict[str, Fit]:
