@@ -1,5 +1,6 @@
 """The options of `frontier` reach the printed answers and the report that --out writes, through one question."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from raysweep.cli.app import app
+from raysweep.cli.commands.points import frontier as frontier_command
 from raysweep.core.errors import RaysweepError
+from raysweep.frontier import fit
 from raysweep.frontier.laws.laws import effective_data
+from raysweep.report.content.questions import make_question
 
 
 def points(noise: float = 0.003) -> pd.DataFrame:
@@ -167,3 +171,11 @@ def test_findings_are_one_line_a_kind_the_gravest_first(tmp_path: Path) -> None:
     assert "(row 7)" in lines[places[3]]
     assert len(lines) == len(set(lines))
     assert not any("1 points" in line for line in lines)
+
+
+def test_what_no_option_says_is_as_in_python() -> None:
+    arguments = inspect.signature(fit).parameters
+    assert make_question().settings() == {name: arguments[name].default for name in make_question().settings()}
+    command = inspect.signature(frontier_command).parameters
+    assert command["law"].default == arguments["law"].default
+    assert command["method"].default == arguments["method"].default

@@ -37,7 +37,7 @@ def frontier(
             help="column of the distinct part of D; as a number: the distinct data that the optimum may use",
         ),
     ] = None,
-    law: Annotated[str, typer.Option(metavar="LAW", help="law of the loss, as in docs/frontier.md")] = "additive",
+    law: Annotated[str, typer.Option(metavar="LAW", help="law of the loss, as in docs/frontier.md")] = "auto",
     asymptote: Annotated[
         str, typer.Option(metavar="LOSS", help="value at which the asymptote E is held; free: fitted")
     ] = "free",

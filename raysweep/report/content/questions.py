@@ -25,7 +25,7 @@ class Question:
     """
 
     method: Method = "parametric"
-    law: LawName = "additive"
+    law: LawName | Literal["auto"] = "auto"
     asymptote: Literal["free"] | float = "free"
     purpose: Purpose = "exponents"
     exclude: tuple[int, ...] = ()
@@ -49,7 +49,7 @@ class Question:
 def make_question(
     *,
     method: str = "parametric",
-    law: str = "additive",
+    law: str = "auto",
     asymptote: str | float = "free",
     purpose: str = "exponents",
     exclude: Sequence[str | int] = (),
