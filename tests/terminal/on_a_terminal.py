@@ -25,7 +25,8 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 ROWS = 40
 # A child cannot take a terminal by `subprocess` alone: the first one that a new session opens is its own.
 _ON_IT = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as a shell leaves it, also where the tests run under nohup
 os.setsid()
 tty = os.open(sys.argv[1], os.O_RDWR)
 for stream in range(3):

@@ -31,8 +31,6 @@ print(notebook.getvalue())
 """
 SIZES = f"families.alpha.sizes={[{'width': 8 + i, 'nap': i / 3} for i in range(6)]}"
 """Six trials, the later ones longer, each in three steps."""
-LONG_SIZES = f"families.alpha.sizes={[{'width': 8 + i, 'nap': i and 2 + i} for i in range(6)]}"
-"""Six trials, of which all but the first last long enough to be ended on a busy machine."""
 REAL_SPACE = """
 name: small
 storage: sweep
@@ -101,7 +99,7 @@ def test_colours_are_not_for_everyone_windows_change_and_ctrl_c_ends_a_sweep(fol
 
 def test_closing_the_terminal_ends_a_sweep_so_that_it_resumes(folder: Path) -> None:
     how = {"columns": 80, "folder": folder, "environment": environment()}
-    with OnTerminal([RAYSWEEP, "run", "toy.yaml", LONG_SIZES], **how) as running:
+    with OnTerminal([RAYSWEEP, "run", "toy.yaml", SIZES], **how) as running:
         running.wait_for(r"\[1/6\] done ")
         running.close()
         assert running.end() == 129
@@ -109,7 +107,7 @@ def test_closing_the_terminal_ends_a_sweep_so_that_it_resumes(folder: Path) -> N
     states = [json.loads(path.read_text())["state"] for path in (folder / "sweep" / "trials").glob("*/state.json")]
     assert "done" in states
     assert "running" not in states
-    command = [RAYSWEEP, "run", "toy.yaml", LONG_SIZES]
+    command = [RAYSWEEP, "run", "toy.yaml", SIZES]
     again = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert "[6/6] done" in again.stdout

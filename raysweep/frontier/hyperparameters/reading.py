@@ -17,8 +17,8 @@ REQUIRED = ("params", "data", "loss")
 NUMERIC = (*REQUIRED, *AXES, "weight", "trivial_loss")
 LABELS = ("architecture", "seed", "trajectory")
 COLUMNS = (*NUMERIC, *LABELS)
-DIVERGED = ("diverged", "failed", "crashed", "oom")
-"""Words that stand for the loss of a run that has none."""
+DIVERGED = "^(diverged|failed|crashed|oom)$"
+"""Words that other people's tables have for the loss of a run that has none."""
 
 
 def read_runs(path: str | Path, columns: Mapping[str, str] | None = None) -> pa.Table:
@@ -127,5 +127,5 @@ def _read(column: pa.ChunkedArray, name: str, where: str, decimal: str | None) -
         return column
     if name == "loss" and pa.types.is_string(column.type):
         lower = pc.utf8_lower(pc.utf8_trim_whitespace(column))
-        column = pc.if_else(pc.is_in(lower, value_set=pa.array(DIVERGED)), pa.scalar(None, pa.string()), column)
+        column = pc.if_else(pc.match_substring_regex(lower, DIVERGED), pa.scalar(None, pa.string()), column)
     return number_column(column, "data" if name == "batch" else name, where, decimal)
