@@ -6,7 +6,7 @@ Functions take the points of one family. Those that end in `_families` take the 
 from raysweep.frontier.compare import compare, compare_families
 from raysweep.frontier.families.contrasts import contrasts
 from raysweep.frontier.families.crossovers import crossovers
-from raysweep.frontier.fit import fit, fit_families, local_exponents
+from raysweep.frontier.fit import fit, fit_families, isoflop_valleys, local_exponents
 from raysweep.frontier.held_out import held_out, held_out_families, windows, windows_families
 from raysweep.frontier.hyperparameters.fit import fit_hyperparameters, fit_hyperparameters_families
 from raysweep.frontier.hyperparameters.json_format import hyperparameters_from_json, hyperparameters_to_json
@@ -35,6 +35,7 @@ __all__ = [
     "held_out_families",
     "hyperparameters_from_json",
     "hyperparameters_to_json",
+    "isoflop_valleys",
     "local_exponents",
     "next_runs",
     "read_csv",

@@ -14,6 +14,7 @@ from raysweep.frontier.approaches.automatic import with_choice
 from raysweep.frontier.approaches.certificate import with_findings
 from raysweep.frontier.approaches.envelope import envelope
 from raysweep.frontier.approaches.isoflop import isoflop
+from raysweep.frontier.approaches.minima import IsoflopValley, valleys_of
 from raysweep.frontier.approaches.options import Cost, FitWindow, Method, Options, Purpose, Settings, make_options
 from raysweep.frontier.approaches.outliers import far_findings
 from raysweep.frontier.approaches.parametric import parametric
@@ -155,6 +156,25 @@ def local_exponents(points: object, *, exclude: Exclude = None, law: LawName = "
     for reason in refusals(samples, options):
         raise FrontierError(f"local_exponents: {reason.sentence}")
     return exponents_along_runs(samples, options.form)
+
+
+def isoflop_valleys(
+    points: object, *, exclude: Exclude = None, seed: int = 0, bootstraps: int = 200
+) -> tuple[IsoflopValley, ...]:
+    """Fit the loss of each compute budget as a function of N: what `fit(..., method="isoflop")` takes its minima from.
+
+    Args:
+        points: of one family, as in `fit`.
+        exclude: rows to leave out.
+        seed: of the resamples.
+        bootstraps: number of resamples, for the intervals of the minima; 0 leaves them out.
+
+    Raises:
+        FrontierError: the points cannot be read, are of several families, or no budget has enough sizes.
+    """
+    options, table = make_options(method="isoflop", seed=seed, bootstraps=bootstraps), as_table(points)
+    _, rows = only_family(table, "isoflop_valleys")
+    return valleys_of(clean(table, rows, options.cost, exclude).samples, options)
 
 
 def fit_each(points: object, **settings: Unpack[Settings]) -> dict[Family, Fit]:

@@ -36,12 +36,14 @@ class LawCandidate:
         law, over: as in `Form`.
         error: mean absolute error of ln loss of the largest runs, predicted from the smaller ones, over all origins.
         weight: its share where predictions are averaged, from the square of the inverse error; the sum is 1.
+        errors: `error` at each origin of the choice, infinite where the smaller runs do not determine the law.
     """
 
     law: LawName
     over: Scalar
     error: Scalar
     weight: Scalar
+    errors: tuple[Scalar, ...] = ()
 
     @property
     def name(self) -> str:
@@ -56,11 +58,13 @@ class LawChoice:
     Attributes:
         candidates: by rising error. chosen: the place of the one that was taken.
         origins: number of times that larger runs were predicted from smaller ones.
+        seen: at each origin, the largest cost of the smaller runs.
     """
 
     candidates: tuple[LawCandidate, ...]
     chosen: int
     origins: int
+    seen: tuple[Scalar, ...] = ()
 
     def __str__(self) -> str:
         taken = self.candidates[self.chosen]
@@ -96,15 +100,18 @@ def choose(samples: Samples, form: Form, delta: float | None, seed: int) -> LawC
     divided = list(rolling_origins(samples, form, ORIGINS))
     if not divided:
         return None
-    tried = [(one, float(np.mean([_error(*parts, one, delta, seed) for parts in divided]))) for one in forms]
+    errors = {one: tuple(_error(*parts, one, delta, seed) for parts in divided) for one in forms}
+    tried = [(one, float(np.mean(errors[one]))) for one in forms]
     base = next(error for one, error in tried if one == form)
     total = sum(_weight(error) for _, error in tried)
     order = sorted(tried, key=lambda pair: (pair[1], pair[0] != form))
     candidates = tuple(
-        LawCandidate(law=one.law, over=one.over, error=error, weight=_weight(error) / total) for one, error in order
+        LawCandidate(law=one.law, over=one.over, error=error, weight=_weight(error) / total, errors=errors[one])
+        for one, error in order
     )
     best = 0 if order[0][1] <= MARGIN * base else [one for one, _ in order].index(form)
-    return LawChoice(candidates=candidates, chosen=best, origins=len(divided))
+    seen = tuple(float(part.cost.max()) for part, _ in divided)
+    return LawChoice(candidates=candidates, chosen=best, origins=len(divided), seen=seen)
 
 
 def _weight(error: float) -> float:

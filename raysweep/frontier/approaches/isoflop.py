@@ -29,7 +29,7 @@ _NOISE_ROUNDS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ValleyFit:
+class BudgetValleys:
     """The valleys of all budgets; `cost` (budgets,) is the geometric mean of each budget's."""
 
     samples: Samples
@@ -54,7 +54,7 @@ def isoflop(blank: Fit, options: Options, weights: Floats | None) -> Fit:
     if count < LEAST_BUDGETS:
         return with_findings(blank, [_too_few(count)])
     rows = np.flatnonzero(label >= 0)
-    found = _fit_valleys(samples.take(rows), label[rows], options)
+    found = fit_all_valleys(samples.take(rows), label[rows], options)
     findings = [*cost_findings(samples, fit_cost(samples)), *_valley_findings(found)]
     if found.usable.sum() < LEAST_BUDGETS:
         # The gravest reason is what the valleys look like, not how many are left.
@@ -70,13 +70,13 @@ def isoflop(blank: Fit, options: Options, weights: Floats | None) -> Fit:
     return replace(fit, draws=draws, draw_ids=kept, leave_one_out=alone)
 
 
-def _misfit(found: _ValleyFit, power: PowerCurve) -> LackOfFit | None:
+def _misfit(found: BudgetValleys, power: PowerCurve) -> LackOfFit | None:
     """Test whether the minima bend away from their power law."""
     minimum = power.minimum
     return curve_misfit(found.cost[found.usable], minimum.residuals, minimum.theta, power.problem.free, power.centre)
 
 
-def _enter(blank: Fit, found: _ValleyFit, power: PowerCurve, rows: Indices) -> Fit:
+def _enter(blank: Fit, found: BudgetValleys, power: PowerCurve, rows: Indices) -> Fit:
     """Enter valleys and power law in a fit: the valleys' certificate, with the larger of the two gradient norms."""
     valleys = found.valleys
     mass = np.where(found.usable, 1.0 / np.maximum(valleys.variance[0], 1e-300), 0.0)
@@ -105,7 +105,7 @@ def _too_few(count: int) -> Finding:
     )
 
 
-def _fit_valleys(samples: Samples, label: Indices, options: Options) -> _ValleyFit:
+def fit_all_valleys(samples: Samples, label: Indices, options: Options) -> BudgetValleys:
     """Fit the valleys from nine starts, then let delta follow the noise."""
     cost = fit_cost(samples)
     weights, start = np.repeat(samples.weight[None, :], len(_STARTS), axis=0), _STARTS
@@ -121,7 +121,7 @@ def _fit_valleys(samples: Samples, label: Indices, options: Options) -> _ValleyF
         if options.loss_delta is None:
             delta = float(np.clip(EFFICIENT * noise, LEAST_DELTA, MOST_DELTA))
         weights, start = weights[:1], found.exponents[[best]]
-    return _ValleyFit(
+    return BudgetValleys(
         samples=samples,
         label=label,
         cost=np.exp(log_budget_costs(samples, label)),
@@ -132,7 +132,7 @@ def _fit_valleys(samples: Samples, label: Indices, options: Options) -> _ValleyF
     )
 
 
-def _valley_findings(found: _ValleyFit) -> Iterable[Finding]:
+def _valley_findings(found: BudgetValleys) -> Iterable[Finding]:
     valleys = found.valleys
     bent = np.flatnonzero(~valleys.positive[0])
     outside = np.flatnonzero(valleys.positive[0] & ~valleys.inside[0])
@@ -148,14 +148,14 @@ def _valley_findings(found: _ValleyFit) -> Iterable[Finding]:
         yield caution(Kind.MINIMUM_OUTSIDE_WINDOW, text)
 
 
-def _fit_power(found: _ValleyFit, options: Options) -> PowerCurve:
+def _fit_power(found: BudgetValleys, options: Options) -> PowerCurve:
     cost, loss = found.cost[found.usable], found.valleys.loss[0][found.usable]
     # Three minima and three parameters leave no residual to follow: least squares then.
     delta = None if cost.size > 4 else MOST_DELTA
     return fit_power_curve(cost, loss, np.ones(cost.size), options.form.asymptote, delta, options.seed)
 
 
-def _frontier(found: _ValleyFit, valleys: Valleys, mass: Floats, power: PowerCurve, theta: Floats) -> Curve:
+def _frontier(found: BudgetValleys, valleys: Valleys, mass: Floats, power: PowerCurve, theta: Floats) -> Curve:
     """Combine power laws theta (k, 5) with lines through the minima of each fit, weighted by `mass` (k, budgets)."""
     log_params = np.where(mass > 0, np.log(np.where(mass > 0, valleys.params, 1.0)), 0.0)
     log_data = np.where(mass > 0, np.log(np.where(mass > 0, valleys.data, 1.0)), 0.0)
@@ -177,7 +177,7 @@ def _single(curve: Curve) -> Curve:
     )
 
 
-def _draw(fit: _ValleyFit, power: PowerCurve, weights: Floats) -> tuple[Curve, Indices]:
+def _draw(fit: BudgetValleys, power: PowerCurve, weights: Floats) -> tuple[Curve, Indices]:
     """Refit valleys, minima and power law to every resample; also tell which of them have enough minima."""
     found = fit_valleys(
         fit.samples,

@@ -51,6 +51,8 @@ def test_the_choice_stands_in_the_fit_and_its_json_with_weights_and_runners_up()
     assert errors == sorted(errors)
     assert sum(one.weight for one in candidates) == pytest.approx(1.0)
     assert {one.law for one in candidates} == {"additive", "coupled", "broken_data", "broken_params", "offset"}
+    assert len(found.choice.seen) == found.choice.origins
+    assert all(np.mean(one.errors) == pytest.approx(one.error) for one in candidates)
     again = from_json(to_json(found))
     assert again.choice == found.choice
     assert again.law == found.law

@@ -8,6 +8,7 @@ from raysweep.frontier.fitting.robust import robust_scale
 from raysweep.frontier.fitting.surfaces import fit_surface
 from raysweep.frontier.fitting.trajectories import trajectories
 from raysweep.frontier.laws.forms import Form
+from raysweep.frontier.laws.laws import Surface
 from raysweep.frontier.numerics.arrays import Floats, Indices
 from raysweep.frontier.points.samples import Samples
 
@@ -22,8 +23,8 @@ class LocalExponents:
     Attributes:
         run: number of the run. params: N. low, high: D at the ends of the interval.
         exponent: -ln(L_high / L_low) / ln(high / low).
-        law: the same of the additive law fitted to all points: it falls where E or the N term is felt, so that a
-            falling exponent alone is no transition; one that rises first, or falls faster, is.
+        law: the same of the law: it falls where E or the N term is felt, so that a falling exponent alone is no
+            transition; one that rises first, or falls faster, is.
         error: standard deviation of an exponent among runs of one N where there are some, else about the law's.
         replicated: whether `error` is of runs of one N.
     """
@@ -38,19 +39,20 @@ class LocalExponents:
     replicated: bool
 
 
-def exponents_along_runs(samples: Samples, form: Form, seed: int = 0) -> LocalExponents:
+def exponents_along_runs(samples: Samples, form: Form, seed: int = 0, law: Surface | None = None) -> LocalExponents:
     """Measure the local exponents of the points of one family.
 
     Args:
         samples: the points; those of no run, or of runs of one point, give none.
         form: of the law.
         seed: of the starts of its fit.
+        law: to compare with; None: it is fitted to the points.
     """
     unit = trajectories(samples)
     order = np.lexsort((samples.data, unit))
     follows = (np.diff(unit[order]) == 0) & (np.diff(samples.data[order]) > 0)
     first, second = order[:-1][follows], order[1:][follows]
-    law = fit_surface(samples, form, None, seed).surface
+    law = fit_surface(samples, form, None, seed).surface if law is None else law
 
     def slope(loss: Floats) -> Floats:
         return np.asarray(-np.log(loss[second] / loss[first]) / np.log(samples.data[second] / samples.data[first]))
