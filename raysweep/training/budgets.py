@@ -1,4 +1,4 @@
-"""The budgets at which a trajectory is evaluated, and the decay of the learning rate that ends at one of them."""
+"""The budgets at which a trajectory is evaluated, and the learning-rate decay that ends at one of them."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class Budget(NamedTuple):
 
 
 Spent = Mapping[str, float]
-"""The training so far, by the kinds of budgets."""
+"""The training so far, by kind of budget."""
 
 
 class Schedule:
@@ -31,8 +31,8 @@ class Schedule:
     budget. With wsd each budget is the end of a branch, on which the rate falls to 0.
 
     Attributes:
-        budgets: all that the data lasts for.
-        target: the budget at which the learning rate arrives at 0; None where it is constant, or needs no schedule.
+        budgets: those that the data suffices for.
+        target: the budget at which the learning rate reaches 0; None while the rate is constant.
     """
 
     def __init__(self, spec: TrialSpec, limits: Spent | None) -> None:
@@ -40,10 +40,10 @@ class Schedule:
 
         Args:
             spec: the trajectory.
-            limits: all that the data lasts for; not needed without a decay.
+            limits: the most training that the data allows; not needed without a decay.
 
         Raises:
-            DataError: the data does not last for the end of a cosine.
+            DataError: the data ends before the cosine does.
         """
         self._optimizer: OptimizerSpec = spec.optimizer
         self.target: Budget | None = None
@@ -58,9 +58,9 @@ class Schedule:
         kind, amount = self.target
         if amount > limits[kind]:
             raise DataError(
-                f"trial {spec.trial_id}: {kind} budget {amount:g} is beyond the {limits[kind]:g} that "
-                f"{spec.structures} structures in {spec.epochs:g} epochs give, and the learning rate of optimizer "
-                "cosine must reach 0 at it. Lower the budget, or use more structures."
+                f"trial {spec.trial_id}: {kind} budget {amount:g} exceeds the {limits[kind]:g} that {spec.structures} "
+                f"structures provide in {spec.epochs:g} epochs, and the learning rate of optimizer cosine must reach 0 "
+                "at the budget. Lower the budget, or use more structures."
             )
 
     @property
@@ -68,20 +68,20 @@ class Schedule:
         return self._optimizer.name == "wsd"
 
     def reached(self, pending: Sequence[Budget], spent: Spent) -> list[Budget]:
-        """The pending budgets at which the present path is to be evaluated now."""
+        """The pending budgets at which the current path is due for evaluation."""
         if self._branches:
             pending = [self.target] if self.target else []
         return [budget for budget in pending if spent[budget.kind] >= budget.amount]
 
     def next_branch(self, pending: Sequence[Budget], spent: Spent) -> Budget | None:
-        """The budget whose branch leaves the trunk here, with wsd and on the trunk."""
+        """With wsd on the trunk, the budget whose branch leaves it here; None otherwise."""
         if not self._branches or self.target is not None:
             return None
         due = [budget for budget in pending if spent[budget.kind] >= self._decay_start(budget.amount)]
         return min(due, key=lambda budget: (budget.amount, budget.kind), default=None)
 
     def rate_factor(self, spent: Spent) -> float:
-        """Factor of the learning rate at the next step, besides warm-up."""
+        """Factor of the learning rate at the next step, warm-up aside."""
         if self.target is None:
             return 1.0
         kind, amount = self.target
@@ -93,5 +93,5 @@ class Schedule:
 
 
 def has_decay(spec: TrialSpec) -> bool:
-    """Whether the learning rate falls to 0 at the end, so that the length of the data must be known at the start."""
+    """Whether the learning rate falls to 0 at the end, so that the amount of data must be known at the start."""
     return spec.optimizer.name != "schedulefree_adamw"

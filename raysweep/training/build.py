@@ -18,7 +18,7 @@ from raysweep.training.objective import Objective
 from raysweep.training.symmetry import step_objective
 
 COST_SAMPLE = 64
-"""Structures on which the cost of a step is measured: usually the head of the subset."""
+"""Number of structures on which the cost of a step is measured: usually the first of the subset."""
 
 
 def build_model(spec: TrialSpec, store: Store) -> ForceField:
@@ -40,7 +40,7 @@ def measure(spec: TrialSpec, store: Store, *, gpu: bool = False) -> TrainingCost
     Args:
         spec: the trajectory.
         store: its structures.
-        gpu: whether to measure on a GPU, if this machine has one, and not on the CPU.
+        gpu: measure on a GPU if this machine has one, otherwise on the CPU.
     """
     cutoff = check_size(spec.architecture, spec.size).cutoff
     n = min(COST_SAMPLE, spec.structures)
@@ -58,7 +58,7 @@ def surroundings(store: Store) -> Surroundings:
 
 
 def objective(spec: TrialSpec, store: Store) -> Objective:
-    """The loss, scaled by the store's training part."""
+    """The loss, scaled by statistics of the store's training split."""
     return Objective(
         rms_energy=store.manifest.rms_energy,
         rms_force=store.manifest.rms_force,
@@ -72,7 +72,7 @@ def cost_of(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpe
 
     Args:
         model: the network.
-        graphs: the subset, or its head.
+        graphs: the subset, or its first structures.
         loss: the objective.
         spec: the trajectory.
         store: its structures.
@@ -103,7 +103,7 @@ def _measured(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialS
 
 @lru_cache(maxsize=4)
 def graphs_of(location: str, fingerprint: str, part: str, n: int, cutoff: float) -> GraphSet:
-    """Graphs of a part of a store, cached for further trials in the same process; the fingerprint is a key."""
+    """Graphs of a split of a store, cached by fingerprint for later trials in the same process."""
     store = open_store(location)
     rows = store.subset(n) if part == "train" else store.validation(n)
     return load_graphs(store, rows, cutoff)

@@ -1,8 +1,8 @@
 """Checkpoints: tensors in safetensors, all else in JSON, written whole or not at all, never a pickle.
 
 A checkpoint of step n is two files, `step-n.safetensors` and `step-n.json`. The JSON is written last and holds the
-digest of the tensors and of itself, so a pair that a crash, a full disk or a flipped bit touched is recognised and the
-older pair is used. The two newest are kept. The JSON carries the points up to its step: the two can never disagree.
+digest of the tensors and of itself, so a pair damaged by a crash, a full disk or a flipped bit is detected and the
+previous pair is used. The two newest are kept. The JSON carries the points up to its step: the two can never disagree.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class Checkpoint:
         trial_id: the trajectory that it belongs to.
         step: optimizer steps taken; ascending from one checkpoint to the next.
         tensors: weights and optimizer state by name.
-        numbers: position in the data, counters, optimizer scalars: all that JSON holds exactly.
+        numbers: position in the data, counters, optimizer scalars: what JSON represents exactly.
         points: all points up to this step, in order.
     """
 
@@ -67,20 +67,20 @@ def save(location: str, checkpoint: Checkpoint) -> None:
 
 
 def newest(location: str, trial_id: str) -> tuple[Checkpoint | None, list[str]]:
-    """Read the newest whole checkpoint of a trial; also a sentence about each newer one that was passed over.
+    """Read the newest intact checkpoint of a trial; also a sentence about each newer one that was skipped.
 
     Args:
         location: the folder that `save` writes to.
-        trial_id: checkpoints of any other trajectory are passed over.
+        trial_id: checkpoints of any other trajectory are skipped.
     """
     filesystem, folder = open_location(location)
-    passed_over: list[str] = []
+    skipped: list[str] = []
     for step in reversed(_steps(filesystem, folder)):
         try:
-            return _read(filesystem, f"{folder}/step-{step:012d}", trial_id), passed_over
+            return _read(filesystem, f"{folder}/step-{step:012d}", trial_id), skipped
         except TrialError as error:
-            passed_over.append(str(error))
-    return None, passed_over
+            skipped.append(str(error))
+    return None, skipped
 
 
 def _steps(filesystem: fs.FileSystem, folder: str) -> list[int]:
@@ -89,7 +89,7 @@ def _steps(filesystem: fs.FileSystem, folder: str) -> list[int]:
 
 
 def _remove(filesystem: fs.FileSystem, path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):  # removed by a try that was not heard to succeed
+    with contextlib.suppress(FileNotFoundError):  # an earlier try removed it, and its reply was lost
         with_retries(filesystem, path, lambda: filesystem.delete_file(path))
 
 

@@ -16,7 +16,7 @@ from raysweep.training.symmetry import epoch_rotations
 
 
 class DataCursor:
-    """Reads the batches of a trajectory from any position, which is an epoch and the structures visited in it."""
+    """Reads the batches of a trajectory from any position: an epoch, and the number of structures visited in it."""
 
     def __init__(self, graphs: GraphSet, spec: TrialSpec, device: torch.device, dtype: torch.dtype) -> None:
         self._graphs, self._spec = graphs, spec
@@ -27,13 +27,13 @@ class DataCursor:
         self._rotations: tuple[int, npt.NDArray[np.float64]] = (-1, np.empty(0))
 
     def at_end(self, epoch: int, visited: int) -> bool:
-        """Whether a position is the end of all epochs, of which the last may be a part."""
+        """Whether a position is the end of the last epoch, which may be partial."""
         return epoch * self._spec.structures + visited >= self._visits
 
     def read(self, epoch: int, visited: int) -> tuple[npt.NDArray[np.int64], Batch]:
         """Read the batch at a position: its rows of the subset, and its tensors.
 
-        Batches are prefetched as long as each position is the one after the batch before.
+        Batches are prefetched as long as each position follows the batch before.
         """
         if self._position != (epoch, visited):
             rows = self._order(epoch)[visited:]
@@ -51,7 +51,7 @@ class DataCursor:
         return self._rotations[1][rows]
 
     def limits(self, cost: TrainingCost) -> dict[str, float]:
-        """The atoms and the FLOPs of all epochs, by the kinds of budgets."""
+        """The atoms and the FLOPs of all epochs, by kind of budget."""
         total = {"data": 0.0, "flops": 0.0}
         sizes, graphs = self._graphs.n_atoms, self._graphs
         for epoch in range(math.ceil(self._visits / self._spec.structures)):
@@ -64,6 +64,6 @@ class DataCursor:
         return total
 
     def _order(self, epoch: int) -> npt.NDArray[np.int64]:
-        """The structures that an epoch visits, in order; the last epoch may visit a part only."""
+        """The structures that an epoch visits, in order; the last epoch may be partial."""
         order = epoch_order(self._spec.structures, self._spec.seed, epoch)
         return order[: self._visits - epoch * self._spec.structures]

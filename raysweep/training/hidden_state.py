@@ -15,7 +15,7 @@ class HiddenState:
     """Non-persistent buffers and numbers that are attributes of modules, and their initial values.
 
     A network may count its calls in an attribute, or average into a buffer that it leaves out of its state. A resumed
-    training needs these as it needs the weights. Only values that have changed are saved.
+    run needs these as much as the weights. Only values that have changed are saved.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -45,15 +45,15 @@ class HiddenState:
                     with torch.no_grad():
                         now[name].copy_(value)
             else:
-                owner, key = self._place(name)
+                owner, key = self._owner(name)
                 like = next(self._model.parameters())
                 owner.register_buffer(key, value.to(like.device, copy=True), persistent=False)
         for name in set(now) - set(self._tensors) - set(tensors):  # was None
-            owner, key = self._place(name)
+            owner, key = self._owner(name)
             owner.register_buffer(key, None, persistent=False)
         for name, number in {**self._numbers, **numbers}.items():
             if attributes.get(name) != number:
-                owner, key = self._place(name)
+                owner, key = self._owner(name)
                 setattr(owner, key, number)
 
     def _buffers(self) -> dict[str, torch.Tensor]:
@@ -68,7 +68,7 @@ class HiddenState:
             if name not in _OF_ALL and type(value) in (int, float, bool, str)
         }
 
-    def _place(self, name: str) -> tuple[nn.Module, str]:
+    def _owner(self, name: str) -> tuple[nn.Module, str]:
         path, _, key = name.rpartition(".")
         return self._model.get_submodule(path), key
 

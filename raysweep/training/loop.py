@@ -33,21 +33,21 @@ def train(
 
     On a CPU the points are the same to the last bit (`seconds`, `throughput` and `peak_memory` aside), interrupted or
     not, and whatever the process has run before. Random numbers that the network draws are a function of the spec's
-    seed and the step. Global generators and settings of the process are the caller's again at each point.
+    seed and the step. Global generators and settings of the process are restored to the caller's at each point.
 
     Args:
         spec: the trajectory.
         store: the structures; its fingerprint must be the spec's.
         checkpoints: folder for checkpoints, written after each point, with the weights that it was evaluated with, and
-            every `checkpoint_seconds`. Where a whole one is there already, the points that it carries are yielded first
-            and training goes on from it.
-        device: `cpu`, `cuda`, ...; a GPU where there is one by default.
+            every `checkpoint_seconds`. If it has an intact one already, its points are yielded first and training
+                resumes from it.
+        device: `cpu`, `cuda`, ...; by default a GPU where there is one.
         checkpoint_seconds: seconds between checkpoints.
 
     Raises:
-        DivergedError: the loss left the finite numbers; the points yielded before stand.
-        DataError: the store is not the one that the spec was made for, or holds too few structures.
-        SpaceError: architecture or size are unknown, or symmetry or precision are not possible with them or the device.
+        DivergedError: the loss is no longer finite; points yielded before remain valid.
+        DataError: the store is not the one that the spec was made for, or has too few structures.
+        SpaceError: the architecture or size is unknown, or it or the device does not support the symmetry or precision.
     """
     isolated = IsolatedState()  # the network's changes to the process must not reach the caller or the next trial
     with contextlib.closing(_train(spec, store, checkpoints, device, checkpoint_seconds)) as points:
@@ -87,7 +87,7 @@ def _train(
             pending = [budget for budget in pending if budget not in reached]
             done |= set(reached)
             run.progress = run.progress.since_here()
-        if checkpoints is not None:  # on the branch still, so that a point's weights are the ones on disk
+        if checkpoints is not None:  # still on the branch, so that the weights on disk are the point's
             save(checkpoints, run.checkpoint(points))
             saved = time.monotonic()
         if reached:
@@ -99,7 +99,7 @@ def _train(
 
 
 def _restore(run: Trajectory, checkpoints: str | None) -> list[Point]:
-    """Continue from the newest whole checkpoint, if there is one; the points that it carries."""
+    """Resume from the newest intact checkpoint, if there is one, and return its points."""
     found = None if checkpoints is None else newest(checkpoints, run.spec.trial_id)[0]
     if found is None:
         return []

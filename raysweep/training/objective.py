@@ -1,6 +1,6 @@
 """The loss: per-atom energy MAE plus mean L2 norm of the force error, each scaled by an RMS.
 
-The loss of the study (arXiv 2510.09768): targets scaled by the RMS of the training part, equal weights by default.
+The loss of arXiv 2510.09768: targets scaled by the RMS of the training split, equal weights by default.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,8 +22,8 @@ class Objective:
     """Scales and weights of the loss.
 
     Attributes:
-        rms_energy: eV/atom, RMS of the training part's energies per atom less reference energies.
-        rms_force: eV/Å, RMS over the force components of the training part.
+        rms_energy: eV/atom, RMS of the training split's energies per atom less reference energies.
+        rms_force: eV/Å, RMS over the force components of the training split.
         energy_weight, force_weight: of the two scaled terms.
     """
 
@@ -46,9 +46,9 @@ class Objective:
 def differentiate(loss: torch.Tensor, weights: Sequence[nn.Parameter]) -> None:
     """Accumulate the gradient of a loss in all of a model's weights.
 
-    A plain `backward` continues to the positions, which conservative forces are derivatives by: second derivatives of
-    all that depends on positions alone, up to a quarter of a step, that nothing reads. The weights' gradients are the
-    same to the bit.
+    A plain `backward` also differentiates with respect to the positions, by which conservative forces are derivatives:
+    second derivatives that nothing reads, up to a quarter of a step's time. The weights' gradients are the same to the
+    bit.
 
     Raises:
         SpaceError: the loss depends on none of the weights.

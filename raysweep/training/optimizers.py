@@ -23,7 +23,7 @@ class OptimizerState(TypedDict):
 
 
 class Optimizer(ABC):
-    """Moves the weights of a network; rates by group are the learning rate times muP's multipliers."""
+    """Updates the weights of a network; each group's rate is the learning rate times muP's multiplier."""
 
     _inner: torch.optim.Optimizer
 
@@ -42,10 +42,10 @@ class Optimizer(ABC):
         """Switch to the weights that are evaluated."""
 
     def step(self, decay: float = 1.0) -> float:
-        """Clip the gradients and move the weights; the norm of the gradient before clipping.
+        """Clip the gradients, update the weights, and return the gradient norm before clipping.
 
         Args:
-            decay: factor of the learning rate, besides warm-up.
+            decay: factor of the learning rate, warm-up aside.
         """
         norm = float(nn.utils.clip_grad_norm_(self.parameters, self._clip_norm))
         self._set_rates(decay)
@@ -54,7 +54,7 @@ class Optimizer(ABC):
         return norm
 
     def state(self) -> OptimizerState:
-        """All that `load` needs to continue with the same bits; the tensors are the optimizer's own."""
+        """Everything that `load` needs to continue bit for bit; the tensors are the optimizer's own, not copies."""
         tensors = {
             f"{g}.{i}.{name}": value
             for g, group in enumerate(self._inner.param_groups)
@@ -69,7 +69,7 @@ class Optimizer(ABC):
             g, i, name = key.split(".")
             weight = self._inner.param_groups[int(g)]["params"][int(i)]
             value = value.to(weight.device)
-            if value.shape == weight.shape:  # in the memory format of the weight, which fused optimizers go by
+            if value.shape == weight.shape:  # in the memory format of the weight, which fused optimizers rely on
                 value = torch.empty_like(weight, dtype=value.dtype, requires_grad=False).copy_(value)
             self._inner.state[weight][name] = value
         self._load_numbers(state["groups"], state["train_mode"])

@@ -1,4 +1,4 @@
-"""The state of a trajectory: its progress, and copies of all that it needs to continue with the same bits."""
+"""The state of a trajectory: its progress, and snapshots from which it continues bit for bit."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -12,13 +12,13 @@ from raysweep.training.optimizers import Optimizer
 
 @dataclass(kw_only=True)
 class TrainingProgress:
-    """Counts and sums over the steps so far, on the present path.
+    """Counts and sums over the steps so far, on the current path.
 
     Attributes:
-        epoch: passes over the subset that are done.
-        visited: structures of the present epoch's order that were visited.
+        epoch: completed passes over the subset.
+        visited: structures visited in the current epoch.
         step: optimizer steps.
-        structures, atoms, edges, triplets: seen in training; floats, since totals pass int64.
+        structures, atoms, edges, triplets: seen in training; floats, since totals exceed int64.
         seconds: of the device.
         loss_sum, norm_sum: losses and gradient norms since the last point.
         steps_since_point: steps since the last point.
@@ -40,7 +40,7 @@ class TrainingProgress:
     seconds_at_point: float = 0.0
 
     def since_here(self) -> "TrainingProgress":
-        """A copy whose sums since the last point start here."""
+        """A copy whose sums since the last point restart here."""
         return replace(
             self,
             loss_sum=0.0,
@@ -60,7 +60,7 @@ class Snapshot:
 
 
 class ModelState:
-    """The network and optimizer of a trajectory, as snapshots of them are taken and restored."""
+    """Takes and restores snapshots of a trajectory's network and optimizer."""
 
     def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
         self._model, self._optimizer, self._hidden = model, optimizer, HiddenState(model)

@@ -20,7 +20,7 @@ from raysweep.models.registry import architecture, check_size
 from raysweep.training.objective import Objective, Predictor
 
 _AUGMENT, _LOSS, _PROBE = 1, 2, 3
-"""Streams of random numbers, so that no two uses of a seed see the same."""
+"""Random streams, so that no two uses of a seed draw the same numbers."""
 
 
 def check_symmetry(name: str, size: Mapping[str, SizeValue], symmetry: SymmetrySpec) -> None:
@@ -36,7 +36,7 @@ def check_symmetry(name: str, size: Mapping[str, SizeValue], symmetry: SymmetryS
 def epoch_rotations(n_structures: int, seed: int, epoch: int) -> npt.NDArray[np.float64]:
     """Draw a rotation for each structure of a subset in an epoch, [n_structures, 3, 3].
 
-    It depends on the seed, the epoch and the place in the subset alone, not on batches or on the size of the subset.
+    It depends only on the seed, the epoch and the position in the subset, not on batches or on the size of the subset.
     """
     return _rotations([seed, epoch, _AUGMENT], n_structures)
 
@@ -84,7 +84,7 @@ def _rotate(vectors: torch.Tensor, rotations: torch.Tensor, structure: torch.Ten
 
 @dataclass(frozen=True, kw_only=True)
 class SymmetryObjective(Objective):
-    """The loss plus `weight` times the deviation of predictions from rotating with the structures.
+    """The loss plus `weight` times the deviation of predictions from equivariance.
 
     Attributes:
         predict: the network.
@@ -126,7 +126,7 @@ def frame_averaged(predict: Predictor) -> Predictor:
     Frame averaging, Puny et al., arXiv 2110.03336. The axes are those of the vectors between neighbours, which are all
     that a network sees: the same as those of the positions where all atoms are neighbours, and defined for periodic
     structures. Energies become invariant under rotation and forces equivariant, in linear and planar structures too.
-    Frames are held fixed where forces are gradients. Where two moments other than 0 are equal (an exactly symmetric
+    Frames are constants where forces are gradients. Where two moments other than 0 are equal (an exactly symmetric
     top), the axes in their plane are arbitrary, and the average is not invariant.
     """
 

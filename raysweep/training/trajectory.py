@@ -38,7 +38,7 @@ class Trajectory:
 
     Attributes:
         schedule: the budgets and the learning rate on the way to them.
-        trunk: with wsd, the path that the present branch left and that is taken again when the branch has ended.
+        trunk: on a branch of wsd, the state to return to when the branch has ended; None elsewhere.
         work: optimizer steps taken on all paths.
     """
 
@@ -76,7 +76,7 @@ class Trajectory:
 
     @property
     def flops(self) -> float:
-        """Training operations so far."""
+        """Training FLOPs so far."""
         p = self.progress
         return self.cost.flops(p.step, p.structures, p.atoms, p.edges, p.triplets)
 
@@ -90,11 +90,11 @@ class Trajectory:
         return {"data": self.progress.atoms, "flops": self.flops}
 
     def reached(self, pending: Sequence[Budget]) -> list[Budget]:
-        """The pending budgets at which the present path is to be evaluated now."""
+        """The pending budgets at which the current path is due for evaluation."""
         return self.schedule.reached(pending, self._spent)
 
     def branch_off(self, pending: Sequence[Budget], watch: Stopwatch) -> None:
-        """With wsd, where the decay to a budget begins: keep the trunk and continue on that budget's branch."""
+        """With wsd, where the decay to a budget begins: save the trunk and continue on that budget's branch."""
         branch = self.schedule.next_branch(pending, self._spent)
         if branch is not None:
             self.schedule.target = branch
@@ -132,7 +132,7 @@ class Trajectory:
         self._record(float(loss), norm)
 
     def _gradients(self, objective: Objective, batch: Batch) -> torch.Tensor:
-        """Compute the loss of a batch, and leave its gradient in the weights."""
+        """Compute the loss of a batch, and its gradient in the weights' `grad`."""
         if self.compiled is not None:
             return self.compiled(objective, batch)
         return plain_step(self._loss, self.optimizer.parameters, objective, batch)
@@ -177,7 +177,7 @@ class Trajectory:
         return [self._point(budget, errors, equivariance) for budget in sorted(reached, key=lambda one: one[::-1])]
 
     def _point(self, budget: Budget, errors: Errors, equivariance: float | None) -> Point:
-        """The measurement at the present step."""
+        """The measurement at the current step."""
         p, spec = self.progress, self.spec
         steps, seconds = p.steps_since_point, p.seconds - p.seconds_at_point
         return Point(
@@ -225,12 +225,12 @@ class Trajectory:
         return errors
 
     def resume_training(self) -> None:
-        """Return model and optimizer from evaluation to training."""
+        """Switch model and optimizer back from evaluation to training."""
         self.model.train()
         self.optimizer.train()
 
     def checkpoint(self, points: Sequence[Point]) -> Checkpoint:
-        """All that `restore` needs to continue with the same bits, the trunk of a branch included."""
+        """Everything that `restore` needs to continue bit for bit, the trunk of a branch included."""
         here = self._state.snapshot(self.progress)
         tensors = dict(here.tensors)
         numbers = {**here.numbers, "target": self.schedule.target, "devices": self.device_names}

@@ -38,9 +38,9 @@ def same(one, two):
 def test_what_was_saved_is_read_back_to_the_bit_and_two_are_kept(tmp_path):
     for step in (1, 2, 3):
         save(str(tmp_path), checkpoint(step))
-    found, passed_over = newest(str(tmp_path), ID)
+    found, skipped = newest(str(tmp_path), ID)
     assert same(found, checkpoint(3))
-    assert passed_over == []
+    assert skipped == []
     assert len(list(tmp_path.iterdir())) == 4
 
 
@@ -62,16 +62,16 @@ def test_any_cut_or_flipped_byte_falls_back_to_the_older_one_and_says_so(tmp_pat
         path.write_bytes(blob[:where])
     else:
         path.write_bytes(blob[:where] + bytes([blob[where] ^ 32]) + blob[where + 1 :])
-    found, passed_over = newest(str(tmp_path), ID)
+    found, skipped = newest(str(tmp_path), ID)
     harmless = found.step == 2 and same(found, checkpoint(2))
-    assert harmless or (same(found, checkpoint(1)) and len(passed_over) == 1 and "step-000000000002" in passed_over[0])
+    assert harmless or (same(found, checkpoint(1)) and len(skipped) == 1 and "step-000000000002" in skipped[0])
 
 
 def test_a_checkpoint_of_another_trial_is_not_taken(tmp_path):
     save(str(tmp_path), checkpoint(1))
-    found, passed_over = newest(str(tmp_path), "f" * 16)
+    found, skipped = newest(str(tmp_path), "f" * 16)
     assert found is None
-    assert ID in passed_over[0]
+    assert ID in skipped[0]
 
 
 def test_tensors_without_their_description_do_not_count(tmp_path):
@@ -84,6 +84,6 @@ def test_a_description_with_hostile_content_is_data_only(tmp_path):
     save(str(tmp_path), checkpoint(1))
     body = json.dumps({"sha256": "x", "body": "__import__('os').system('true')"})
     (tmp_path / "step-000000000001.json").write_text(body)
-    found, passed_over = newest(str(tmp_path), ID)
+    found, skipped = newest(str(tmp_path), ID)
     assert found is None
-    assert len(passed_over) == 1
+    assert len(skipped) == 1

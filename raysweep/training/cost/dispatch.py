@@ -1,7 +1,7 @@
-"""torch's dispatcher as the FLOP meter sees it. All private API of torch that the meter needs is here.
+"""torch's dispatcher as the FLOP meter sees it. All of torch's private API that the meter needs is here.
 
-tests/training/cost/test_dispatch_api.py names each part of it, and fails by that name where a version of torch has
-moved or changed it.
+tests/training/cost/test_dispatch_api.py names each part of it, and fails by that name if a version of torch moves or
+changes it.
 """
 
 import sys
@@ -20,7 +20,7 @@ Kwargs = Mapping[str, object]
 
 
 def packet_of(func: Operation) -> Packet:
-    """The operation that a function is an overload of; itself if it is an operator of higher order."""
+    """The operation that a function is an overload of; itself if it is a higher-order operator."""
     packet: Packet = getattr(func, "_overloadpacket", func)  # type: ignore[arg-type]
     return packet
 
@@ -31,7 +31,7 @@ def overload_of(func: Operation) -> str:
 
 
 def namespace_of(func: Operation) -> str:
-    """The namespace of an operation, such as `aten`; empty for an operator of higher order."""
+    """The namespace of an operation, such as `aten`; empty for a higher-order operator."""
     return str(getattr(func, "namespace", ""))
 
 
@@ -40,7 +40,7 @@ def arguments(
 ) -> Iterator[tuple[Literal["read", "write", "view"], object]]:
     """Yield the values of an operation's arguments, and how it uses their memory.
 
-    An operator of higher order has no schema to say that, and nothing is yielded.
+    A higher-order operator has no schema that says so, and nothing is yielded.
     """
     schema = getattr(func, "_schema", None)
     if schema is None:
@@ -58,7 +58,7 @@ def tensors_in(values: object) -> list[torch.Tensor]:
 
 
 def storage_id(tensor: torch.Tensor) -> int:
-    """A number that tensors share if and only if they share their memory."""
+    """An identifier that two tensors share if and only if they share their memory."""
     return int(tensor.untyped_storage()._cdata)
 
 

@@ -1,8 +1,8 @@
 """A meter of floating-point operations.
 
 Work that it cannot count is not counted as 0: the meter refuses to give a total. Such work is an operation in none of
-the lists (operations.py), or a kernel that torch's dispatcher does not see (Triton, C++ or NumPy), recognised by memory
-that is read without having been written and by tensors whose numbers leave torch.
+the lists (operations.py), or a kernel that torch's dispatcher does not see (Triton, C++ or NumPy), detected by memory
+that is read without ever having been written and by tensors whose values leave torch.
 """
 
 import contextlib
@@ -32,16 +32,16 @@ from raysweep.training.cost.operations import BLANK, EXITS, FREE, PER_INPUT, PER
 
 _OWN = ("aten", "prims")
 _SILENT = ("prim", "profiler")
-"""Namespaces of operations that the lists are about, and of those that compute nothing."""
+"""Namespaces of the operations that the lists cover, and of those that compute nothing."""
 
 
 class FlopMeter(DispatchMode):  # type: ignore[no-untyped-call]
     """Counts the floating-point operations of everything that runs inside it, backward passes included.
 
     Attributes:
-        products: of matrix products and factorisations, and of operations that a network has registered a formula for.
-        pointwise: of all else: elementwise operations, reductions, scatters, transforms.
-        declared: of blocks whose operations the network declares (`raysweep.models.declared_flops.declare_flops`).
+        products: FLOPs of matrix products and factorisations, and of operations with a formula of the network's.
+        pointwise: FLOPs of everything else: elementwise, reductions, scatters, transforms.
+        declared: FLOPs of blocks that the network declares (`raysweep.models.declared_flops.declare_flops`).
         unknown: names of the operations that ran and cannot be counted.
     """
 
@@ -77,7 +77,7 @@ class FlopMeter(DispatchMode):  # type: ignore[no-untyped-call]
         """Start counting."""
         METERS.append(self)
         self._stack.callback(METERS.remove, self)
-        if compiler_loaded():  # parts that a network compiles are counted as they are without
+        if compiler_loaded():  # a network's compiled parts are counted uncompiled
             self._stack.enter_context(torch.compiler.set_stance("force_eager"))
         self._stack.enter_context(_Exits(self))
         super().__enter__()  # type: ignore[no-untyped-call]
@@ -93,16 +93,16 @@ class FlopMeter(DispatchMode):  # type: ignore[no-untyped-call]
         self._paused += 1
 
     def resume(self, declared: int) -> None:
-        """Count again, from what was counted plus what was declared."""
+        """Resume counting, with the declared operations added."""
         self._paused -= 1
         if not self._paused:
             self.declared += declared
             self._blank.clear()
 
     def leaves(self, name: str) -> None:
-        """Record that numbers leave torch."""
+        """Record that values leave torch."""
         if not self._paused:
-            self.unknown[f"what is computed outside of torch (Tensor.{name})"] = None
+            self.unknown[f"computation outside of torch (Tensor.{name})"] = None
 
     def __torch_dispatch__(
         self, func: Operation, types: object, args: tuple[object, ...] = (), kwargs: Kwargs | None = None
@@ -150,14 +150,14 @@ class FlopMeter(DispatchMode):  # type: ignore[no-untyped-call]
             if packet in flop_registry:
                 return int(flop_registry[packet](*args, **kwargs, out_val=out))
             return int(PRODUCTS[name](*(arg for arg in args if isinstance(arg, torch.Tensor))))
-        except Exception as error:  # a formula is other people's code
+        except Exception as error:  # formulas are third-party code
             raise SpaceError(
                 f"the training FLOPs of {self._of} cannot be counted: the formula for {packet} fails with "
-                f"{type(error).__name__}: {error}. Mend it in the package that registers it."
+                f"{type(error).__name__}: {error}. Fix it in the package that registers it."
             ) from error
 
     def _look_for_unwritten(self, func: Operation, args: tuple[object, ...], kwargs: Kwargs) -> None:
-        """Note an operation that reads memory that no operation has written: a kernel outside of torch must have."""
+        """Record an operation that reads memory that no operation has written: a kernel outside of torch must have."""
         if not self._blank:
             return
         name = packet_of(func).__name__
@@ -174,7 +174,7 @@ class FlopMeter(DispatchMode):  # type: ignore[no-untyped-call]
 
 
 class _Exits(TorchFunctionMode):
-    """Reports to a meter the numbers that leave torch."""
+    """Reports values that leave torch to a meter."""
 
     def __init__(self, meter: FlopMeter) -> None:
         super().__init__()
@@ -195,8 +195,8 @@ class _Exits(TorchFunctionMode):
 def _is_pointwise(func: Operation, own: bool) -> bool:
     """Whether an operation is elementwise.
 
-    torch tags those that do, and of some only the variant that is not in place; it tags no derivative of theirs, and
-    none of the `prims` that they may be made of.
+    torch tags elementwise operations, some of them only in their out-of-place variant; it tags neither their
+    derivatives nor the `prims` that they decompose into.
     """
     if torch.Tag.pointwise in getattr(func, "tags", ()):
         return True

@@ -1,4 +1,4 @@
-"""Formulas of operations whose cost follows from their shapes, where torch has none.
+"""FLOP formulas of operations whose cost follows from their shapes and for which torch has none.
 
 Leading terms, as the literature counts them: products and factorisations of dense matrices by LAPACK Working Note 41
 (Blackford and Dongarra, appendix C), Fourier transforms of length N as 5 N log2 N, half of that for real ones (FFTW's
@@ -43,7 +43,7 @@ PRODUCTS: dict[str, Callable[..., int]] = {
     "cholesky_solve": lambda b, a: 2 * a.shape[-1] * b.numel(),
     "_cholesky_solve_helper": lambda b, a: 2 * a.shape[-1] * b.numel(),
 }
-"""Of products and factorisations of real matrices, of their tensors in the order of the arguments."""
+"""Formulas of products and factorisations of real matrices; they take the tensors in the order of the arguments."""
 
 
 def _per_matrix(of: torch.Tensor, count: Callable[[int, int], float]) -> int:
@@ -105,4 +105,4 @@ OTHERS: dict[str, Callable[[Sequence[object], torch.Tensor], int]] = {
     "_embedding_bag_dense_backward": _bag,
     "_trilinear": _trilinear,
 }
-"""Of what is no product of matrices, of all arguments and the first result."""
+"""Formulas of everything but products of matrices; they take all arguments and the first result."""

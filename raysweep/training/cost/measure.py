@@ -1,4 +1,4 @@
-"""The cost of training: floating-point operations counted on real batches, and seconds of the device alone.
+"""The cost of training: floating-point operations counted on real batches, and device seconds.
 
 Convention (see docs/training.md): a multiply-add is two operations. Matrix products are counted by torch's formulas,
 every elementwise operation (transcendental ones too) as one operation per element of its result, every reduction and
@@ -37,8 +37,8 @@ class TrainingCost:
         flops_per_atom: the same per atom of the data, its edges and its share of a structure and a step included.
         edges_per_atom: of the data within the cutoff.
         seconds_per_atom: device seconds of forward and backward per atom, on the device of the model.
-        peak_memory, device_memory: bytes that a process with such a step holds of a GPU, and that the GPU has; None on
-            a CPU.
+        peak_memory, device_memory: GPU memory in bytes that a process with such a step holds, and that the GPU has;
+            None on a CPU.
     """
 
     params: int
@@ -56,7 +56,7 @@ class TrainingCost:
     def flops(
         self, n_steps: float, n_structures: float, n_atoms: float, n_edges: float, n_triplets: float = 0.0
     ) -> float:
-        """The operations of that many steps, structures, atoms, edges and triplets; float, since totals pass int64."""
+        """FLOPs of that many steps, structures, atoms, edges and triplets; a float, since totals exceed int64."""
         return (
             n_steps * self.flops_per_step
             + n_structures * self.flops_per_structure
@@ -67,11 +67,11 @@ class TrainingCost:
 
 
 CONTEXT_BYTES = 600 * 2**20
-"""Of a GPU's memory, what CUDA itself takes for a process, which no allocator counts."""
+"""GPU memory that the CUDA context of a process takes, which no allocator counts."""
 
 
 class Stopwatch:
-    """Seconds of the device alone, between `start` and `stop`, summed; synchronised on a GPU by its own events."""
+    """Sums the device seconds between `start` and `stop`; on a GPU they are measured with CUDA events."""
 
     def __init__(self, device: torch.device, seconds: float = 0.0) -> None:
         self._cuda = device.type == "cuda"
@@ -120,20 +120,19 @@ def measure_cost(
     Every operation's count is linear in the structures, atoms and edges of a batch (and in its triplets, for the
     architectures that enumerate them), with whole coefficients: those are solved for on small batches of different
     composition, rounded, and checked on a full batch. Where all structures are alike (molecules of one size), atoms and
-    edges cannot be told apart; the solution of least norm then predicts every batch of such structures exactly.
+    edges cannot be told apart; the minimum-norm solution then predicts every batch of such structures exactly.
 
     Args:
-        model: the network, on the device where it will train; its gradients are cleared, its weights and buffers stay.
+        model: the network, on the device where it will train; its gradients are cleared, weights and buffers kept.
         graphs: a sample of the training data, at least 16 structures.
         objective: the loss.
         batch_atoms: atoms per batch, as in training.
-        dtype: type of the numbers of a batch.
+        dtype: floating-point type of the batches.
         name: of the network, for errors.
 
     Raises:
         DataError: the sample is too small.
-        SpaceError: the network does something whose operations nobody has a formula for, or changes the shapes of its
-            state.
+        SpaceError: the network runs an operation that has no formula, or changes the shapes of its state.
     """
     device = next(model.parameters()).device
     weights = [trained for trained in model.parameters() if trained.requires_grad]
@@ -198,8 +197,8 @@ def _refuse_growing(before: Mapping[str, torch.Tensor], after: Mapping[str, torc
         shapes = [list(state[key].shape) if key in state else None for state in (before, after)]
         if shapes[0] != shapes[1]:
             raise SpaceError(
-                f"{of}: the state {key!r} is {shapes[0]} where the network is made and {shapes[1]} after a few steps, "
-                "so that no checkpoint fits it. Give the buffer its final shape where the network is made."
+                f"{of}: the state {key!r} is {shapes[0]} where the network is built and {shapes[1]} after a few "
+                "steps, so that no checkpoint fits it. Give the buffer its final shape where the network is built."
             )
 
 
@@ -211,27 +210,27 @@ def _coefficients(
         raise DataError(f"{len(graphs)} structures are too few to measure the cost of a step on; give at least 16.")
     small = [np.arange(start, start + n) for start, n in ((0, 1), (1, 1), (2, 2), (4, 3), (7, 1), (8, 4), (12, 4))]
     unknown = 5 if triplets else 4
-    if _rank(graphs, small, unknown) < unknown:  # what tells them apart may stand further down
+    if _rank(graphs, small, unknown) < unknown:  # what tells them apart may come later in the sample
         small += [np.arange(start, min(start + n, len(graphs))) for n in (1, 4) for start in range(16, len(graphs), 4)]
     counts, extents = _counted(step, graphs, small, of)
     coefficients = np.zeros(5)
     coefficients[:unknown] = np.linalg.lstsq(extents[:, :unknown], counts, rcond=None)[0]
     if _rank(graphs, small, unknown) == unknown:
         coefficients = np.round(coefficients)
-    # Else all structures are alike, of one size, say: all solutions agree on such batches, and the least is taken.
+    # Otherwise all structures are alike, say of one size: all solutions agree on such batches, and any will do.
     full = next(split_batches(graphs.n_atoms, np.arange(len(graphs)), batch_atoms))
     (counted,), (extent,) = _counted(step, graphs, [full], of)
     if abs(coefficients @ extent / counted - 1) >= 1e-3:
         raise SpaceError(
             f"the training FLOPs of {of} are not a sum over structures, atoms and edges{', triplets' * triplets}: a "
-            f"batch takes {counted:g}, and {coefficients @ extent:g} were predicted from others. What a step does may "
+            f"batch takes {counted:g}, and other batches predict {coefficients @ extent:g}. The work of a step may "
             "depend on these numbers alone (docs/models.md, 'Add one')."
         )
     return coefficients
 
 
 def tells_apart(graphs: GraphSet, triplets: bool) -> bool:
-    """Whether structures differ enough to tell the operations of an atom, an edge (and a triplet) from each other."""
+    """Whether structures differ enough to separate the operations of an atom, an edge (and a triplet)."""
     unknown = 5 if triplets else 4
     return _rank(graphs, [np.array([0, 1]), *(np.array([row]) for row in range(len(graphs)))], unknown) == unknown
 

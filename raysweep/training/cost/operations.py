@@ -2,7 +2,7 @@
 
 Numbers are operations per element, summed over its elementary operations (a softmax is a maximum, a difference,
 an exponential, a sum and a quotient). What torch tags as pointwise counts 1 per element of its result and needs no
-line; matrix products and the like have formulas (formulas.py). What is in none of these lists is refused.
+entry; matrix products and the like have formulas (formulas.py). An operation in none of these lists is refused.
 """
 
 import torch
@@ -44,7 +44,7 @@ FREE = (
     """)
     )
     | frozenset(
-        # Taking and putting, comparing, sorting, looking up.
+        # Gathers and scatters, comparisons, sorting, look-ups.
         _names("""
         gather index index_select _unsafe_index take embedding scatter index_copy index_fill masked_select
         masked_scatter masked_scatter_backward nonzero nonzero_static sort topk kthvalue _unique _unique2 unique_dim
@@ -58,7 +58,7 @@ SCATTERS: dict[str, int | None] = {
     "index_add": None, "scatter_add": None, "scatter_reduce": None, "index_reduce": None,
     "_unsafe_masked_index_put_accumulate": None, "index_put": 3, "_index_put_impl": 3, "_unsafe_index_put": 3, "put": 3,
 }  # fmt: skip
-"""One per element of the last tensor, which is added in; the place of the argument that says whether it is."""
+"""One per element of the last tensor, if it is added in; the position of the argument that says whether it is."""
 PER_INPUT = {
     **dict.fromkeys(
         _names("""
@@ -91,7 +91,7 @@ PER_INPUT = {
         13,
     ),
 }  # fmt: skip
-"""Reductions and what is made of them, per element of the first tensor of numbers."""
+"""Reductions and what is built on them, per element of the first floating-point tensor."""
 PER_RESULT = {
     **dict.fromkeys(
         _names("""
@@ -105,8 +105,8 @@ PER_RESULT = {
     ),
     "native_dropout": 2, "linalg_cross": 3, "polar": 4,
 }  # fmt: skip
-"""Elementwise ones that torch does not tag, draws of random numbers included, per element of the first result."""
+"""Elementwise operations that torch does not tag, random draws included, per element of the first result."""
 EXITS = frozenset({
     torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.data_ptr, torch.Tensor.tolist, torch.Tensor.__dlpack__,
 })  # fmt: skip
-"""Exits from torch, after which operations on the numbers are not seen."""
+"""Exits from torch, after which operations on the values are not seen."""

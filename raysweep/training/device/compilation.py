@@ -1,9 +1,9 @@
 """A training step, loss and gradients of the weights, as one compiled function that serves batches of all sizes.
 
 Conservative forces are a gradient, so the gradients of the weights are second derivatives, which torch.compile cannot
-take of what it has compiled. Here the whole step is traced with its backward passes already taken, as one graph of
-operations over numbers of structures, atoms and edges that stay symbols, and torch's inductor compiles that graph (as
-nequip does for its energies and forces, arXiv 2504.16068).
+take through compiled code. Here the whole step is traced with its backward passes, as one graph of operations in which
+the numbers of structures, atoms and edges stay symbolic, and torch's inductor compiles that graph (as nequip does for
+its energies and forces, arXiv 2504.16068).
 """
 
 import os
@@ -25,11 +25,11 @@ from raysweep.training.objective import Objective, differentiate
 Loss = Callable[[Objective, Batch], torch.Tensor]
 """A forward pass of the network and its loss."""
 
-PATIENCE = 64
-MOST_PROGRAMS = 4
-"""Batches left to the plain step before another program is compiled for them, and the most programs."""
+STEPS_PER_PROGRAM = 64
+MAX_PROGRAMS = 4
+"""Batches that take the plain step before another program is compiled for them, and the maximum number of programs."""
 TOLERANCE, NEGLIGIBLE = 0.1, 1e-3
-"""Relative deviation that is allowed between a program's gradients and the plain step's, bf16's rounding included; and
+"""Allowed relative deviation between a program's gradients and the plain step's, bf16's rounding included; and
 the size, relative to the largest gradient, below which gradients are not compared."""
 
 
@@ -37,15 +37,15 @@ def check_compiles(name: str) -> None:
     """Refuse an architecture whose steps cannot be compiled."""
     if not architecture(name).network.compiles:
         raise SpaceError(
-            f"compile: true is not possible with architecture {name!r}, see its `compiles`. Leave compile out, or that "
+            f"architecture {name!r} does not support compile: true (see its `compiles`). Leave out compile, or that "
             "family."
         )
 
 
 def check_compiler(device: torch.device) -> None:
-    """Refuse to compile without a compiler for the code of steps on the device.
+    """Refuse to compile where the compiler that the device's code needs is missing.
 
-    On a CPU that is C++; on a GPU triton compiles the kernels, and C code that starts them.
+    On a CPU that is a C++ compiler; on a GPU triton compiles the kernels, and C code that launches them.
     """
     variable, usual = ("CC", ("gcc", "clang")) if device.type == "cuda" else ("CXX", ("g++",))
     wanted = [os.environ[variable]] if variable in os.environ else usual
@@ -53,7 +53,7 @@ def check_compiler(device: torch.device) -> None:
         raise SpaceError(
             f"training.compile: true needs a compiler on every machine that trains, and {platform.node()} has no "
             f"{' or '.join(wanted)}. Install one (apt-get install g++), name another in the environment variable "
-            f"{variable}, or leave compile out."
+            f"{variable}, or leave out compile."
         )
 
 
@@ -88,11 +88,11 @@ class CompiledStep:
     """`plain_step`, compiled at the first batch for batches of all sizes.
 
     torch specialises on some properties of sizes: that a size other than 0 and 1 never takes these values, that small
-    products stay small. Batches without them, such as a lone structure at the end of an epoch, are left to
-    `plain_step`; if they are many, a second program is compiled.
+    products stay small. Batches that lack them, such as a single structure at the end of an epoch, take
+    `plain_step`; if there are many, another program is compiled.
 
     Attributes:
-        plain_steps: batches that were left to `plain_step`.
+        plain_steps: batches that took `plain_step`.
     """
 
     def __init__(self, model: nn.Module, loss: Loss, weights: Sequence[nn.Parameter]) -> None:
@@ -109,10 +109,10 @@ class CompiledStep:
         """Compile if a program is due, which takes seconds to minutes.
 
         Raises:
-            SpaceError: the network cannot be compiled, or not for all sizes of batches, or the compiled step gives
-                other gradients than the plain one.
+            SpaceError: the network cannot be compiled, or not for all sizes of batches, or the compiled step's
+                gradients differ from the plain one's.
         """
-        due = self.plain_steps >= PATIENCE * self.compilations and self.compilations < MOST_PROGRAMS
+        due = self.plain_steps >= STEPS_PER_PROGRAM * self.compilations and self.compilations < MAX_PROGRAMS
         if due and self._program_of(batch) is None:
             program = self._compile(objective, batch)
             self._compare(program, objective, batch)
@@ -155,7 +155,7 @@ class CompiledStep:
                 raise SpaceError(
                     f"training.compile: true: the compiled step of {type(self._model).__name__} is wrong: {name} is "
                     f"{away / size:.0%} away from the plain step's. Either the network draws random numbers, or "
-                    "torch's compiler errs. Leave compile out."
+                    "torch's compiler errs. Leave out compile."
                 )
 
     def _program_of(self, batch: Batch) -> _Program | None:
@@ -179,12 +179,12 @@ class CompiledStep:
             run = tracer.compile(graph)
         except (torch.OutOfMemoryError, SpaceError):
             raise
-        except Exception as error:  # of torch's tracer, of inductor, of what they run: they have no common kind
+        except Exception as error:  # from torch's tracer, inductor or what they run: they share no base class
             lines = str(error).strip().splitlines() or [""]
             said = next((line for line in lines if "error:" in line), lines[0])
             raise SpaceError(
                 f"training.compile: true: the step of {type(self._model).__name__} could not be compiled "
-                f"({type(error).__name__}: {said.strip()}). Leave compile out."
+                f"({type(error).__name__}: {said.strip()}). Leave out compile."
             ) from error
         return _Program(run, tuple(tensors), tracer.symbols, trained, tracer.guard())
 
@@ -215,9 +215,9 @@ class CompiledStep:
         for i in tracer.constants():
             of = ("structures", "atoms", "edges")[i]
             raise SpaceError(
-                f"training.compile: true: {type(self._model).__name__} takes the number of {of} of a batch for a "
-                "constant, so that every batch would have to be compiled. Write x.shape[0] where it says len(x) of "
-                "a tensor, or leave compile out."
+                f"training.compile: true: {type(self._model).__name__} treats the number of {of} in a batch as a "
+                "constant, so every batch would have to be compiled. Write x.shape[0] instead of len(x) for tensors, "
+                "or leave out compile."
             )
 
 

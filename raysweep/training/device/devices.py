@@ -23,10 +23,10 @@ def together(names: Iterable[str]) -> str:
 
 
 @functools.lru_cache(maxsize=2)
-def cpu_model(place: Path) -> str:
+def cpu_model(path: Path) -> str:
     """The processor's model as given by Linux; elsewhere the architecture."""
     try:
-        lines = place.read_text().splitlines()
+        lines = path.read_text().splitlines()
     except OSError:
         lines = []
     models = (line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model")))

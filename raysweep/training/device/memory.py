@@ -11,7 +11,7 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
 
 
 def peak_memory(device: torch.device) -> int:
-    """Peak memory in bytes: of tensors on a GPU since the trajectory began, or on a CPU of the whole process."""
+    """Peak memory in bytes: on a GPU of tensors since the trajectory began, on a CPU of the whole process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB
@@ -22,11 +22,11 @@ def keep_freed_memory() -> bool:
     """Tell glibc to keep freed memory for the rest of this process; True if it does.
 
     Otherwise every step returns its large tensors to the system and gets them back page by page: 5 to 20 % of the time
-    (benchmarks/training_speed.py). Without glibc nothing is done.
+    (benchmarks/training_speed.py). Does nothing without glibc.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    # The greatest values that glibc takes: 32 MiB, an int.
+    # The largest values that glibc accepts: 32 MiB, an int.
     return bool(mallopt(_MMAP_THRESHOLD, 2**25) and mallopt(_TRIM_THRESHOLD, 2**31 - 1) and mallopt(_TOP_PAD, 2**26))

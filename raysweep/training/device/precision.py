@@ -17,10 +17,10 @@ def weight_dtype(precision: Precision) -> torch.dtype:
 
 
 def check_precision(precision: Precision, device: torch.device) -> None:
-    """Refuse a precision that the device does not have."""
+    """Refuse a precision that the device does not support."""
     if precision == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
         raise SpaceError(
-            f"training.precision: tf32 is a number of NVIDIA GPUs from compute capability 8.0 on, and the device is "
+            f"training.precision: tf32 needs an NVIDIA GPU of compute capability 8.0 or higher, and the device is "
             f"{device.type}; use float32 or bf16."
         )
 

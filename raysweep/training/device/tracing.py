@@ -1,7 +1,7 @@
-"""torch's tracer and compiler for tensors of symbolic size. All private API of torch that compiled steps need is here.
+"""torch's tracer and compiler for tensors of symbolic size: all of torch's private API that compiled steps need.
 
-tests/training/device/test_tracing_api.py names each part of it, and fails by that name where a version of torch has
-moved or changed it.
+tests/training/device/test_tracing_api.py names each part of it, and fails by that name if a version of torch moves or
+changes it.
 """
 
 import warnings
@@ -20,14 +20,14 @@ class Tracer:
     """Traces and compiles a function of tensors, of which some have a first axis of symbolic length.
 
     Attributes:
-        sizes: lengths of the axes that `sized_by` names: symbols, but for those that torch takes for constants.
+        sizes: lengths of the axes that `sized_by` names: symbols, except for those that torch treats as constants.
         symbols: which of `sizes` are symbols; the compiled function takes their values before the tensors.
     """
 
     def __init__(
         self, fixed: Sequence[torch.Tensor], sized: Mapping[str, torch.Tensor], sized_by: Sequence[str]
     ) -> None:
-        """Make stand-ins without numbers for the tensors.
+        """Make fake tensors, which have shapes but no values, of the given ones.
 
         Args:
             fixed: tensors whose shapes never change.
@@ -39,8 +39,8 @@ class Tracer:
 
         self._shapes = ShapeEnv()
         self._fake = FakeTensorMode(shape_env=self._shapes, allow_non_fake_inputs=True)
-        varying = {name: _stand_in(self._fake, tensor, name) for name, tensor in sized.items()}
-        self._tensors = [*(_stand_in(self._fake, tensor, None) for tensor in fixed), *varying.values()]
+        varying = {name: _fake_tensor(self._fake, tensor, name) for name, tensor in sized.items()}
+        self._tensors = [*(_fake_tensor(self._fake, tensor, None) for tensor in fixed), *varying.values()]
         self.sizes = [varying[name].shape[0] for name in sized_by]
         self.symbols = [i for i, size in enumerate(self.sizes) if isinstance(size, torch.SymInt)]
 
@@ -90,7 +90,7 @@ class Tracer:
         return compiled
 
     def guard(self) -> Callable[[Sequence[int]], bool]:
-        """A predicate on sizes: whether what was compiled is right for them."""
+        """A predicate on sizes: whether the compiled function is valid for them."""
         code = self._shapes.produce_guards_expression([self.sizes[i] for i in self.symbols])  # type: ignore[misc]
         fixed = {i: size for i, size in enumerate(self.sizes) if i not in self.symbols}
 
@@ -102,8 +102,8 @@ class Tracer:
         return holds
 
 
-def _stand_in(fake: "FakeTensorMode", tensor: torch.Tensor, name: str | None) -> torch.Tensor:
-    """A tensor without numbers; if it has a name, its first axis is a symbol, shared by axes of that length."""
+def _fake_tensor(fake: "FakeTensorMode", tensor: torch.Tensor, name: str | None) -> torch.Tensor:
+    """A fake tensor; if it has a name, its first axis is a symbol, shared by axes of that length."""
     from torch._dynamo.source import ConstantSource
     from torch.fx.experimental.symbolic_shapes import DimDynamic, StatelessSymbolicContext
 
@@ -120,9 +120,9 @@ def _stand_in(fake: "FakeTensorMode", tensor: torch.Tensor, name: str | None) ->
 def replaced(model: nn.Module, old: Sequence[torch.Tensor], new: Sequence[torch.Tensor]) -> Iterator[None]:
     """Replace a network's weights and buffers by other tensors for the block, wherever they are shared.
 
-    torch.func.functional_call leaves stand-ins behind in modules that a network holds twice, as SchNet's does.
+    torch.func.functional_call leaves fake tensors behind in modules that a network registers twice, as SchNet does.
     """
-    stands_for = {id(before): after for before, after in zip(old, new, strict=True)}
+    replacements = {id(before): after for before, after in zip(old, new, strict=True)}
     slots = [
         (of, name, tensor)
         for module in model.modules()
@@ -132,7 +132,7 @@ def replaced(model: nn.Module, old: Sequence[torch.Tensor], new: Sequence[torch.
     ]
     try:
         for of, name, tensor in slots:
-            of[name] = stands_for[id(tensor)]  # type: ignore[assignment]
+            of[name] = replacements[id(tensor)]  # type: ignore[assignment]
         yield
     finally:
         for of, name, tensor in slots:

@@ -211,7 +211,7 @@ def test_compile_is_for_families_that_can_be_compiled(monkeypatch: pytest.Monkey
     space = load_space(QUICKSTART, ["training.compile=true"])
     check_sizes(space)
     monkeypatch.setattr(architecture("egnn").network, "compiles", False)
-    with pytest.raises(SpaceError, match=r"training.compile: compile: true is not possible with architecture 'egnn'"):
+    with pytest.raises(SpaceError, match=r"training.compile: architecture 'egnn' does not support compile: true"):
         check_sizes(space)
 
 

@@ -53,8 +53,8 @@ def test_a_branch_of_wsd_leaves_the_trunk_what_it_keeps_outside_of_its_state(plu
 @pytest.mark.parametrize(
     ("name", "forces", "said"),
     [
-        ("growing", BOTH, r"'growing': the state 'memory' is \[0\] where .* is made and \[\d+\] after.*final shape"),
-        ("late", BOTH, r"'late': the state 'scale' is None where .* is made and \[8\] after.*final shape"),
+        ("growing", BOTH, r"'growing': the state 'memory' is \[0\] where .* is built and \[\d+\] after.*final shape"),
+        ("late", BOTH, r"'late': the state 'scale' is None where .* is built and \[8\] after.*final shape"),
         ("distances", BOTH[1:], r"'distances': a training step fails with .*_cdist_backward.*`forces: direct`"),
         ("compiled", BOTH[1:], r"'compiled': a training step fails with .*double backward.*`forces: direct`"),
         ("reentrant", BOTH, r"'reentrant': a training step fails with RuntimeError.*use_reentrant=False"),

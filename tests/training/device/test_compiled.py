@@ -14,7 +14,7 @@ from raysweep.data.store.store import Store
 from raysweep.models.base import ForceField, Size
 from raysweep.models.registry import create
 from raysweep.training.build import surroundings
-from raysweep.training.device.compilation import PATIENCE, CompiledStep, check_compiler, plain_step
+from raysweep.training.device.compilation import STEPS_PER_PROGRAM, CompiledStep, check_compiler, plain_step
 from raysweep.training.device.precision import mixed
 from raysweep.training.loop import train
 from raysweep.training.objective import Objective
@@ -164,11 +164,11 @@ def test_periodic_batches_and_lone_structures_get_programs_of_their_own_where_th
     periodic = replace(first, shifts=torch.full((len(first.senders), 3), 0.1, dtype=torch.float64))
     assert of.differ(OBJECTIVE, first) < 1e-9
     for programs, (batch, size) in enumerate([(lone, 1), (periodic, 2)], start=1):
-        while of.compiled.plain_steps < PATIENCE * size:
+        while of.compiled.plain_steps < STEPS_PER_PROGRAM * size:
             assert of.differ(OBJECTIVE, batch) < 1e-9
             assert of.compiled.compilations == programs
         assert of.differ(OBJECTIVE, batch) < 1e-9
-        assert (of.compiled.compilations, of.compiled.plain_steps) == (programs + 1, PATIENCE * size)
+        assert (of.compiled.compilations, of.compiled.plain_steps) == (programs + 1, STEPS_PER_PROGRAM * size)
 
 
 @pytest.mark.slow
@@ -195,11 +195,11 @@ def test_seconds_of_a_point_leave_compilation_out(spec, store, monkeypatch):
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (Fixed, r"training.compile: true: Fixed takes the number of atoms of a batch for a constant.*x\.shape\[0\]"),
-        (Deciding, r"training.compile: true: the step of Deciding could not be compiled \(.*\). Leave compile out"),
+        (Fixed, r"training.compile: true: Fixed treats the number of atoms in a batch as a constant.*x\.shape\[0\]"),
+        (Deciding, r"training.compile: true: the step of Deciding could not be compiled \(.*\). Leave out compile"),
         (
             Drawing,
-            r"the compiled step of Drawing is wrong: .* is .*% away from the plain step's.*Leave compile out",
+            r"the compiled step of Drawing is wrong: .* is .*% away from the plain step's.*Leave out compile",
         ),
     ],
 )
@@ -227,5 +227,5 @@ def test_a_machine_without_compiler_is_told(spec, store, monkeypatch):
     with pytest.raises(SpaceError, match=r"training.compile: true needs a compiler.* no no-such-compiler. Install one"):
         Trajectory(spec.model_copy(update={"compile": True}), store, torch.device("cpu"))
     monkeypatch.setenv("CC", "no-such-compiler")
-    with pytest.raises(SpaceError, match=r"environment variable CC, or leave compile out"):
+    with pytest.raises(SpaceError, match=r"environment variable CC, or leave out compile"):
         check_compiler(torch.device("cuda"))
