@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from raysweep.data.generation.xtb import make_store
 from raysweep.data.graphs.batches import load_graphs
 from raysweep.data.store.store import open_store
-from raysweep.models.base import Surroundings
+from raysweep.models.base import DatasetInfo
 from raysweep.models.registry import create
 from raysweep.training.cost.flops import FlopMeter
 from raysweep.training.objective import Objective, differentiate
@@ -49,9 +49,7 @@ def main() -> None:
     if not Path(arguments.store).exists():
         make_store(Path(arguments.store), structures=500)
     store = open_store(arguments.store)
-    surroundings = Surroundings(
-        elements=tuple(sorted(store.manifest.reference_energies)), scale=store.manifest.rms_force
-    )
+    dataset = DatasetInfo(elements=tuple(sorted(store.manifest.reference_energies)), scale=store.manifest.rms_force)
     objective = Objective(rms_energy=store.manifest.rms_energy, rms_force=store.manifest.rms_force)
     rows = np.arange(arguments.structures)
     batch = load_graphs(store, store.subset(arguments.structures), 5.0).batch(rows)
@@ -62,7 +60,7 @@ def main() -> None:
     for label, (architecture, knobs) in FAMILIES.items():
         for width in WIDTHS:
             for forces in ("direct", "conservative"):
-                model = create(architecture, {"width": width, **knobs}, forces, surroundings, 0).train()
+                model = create(architecture, {"width": width, **knobs}, forces, dataset, 0).train()
 
                 def step(model=model):
                     differentiate(objective.loss(model(batch), batch), list(model.parameters()))

@@ -94,7 +94,7 @@ def nequip(case, batches):
 def raysweep(case, batches):
     """Return a step on each batch, and the network."""
     from raysweep.data.graphs.batches import Batch
-    from raysweep.models.base import Surroundings
+    from raysweep.models.base import DatasetInfo
     from raysweep.models.registry import create
     from raysweep.training.device.memory import keep_freed_memory
 
@@ -104,7 +104,7 @@ def raysweep(case, batches):
     size = {"width": case["channels"], "depth": case["layers"], "l_max": case["l_max"], "cutoff": CUTOFF}
     model = create(
         "tensor", {**size, **case["knobs"]}, "conservative",
-        Surroundings(elements=tuple(elements.tolist()), scale=1.0), 0,
+        DatasetInfo(elements=tuple(elements.tolist()), scale=1.0), 0,
     )  # fmt: skip
 
     def compute(batch):

@@ -17,7 +17,7 @@ from raysweep.data.generation.xtb import make_store
 from raysweep.data.graphs.batches import load_graphs
 from raysweep.data.store.store import open_store
 from raysweep.models.registry import create
-from raysweep.training.build import surroundings
+from raysweep.training.build import dataset_info
 
 FAMILIES = {
     "mpnn": ("mpnn", {}),
@@ -93,7 +93,7 @@ def main() -> None:
     for label, (architecture, knobs) in FAMILIES.items():
         for forces in ("direct", "conservative"):
             size = {"width": arguments.width, **knobs}
-            model = create(architecture, size, forces, surroundings(store), 0, torch.float64).eval()
+            model = create(architecture, size, forces, dataset_info(store), 0, torch.float64).eval()
             before = model(batch)
             errors = []
             for matrices in (turns, [-turn for turn in turns]):

@@ -23,7 +23,7 @@ from e3nn import o3
 from raysweep.data.generation.xtb import make_store
 from raysweep.data.graphs.batches import load_graphs
 from raysweep.data.store.store import open_store
-from raysweep.models.base import Surroundings
+from raysweep.models.base import DatasetInfo
 from raysweep.models.layers.convolutions import convolution, geometry
 from raysweep.models.layers.harmonics import edge_paths
 from raysweep.models.registry import create
@@ -122,15 +122,13 @@ def network(kind, l_max, arguments):
     torch.set_num_threads(1)
     keep_freed_memory()
     store = open_store(arguments.store)
-    surroundings = Surroundings(
-        elements=tuple(sorted(store.manifest.reference_energies)), scale=store.manifest.rms_force
-    )
+    dataset = DatasetInfo(elements=tuple(sorted(store.manifest.reference_energies)), scale=store.manifest.rms_force)
     objective = Objective(rms_energy=store.manifest.rms_energy, rms_force=store.manifest.rms_force)
     graphs = load_graphs(store, store.subset(max(arguments.structures, 64)), 5.0)
     batch = graphs.batch(np.arange(arguments.structures))
     size = {"width": arguments.width, "depth": arguments.depth, "l_max": l_max, "correlation": 1}
     size |= {"convolution": "so2", "m_max": arguments.m_max} if kind == "so2" else {"convolution": "cg"}
-    model = create("tensor", size, "conservative", surroundings, 0).train()
+    model = create("tensor", size, "conservative", dataset, 0).train()
     operations = None
     if kind == "e3nn":
         model = with_e3nn(model, l_max)

@@ -20,7 +20,7 @@ ForceMode = Literal["direct", "conservative"]
 class Size(BaseModel):
     """Knobs of every architecture; each architecture adds its own."""
 
-    # Strict: 8, 8.0, "8" and true would be one network under four trial ids.
+    # Strict: otherwise 8, 8.0, "8" and true would be one network under four trial ids.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     width: int = Field(gt=0, le=2**16, description="channels per node; the knob that a ladder of sizes usually grows")
@@ -30,7 +30,7 @@ class Size(BaseModel):
     basis: Literal["bessel", "gaussian"] = Field(default="bessel", description="kind of the radial basis functions")
     norm: NormKind = Field(
         default="none",
-        description="none, layer or rms: normalisation where layers and readout begin",
+        description="normalisation at the start of layers and readout: none, layer or rms",
     )
     neighbours: float = Field(
         default=12.0, gt=0, description="typical neighbours of an atom; sums over them are divided by its square root"
@@ -38,17 +38,17 @@ class Size(BaseModel):
 
     @property
     def equivariant(self) -> bool | None:
-        """Whether this member promises symmetry, where that depends on the knobs; None: its architecture says."""
+        """Whether this member is equivariant by construction; None where that does not depend on the knobs."""
         return None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class DatasetInfo:
     """The properties of the data that a network may use before training.
 
     Attributes:
         elements: atomic numbers that occur, ascending.
-        scale: eV/Å, RMS force of the training part: the network's outputs times `scale` are forces in eV/Å, and
+        scale: eV/Å, RMS force of the training split: the network's outputs times `scale` are forces in eV/Å, and
             energies in eV (for a length of 1 Å), so that one scale serves direct and conservative forces.
     """
 
@@ -65,24 +65,24 @@ class Prediction:
 
 
 class ForceField(nn.Module, ABC):
-    """A force field. An architecture implements `atoms`; energies, forces and units are the same for all.
+    """A force field. An architecture implements `atoms`; this class makes energies, forces and units of it.
 
     It sees edge vectors only, so every architecture is invariant under translation and extensive by construction.
 
     Attributes:
-        triplets: whether its cost grows with the pairs of edges that share an atom, besides with edges and atoms.
-        compiles: whether `training.compile` can be true: its operations depend on the shapes of a batch alone, never on
-            numbers in it, and torch's compiler translates them correctly.
+        triplets: whether its cost grows with the pairs of edges that share an atom, not only with edges and atoms.
+        compiles: whether `training.compile` can be true: its operations depend only on the shapes of a batch, never on
+            its values, and torch's compiler compiles them correctly.
     """
 
     triplets: ClassVar[bool] = False
     compiles: ClassVar[bool] = True
 
-    def __init__(self, size: Size, forces: ForceMode, surroundings: Surroundings) -> None:
+    def __init__(self, size: Size, forces: ForceMode, dataset: DatasetInfo) -> None:
         super().__init__()
         self.size = size
         self.forces = forces
-        self.surroundings = surroundings
+        self.dataset = dataset
 
     @abstractmethod
     def atoms(self, batch: Batch, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -94,10 +94,10 @@ class ForceField(nn.Module, ABC):
         """
 
     def rate_multipliers(self, base: Self) -> Mapping[str, float]:
-        """Multipliers of the learning rate, by name, for parameters whose shapes do not tell their fan-in.
+        """Learning-rate multipliers, by name, of parameters whose shapes do not show their fan-in.
 
         Under muP a parameter's rate is multiplied by the base's fan-in over its own, read off their shapes. Those named
-        here take the multiplier that is given. A network whose weights are stored as flat vectors has to name them.
+        here get the given multiplier. A network whose weights are stored as flat vectors has to name them.
 
         Args:
             base: the member of the family at which the rate was tuned.
@@ -112,19 +112,19 @@ class ForceField(nn.Module, ABC):
                 raise self._shapes("direct forces", "[atoms, 3]", forces)
         else:
             atom_energies, forces = self._conservative(batch)
-        if atom_energies.dim() != 1:  # [atoms, 1] would broadcast against the labels in silence
+        if atom_energies.dim() != 1:  # [atoms, 1] would silently broadcast against the labels
             raise self._shapes("energies", "[atoms]", atom_energies)
         energy = scatter_sum(atom_energies.to(batch.energy.dtype), batch.structure, batch.n_atoms.shape[0])
-        return Prediction(energy=energy * self.surroundings.scale, forces=forces * self.surroundings.scale)
+        return Prediction(energy=energy * self.dataset.scale, forces=forces * self.dataset.scale)
 
     def _shapes(self, what: str, wanted: str, found: torch.Tensor | None) -> SpaceError:
         shape = "None" if found is None else list(found.shape)
-        return SpaceError(f"{type(self).__name__}.atoms returned {shape} as {what}; their shape has to be {wanted}.")
+        return SpaceError(f"{type(self).__name__}.atoms returned {shape} as {what}; expected shape {wanted}.")
 
     def _conservative(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        # Of torch's kernels for attention this one alone has a second derivative.
+        # The only one of torch's attention kernels with a second derivative.
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-            # An operation stands between the leaf and the network: FlopCounterMode fails on leaves that need gradients.
+            # `* 1.0` keeps the leaf out of the network: FlopCounterMode fails on leaves that need gradients.
             vectors = batch.vectors().detach().requires_grad_(True)
             atom_energies, _ = self.atoms(batch, vectors * 1.0)
             (pull,) = torch.autograd.grad(atom_energies.sum(), vectors, create_graph=self.training)
@@ -141,16 +141,16 @@ class Architecture:
     """An entry of the registry: a family of force fields.
 
     Attributes:
-        network: the class; made as `network(size, forces, surroundings)`.
+        network: the class, called as `network(size, forces, dataset)`.
         size: its knobs.
-        equivariant: whether all its members promise invariant energies and equivariant forces under rotation and
-            reflection.
+        equivariant: whether all members have invariant energies and equivariant forces under rotation and reflection
+            by construction.
     """
 
     network: type[ForceField]
     size: type[Size]
     equivariant: bool
 
-    def promises_symmetry(self, size: Size) -> bool:
-        """Whether the member of that size promises symmetry."""
+    def is_equivariant(self, size: Size) -> bool:
+        """Whether the member of that size is equivariant by construction."""
         return self.equivariant if size.equivariant is None else size.equivariant

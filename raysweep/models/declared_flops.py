@@ -1,4 +1,4 @@
-"""Declaration of FLOPs that torch's dispatcher does not see, by the network that spends them."""
+"""Declaration, by a network, of FLOPs that torch's dispatcher does not see."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,13 +6,13 @@ from typing import Protocol
 
 
 class Meter(Protocol):
-    """Counts operations; `declare_flops` adds those that it cannot see."""
+    """Counts operations; `declare_flops` adds those that it does not see."""
 
     def pause(self) -> None:
         """Stop counting."""
 
     def resume(self, declared: int) -> None:
-        """Count again, from what was counted plus what was declared."""
+        """Resume counting, with the declared operations added."""
 
 
 METERS: list[Meter] = []

@@ -1,4 +1,4 @@
-"""Errors of other packages' networks, reported in one line with the network, the error and its place."""
+"""Errors of other packages' networks, reported in one line with the network, the error and its location."""
 
 import traceback
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from raysweep.models.plug_ins import BUILT_IN
 
 _OURS, _TORCHS = (str(Path(of).parent) for of in (Path(__file__).parent, torch.__file__))
 
-_TWICE = "Conservative forces are differentiated twice: what has no second derivative needs `forces: direct`."
+_TWICE = "Conservative forces are differentiated twice: without a second derivative use `forces: direct`."
 
 
 @contextmanager
 def guest_errors(name: str, doing: str) -> Iterator[None]:
     """Run the code of an architecture; an error of another package's code becomes a SpaceError.
 
-    Errors of raysweep's own architectures are bugs, and a full GPU is not the network's fault: both stay as they are.
+    Errors of raysweep's own architectures are bugs, and a full GPU is not the network's fault: neither is changed.
 
     Args:
         name: of the architecture.
@@ -35,12 +35,12 @@ def guest_errors(name: str, doing: str) -> Iterator[None]:
         said = " ".join(str(error).split()).removesuffix(".") or "no reason given"
         twice = "derivative" in said or "double backward" in said
         raise SpaceError(
-            f"architecture {name!r}: {doing} fails with {type(error).__name__}{_place(error)}: {said}. "
-            + (_TWICE if twice else "Mend the package that adds it, or give it a size that it takes.")
+            f"architecture {name!r}: {doing} fails with {type(error).__name__}{_location(error)}: {said}. "
+            + (_TWICE if twice else "Fix the package that adds it, or give it a size that it supports.")
         ) from error
 
 
-def _place(error: BaseException) -> str:
+def _location(error: BaseException) -> str:
     """The innermost line that is neither raysweep's nor torch's."""
     theirs = [
         frame

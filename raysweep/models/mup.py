@@ -1,8 +1,8 @@
 """muP, the maximal-update parametrisation: a learning rate tuned at one width holds at every other.
 
 Tensor Programs V (arXiv 2203.03466), table 8, for Adam-like optimizers: the rate of a weight falls as its fan-in grows,
-that of biases and embeddings stays. What grew is measured by comparing shapes with the base member of the family, never
-guessed from names. The fan-in's axis follows from the kind of the module: `blocks` stores every weight as
+that of biases and embeddings is constant. What grew follows from comparing shapes with the family's base member, and
+is never guessed from names. The fan-in's axis follows from the kind of the module: `blocks` stores every weight as
 [..., fan_in, fan_out], so vector channels, tensor channels and path multiplicities get the multiplier of their own
 fan-in; torch's own linear layers store [fan_out, fan_in]; a lookup table has none. Networks draw their weights with
 variance 1 / fan_in (1 / fan_in² for outputs) already.
@@ -18,7 +18,7 @@ from torch import nn
 from raysweep.core.errors import SpaceError
 
 Shapes = Mapping[str, torch.Size]
-"""Of a network's trainable parameters, by name."""
+"""Shapes of a network's trainable parameters, by name."""
 
 _NORMALISATIONS = ("torch.nn.modules.normalization", "torch.nn.modules.batchnorm", "torch.nn.modules.instancenorm")
 
@@ -41,7 +41,7 @@ def rate_groups(model: nn.Module, base: nn.Module | None, name: str | None = Non
 
     Raises:
         SpaceError: the two differ in more than their widths (another depth, say), so that no multiplier is defined, or
-            in flat weights whose multipliers nobody declares.
+            in flat weights without declared multipliers.
     """
     trained = {key: weight for key, weight in model.named_parameters() if weight.requires_grad}
     found = dict.fromkeys(trained, 1.0) if base is None else _multipliers(model, base, name or type(model).__name__)
@@ -86,8 +86,8 @@ def _declared(model: nn.Module, base: nn.Module, shapes: Shapes, of: str) -> dic
 def _refuse_flat(model: nn.Module, base: nn.Module, shapes: Shapes, before: Shapes, of: str) -> None:
     """Refuse growing weights that are stored as flat vectors.
 
-    A parameter with one axis is a bias or a scale where an axis of a matrix grows as it does, where it belongs to a
-    layer of torch, or where it grows no faster than the fastest knob; e3nn's layers say that theirs are weights.
+    A parameter with one axis is a bias or a scale if an axis of a matrix grows with it, if it belongs to a layer of
+    torch, or if it grows no faster than the fastest knob; e3nn's layers declare theirs as weights.
     """
     after = _shapes(model)
     channels = {pair for key, of_it in before.items() if len(of_it) > 1 for pair in zip(of_it, after[key], strict=True)}
@@ -104,7 +104,7 @@ def _refuse_flat(model: nn.Module, base: nn.Module, shapes: Shapes, before: Shap
     if flat:
         raise SpaceError(
             f"{of}: muP cannot carry the learning rate from base to size: weights that are stored as flat vectors "
-            f"grow, and their fan-in is declared nowhere: {', '.join(flat)}. Declare multipliers for them "
+            f"grow, and their fan-in is not declared: {', '.join(flat)}. Declare multipliers for them "
             "(`rate_multipliers`, docs/models.md), or tune the rate at every size (learning_rate.transfer: per_size)."
         )
 

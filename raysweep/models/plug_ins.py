@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint, entry_points
 from raysweep.core.errors import SpaceError
 
 GROUP = "raysweep.models"
-"""Of the entry points by which packages add architectures."""
+"""Entry-point group by which packages add architectures."""
 
 BUILT_IN = {
     "mpnn": "raysweep.models.architectures.mpnn:ARCHITECTURE",

@@ -1,7 +1,7 @@
 """Random numbers that depend on seed and step alone, and isolation of global state between trials.
 
 A network may draw from torch's, NumPy's and Python's global generators, or from generators of its own. They are set
-before each step, so the numbers do not depend on what the process ran before, on evaluations, or on a resumption.
+before each step, so the numbers do not depend on what the process ran before, on evaluations, or on a resume.
 """
 
 import random
@@ -14,16 +14,16 @@ import torch
 from torch import nn
 
 STEP, EVALUATION, COST = 1, 2, 3
-"""Streams of random numbers, so that no two uses of a seed see the same."""
+"""Random streams, so that no two uses of a seed draw the same numbers."""
 
 Generator = torch.Generator | np.random.Generator | random.Random
 
 
 def reseed(*key: int, own: Sequence[Generator] = ()) -> None:
-    """Seed every generator that a network may draw from by the key alone.
+    """Seed every generator that a network may draw from, by the key alone.
 
     Args:
-        key: numbers from 0 on.
+        key: non-negative numbers.
         own: generators that belong to the network; torch's, NumPy's and Python's global ones are always set.
     """
     seeds = np.random.SeedSequence(key).generate_state(3 + len(own), np.uint64).tolist()
@@ -41,7 +41,7 @@ def reseed(*key: int, own: Sequence[Generator] = ()) -> None:
 
 def seed_torch(seed: int) -> None:
     """Seed torch's global generators, those of all GPUs included."""
-    # Not torch.manual_seed: without a GPU it keeps a list of what to do once there is one, with stack traces.
+    # Not torch.manual_seed: without a GPU it queues calls, with stack traces, for when there is one.
     torch.default_generator.manual_seed(seed)
     for generator in _gpu_generators():
         generator.manual_seed(seed)
@@ -54,8 +54,8 @@ def _gpu_generators() -> tuple[torch.Generator, ...]:
 
 def generators_of(model: nn.Module) -> list[Generator]:
     """The generators that a network's modules hold as attributes, each once."""
-    held = (value for module in model.modules() for value in vars(module).values())
-    found = [value for value in held if isinstance(value, torch.Generator | np.random.Generator | random.Random)]
+    attributes = (value for module in model.modules() for value in vars(module).values())
+    found = [value for value in attributes if isinstance(value, torch.Generator | np.random.Generator | random.Random)]
     return list({id(generator): generator for generator in found}.values())
 
 
@@ -79,7 +79,7 @@ _SETTINGS: tuple[tuple[Callable[[], object], Callable[..., object]], ...] = (
         )
     ),
 )
-"""Settings of the process that a network's code may change: how to read and how to write each."""
+"""Settings of the process that a network's code may change: a reader and a writer of each."""
 
 
 class _RandomState:
@@ -127,9 +127,9 @@ class _GlobalState:
 class IsolatedState:
     """Context that applies the global state of one training and restores the caller's on exit.
 
-    It may be entered repeatedly and restores the state that it was left with. A training begins with single precision
-    by default and with gradients, whatever its caller has set; threads and the like are the caller's until the network
-    changes them.
+    It can be entered repeatedly and restores the state that it was left with. A training starts with single precision
+    and gradients enabled, whatever its caller has set; threads and the like are the caller's until the network changes
+    them.
     """
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 
 from raysweep.core.errors import SpaceError
 from raysweep.core.trial import SizeValue
-from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
+from raysweep.models.base import Architecture, DatasetInfo, ForceField, ForceMode, Size
 from raysweep.models.guest_errors import guest_errors
 from raysweep.models.plug_ins import BUILT_IN as _BUILT_IN
 from raysweep.models.plug_ins import GROUP as GROUP
@@ -33,10 +33,10 @@ def names() -> list[str]:
 
 @cache
 def architecture(name: str) -> Architecture:
-    """Look an architecture up by name.
+    """Look up an architecture by name.
 
     Raises:
-        SpaceError: there is none of that name, or another package's entry point of that name is not an architecture.
+        SpaceError: no architecture has that name, or another package's entry point of that name is not one.
     """
     if name in _BUILT_IN:
         module, attribute = _BUILT_IN[name].split(":")
@@ -51,7 +51,7 @@ def architecture(name: str) -> Architecture:
         loaded = entry.load()
     except (ImportError, AttributeError) as error:
         raise SpaceError(
-            f"architecture {name!r}: entry point {entry.value} cannot be loaded: {error}. Mend that package."
+            f"architecture {name!r}: entry point {entry.value} cannot be loaded: {error}. Fix that package."
         ) from error
     if not isinstance(loaded, Architecture):
         raise SpaceError(
@@ -92,7 +92,7 @@ def create(
     name: str,
     size: Mapping[str, SizeValue],
     forces: ForceMode,
-    surroundings: Surroundings,
+    dataset: DatasetInfo,
     seed: int,
     dtype: torch.dtype = torch.float32,
 ) -> ForceField:
@@ -100,7 +100,7 @@ def create(
 
     Raises:
         SpaceError: the architecture or a knob of its size is unknown or out of range, or the network has nothing to
-            train, lazy or complex parameters, or a state that is no tensor.
+            train, lazy or complex parameters, or a state that is not a tensor.
     """
     knobs = check_size(name, size)
     if forces == "direct" and getattr(knobs, "l_max", 1) < 1:
@@ -111,8 +111,8 @@ def create(
         seed_torch(seed)
         torch.set_default_dtype(dtype)
         try:
-            with guest_errors(name, "making the network"):
-                network = architecture(name).network(knobs, forces, surroundings)
+            with guest_errors(name, "building the network"):
+                network = architecture(name).network(knobs, forces, dataset)
         finally:
             torch.set_default_dtype(default)
     _check_state(name, network)
@@ -126,20 +126,20 @@ def _check_state(name: str, network: ForceField) -> None:
         if is_lazy(value):
             raise SpaceError(
                 f"architecture {name!r}: {key!r} gets its shape at the first forward pass (a lazy module), so the "
-                "network has no size before. Give the layer its input width."
+                "network has no size until then. Give the layer its input width."
             )
         if value.requires_grad and value.is_complex():
             raise SpaceError(
-                f"architecture {name!r}: parameter {key!r} is complex, and optimizers here move real numbers. Keep its "
-                "real and imaginary part (torch.view_as_real) as the parameter."
+                f"architecture {name!r}: parameter {key!r} is complex, and optimizers here need real numbers. Make its "
+                "real and imaginary parts (torch.view_as_real) the parameter."
             )
     if not any(weight.requires_grad for weight in network.parameters()):
         raise SpaceError(f"architecture {name!r} has no trainable parameter: nothing would be trained.")
     for key, kept in network.state_dict().items():
         if not isinstance(kept, torch.Tensor):
             raise SpaceError(
-                f"architecture {name!r}: the state {key!r} is a {type(kept).__name__}, and checkpoints hold tensors "
-                "alone. Make it a buffer."
+                f"architecture {name!r}: the state {key!r} is a {type(kept).__name__}, and checkpoints hold only "
+                "tensors. Make it a buffer."
             )
 
 

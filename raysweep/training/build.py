@@ -8,7 +8,7 @@ import torch
 from raysweep.core.trial import TrialSpec
 from raysweep.data.graphs.batches import GraphSet, load_graphs
 from raysweep.data.store.store import Store, open_store
-from raysweep.models.base import ForceField, Surroundings
+from raysweep.models.base import DatasetInfo, ForceField
 from raysweep.models.guest_errors import guest_errors
 from raysweep.models.randomness import COST, IsolatedState, generators_of, reseed
 from raysweep.models.registry import check_size, create
@@ -24,14 +24,14 @@ COST_SAMPLE = 64
 def build_model(spec: TrialSpec, store: Store) -> ForceField:
     """Build the force field of a spec with its initial weights, on the CPU."""
     dtype = weight_dtype(spec.precision)
-    return create(spec.architecture, spec.size, spec.forces, surroundings(store), spec.seed, dtype)
+    return create(spec.architecture, spec.size, spec.forces, dataset_info(store), spec.seed, dtype)
 
 
 def build_base(spec: TrialSpec, store: Store) -> ForceField | None:
     """Build the member of the family at which the learning rate was tuned; None without muP."""
     if spec.base_size is None:
         return None
-    return create(spec.architecture, spec.base_size, spec.forces, surroundings(store), spec.seed)
+    return create(spec.architecture, spec.base_size, spec.forces, dataset_info(store), spec.seed)
 
 
 def measure(spec: TrialSpec, store: Store, *, gpu: bool = False) -> TrainingCost:
@@ -51,10 +51,10 @@ def measure(spec: TrialSpec, store: Store, *, gpu: bool = False) -> TrainingCost
         return cost_of(model, graphs, objective(spec, store), spec, store)
 
 
-def surroundings(store: Store) -> Surroundings:
-    """The properties of a store that a network may use."""
+def dataset_info(store: Store) -> DatasetInfo:
+    """The properties of a store that a network may use before training."""
     manifest = store.manifest
-    return Surroundings(elements=tuple(sorted(manifest.reference_energies)), scale=manifest.rms_force)
+    return DatasetInfo(elements=tuple(sorted(manifest.reference_energies)), scale=manifest.rms_force)
 
 
 def objective(spec: TrialSpec, store: Store) -> Objective:

@@ -26,7 +26,7 @@ _AUGMENT, _LOSS, _PROBE = 1, 2, 3
 def check_symmetry(name: str, size: Mapping[str, SizeValue], symmetry: SymmetrySpec) -> None:
     """Refuse augmentation, a symmetry loss or frames for a network that is equivariant by construction."""
     wanted = [key for key, value in symmetry.model_dump().items() if value and key != "loss_weight"]
-    if wanted and architecture(name).promises_symmetry(check_size(name, size)):
+    if wanted and architecture(name).is_equivariant(check_size(name, size)):
         raise SpaceError(
             f"architecture {name!r} is equivariant by construction: symmetry ({', '.join(wanted)}) would change "
             "nothing but the cost; leave it out."

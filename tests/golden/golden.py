@@ -21,7 +21,7 @@ from raysweep.data.store.store import Store
 from raysweep.data.store.writing import write_store
 from raysweep.data.structures import Structures
 from raysweep.frontier import fit, to_json
-from raysweep.models.base import Surroundings
+from raysweep.models.base import DatasetInfo
 from raysweep.models.registry import create
 from raysweep.training.loop import train
 
@@ -109,7 +109,7 @@ def golden_store(folder: Path) -> Store:
 def weights(label: str) -> dict[str, object]:
     """Digest the initial weights of a network, and measure their size."""
     name, size = NETWORKS[label]
-    network = create(name, size, "direct", Surroundings(elements=(1, 6, 8), scale=1.7), 5)
+    network = create(name, size, "direct", DatasetInfo(elements=(1, 6, 8), scale=1.7), 5)
     state = network.state_dict()
     content = b"".join(key.encode() + state[key].contiguous().numpy().tobytes() for key in sorted(state))
     return {

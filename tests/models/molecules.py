@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from raysweep.data.graphs.batches import Batch
-from raysweep.models.base import ForceField, Surroundings
+from raysweep.models.base import DatasetInfo, ForceField
 from raysweep.models.registry import architecture, check_size, create
 
 ELEMENTS = (1, 6, 7, 8, 9)
@@ -61,7 +61,7 @@ SIZES: dict[str, tuple[str, dict[str, int | float | str]]] = {
     "tensor-rms": ("tensor", {"width": 6, "depth": 2, "l_max": 2, "norm": "rms"}),
 }
 EQUIVARIANT = [
-    label for label, (name, size) in SIZES.items() if architecture(name).promises_symmetry(check_size(name, size))
+    label for label, (name, size) in SIZES.items() if architecture(name).is_equivariant(check_size(name, size))
 ]
 
 
@@ -102,8 +102,8 @@ def random_batch(n_structures: int = 3, seed: int = 0, cutoff: float = 5.0, box:
 def force_field(name: str, forces: str, seed: int = 0, **knobs: int | str) -> ForceField:
     """A small member of each family in float64, in evaluation mode."""
     architecture, size = SIZES[name]
-    surroundings = Surroundings(elements=ELEMENTS, scale=SCALE)
-    return create(architecture, {**size, **knobs}, forces, surroundings, seed, torch.float64).eval()  # type: ignore[arg-type]
+    dataset = DatasetInfo(elements=ELEMENTS, scale=SCALE)
+    return create(architecture, {**size, **knobs}, forces, dataset, seed, torch.float64).eval()  # type: ignore[arg-type]
 
 
 def rotation(seed: int, reflect: bool) -> torch.Tensor:

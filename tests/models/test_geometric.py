@@ -11,7 +11,7 @@ from scipy.special import eval_legendre, spherical_jn
 from raysweep.core.errors import SpaceError
 from raysweep.models.architectures.dimenetpp import SphericalBasis, triplets
 from raysweep.models.architectures.geometric import dimenet, schnet, visnet
-from raysweep.models.base import Surroundings
+from raysweep.models.base import DatasetInfo
 from raysweep.models.registry import check_size, create
 from tests.models.molecules import ELEMENTS, force_field, random_batch, relative
 
@@ -65,7 +65,7 @@ def carry_over(theirs, ours):
 
 
 def dimensionless(model, batch):
-    return model(batch).energy / model.surroundings.scale
+    return model(batch).energy / model.dataset.scale
 
 
 def test_schnet_is_that_of_torch_geometric(batch):
@@ -81,7 +81,7 @@ def test_dimenetpp_is_that_of_torch_geometric(batch, monkeypatch):
     monkeypatch.setattr(dimenet, "radius_graph", radius_graph)
     monkeypatch.setattr(dimenet, "triplets", triplets_by_loops)
     size = {"width": 12, "depth": 2, "angular": 2, "radial": 3}
-    ours = create("dimenetpp", size, "conservative", Surroundings(elements=ELEMENTS, scale=1.0), 0, torch.float64)
+    ours = create("dimenetpp", size, "conservative", DatasetInfo(elements=ELEMENTS, scale=1.0), 0, torch.float64)
     theirs = dimenet.DimeNetPlusPlus(12, 1, 2, 6, 8, 24, num_spherical=3, num_radial=3)
     theirs.emb.emb = torch.nn.Embedding(len(ELEMENTS), 12)
     carry_over(theirs, ours.state_dict())
@@ -128,7 +128,7 @@ def test_visnet_is_that_of_torch_geometric(batch, label, monkeypatch):
 def test_no_few_channels_of_visnet_carry_its_messages_at_the_start(batch):
     """With queries, keys and gates drawn at random 7 % of the channels would carry them at a width of 256."""
     size, shares = {"width": 256, "depth": 2}, []
-    model = create("visnet", size, "conservative", Surroundings(elements=ELEMENTS, scale=1.0), 0, torch.float64)
+    model = create("visnet", size, "conservative", DatasetInfo(elements=ELEMENTS, scale=1.0), 0, torch.float64)
     for layer in model.network.vis_mp_layers:
         layer.s_proj.register_forward_pre_hook(lambda _, inputs: shares.append(inputs[0].square().mean(dim=0)))
     model.eval()(batch)

@@ -18,7 +18,7 @@ def test_depth_is_the_number_of_layers():
     ("knobs", "words"),
     [
         ({"layers": "invariant tensor", "depth": 3}, "depth 3 differs from the 2 layers"),
-        ({"layers": "invariant tenser"}, "must be names out of unconstrained, invariant, tensor"),
+        ({"layers": "invariant tenser"}, "must be names from unconstrained, invariant, tensor"),
         ({"layers": " "}, "depth|must be names"),
         ({"layers": 3}, "layers"),
     ],

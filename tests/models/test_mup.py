@@ -6,7 +6,7 @@ from e3nn import o3
 from torch import nn
 
 from raysweep.core.errors import SpaceError
-from raysweep.models.base import Surroundings
+from raysweep.models.base import DatasetInfo
 from raysweep.models.mup import rate_groups
 from tests.models.molecules import SIZES, force_field
 from tests.training.networks import NETWORKS
@@ -118,7 +118,7 @@ def test_no_shipped_architecture_has_flat_weights(label, forces):
 def test_a_plug_in_says_how_the_rate_of_its_flat_weights_falls():
     def made(name, width):
         kind = NETWORKS[name]
-        return kind.network(kind.size(width=width), "direct", Surroundings(elements=(1, 6), scale=1.0))
+        return kind.network(kind.size(width=width), "direct", DatasetInfo(elements=(1, 6), scale=1.0))
 
     with pytest.raises(SpaceError, match=r"mine: muP .*: flat \[16\] -> \[256\]\. Declare"):
         rate_groups(made("flat", 16), made("flat", 4), "mine")

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 USE = """
 import json, torch
 from raysweep.data.graphs.batches import Batch
-from raysweep.models.base import Surroundings
+from raysweep.models.base import DatasetInfo
 from raysweep.models.registry import check_size, create, names
 
 pairs = torch.tensor([(i, j) for i in range(4) for j in range(4) if i != j])
@@ -29,7 +29,7 @@ batch = Batch(
 )
 found = {"names": names(), "sharpness": check_size("pairnet", {"width": 8}).sharpness}
 for forces in ("direct", "conservative"):
-    model = create("pairnet", {"width": 8}, forces, Surroundings(elements=(1, 6, 8), scale=1.0), seed=0).eval()
+    model = create("pairnet", {"width": 8}, forces, DatasetInfo(elements=(1, 6, 8), scale=1.0), seed=0).eval()
     prediction = model(batch)
     found[forces] = [list(prediction.energy.shape), *prediction.forces.tolist()]
 print(json.dumps(found))

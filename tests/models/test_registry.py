@@ -56,9 +56,9 @@ def test_weights_come_from_the_seed_alone(name):
 def test_mup_scales_hidden_rates_by_fan_in_and_leaves_embeddings_and_biases(name):
     architecture, size = SIZES[name]
     wide = {**size, "width": 4 * int(size["width"])}
-    surroundings = force_field(name, "direct").surroundings
-    base = create(architecture, size, "direct", surroundings, 0)
-    target = create(architecture, wide, "direct", surroundings, 0)
+    dataset = force_field(name, "direct").dataset
+    base = create(architecture, size, "direct", dataset, 0)
+    target = create(architecture, wide, "direct", dataset, 0)
     groups = rate_groups(target, base)
     rate = {id(weight): group.multiplier for group in groups for weight in group.parameters}
     assert {group.multiplier for group in groups} == {0.25, 1.0}

@@ -18,8 +18,8 @@ with warnings.catch_warnings():
 class Layered(Pairs):
     """A pair passes through the layers that `layers` makes for a width."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         self.made = self.layers(size.width)
 
     def altered(self, pair):
@@ -147,8 +147,8 @@ class Solver(Pairs):
 class Averaging(Pairs):
     """Keeps running means in buffers, one of which is not in its state, and begins as None."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         self.register_buffer("mean", torch.zeros(size.width))
         self.register_buffer("aside", torch.zeros(size.width), persistent=False)
         self.register_buffer("late", None, persistent=False)
@@ -166,8 +166,8 @@ class Averaging(Pairs):
 class CountsCalls(Pairs):
     """Counts its steps in an attribute that is a plain number."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         self.calls, self.energy.calls = 0, 0.0
 
     def altered(self, pair):
@@ -179,8 +179,8 @@ class CountsCalls(Pairs):
 class Growing(Pairs):
     """Has a buffer that grows with every step."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         self.register_buffer("memory", torch.zeros(0))
 
     def altered(self, pair):
@@ -191,8 +191,8 @@ class Growing(Pairs):
 class Late(Pairs):
     """Has a buffer that is None until its first step."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         self.register_buffer("scale", None)
 
     def altered(self, pair):
@@ -212,8 +212,8 @@ class Distances(Pairs):
 class OddOnly(Pairs):
     """Takes only odd widths."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         if size.width % 2 == 0:
             raise ValueError(f"width {size.width} is even")
 

@@ -24,10 +24,10 @@ from raysweep.models.layers.blocks import (
 class Pairs(ForceField):
     """Energies of pairs of atoms; the others are this one and something more."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         self.basis = RadialBasis(size.radial, size.cutoff, size.basis)
-        self.embedding = ElementEmbedding(surroundings.elements, size.width)
+        self.embedding = ElementEmbedding(dataset.elements, size.width)
         self.from_edge = Linear(size.radial, size.width)
         self.energy = Readout(size.width, 1)
         self.pull = Readout(size.width, 1) if forces == "direct" else None
@@ -50,8 +50,8 @@ class Pairs(ForceField):
 class Noisy(Pairs):
     """Draws from every generator there is, in training and in evaluation, and where it is made."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         self.drop = nn.Dropout(0.2)
         self.own = torch.Generator().manual_seed(1)
         self.rng, self.python = np.random.default_rng(1), random.Random(1)
@@ -66,8 +66,8 @@ class Noisy(Pairs):
 class Meddler(Pairs):
     """Sets what belongs to the whole process, where it is made and at every step."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         torch.manual_seed(7)
         torch.use_deterministic_algorithms(True, warn_only=True)
 
@@ -87,8 +87,8 @@ class Meddler(Pairs):
 class Counting(Pairs):
     """Keeps running means in buffers, as batch normalisation does."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         self.norm = nn.BatchNorm1d(size.width)
 
     def altered(self, pair):
@@ -210,8 +210,8 @@ class Quadratic(Pairs):
 class Frozen(Pairs):
     """Has a part that is not trained, as a pretrained one is, and a buffer."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         self.embedding.weight.requires_grad_(False)
         self.energy.hidden.bias.requires_grad_(False)
         self.register_buffer("steps", torch.zeros(1))
@@ -225,16 +225,16 @@ class Frozen(Pairs):
 class Unused(Pairs):
     """Has parameters that get no gradient."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         self.spare = nn.Linear(size.width, size.width)
 
 
 class Tied(Pairs):
     """Uses one matrix in two places."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         self.mix = nn.Linear(size.width, size.width, bias=False)
         self.energy.hidden.weight = self.mix.weight
 
@@ -245,16 +245,16 @@ class Tied(Pairs):
 class Strided(Pairs):
     """Stores a weight transposed in memory."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         self.from_edge.weight = nn.Parameter(self.from_edge.weight.detach().t().contiguous().t())
 
 
 class Double(Pairs):
     """Has one parameter in double precision."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         self.scale = nn.Parameter(torch.ones(size.width, dtype=torch.float64))
 
     def altered(self, pair):
@@ -264,24 +264,24 @@ class Double(Pairs):
 class AllFrozen(Pairs):
     """Has nothing to train."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         self.requires_grad_(False)
 
 
 class Lazy(Pairs):
     """Has a layer that learns its width from its first batch."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         self.late = nn.LazyLinear(size.width)
 
 
 class Complex(Pairs):
     """Has a complex parameter."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         self.phase = nn.Parameter(torch.ones(size.width, dtype=torch.complex64))
 
 
@@ -303,8 +303,8 @@ class Constant(Pairs):
 class Flat(Pairs):
     """Stores a matrix as one flat vector, as e3nn does; norm scales and biases stay what they are."""
 
-    def __init__(self, size, forces, surroundings):
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size, forces, dataset):
+        super().__init__(size, forces, dataset)
         self.width = size.width
         self.flat = nn.Parameter(torch.randn(size.width**2) * size.width**-0.5)
         self.gain = nn.Parameter(torch.ones(size.width))

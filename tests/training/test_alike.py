@@ -9,7 +9,7 @@ from raysweep.data.graphs.batches import GraphSet
 from raysweep.data.store.manifest import Provenance
 from raysweep.data.store.writing import write_store
 from raysweep.data.structures import Structures
-from raysweep.models.base import Surroundings
+from raysweep.models.base import DatasetInfo
 from raysweep.models.registry import create
 from raysweep.training.build import cost_of, graphs_of, measure, objective
 from raysweep.training.cost.flops import FlopMeter
@@ -39,7 +39,7 @@ def alike(count, n_atoms, box):
 @pytest.mark.parametrize(("n_atoms", "box"), [(5, 2.0), (6, 9.0)])
 def test_the_cost_of_every_batch_of_them_is_foretold(architecture, forces, n_atoms, box):
     graphs = GraphSet(source=alike(40, n_atoms, box), cutoff=5.0)
-    model = create(architecture, {"width": 8, "depth": 1}, forces, Surroundings(elements=(6,), scale=1.0), 0)
+    model = create(architecture, {"width": 8, "depth": 1}, forces, DatasetInfo(elements=(6,), scale=1.0), 0)
     cost = measure_cost(model, graphs, OBJECTIVE, 30)
     for rows in (np.arange(3), np.arange(5, 22), np.arange(39, 40)):
         batch = graphs.batch(rows)
@@ -84,7 +84,7 @@ def test_a_head_that_is_alike_does_not_stand_for_a_rest_that_is_not(tmp_path, ar
         fingerprint=store.manifest.fingerprint, validation_structures=5, data_budgets=(100.0,), batch_atoms=40,
     )  # fmt: skip
     graphs, loss = graphs_of(str(store.location), spec.fingerprint, "train", 100, 5.0), objective(spec, store)
-    model = create(architecture, spec.size, "direct", Surroundings(elements=(6,), scale=1.0), 0)
+    model = create(architecture, spec.size, "direct", DatasetInfo(elements=(6,), scale=1.0), 0)
     cost = cost_of(model, graphs, loss, spec, store)
     assert cost.flops_per_atom == measure(spec, store).flops_per_atom  # what plans is what trains
     for rows in (np.arange(5), np.arange(60, 68), np.arange(90, 100)):

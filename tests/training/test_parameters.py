@@ -10,7 +10,7 @@ from raysweep.core.errors import SpaceError
 from raysweep.core.points import TIMED
 from raysweep.core.trial import OptimizerSpec
 from raysweep.models.registry import create
-from raysweep.training.build import build_model, surroundings
+from raysweep.training.build import build_model, dataset_info
 from raysweep.training.checkpoint import newest
 from raysweep.training.loop import measure, train
 from raysweep.training.trajectory import Trajectory
@@ -98,7 +98,7 @@ def test_how_a_weight_lies_in_memory_changes_nothing(plug_in, store):
 def test_a_network_that_cannot_be_trained_is_refused_by_name(plug_in, store, name, said):
     spec = plug_in(name)
     for call in (
-        lambda: create(name, spec.size, "direct", surroundings(store), 0),
+        lambda: create(name, spec.size, "direct", dataset_info(store), 0),
         lambda: measure(spec, store),
         lambda: next(train(spec, store, device="cpu")),
     ):

@@ -11,7 +11,7 @@ import torch
 from raysweep.core.points import TIMED
 from raysweep.core.trial import OptimizerSpec
 from raysweep.models.registry import create
-from raysweep.training.build import surroundings
+from raysweep.training.build import dataset_info
 from raysweep.training.cost.measure import Stopwatch
 from raysweep.training.loop import measure, train
 from raysweep.training.trajectory import Trajectory
@@ -100,7 +100,7 @@ def test_where_it_is_made_it_draws_from_the_seed_alone(plug_in, store):
     for seed in (3, 3, 4):
         stir()
         before = process()
-        model = create("noisy", spec.size, "direct", surroundings(store), seed)
+        model = create("noisy", spec.size, "direct", dataset_info(store), seed)
         assert process() == before
         offsets.append(model.offset.item())
     assert offsets[0] == offsets[1] != offsets[2]

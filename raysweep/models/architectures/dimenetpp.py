@@ -2,9 +2,9 @@
 
 Besides the differences listed in geometric.py:
 
-* the layers that multiply messages start smaller, as they would at the paper's width;
+* the layers that multiply messages are initialised smaller, as at the paper's width;
 * an edge's own reverse is left out of its triplets, but not the reverse's periodic images;
-* the spherical basis is evaluated by recurrences, not by formulas that sympy makes (for 40 seconds).
+* the spherical basis is evaluated by recurrences, not by formulas that sympy derives (in 40 seconds).
 """
 
 import math
@@ -18,12 +18,12 @@ from raysweep.data.graphs.batches import Batch
 from raysweep.models.architectures.edge_forces import EdgeForces
 from raysweep.models.architectures.gemnet import reverse_edges
 from raysweep.models.architectures.geometric import dimenet, dimenet_utils, reset
-from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
+from raysweep.models.base import Architecture, DatasetInfo, ForceField, ForceMode, Size
 from raysweep.models.layers.blocks import ElementEmbedding, RadialBasis, gather, lengths_and_directions
 
 
 class DimeNetPlusPlusSize(Size):
-    """Knobs of `dimenetpp`: those of all; the hidden channels are the width, interaction blocks the depth.
+    """Knobs of `dimenetpp`: the common ones; the hidden channels are the width, interaction blocks the depth.
 
     As in the paper (hidden 128, triplets 64, output 256) triplets have half the width and outputs twice the width.
     """
@@ -40,14 +40,14 @@ class DimeNetPlusPlus(ForceField):
 
     triplets: ClassVar[bool] = True
 
-    def __init__(self, size: DimeNetPlusPlusSize, forces: ForceMode, surroundings: Surroundings) -> None:
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size: DimeNetPlusPlusSize, forces: ForceMode, dataset: DatasetInfo) -> None:
+        super().__init__(size, forces, dataset)
         width, radial, act = size.width, size.radial, nn.functional.silu
         spherical, exponent, basis_embedding = size.angular + 1, 5, 8
         self.rbf = dimenet.BesselBasisLayer(radial, size.cutoff, exponent)
         self.sbf = SphericalBasis(spherical, radial, size.cutoff)
         self.emb = dimenet.EmbeddingBlock(radial, width, act)
-        self.emb.emb = ElementEmbedding(surroundings.elements, width)
+        self.emb.emb = ElementEmbedding(dataset.elements, width)
         self.interaction_blocks = nn.ModuleList(
             dimenet.InteractionPPBlock(width, max(1, width // 2), basis_embedding, spherical, radial, 1, 2, act)
             for _ in range(size.depth)
@@ -93,7 +93,7 @@ class DimeNetPlusPlus(ForceField):
 class SphericalBasis(nn.Module):
     """j_l(z_ln d / cutoff) P_l(cos angle) with DimeNet's normalisation and envelope (arXiv 2003.03123, eq. 6–8).
 
-    The same numbers as torch_geometric's `SphericalBasisLayer`, with its zeros z_ln of the spherical Bessel functions.
+    The same values as torch_geometric's `SphericalBasisLayer`, with its zeros z_ln of the spherical Bessel functions.
     """
 
     zeros: torch.Tensor

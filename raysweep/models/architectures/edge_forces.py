@@ -9,7 +9,7 @@ from raysweep.models.layers.blocks import Linear, Norm, RadialBasis, gather, sca
 
 
 class EdgeForces(nn.Module):
-    """The scalar is made of edge embeddings and the distance."""
+    """The scalar is computed from edge embeddings and the distance."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class EdgeForces(nn.Module):
 
 
 class PairForces(nn.Module):
-    """The scalar is made of both atoms' scalars and the distance, for networks without edge embeddings."""
+    """The scalar is computed from both atoms' scalars and the distance, for networks without edge embeddings."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """`egnn`: an equivariant network of scalars and several vector channels per atom (l = 1).
 
 After the multi-channel EGNN (Levy et al., arXiv 2305.14415) and EGNN (Satorras et al., arXiv 2102.09844): atoms carry
-vectors, messages see their differences through invariants, vectors move along differences and along the edge.
+vectors, messages depend on their differences through invariants, and vectors change along differences and edges.
 """
 
 import torch
@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from raysweep.data.graphs.batches import Batch
-from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
+from raysweep.models.base import Architecture, DatasetInfo, ForceField, ForceMode, Size
 from raysweep.models.layers.blocks import (
     ElementEmbedding,
     Linear,
@@ -27,7 +27,7 @@ LENGTH_FLOOR = 1e-2
 
 
 class EgnnSize(Size):
-    """Knobs of `egnn`: those of all, and the vector channels."""
+    """Knobs of `egnn`: the common ones, and the vector channels."""
 
     vector_channels: int | None = Field(default=None, gt=0, description="vectors per atom; half the width by default")
 
@@ -38,9 +38,9 @@ class EgnnSize(Size):
 
 
 class EgnnLayer(nn.Module):
-    """One round of messages over scalars h [A, width] and vectors v [A, 3, channels].
+    """Message passing over scalars h [A, width] and vectors v [A, 3, channels].
 
-    The first round meets no vectors yet, so it has no weights for their differences.
+    In the first layer vectors are 0, so it has no weights for their differences.
     """
 
     def __init__(self, width: int, channels: int, n_basis: int, neighbours: float, norm: NormKind, first: bool) -> None:
@@ -84,7 +84,7 @@ class EgnnLayer(nn.Module):
             along_edge, along_difference = along.chunk(2, dim=2)
             move = torch.addcmul(directions * along_edge, difference, along_difference)
         v = v + scatter_sum(move, batch.receivers, h.shape[0])
-        # Lengths rather than their squares: the network stays of first degree in its vectors, however deep it is.
+        # Lengths, not their squares: the network stays of first degree in its vectors, however deep it is.
         lengths = (self.mix(v).square().sum(dim=1) + LENGTH_FLOOR).sqrt()
         total = self.message(scatter_sum(message, batch.receivers, h.shape[0])) + self.norms(lengths)
         return h + self.out(nn.functional.silu(total + self.update(x))), v
@@ -93,11 +93,11 @@ class EgnnLayer(nn.Module):
 class Egnn(ForceField):
     """Energies are invariant and direct forces equivariant under rotations and reflections."""
 
-    def __init__(self, size: EgnnSize, forces: ForceMode, surroundings: Surroundings) -> None:
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size: EgnnSize, forces: ForceMode, dataset: DatasetInfo) -> None:
+        super().__init__(size, forces, dataset)
         self.channels = size.vectors
         self.basis = RadialBasis(size.radial, size.cutoff, size.basis)
-        self.embedding = ElementEmbedding(surroundings.elements, size.width)
+        self.embedding = ElementEmbedding(dataset.elements, size.width)
         self.layers = nn.ModuleList(
             EgnnLayer(size.width, self.channels, size.radial, size.neighbours, size.norm, first=layer == 0)
             for layer in range(size.depth)

@@ -16,7 +16,7 @@ from torch import nn
 
 from raysweep.data.graphs.batches import Batch
 from raysweep.models.architectures.edge_forces import EdgeForces
-from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
+from raysweep.models.base import Architecture, DatasetInfo, ForceField, ForceMode, Size
 from raysweep.models.layers.blocks import (
     ElementEmbedding,
     Linear,
@@ -31,7 +31,7 @@ from raysweep.models.layers.harmonics import SphericalHarmonics
 
 
 class GemnetSize(Size):
-    """Knobs of `gemnet`: those of all, the body order, and those of its angular functions."""
+    """Knobs of `gemnet`: the common ones, the body order, and those of its angular functions."""
 
     depth: int = Field(default=2, gt=0, description="message-passing layers")
     body_order: Literal[3, 4] = Field(default=4, description="3: angles; 4: dihedral angles too")
@@ -49,12 +49,12 @@ class GemnetSize(Size):
 class ManyBody(nn.Module):
     """Sums over triplets and quadruplets that contain an edge, [E, n_out] from edge embeddings [E, width].
 
-    Channel c of an edge from atom i to its neighbour j holds, with i and j left out of the sums over neighbours k,
+    Channel c of an edge from atom i to its neighbour j has, with i and j excluded from the sums over neighbours k,
 
     * sum over k of i: F_c(ik, cos(jik)), and sum over k of j: F_c(jk, cos(ijk));
     * for body order 4, sum over k of i, k' of j, l: (2l + 1) f_cl(ik) f_cl(jk') P_l(cos of the angle of ik and jk'),
 
-    where F_c(ik, x) is the sum over l of (2l + 1) f_cl(ik) P_l(x), and f_cl is made of the edge's embedding and length.
+    where F_c(ik, x) is the sum over l of (2l + 1) f_cl(ik) P_l(x), and f_cl depends on the edge's embedding and length.
     Embeddings enter through tanh: a product of two sums would grow as their square, and doubly so in the next layer.
     """
 
@@ -93,9 +93,9 @@ class ManyBody(nn.Module):
 
 
 class GemnetLayer(nn.Module):
-    """One round: edges learn from the edges around them and from both atoms, then atoms from their edges.
+    """Message passing: edges are updated from neighbouring edges and both atoms, then atoms from their edges.
 
-    In the first round atoms hold nothing that the edges do not, so it has no weights for that.
+    In the first layer atoms carry nothing that the edges do not, so it has no weights for them.
     """
 
     def __init__(self, size: GemnetSize, first: bool) -> None:
@@ -138,12 +138,12 @@ class GemnetLayer(nn.Module):
 class Gemnet(ForceField):
     """Energies are invariant; direct forces are sums of invariants times the edges' directions, so equivariant."""
 
-    def __init__(self, size: GemnetSize, forces: ForceMode, surroundings: Surroundings) -> None:
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size: GemnetSize, forces: ForceMode, dataset: DatasetInfo) -> None:
+        super().__init__(size, forces, dataset)
         width = size.width
         self.basis = RadialBasis(size.radial, size.cutoff, size.basis)
         self.harmonics = SphericalHarmonics(size.angular)
-        self.embedding = ElementEmbedding(surroundings.elements, width)
+        self.embedding = ElementEmbedding(dataset.elements, width)
         self.from_edge = Linear(size.radial, width)
         self.from_sender = Linear(width, width, bias=False)
         self.from_receiver = Linear(width, width, bias=False)
@@ -186,7 +186,7 @@ def reverse_edges(batch: Batch, vectors: torch.Tensor) -> torch.Tensor:
 
 
 def _lexical_order(key: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """The order of rows by key, then x, y and z."""
+    """The order of the vectors by key, then x, y and z."""
     order = torch.arange(key.shape[0], device=key.device)
     for column in (vectors[:, 2], vectors[:, 1], vectors[:, 0], key):
         order = order[column[order].argsort(stable=True)]

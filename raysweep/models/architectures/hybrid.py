@@ -1,7 +1,7 @@
 """`hybrid`: cheap layers on scalars and high-order layers on tensors, in any order.
 
-Which layers pay for high order is the open question of arXiv 2510.09768. Layers are those of `mpnn` and `tensor`:
-scalars pass through all of them, and the tensors that a `tensor` layer makes are carried past the others to the next.
+Which layers benefit from high order is the open question of arXiv 2510.09768. Layers are those of `mpnn` and `tensor`:
+scalars pass through all of them, and the tensors of a `tensor` layer skip the others up to the next `tensor` layer.
 """
 
 from typing import Any, Self
@@ -14,7 +14,7 @@ from raysweep.data.graphs.batches import Batch
 from raysweep.models.architectures.edge_forces import PairForces
 from raysweep.models.architectures.mpnn import MpnnLayer
 from raysweep.models.architectures.tensor import TensorLayer, TensorSize, layers_geometry
-from raysweep.models.base import Architecture, ForceField, ForceMode, Surroundings
+from raysweep.models.base import Architecture, DatasetInfo, ForceField, ForceMode
 from raysweep.models.layers.blocks import (
     ElementEmbedding,
     Linear,
@@ -34,7 +34,7 @@ class HybridSize(TensorSize):
 
     layers: str = Field(
         default="invariant invariant tensor",
-        description="names of the layers in their order: unconstrained (raw vectors), invariant (distances) or tensor",
+        description="layers in their order: unconstrained (raw vectors), invariant (distances) or tensor",
     )
     norm: NormKind = Field(
         default="rms",
@@ -49,7 +49,7 @@ class HybridSize(TensorSize):
 
     @property
     def equivariant(self) -> bool:
-        """Whether it promises symmetry: if no layer is unconstrained."""
+        """Whether it is equivariant by construction: if no layer is unconstrained."""
         return "unconstrained" not in self.kinds
 
     @model_validator(mode="before")
@@ -62,7 +62,7 @@ class HybridSize(TensorSize):
     def _layers_are_known(self) -> Self:
         unknown = [kind for kind in self.kinds if kind not in KINDS]
         if unknown or not self.kinds:
-            raise ValueError(f"`layers` {self.layers!r} must be names out of {', '.join(KINDS)}, with blanks between")
+            raise ValueError(f"`layers` {self.layers!r} must be names from {', '.join(KINDS)}, separated by blanks")
         if self.depth != len(self.kinds):
             raise ValueError(
                 f"depth {self.depth} differs from the {len(self.kinds)} layers of {self.layers!r}; leave depth out"
@@ -73,12 +73,12 @@ class HybridSize(TensorSize):
 class Hybrid(ForceField):
     """Invariant energies and equivariant direct forces, unless a layer is unconstrained."""
 
-    def __init__(self, size: HybridSize, forces: ForceMode, surroundings: Surroundings) -> None:
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size: HybridSize, forces: ForceMode, dataset: DatasetInfo) -> None:
+        super().__init__(size, forces, dataset)
         self.kinds = size.kinds
         self.basis = RadialBasis(size.radial, size.cutoff, size.basis)
         self.harmonics = SphericalHarmonics(size.l_max)
-        self.embedding = ElementEmbedding(surroundings.elements, size.width)
+        self.embedding = ElementEmbedding(dataset.elements, size.width)
         self.layers = nn.ModuleList()
         n_tensors, l_now = self.kinds.count("tensor"), 0
         for kind in self.kinds:
@@ -121,7 +121,7 @@ class Hybrid(ForceField):
 
 
 def _force_head(size: HybridSize, kinds: tuple[str, ...]) -> nn.Module:
-    """Make the head of direct forces: from vectors if a layer gives them, else from pairs if scalars are invariant."""
+    """Make the head of direct forces: from vectors if a layer has them, else from pairs if scalars are invariant."""
     if "tensor" in kinds:
         out = Linear(size.width, 1, bias=False, gain=size.width**-0.5)
         return nn.Sequential(Norm(size.norm, size.width, tensor=True), out)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from raysweep.data.graphs.batches import Batch
-from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
+from raysweep.models.base import Architecture, DatasetInfo, ForceField, ForceMode, Size
 from raysweep.models.layers.blocks import (
     ElementEmbedding,
     Linear,
@@ -19,11 +19,11 @@ from raysweep.models.layers.blocks import (
 
 
 class MpnnSize(Size):
-    """Knobs of `mpnn`: those of all."""
+    """Knobs of `mpnn`: the common ones."""
 
 
 class MpnnLayer(nn.Module):
-    """One round of messages.
+    """Message passing over scalars.
 
     A message is a two-layer perceptron of both ends and the edge; since a sum and a linear map commute, its second
     layer is applied after the sum over neighbours, to atoms instead of edges.
@@ -54,10 +54,10 @@ class MpnnLayer(nn.Module):
 class Mpnn(ForceField):
     """Edge features are the raw relative vector, its direction and a radial basis: translation-invariant, no more."""
 
-    def __init__(self, size: MpnnSize, forces: ForceMode, surroundings: Surroundings) -> None:
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size: MpnnSize, forces: ForceMode, dataset: DatasetInfo) -> None:
+        super().__init__(size, forces, dataset)
         self.basis = RadialBasis(size.radial, size.cutoff, size.basis)
-        self.embedding = ElementEmbedding(surroundings.elements, size.width)
+        self.embedding = ElementEmbedding(dataset.elements, size.width)
         self.layers = nn.ModuleList(
             MpnnLayer(size.width, size.radial + 6, size.neighbours, size.norm) for _ in range(size.depth)
         )

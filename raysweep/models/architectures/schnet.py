@@ -8,12 +8,12 @@ from pydantic import Field
 from raysweep.data.graphs.batches import Batch
 from raysweep.models.architectures.edge_forces import PairForces
 from raysweep.models.architectures.geometric import reset, schnet
-from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
+from raysweep.models.base import Architecture, DatasetInfo, ForceField, ForceMode, Size
 from raysweep.models.layers.blocks import ElementEmbedding, lengths_and_directions
 
 
 class SchNetSize(Size):
-    """Knobs of `schnet`: those of all; hidden channels and filters are the width, interactions the depth."""
+    """Knobs of `schnet`: the common ones; hidden channels and filters are the width, interactions the depth."""
 
     radial: int = Field(default=50, gt=1, description="radial basis functions")
     basis: Literal["gaussian"] = Field(default="gaussian", description="kind of the radial basis functions")
@@ -24,11 +24,11 @@ class SchNetSize(Size):
 class SchNet(ForceField):
     """SchNet (arXiv 1706.08566). Messages end in a cosine: energies have a continuous slope at the cutoff."""
 
-    def __init__(self, size: SchNetSize, forces: ForceMode, surroundings: Surroundings) -> None:
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size: SchNetSize, forces: ForceMode, dataset: DatasetInfo) -> None:
+        super().__init__(size, forces, dataset)
         width = size.width
         self.network = schnet.SchNet(width, width, size.depth, size.radial, size.cutoff)
-        self.network.embedding = ElementEmbedding(surroundings.elements, width)
+        self.network.embedding = ElementEmbedding(dataset.elements, width)
         reset(self.network, out=self.network.lin2)
         self.force = PairForces(size) if forces == "direct" else None
 

@@ -1,10 +1,10 @@
 """`tensor`: a high-order equivariant network on natural-parity irreps up to l_max.
 
 Three convolutions carry tensors along edges. `sparse` sends the neighbour's scalars along the spherical harmonics of
-the edge, and the neighbour's tensors as they are; degrees meet in the product at the atoms, of the sum over neighbours
-with itself (correlation 2 after the atomic cluster expansion, arXiv 1803.04764, and MACE, arXiv 2206.07697), not once
-per edge, which would dominate the cost at about twelve edges an atom. `so2` and `cg` couple the neighbour's tensors
-with the harmonics on every edge; see convolutions.py. All weigh messages by learnt functions of the distance and
+the edge, and the neighbour's tensors unchanged; degrees couple at the atoms, in the product of the sum over neighbours
+with itself (correlation 2 after the atomic cluster expansion, arXiv 1803.04764, and MACE, arXiv 2206.07697), not on
+every edge, which would dominate the cost at about twelve edges an atom. `so2` and `cg` couple the neighbour's tensors
+with the harmonics on every edge; see convolutions.py. All weight messages by learnt functions of the distance and
 of both atoms' scalars.
 """
 
@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from raysweep.data.graphs.batches import Batch
-from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
+from raysweep.models.base import Architecture, DatasetInfo, ForceField, ForceMode, Size
 from raysweep.models.layers.blocks import (
     DegreeLinear,
     ElementEmbedding,
@@ -48,13 +48,13 @@ from raysweep.models.layers.products import AtomProduct
 
 
 class TensorSize(Size):
-    """Knobs of `tensor`: those of all, the tensor order, and the place where degrees are coupled."""
+    """Knobs of `tensor`: the common ones, the tensor order, and where degrees are coupled."""
 
     depth: int = Field(default=2, gt=0, description="message-passing layers")
     l_max: int = Field(default=1, ge=0, le=4, description="highest degree of the irreps; direct forces need 1 or more")
     convolution: Literal["sparse", "so2", "cg"] = Field(
         default="sparse",
-        description="how edges carry tensors: as they are (sparse), or coupled with the edge's direction, in its frame "
+        description="how edges carry tensors: unchanged (sparse), or coupled with the edge's direction, in its frame "
         "(so2) or by the full tensor product (cg, the same functions, slower)",
     )
     m_max: int = Field(
@@ -75,10 +75,10 @@ class TensorSize(Size):
 
 
 class TensorLayer(nn.Module):
-    """One round of messages over features [(l + 1)², A, width] of all degrees up to l.
+    """Message passing over features [(l + 1)², A, width] of all degrees up to l.
 
     Attributes:
-        degree: of each component of a message, and tensor_degree the same, counted from degree 1.
+        degree: degree of each component of a message; tensor_degree: the same, counted from degree 1.
         above: 1 for components of degrees above 0, else 0.
         gate: the index of the gate of each component of a tensor.
     """
@@ -94,7 +94,7 @@ class TensorLayer(nn.Module):
         self.norm = TensorNorm(size.norm, l_in, width)
         self.l_in, self.l_max, self.l_out, self.width = l_in, l_max, l_out, width
         self.scale = size.neighbours**-0.5
-        # Scalars alone couple with the harmonics in one way.
+        # Scalars couple with the harmonics in only one way.
         kind = size.convolution
         self.convolution: So2Convolution | CgConvolution | ScalarConvolution | None = None
         assert l_in in (0, l_max) or kind != "sparse", f"sparse messages of degree {l_max} to features of {l_in}"
@@ -133,7 +133,7 @@ class TensorLayer(nn.Module):
             basis: [E, n_basis], of the edges' lengths.
             envelope: [E, 1], of the edges' lengths.
             y: [E, (l_max + 1)²], the edges' harmonics.
-            directions: the geometry that the convolution needs of the edges; empty for `sparse`.
+            directions: edge geometry that the convolution needs; empty for `sparse`.
             batch: the structures.
 
         Returns:
@@ -172,12 +172,12 @@ class TensorLayer(nn.Module):
     def _sparse(
         self, sent: torch.Tensor, scalars: torch.Tensor, weights: torch.Tensor, y: torch.Tensor
     ) -> torch.Tensor:
-        """Compute messages [E, (l_max + 1)², width]: scalars along the harmonics, and tensors as they are."""
+        """Compute messages [E, (l_max + 1)², width]: scalars along the harmonics, and tensors unchanged."""
         if self.l_in == 0:
             return gather_components(sent * weights, self.degree) * y.unsqueeze(2)
-        as_they_are, along = split(weights, [self.l_in + 1, self.l_max])
+        unchanged, along = split(weights, [self.l_in + 1, self.l_max])
         directed = gather_components(scalars * along, self.tensor_degree) * (y * self.above).unsqueeze(2)
-        return directed + sent * gather_components(as_they_are, self.degree)
+        return directed + sent * gather_components(unchanged, self.degree)
 
 
 def layers_geometry(layers: Iterable[nn.Module], size: TensorSize) -> EdgeFrames | EdgeCouplings | None:
@@ -192,11 +192,11 @@ def layers_geometry(layers: Iterable[nn.Module], size: TensorSize) -> EdgeFrames
 class Tensor(ForceField):
     """Energies are invariant and direct forces equivariant under rotations and reflections."""
 
-    def __init__(self, size: TensorSize, forces: ForceMode, surroundings: Surroundings) -> None:
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size: TensorSize, forces: ForceMode, dataset: DatasetInfo) -> None:
+        super().__init__(size, forces, dataset)
         self.basis = RadialBasis(size.radial, size.cutoff, size.basis)
         self.harmonics = SphericalHarmonics(size.l_max)
-        self.embedding = ElementEmbedding(surroundings.elements, size.width)
+        self.embedding = ElementEmbedding(dataset.elements, size.width)
         l_last = 1 if forces == "direct" else 0
         degrees = [0] + [size.l_max] * (size.depth - 1) + [l_last]
         self.layers = nn.ModuleList(TensorLayer(size, l_in, l_out) for l_in, l_out in pairwise(degrees))

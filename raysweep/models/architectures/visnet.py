@@ -3,10 +3,10 @@
 Besides the differences listed in geometric.py:
 
 * attention starts uniform, and the filters of distances and the gates of vectors start open;
-* an atom's edges to its own periodic images are ordinary edges, not taken for its self-loop;
+* an atom's edges to its own periodic images are ordinary edges, not mistaken for its self-loop;
 * the bias of `s_proj` is left out: with it a message does not vanish at the cutoff, and energies jump;
 * lengths of vectors have a floor of 1e-10 in the output, so that atoms without neighbours have gradients;
-* the first layer has no weights on vectors, which are 0 there, and for conservative forces the output none.
+* the first layer, whose vectors are 0, has no weights on vectors, nor has the output for conservative forces.
 """
 
 import math
@@ -18,15 +18,15 @@ from torch import nn
 
 from raysweep.data.graphs.batches import Batch
 from raysweep.models.architectures.geometric import reset, visnet
-from raysweep.models.base import Architecture, ForceField, ForceMode, Size, Surroundings
+from raysweep.models.base import Architecture, DatasetInfo, ForceField, ForceMode, Size
 from raysweep.models.layers.blocks import ElementEmbedding, lengths_and_directions
 
 LENGTH_FLOOR = 1e-10
-"""Of ViSNet's vectors in its output: those of an atom without neighbours are 0."""
+"""Floor of the lengths of ViSNet's vectors in its output: those of an atom without neighbours are 0."""
 
 
 class ViSNetSize(Size):
-    """Knobs of `visnet`: those of all; hidden channels are the width, layers the depth."""
+    """Knobs of `visnet`: the common ones; hidden channels are the width, layers the depth."""
 
     l_max: int = Field(default=1, ge=1, le=2, description="highest degree of the spherical harmonics")
     head_width: int = Field(default=8, gt=0, description="channels of an attention head; divides the width")
@@ -50,8 +50,8 @@ class ViSNet(ForceField):
 
     compiles: ClassVar[bool] = False
 
-    def __init__(self, size: ViSNetSize, forces: ForceMode, surroundings: Surroundings) -> None:
-        super().__init__(size, forces, surroundings)
+    def __init__(self, size: ViSNetSize, forces: ForceMode, dataset: DatasetInfo) -> None:
+        super().__init__(size, forces, dataset)
         self.network = visnet.ViSNetBlock(
             lmax=size.l_max,
             num_heads=size.width // size.head_width,
@@ -60,11 +60,11 @@ class ViSNet(ForceField):
             num_rbf=size.radial,
             cutoff=size.cutoff,
         )
-        self.network.embedding = ElementEmbedding(surroundings.elements, size.width)
-        self.network.neighbor_embedding.embedding = ElementEmbedding(surroundings.elements, size.width)
+        self.network.embedding = ElementEmbedding(dataset.elements, size.width)
+        self.network.neighbor_embedding.embedding = ElementEmbedding(dataset.elements, size.width)
         for layer in self.network.vis_mp_layers:
             layer.s_proj.bias = None
-        _leave_out_vectors(self.network.vis_mp_layers[0])
+        _remove_vector_weights(self.network.vis_mp_layers[0])
         self.output = visnet.EquivariantScalar(size.width)
         reset(self.network)
         for layer in self.output.output_network:
@@ -87,7 +87,7 @@ class ViSNet(ForceField):
         """Compute scalars [A, width] and vectors [A, (l_max + 1)² - 1, width], as ViSNetBlock's forward does.
 
         It adds a self-loop of length 0 and no direction to every atom, which the embedding of neighbours ignores.
-        Theirs takes every edge between an atom and its own periodic image for a self-loop.
+        The original treats every edge between an atom and its own periodic image as a self-loop.
         """
         net = self.network
         lengths, directions = lengths_and_directions(vectors)
@@ -111,12 +111,12 @@ class ViSNet(ForceField):
         return net.out_norm(x), net.vec_out_norm(v)
 
     def _start_open(self, size: ViSNetSize) -> None:
-        """Initialise messages as values times factors that are similar for all channels, and vectors without gates.
+        """Initialise messages as values times factors that are similar for all channels, and vectors ungated.
 
         A channel of a message is v dv silu(sum of q k dk). With all of these random and around 0 a few channels are far
-        louder than the others, the louder the more channels there are, and grow the fastest. Queries of 0 weights are
-        what arXiv 2203.03466 advises (appendix D.2); the biases make attention the same for heads of any width. What
-        scalars add to vectors starts at half, so that vectors are small where their gates and lengths begin to learn.
+        larger than the others, the more so the more channels there are, and grow fastest. Query weights of 0 follow
+        arXiv 2203.03466 (appendix D.2); the biases make attention the same for heads of any width. What scalars add
+        to vectors starts at half, so that vectors are small while their gates and lengths begin to learn.
         """
         for layer in self.network.vis_mp_layers:
             layer.s_proj.weight.data *= 0.5
@@ -131,7 +131,7 @@ class ViSNet(ForceField):
 
 
 def _floor_lengths(module: nn.Module, inputs: tuple[torch.Tensor, ...], v: torch.Tensor) -> torch.Tensor:
-    """Add to v [A, n, width] a component of LENGTH_FLOOR: ViSNet takes its lengths, whose slope at 0 has no slope."""
+    """Add a component of LENGTH_FLOOR to v [A, n, width]: ViSNet takes its lengths, which have no derivative at 0."""
     return torch.cat([v, v.new_full((v.shape[0], 1, v.shape[2]), LENGTH_FLOOR)], dim=1)
 
 
@@ -141,8 +141,8 @@ class _Thrice(nn.Module):
         return torch.cat([x, x, x], dim=-1)
 
 
-def _leave_out_vectors(first: nn.Module) -> None:
-    """Remove from ViSNet's first layer the weights on vectors, which are all 0 there: they would never learn."""
+def _remove_vector_weights(first: nn.Module) -> None:
+    """Remove the weights on vectors from ViSNet's first layer, where vectors are 0: they would never train."""
     first.vec_proj = _Thrice()
     if not first.last_layer:
         first.f_proj = first.w_src_proj = first.w_trg_proj = nn.Identity()

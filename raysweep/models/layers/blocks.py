@@ -13,7 +13,7 @@ from torch import nn
 NormKind = Literal["none", "layer", "rms"]
 
 _NORM_FLOOR = 1e-3
-"""Added to mean squares before the root: features of vanishing length keep finite derivatives."""
+"""Added to mean squares before the root: derivatives stay finite where features vanish."""
 
 
 class Linear(nn.Module):
@@ -37,7 +37,7 @@ class DegreeLinear(nn.Module):
     """One matrix per degree, shared by its components: features [components, A, n_in] times weight [l, n_in, n_out].
 
     Args:
-        degrees: those of the features, ascending; all 2l + 1 components of each stand one after another.
+        degrees: those of the features, ascending; the 2l + 1 components of each are contiguous.
         n_in, n_out: channels.
     """
 
@@ -97,9 +97,9 @@ class ElementEmbedding(nn.Module):
 class Norm(nn.Module):
     """Normalises features over their channels, scalars and tensors alike, without breaking their symmetry.
 
-    Scalars [..., width]: `layer` takes the mean off and divides by the standard deviation, `rms` divides by the root
+    Scalars [..., width]: `layer` subtracts the mean and divides by the standard deviation, `rms` divides by the root
     mean square. Components of degree l > 0, [..., 2l + 1, width], are divided by the root mean square of all their
-    components; a mean over channels is taken off by `layer` there too, since it is a tensor of the same degree. A
+    components; there, too, `layer` subtracts the mean over channels, which is a tensor of the same degree. A
     trainable scale per channel follows, and for scalars under `layer` a shift (after arXiv 1607.06450, 1910.07467).
     """
 
@@ -155,8 +155,8 @@ class TensorNorm(nn.Module):
 class RadialBasis(nn.Module):
     """Functions of the distance times a polynomial envelope that vanishes smoothly at the cutoff.
 
-    `bessel`: spherical Bessel functions of order 0 with the envelope of arXiv 2003.03123, eq. 7–8. `gaussian`: bells
-    evenly spaced from 0 to the cutoff, as wide as their spacing (SchNet, arXiv 1706.08566). Both have values of the
+    `bessel`: spherical Bessel functions of order 0 with the envelope of arXiv 2003.03123, eq. 7–8. `gaussian`: evenly
+    spaced from 0 to the cutoff, as wide as their spacing (SchNet, arXiv 1706.08566). The values of both are of the
     order of 1.
     """
 

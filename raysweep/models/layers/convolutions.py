@@ -1,9 +1,9 @@
 """Convolutions of `tensor` that couple the neighbour's tensors with the direction of the edge.
 
-Both weigh every degree and channel of the neighbour's features by a learnt function of the edge, and then apply an
+Both weight every degree and channel of the neighbour's features by a learnt function of the edge, and then apply an
 equivariant linear map over degrees and channels whose weights all edges share: for each pair of degrees (l1, l3) a
 matrix over channels for every natural-parity path of the full tensor product, min(l1, l3) + 1 of them. Both span the
-same functions: a fixed linear map carries the weights of one into those of the other. `cg` spells the product out,
+same functions: a fixed linear map carries the weights of one into those of the other. `cg` evaluates the product,
 h_l1 ⊗ Y_l2 into l3 for every path; `so2` rotates the features into a frame whose polar axis is the edge, where the map
 is diagonal in the order m and the same for m and -m (after eSCN, arXiv 2302.03655; its mixing of m with -m is odd under
 reflection and left out). As there, `so2` may leave out the orders above m_max. Operations per edge: width² l³ + width
@@ -20,7 +20,7 @@ from raysweep.models.layers.harmonics import EvenHarmonics, SphericalHarmonics, 
 from raysweep.models.layers.operations import concatenate, rotate, rotate_back, scatter_columns, split
 
 Geometry = list[torch.Tensor]
-"""The geometry of the edges that convolutions need, computed once for all layers."""
+"""The edge geometry that convolutions need, computed once for all layers."""
 
 
 class EdgeFrames(nn.Module):
@@ -30,12 +30,12 @@ class EdgeFrames(nn.Module):
     direction and -y serves, followed by an inversion. So each D_l is symmetric, a polynomial of the bisector, and
     nowhere singular. Which map is taken does not matter: what follows is invariant about the axis and under reflection.
 
-    D_0, ..., D_l_max stand in one matrix of mostly zeros, its rows sorted by order, no order above m_max: a product
-    with it leaves the components of every order next to each other, and is faster than a product for each degree and
-    a sort.
+    D_0, ..., D_l_max form one matrix of mostly zeros, its rows sorted by order, without orders above m_max: a product
+    with it puts the components of each order next to each other, and is faster than a product for each degree and a
+    sort.
     """
 
-    turns: torch.Tensor
+    rotations: torch.Tensor
     parities: torch.Tensor
     axis: torch.Tensor
     source: torch.Tensor
@@ -46,13 +46,16 @@ class EdgeFrames(nn.Module):
         self.harmonics = EvenHarmonics(2 * l_max)
         degrees = range(l_max + 1)
         n_even = (l_max + 1) * (2 * l_max + 1)
-        turns = [_rows_to(half_turn(l), l, m_max) for l in degrees]
-        turns = [torch.cat([turn, turn.new_zeros(n_even - len(turn), turn.shape[1])]) for turn in turns]
-        parities = torch.cat([torch.full((turn.shape[1],), (-1.0) ** l) for l, turn in enumerate(turns)])
-        source, target = _frame_places(l_max, m_max)
+        rotations = [_rows_up_to(half_turn(l), l, m_max) for l in degrees]
+        rotations = [
+            torch.cat([rotation, rotation.new_zeros(n_even - len(rotation), rotation.shape[1])])
+            for rotation in rotations
+        ]
+        parities = torch.cat([torch.full((rotation.shape[1],), (-1.0) ** l) for l, rotation in enumerate(rotations)])
+        source, target = _frame_indices(l_max, m_max)
         self.shape = (len(by_order(l_max, m_max)), (l_max + 1) ** 2)
         dtype = torch.get_default_dtype()
-        self.register_buffer("turns", torch.cat(turns, dim=1).to(dtype), persistent=False)
+        self.register_buffer("rotations", torch.cat(rotations, dim=1).to(dtype), persistent=False)
         self.register_buffer("parities", parities.to(dtype), persistent=False)
         self.register_buffer("axis", torch.tensor([0.0, 1.0, 0.0], dtype=dtype), persistent=False)
         self.register_buffer("source", source, persistent=False)
@@ -63,9 +66,9 @@ class EdgeFrames(nn.Module):
         below = directions[:, 1:2] < 0
         bisectors = directions + torch.where(below, -self.axis, self.axis)
         bisectors = bisectors * bisectors.square().sum(dim=1, keepdim=True).rsqrt()
-        turns = self.harmonics(bisectors) @ self.turns
-        turns = turns * torch.where(below, self.parities, torch.ones_like(self.parities))
-        return [torch.unflatten(scatter_columns(turns, self.source, self.target), 1, self.shape)]
+        rotations = self.harmonics(bisectors) @ self.rotations
+        rotations = rotations * torch.where(below, self.parities, torch.ones_like(self.parities))
+        return [torch.unflatten(scatter_columns(rotations, self.source, self.target), 1, self.shape)]
 
 
 def by_order(l_max: int, m_max: int) -> list[tuple[int, int]]:
@@ -74,13 +77,13 @@ def by_order(l_max: int, m_max: int) -> list[tuple[int, int]]:
     return sorted(components, key=lambda component: (abs(component[1]), component[1], component[0]))
 
 
-def _rows_to(turn: torch.Tensor, l: int, m_max: int) -> torch.Tensor:
+def _rows_up_to(rotation: torch.Tensor, l: int, m_max: int) -> torch.Tensor:
     """The part of `half_turn` that gives the rows of D_l of orders up to m_max."""
     m = min(l, m_max)
-    return torch.unflatten(turn, 1, (2 * l + 1, 2 * l + 1))[:, l - m : l + m + 1].flatten(1)
+    return torch.unflatten(rotation, 1, (2 * l + 1, 2 * l + 1))[:, l - m : l + m + 1].flatten(1)
 
 
-def _frame_places(l_max: int, m_max: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _frame_indices(l_max: int, m_max: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Indices of the entries of `EdgeFrames` among those of D_0, ..., D_l_max, and the inverse."""
     components, n = by_order(l_max, m_max), (l_max + 1) ** 2
     starts = [sum((2 * min(k, m_max) + 1) * (2 * k + 1) for k in range(l)) for l in range(l_max + 2)]
@@ -135,7 +138,7 @@ class So2Convolution(nn.Module):
 
 
 class ScalarConvolution(nn.Module):
-    """Either convolution for scalar messages: each degree's part along the harmonics of the edge, and a mix of them.
+    """Either convolution for scalar messages: each degree is projected on the edge's harmonics, then all are mixed.
 
     Attributes:
         mixes: a matrix from the channels of degrees 0, ..., l_in to those of the message.

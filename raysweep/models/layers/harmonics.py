@@ -14,7 +14,7 @@ from torch import nn
 from raysweep.models.layers.operations import concatenate
 
 Path = tuple[int, int, int]
-"""Degrees that couple."""
+"""Degrees l of features and harmonics that couple."""
 
 
 def block(l: int) -> slice:
@@ -73,7 +73,7 @@ class EvenHarmonics(nn.Module):
 def _raising(l: int, step: int = 1) -> torch.Tensor:
     """The coupling [(2l - 2 step + 1)(2 step + 1), 2l + 1] of Y_(l - step) ⊗ Y_step to Y_l, normalised on a vector.
 
-    Y_1 stands for the direction itself, of length 1.
+    Here Y_1 is the direction itself, of length 1.
     """
     coupling = o3.wigner_3j(l - step, step, l, dtype=torch.float64).reshape(-1, 2 * l + 1)
     vector = torch.tensor([[0.36, 0.48, 0.8]], dtype=torch.float64)
@@ -90,7 +90,7 @@ def _raising(l: int, step: int = 1) -> torch.Tensor:
 def square_paths(l_max: int) -> tuple[Path, ...]:
     """All paths (l1, l2, l3) with l1 <= l2 that couple a feature with itself, sorted by l3.
 
-    Natural parity wants l1 + l2 + l3 even; those are also the couplings that are symmetric for l1 = l2, so none
+    Natural parity requires an even l1 + l2 + l3; those are also the couplings that are symmetric for l1 = l2, so none
     vanishes.
     """
     paths = [
@@ -121,8 +121,8 @@ def square_coupling(l_max: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
 
     Returns:
         left, right: [P] int64, the components of each unordered pair that a coupling uses.
-        coupling: [P, sum over `square_paths` of 2 l3 + 1], so that `(a[left] * a[right]) @ coupling` holds the
-            components of all paths one after another, each path of unit variance for a of unit variance; float64.
+        coupling: [P, sum over `square_paths` of 2 l3 + 1], so that `(a[left] * a[right]) @ coupling` are the
+            concatenated components of all paths, each path of unit variance for a of unit variance; float64.
     """
     dense = _dense_coupling(l_max, square_paths(l_max))
     n = len(dense)
@@ -161,7 +161,7 @@ def edge_paths(l_in: int, l_out: int) -> tuple[Path, ...]:
     """All natural-parity paths (l1, l3, l2) that couple a feature with the harmonics of an edge, sorted.
 
     Those of degree l2 up to l1 + l3 are kept, so that every equivariant linear map between degrees l1 and l3 that
-    depends on the direction and keeps reflections is spanned.
+    depends on the direction and respects reflections is spanned.
     """
     return tuple(
         (l1, l3, l2) for l1 in range(l_in + 1) for l3 in range(l_out + 1) for l2 in range(abs(l1 - l3), l1 + l3 + 1, 2)

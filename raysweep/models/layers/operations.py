@@ -1,7 +1,7 @@
-"""Operations on tensors over edges whose first and second derivatives move no more memory than they must.
+"""Operations on tensors over edges whose first and second derivatives move as little memory as possible.
 
-Conservative forces differentiate twice. torch's own derivatives of these are correct but slow: they fill tensors of
-zeros, add up column by column, or come out transposed in memory.
+Conservative forces differentiate twice. torch's own derivatives of these are correct but slow: they fill tensors with
+zeros, accumulate column by column, or come out transposed in memory.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import torch
 def concatenate(parts: Sequence[torch.Tensor], dim: int = 1) -> torch.Tensor:
     """Concatenate tensors over edges along a dimension, as torch.cat does.
 
-    torch's second derivative of it makes a tensor of zeros of the whole size for every part; this one is a split.
+    torch's second derivative of it allocates a tensor of zeros of the full size for every part; this one is a split.
     """
     whole: torch.Tensor = _Concatenate.apply(dim, *parts)  # type: ignore[no-untyped-call]
     return whole
@@ -91,14 +91,14 @@ class _ScatterColumns(torch.autograd.Function):
 
 
 def scatter_columns(x: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Scatter the columns of x, each to one place with zeros between them; or, inversely, gather them.
+    """Scatter the columns of x, each to one position, with zeros elsewhere; or, inversely, gather them.
 
-    torch's own derivative of a selection adds up column by column, on a CPU ten times as slow.
+    torch's own derivative of a selection accumulates column by column, ten times as slow on a CPU.
 
     Args:
         x: [E, n].
-        source: [m] int64, the column of x that goes to each place, n for a zero.
-        target: [n] int64, the place of each column of x.
+        source: [m] int64, the column of x that each position receives, n for a zero.
+        target: [n] int64, the position of each column of x.
     """
     placed: torch.Tensor = _ScatterColumns.apply(x, source, target)  # type: ignore[no-untyped-call]
     return placed
@@ -112,7 +112,7 @@ class _PairContext(torch.autograd.function.FunctionCtx):
 def _wanted(ctx: _PairContext) -> list[bool]:
     """Whether this backward pass needs the gradient of each input; `needs_input_grad` ignores `inputs=`.
 
-    torch cannot tell for leaves: all that require gradients count as needed.
+    For leaves torch does not say: all that require gradients count as needed.
     """
     return [
         node is not None and (hasattr(node, "variable") or torch._C._will_engine_execute_node(node))
@@ -162,20 +162,20 @@ class _Outer(torch.autograd.Function):
 def rotate(frames: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Rotate x [E, k, width] by frames [E, n, k], as torch.bmm does, for tensors over edges.
 
-    torch's derivatives of it, the second above all, come out transposed in memory, and adding them up takes longer
-    than the product; all derivatives of this one, of `rotate_back` and of `outer` lie as their tensors do.
+    torch's derivatives of it, the second above all, come out transposed in memory, and accumulating them takes longer
+    than the product; all derivatives of this one, of `rotate_back` and of `outer` have their tensors' memory layout.
     """
     rotated: torch.Tensor = _Rotate.apply(frames, x)  # type: ignore[no-untyped-call]
     return rotated
 
 
 def rotate_back(frames: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Rotate x [E, n, width] by the transposed of frames [E, n, k]."""
+    """Rotate x [E, n, width] by the transpose of frames [E, n, k]."""
     rotated: torch.Tensor = _RotateBack.apply(frames, x)  # type: ignore[no-untyped-call]
     return rotated
 
 
 def outer(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Multiply a [E, n, width] by the transposed of b [E, k, width]."""
+    """Multiply a [E, n, width] by the transpose of b [E, k, width]."""
     product: torch.Tensor = _Outer.apply(a, b)  # type: ignore[no-untyped-call]
     return product

@@ -9,7 +9,7 @@ from raysweep.models.layers.operations import transposed
 
 
 class Coupling(nn.Module):
-    """All natural-parity products of two features [(l_max + 1)², A, width], channel by channel, of degrees to l_out.
+    """All natural-parity products of two features [(l_max + 1)², A, width], channel by channel, up to degree l_out.
 
     Products of components whose degrees sum to an even number couple to even degrees, others to odd degrees: two
     matrix products, each of half the rows and columns.
@@ -20,7 +20,7 @@ class Coupling(nn.Module):
         scale: factor of all products.
 
     Attributes:
-        n_paths: of each degree up to l_out.
+        n_paths: number of paths to each degree up to l_out.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Coupling(nn.Module):
         for parity in range(min(l_out, 1) + 1):
             part = coupling[:, degree % 2 == parity]
             used = part.abs().amax(dim=1) > 0
-            # None: all components in order, as with l_max 1; so they need not be taken.
+            # None: all components in order, as with l_max 1; no gather is needed.
             for side, index in (("left", left[used]), ("right", right[used])):
                 everything = torch.equal(index, torch.arange(n))
                 self.register_buffer(f"{side}_{parity}", None if everything else index, persistent=False)
@@ -74,11 +74,11 @@ def pairs(l_max: int, l_out: int, scale: float = 1.0) -> Coupling:
 
 
 class AtomProduct(nn.Module):
-    """Mixes the channels of a sum over neighbours and of its products with itself, up to the order of `correlation`.
+    """Mixes the channels of a sum over neighbours and of its products with itself, up to order `correlation`.
 
-    Order 2 couples the sum a [A, (l_max + 1)², width] with itself, channel by channel; order 3 couples what order 2
-    has mixed with a once more. Every product is scaled by `scale`: neighbours are alike, so their messages add up
-    rather than average out, and squares of sums of n like terms, each divided by sqrt(n), are of the order n.
+    Order 2 couples the sum a [A, (l_max + 1)², width] with itself, channel by channel; order 3 couples the mixed
+    result of order 2 with a once more. Every product is scaled by `scale`: neighbours are alike, so their messages add
+    up instead of averaging out, and squares of sums of n like terms, each divided by sqrt(n), are of the order n.
     """
 
     def __init__(self, width: int, l_max: int, l_out: int, correlation: int, scale: float) -> None:
@@ -93,7 +93,7 @@ class AtomProduct(nn.Module):
             self.square_mixes.extend(Linear((n + 1) * width, width, bias=False) for n in self.squares.n_paths)
         last = self.pairs or self.squares
         n_terms = [1 + n for n in last.n_paths] if last is not None else [1] * (l_out + 1)
-        # Scalars also make a gate for every higher degree.
+        # Scalars also give a gate for every higher degree.
         self.scalars = Linear(n_terms[0] * width, width * (l_out + 1))
         self.mixes = nn.ModuleList()
         if last is not None:

@@ -131,13 +131,13 @@ def _counter(space: Space, label: str, elements: tuple[int, ...], scale: float) 
             return cost.params
 
         return params
-    from raysweep.models.base import Surroundings
+    from raysweep.models.base import DatasetInfo
     from raysweep.models.registry import create
 
     def count(width: int) -> int:
         try:
             model = create(
-                family.architecture, size(width), space.forces, Surroundings(elements=elements, scale=scale), 0
+                family.architecture, size(width), space.forces, DatasetInfo(elements=elements, scale=scale), 0
             )
         except SpaceError as error:
             raise space.error(path, f"cannot be solved for width: {error}") from error

@@ -77,16 +77,16 @@ def check_mup(space: Space, facts: DataFacts | None) -> None:
     """
     if space.entrypoint is not None or space.learning_rate.transfer != "mup":
         return
-    from raysweep.models.base import Surroundings
+    from raysweep.models.base import DatasetInfo
     from raysweep.models.mup import rate_groups
     from raysweep.models.registry import create, is_built_in
 
-    around = Surroundings(elements=(1, 6), scale=1.0)
+    around = DatasetInfo(elements=(1, 6), scale=1.0)
     if facts is not None and space.data is not None:
         from raysweep.data.store.store import open_store
 
         manifest = open_store(space.data.store).manifest
-        around = Surroundings(elements=tuple(sorted(manifest.reference_energies)), scale=manifest.rms_force)
+        around = DatasetInfo(elements=tuple(sorted(manifest.reference_energies)), scale=manifest.rms_force)
     for label, family in space.families.items():
         if is_built_in(family.architecture):
             continue

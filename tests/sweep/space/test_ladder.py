@@ -66,7 +66,7 @@ def test_ladder_mixed_with_knobs_is_refused(make_space: SpaceMaker) -> None:
 def test_counts_are_those_of_the_real_networks(
     make_space: SpaceMaker, architecture: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from raysweep.models.base import Surroundings
+    from raysweep.models.base import DatasetInfo
     from raysweep.models.registry import create
 
     monkeypatch.setattr(ladder, "_elements", lambda *_: ((1, 6, 8), 1.0))
@@ -78,5 +78,5 @@ def test_counts_are_those_of_the_real_networks(
     )
     solved = with_sizes(space, TrialStore(space.storage))
     for size, target in zip(solved.families["a"].members(), (2e4, 10**0.5 * 2e4, 2e5), strict=True):
-        model = create(architecture, size, "direct", Surroundings(elements=(1, 6, 8), scale=1.0), 0)
+        model = create(architecture, size, "direct", DatasetInfo(elements=(1, 6, 8), scale=1.0), 0)
         assert sum(weight.numel() for weight in model.parameters()) == pytest.approx(target, rel=0.2)

@@ -58,7 +58,7 @@ def test_a_branch_of_wsd_leaves_the_trunk_what_it_keeps_outside_of_its_state(plu
         ("distances", BOTH[1:], r"'distances': a training step fails with .*_cdist_backward.*`forces: direct`"),
         ("compiled", BOTH[1:], r"'compiled': a training step fails with .*double backward.*`forces: direct`"),
         ("reentrant", BOTH, r"'reentrant': a training step fails with RuntimeError.*use_reentrant=False"),
-        ("oddonly", BOTH, r"'oddonly': making the network fails with ValueError \(.*habits\.py, line \d+\): .* even"),
+        ("oddonly", BOTH, r"'oddonly': building the network fails with ValueError \(.*habits\.py, line \d+\): .* even"),
         ("misshapen", BOTH, r"'misshapen': a training step fails with RuntimeError \(.*habits\.py, line \d+\): mat1"),
         ("column", BOTH[:1], r"Column\.atoms returned None as direct forces; .* \[atoms, 3\]"),
         ("column", BOTH[1:], r"Column\.atoms returned \[\d+, 1\] as energies; .* \[atoms\]"),

@@ -13,7 +13,7 @@ from raysweep.data.graphs.batches import Batch, load_graphs
 from raysweep.data.store.store import Store
 from raysweep.models.base import ForceField, Size
 from raysweep.models.registry import create
-from raysweep.training.build import surroundings
+from raysweep.training.build import dataset_info
 from raysweep.training.device.compilation import STEPS_PER_PROGRAM, CompiledStep, check_compiler, plain_step
 from raysweep.training.device.precision import mixed
 from raysweep.training.loop import train
@@ -78,8 +78,8 @@ class Steps:
 class Springs(ForceField):
     """Every edge is a spring."""
 
-    def __init__(self, surroundings):
-        super().__init__(Size(width=1), "conservative", surroundings)
+    def __init__(self, dataset):
+        super().__init__(Size(width=1), "conservative", dataset)
         self.stiffness = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
 
     def atoms(self, batch, vectors):
@@ -114,12 +114,12 @@ class Drawing(Springs):
 
 def steps(store, label, forces="conservative", **of):
     name, size = TINY[label]
-    return Steps(create(name, size, forces, surroundings(store), 0, torch.float64), **of)
+    return Steps(create(name, size, forces, dataset_info(store), 0, torch.float64), **of)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_one_compilation_gives_the_plain_numbers_for_all_sizes(store, batches):
-    of = Steps(Springs(surroundings(store)))
+    of = Steps(Springs(dataset_info(store)))
     assert max(of.differ(OBJECTIVE, batch) for batch in batches) < 1e-9
     assert (of.compiled.compilations, of.compiled.plain_steps) == (1, 0)
 
@@ -147,7 +147,7 @@ def test_rotations_of_a_symmetry_loss_are_not_compiled_in(store, batches):
 
 @pytest.mark.slow
 def test_products_are_in_bf16_where_that_is_the_precision(store, batches):
-    model = create("mpnn", {"width": 8}, "conservative", surroundings(store), 0)
+    model = create("mpnn", {"width": 8}, "conservative", dataset_info(store), 0)
     of, full = Steps(model, "bf16"), Steps(model)
     batch = batches[0].to(torch.device("cpu"), torch.float32)
     assert of.differ(OBJECTIVE, batch) < 0.05
@@ -204,7 +204,7 @@ def test_seconds_of_a_point_leave_compilation_out(spec, store, monkeypatch):
     ],
 )
 def test_a_network_that_cannot_be_compiled_is_told(store, batches, network, message):
-    of = Steps(network(surroundings(store)))
+    of = Steps(network(dataset_info(store)))
     with pytest.raises(SpaceError, match=message):
         of.compiled.prepare(OBJECTIVE, batches[0])
 
@@ -213,7 +213,7 @@ def test_a_network_that_cannot_be_compiled_is_told(store, batches, network, mess
 def test_what_the_compiler_gets_wrong_is_not_trained_with(store, batches):
     """Where torch has mended it this fails: then `compiles` of ViSNet can go."""
     size = {"width": 8, "depth": 2, "head_width": 4, "radial": 8}
-    of = Steps(create("visnet", size, "conservative", surroundings(store), 0, torch.float64))
+    of = Steps(create("visnet", size, "conservative", dataset_info(store), 0, torch.float64))
     with pytest.raises(
         SpaceError, match=r"the compiled step of ViSNet is wrong: the gradient of network\..* is \d+% away"
     ):
