@@ -69,11 +69,11 @@ def fit(
         cost: what counts as compute.
         seed: of starts and bootstraps; the same seed gives the same fit to the last bit.
         bootstraps: number of resamples; 0 leaves out intervals.
-        law: "auto" takes the additive law and, where the points contradict it, the one that predicts the largest runs
-            from the smaller ones best (`choice` in the fit has all that were tried). Or "additive", "coupled" (terms
-            that hide each other), "broken_params", "broken_data" (an exponent that changes once), "offset" (of the
-            data), "tied" (alpha = beta), "data_constrained" (repeated data; needs a column unique_data), "params" or
-            "data" (one term only).
+        law: "auto" takes the additive law and, where the points contradict it, the coupled one with larger runs
+            weighing more, or one that predicts the largest runs from the smaller ones better (`choice` in the fit has
+            all that were tried). Or "additive", "coupled" (terms that hide each other), "broken_params", "broken_data"
+            (an exponent that changes once), "offset" (of the data), "tied" (alpha = beta), "data_constrained" (repeated
+            data; needs a column unique_data), "params" or "data" (one term only).
         purpose: "prediction" weighs points above the law (runs that went badly) by 0.4: larger runs are predicted
             better, but the exponents are shifted; "exponents" treats both sides alike.
         iterations: limit of the solver; a fit that needs more says so in its status.

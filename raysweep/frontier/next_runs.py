@@ -21,6 +21,7 @@ from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.points.cleaning import column
 from raysweep.frontier.points.families import Family
 from raysweep.frontier.points.readers import REQUIRED, as_table
+from raysweep.frontier.points.weighting import toward_largest
 from raysweep.frontier.result import Fit
 
 _RIDGE = 1e-9
@@ -207,7 +208,8 @@ def _knowledge(one: Fit, target: str, flops: float | None) -> _Knowledge:
     theta = to_theta(prepared, surface, one.form)
     known = _Knowledge(one, prepared, theta, np.empty(0), np.empty(0))
     rows = known.rows(one.samples.params, one.samples.data)
-    weight = one.samples.weight * (1.0 if one.trust is None else one.trust)
+    samples = toward_largest(one.samples, one.form.parameters) if one.form.toward_largest else one.samples
+    weight = samples.weight * (1.0 if one.trust is None else one.trust)
     information = (rows * weight[:, None]).T @ rows
     known.information = information + np.diag(_RIDGE * np.diag(information) + 1e-12)
     wanted = quantity(surface, target, flops)

@@ -19,6 +19,7 @@ from raysweep.frontier import (
     windows,
     windows_families,
 )
+from raysweep.frontier.points.findings import Kind
 
 STEEPER = {**CHINCHILLA, "alpha": 0.45, "beta": 0.45, "A": 4000.0, "B": 20000.0}
 
@@ -69,9 +70,10 @@ def test_a_check_of_one_family_refuses_several_and_names_the_one_that_takes_them
 def test_the_approaches_disagree_where_the_law_does_not_hold():
     points = valleys(CHINCHILLA, noise=0.001)
     points["loss"] *= np.exp(0.03 * (np.log10(points["flops"]) - 20.0) ** 2)
-    found = compare(points, bootstraps=300)
+    found = compare(points, bootstraps=300, law="additive")
     assert not found.agree
     assert "disagree on" in str(found)
+    assert compare(points, bootstraps=60).fits["parametric"].status.found(Kind.LAW_BENDS)
 
 
 def test_a_crossover_is_where_the_laws_cross():

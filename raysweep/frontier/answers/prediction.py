@@ -18,6 +18,7 @@ from raysweep.frontier.laws.forms import Form
 from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.numerics.intervals import resample
 from raysweep.frontier.points.samples import Samples
+from raysweep.frontier.points.weighting import toward_largest
 
 SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Of the points, by rising cost, that the law is fitted to."""
@@ -90,6 +91,8 @@ def extrapolation_factor(samples: Samples, form: Form, seed: int) -> float:
 
 def _errors_over_half_widths(part: Samples, rest: Samples, form: Form, seed: int) -> Floats:
     """Fit `part`, predict `rest`: errors in ln loss over half-widths of the 95 % interval, shape (points,)."""
+    if form.toward_largest:
+        part = toward_largest(part, form.parameters)
     fit = fit_surface(part, form, None, seed, _STARTS)
     draws, _ = draw_surfaces(part, fit, form, resample(resampling_units(part, form), _BOOTSTRAPS, seed))
     log_draws = np.log(draws.wide().loss(rest.params, rest.data))  # (bootstraps, points)

@@ -23,14 +23,13 @@ def with_choice(fit: Fit, blank: Fit, options: Options, weights: Floats | None) 
     found = choice_of(fit, options)
     if found is None:
         return fit
-    chosen = found.candidates[found.chosen]
-    if chosen.law == fit.form.law and chosen.over == fit.form.over:
+    form = found.candidates[found.chosen].of(fit.form)
+    if form == fit.form:
         return replace(
             with_findings(fit, [note(Kind.LAW_CHOSEN, f"no other law does clearly better: {found}")]), choice=found
         )
-    form = replace(fit.form, law=chosen.law, over=chosen.over)
     better = parametric(replace(blank, form=form), replace(options, form=form), weights)
-    text = f"the points bend away from the additive law, so another one was taken: {found}"
+    text = f"the points bend away from the additive law, so another fit was taken: {found}"
     return replace(with_findings(better, [note(Kind.LAW_CHOSEN, text)]), choice=found)
 
 
@@ -38,4 +37,5 @@ def choice_of(fit: Fit, options: Options) -> LawChoice | None:
     """Try other laws; None where none was asked for, or none is needed."""
     if not options.automatic or fit.estimate is None or fit.lack_of_fit is None or not fit.lack_of_fit.significant:
         return None
-    return choose(fit.samples, fit.form, options.loss_delta, options.seed)
+    single_runs = fit.run_noise is None
+    return choose(fit.samples, fit.form, options.loss_delta, options.seed, single_runs=single_runs)

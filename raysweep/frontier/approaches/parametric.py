@@ -26,6 +26,7 @@ from raysweep.frontier.numerics.arrays import Floats, Mask
 from raysweep.frontier.numerics.intervals import MANY_UNITS
 from raysweep.frontier.points.findings import Finding, Kind, caution
 from raysweep.frontier.points.samples import Samples
+from raysweep.frontier.points.weighting import toward_largest
 from raysweep.frontier.result import Fit
 
 _F_LIMIT = 3.84
@@ -44,6 +45,8 @@ def parametric(blank: Fit, options: Options, weights: Floats | None, mixed: Mixe
         mixed = fit_together({blank.architecture: samples}, options).get(blank.architecture)
     if mixed is not None:
         return _with_run_noise(blank, options, weights, mixed)
+    if form.toward_largest:
+        samples = toward_largest(samples, form.parameters)
     draw: _Draw = draw_surfaces
     arguments = (options.loss_delta, options.seed, options.starts, options.iterations)
     if form.law == "data_constrained":

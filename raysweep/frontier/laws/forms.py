@@ -89,6 +89,8 @@ class Form:
     """E where it is fixed, None where it is fitted."""
     over: float = 1.0
     """Weight of points above the law relative to those below it (1: symmetric)."""
+    toward_largest: bool = False
+    """Whether points weigh more the nearer they are to the largest compute (`points.weighting`)."""
 
     @property
     def parameters(self) -> int:

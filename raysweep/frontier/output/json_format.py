@@ -31,6 +31,8 @@ def to_json(fit: Fit) -> str:
     """Write a fit as JSON, its summary first and the draws last; non-finite numbers are null."""
     content = _adapter().dump_python(fit)
     content = {name: value for name, value in content.items() if value is not None or name not in _WHERE_KNOWN}
+    if not fit.form.toward_largest:
+        content["form"] = {name: value for name, value in content["form"].items() if name != "toward_largest"}
     for name in _LAWS:
         if content[name] is not None:
             kind = "surface" if isinstance(getattr(fit, name), Surface) else "curve"

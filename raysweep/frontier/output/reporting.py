@@ -48,6 +48,7 @@ def _rows(fit: Fit, held_out: str | None) -> list[tuple[str, str]]:
         ("delta", f"{fit.delta:.4g} in ln loss"),
         ("noise", f"{fit.noise:.2%} (robust standard deviation of ln loss about the law)"),
         ("penalty", "symmetric" if fit.form.over == 1.0 else f"points above the law weigh {fit.form.over:g}"),
+        ("weights", "larger runs weigh more" if fit.form.toward_largest else "as given"),
         ("optimizer", "damped Newton, analytic derivatives, ln N and ln D centred, delta lowered in stages"),
         ("starts", f"{fit.starts}, of which {fit.starts_agreeing} reached the best optimum"),
         ("gradient norm", f"{fit.gradient_norm:.2e} (relative to the contributions that cancel in it)"),

@@ -59,10 +59,26 @@ def test_the_choice_stands_in_the_fit_and_its_json_with_weights_and_runners_up()
 
 
 def test_another_law_has_to_err_clearly_less():
-    found = choose(fit(points(), bootstraps=0).samples, Form(), None, 0)
-    taken = found.candidates[found.chosen]
-    base = next(one for one in found.candidates if one.law == "additive" and one.over == 1.0)
-    assert taken == base or taken.error <= MARGIN * base.error
+    samples = fit(points(), bootstraps=0).samples
+    for single_runs, default in ((True, "coupled"), (False, "additive")):
+        found = choose(samples, Form(), None, 0, single_runs=single_runs)
+        taken = found.candidates[found.chosen]
+        base = next(one for one in found.candidates if one.law == default and one.over == 1.0)
+        assert taken == base or taken.error <= MARGIN * base.error
+        assert {one.toward_largest for one in found.candidates} == {single_runs}
+
+
+def test_a_law_that_the_smaller_runs_do_not_determine_is_not_the_default():
+    made = {name: values[::2][:9] for name, values in points(coupling=0.5).items()}
+    found = choose(fit(made, bootstraps=0).samples, Form(), None, 0)
+    assert found is None or np.isfinite(found.candidates[found.chosen].error)
+
+
+def test_larger_runs_weigh_more_where_the_points_bend_and_that_is_in_the_json():
+    found = fit(points(coupling=0.5), bootstraps=0)
+    assert found.form.toward_largest
+    assert from_json(to_json(found)).form == found.form
+    assert '"toward_largest"' not in to_json(fit(points(), bootstraps=0))
 
 
 def test_origins_hold_out_the_larger_runs_alone():
