@@ -46,7 +46,7 @@ def _of_nodes(space: Space | None, look: Callable[[str], object]) -> Iterator[He
     try:
         check_fits(space.resources, [node.resources for node in nodes], space.error)
     except RaysweepError as error:
-        remedy = "ask for less, or add a node that has it"
+        remedy = "request less, or add a node that has it"
         yield HealthFinding(check="resources", where="cluster", text=str(error), remedy=remedy)
     answering = [answer.node for answer in answers if answer.failure is None]
     manifest = [f"{absolute(space.data.store)}/manifest.json"] if space.data else []
@@ -77,7 +77,7 @@ def _of_answers(answers: list[NodeAnswer[Facts]], asked: tuple[float, float]) ->
 
 
 def _of_access(addresses: list[str]) -> Iterator[HealthFinding]:
-    """Yield a finding if anybody who reaches the cluster may run programs on it."""
+    """Yield a finding if anyone who can reach the cluster can run programs on it."""
     open_to = [address for address in addresses if not is_loopback(address)]
     if not requires_token() and open_to:
         text = f"Ray requires no token: anyone who can reach {', '.join(open_to)} can run programs there"

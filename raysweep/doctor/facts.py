@@ -145,7 +145,7 @@ def _gpus() -> tuple[tuple[Gpu, ...], str | None]:
     except FileNotFoundError:
         return (), "there is no nvidia-smi" if there else None
     except (OSError, subprocess.TimeoutExpired) as error:
-        return (), f"nvidia-smi gives no answer ({type(error).__name__})" if there else None
+        return (), f"nvidia-smi does not answer ({type(error).__name__})" if there else None
     if done.returncode != 0:
         return (), (done.stdout + done.stderr).strip().splitlines()[0][:200] if there else None
     rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines() if line.strip()]
@@ -153,7 +153,7 @@ def _gpus() -> tuple[tuple[Gpu, ...], str | None]:
 
 
 def _sessions_in_use() -> dict[str, dict[str, int]]:
-    """Return the process ids of the services of each Ray session, by the session's folder and the service's name."""
+    """Find the process ids of the services of each Ray session, by the session's folder and the service's name."""
     found: dict[str, dict[str, int]] = {}
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []  # none: it has ended, or is another user's

@@ -17,7 +17,7 @@ def examine(space: Space | None = None, address: str | None = None) -> Diagnosis
 
     Args:
         space: the sweep; without one, storage, data, MLflow and resources are not examined.
-        address: of the head of a Ray cluster; default: RAY_ADDRESS. None: this machine alone.
+        address: of the head of a Ray cluster; default: RAY_ADDRESS. None: only this machine.
     """
     address = address or os.environ.get("RAY_ADDRESS") or None
     looked: list[str] = []
@@ -42,4 +42,4 @@ def _of_this_machine(space: Space | None, address: str | None, looked: list[str]
     yield from places.of_mlflow(space.tracking, space.storage, "here")
     lacking = missing(space.resources) if address is None else None
     if lacking is not None:
-        yield HealthFinding(check="resources", where="here", text=lacking, remedy="ask for less, or join a cluster")
+        yield HealthFinding(check="resources", where="here", text=lacking, remedy="request less, or join a cluster")

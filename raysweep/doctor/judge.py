@@ -10,7 +10,7 @@ from raysweep.sweep.cluster.environment import SAME_VERSIONS
 
 GIB = 2**30
 LEAST_SHM = 512 * 2**20
-"""Docker gives 64 MiB unless told otherwise."""
+"""Docker's default is 64 MiB."""
 FULLEST_DISK = 0.95
 """Ray creates no objects on a fuller disk (RAY_local_fs_capacity_threshold)."""
 LEAST_DISK = 2 * GIB
@@ -20,7 +20,7 @@ LEAST_TEMP = GIB // 4
 LEAST_FILES = 1024
 CLOCK_SECONDS = 5.0
 STALE_BYTES = GIB // 4
-"""Each `ray start` leaves a folder of logs of a megabyte or so, which is no fault."""
+"""Each `ray start` leaves about a megabyte of logs behind, which is no fault."""
 
 
 def of_machine(facts: Facts, where: str) -> Iterator[HealthFinding]:
@@ -89,7 +89,7 @@ def _sessions(facts: Facts, where: str) -> Iterator[HealthFinding]:
         )  # fmt: skip
     for pid, session in facts.orphans:
         yield HealthFinding(
-            check="sessions", where=where, text=f"process {pid} is left of a head that did not start ({session})",
+            check="sessions", where=where, text=f"process {pid} is left from a head that did not start ({session})",
             remedy=f"kill {pid}; it holds the port of the next head",
         )  # fmt: skip
 
@@ -101,7 +101,7 @@ def of_clock(facts: Facts, where: str, asked: tuple[float, float]) -> Iterator[H
     if off > CLOCK_SECONDS:
         yield HealthFinding(
             check="clock", where=where, text=f"its clock is {off:.0f} s {'slow' if early > late else 'fast'}",
-            remedy="synchronise clocks with NTP (chronyd, systemd-timesyncd): object stores refuse a wrong time",
+            remedy="synchronise clocks with NTP (chronyd, systemd-timesyncd): object stores reject a wrong time",
         )  # fmt: skip
 
 
@@ -133,7 +133,7 @@ def of_start(troubles: Iterable[tuple[str, str]], where: str, *, keeps_token: bo
         yield HealthFinding(
             check="token", where=where, severity="warning",
             text="the home directory is not writable, so each run generates a token that no other process knows",
-            remedy="set HOME to a folder of your own, or give RAY_AUTH_TOKEN, where `ray` commands are to reach it",
+            remedy="set HOME to a folder of your own, or set RAY_AUTH_TOKEN if `ray` commands need to reach it",
         )  # fmt: skip
 
 
@@ -149,7 +149,7 @@ def of_token(path: Path | None, *, named: bool) -> Iterator[HealthFinding]:
     there = os.access(path, os.F_OK)
     if named and not there:
         yield HealthFinding(
-            check="token", where="here", text=f"RAY_AUTH_TOKEN_PATH names {path}, which is not there",
+            check="token", where="here", text=f"RAY_AUTH_TOKEN_PATH names {path}, which does not exist",
             remedy="put the cluster's token there, or unset it",
         )  # fmt: skip
     elif there and path.stat().st_mode & 0o077:
@@ -159,7 +159,7 @@ def of_token(path: Path | None, *, named: bool) -> Iterator[HealthFinding]:
 
 
 def other_versions(where: str, differences: list[str]) -> Iterator[HealthFinding]:
-    """Yield a finding if a machine has other versions than this one."""
+    """Yield a finding if a machine's versions differ from this one's."""
     if differences:
-        text = f"has another environment: {', '.join(differences)}"
+        text = f"has a different environment: {', '.join(differences)}"
         yield HealthFinding(check="versions", where=where, text=text, remedy=SAME_VERSIONS)

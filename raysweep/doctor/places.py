@@ -21,7 +21,7 @@ LEAST_STORAGE = 2**30
 
 
 def of_storage(storage: str, where: str) -> Iterator[HealthFinding]:
-    """Yield the findings about the storage: a file is written, read back and deleted."""
+    """Yield the findings about the storage; writes a file, reads it back and deletes it."""
     try:
         filesystem, root = open_location(storage)
         made = isinstance(filesystem, fs.LocalFileSystem) and not Path(root).exists()
@@ -66,7 +66,7 @@ def of_data(data: Data | None, where: str) -> Iterator[HealthFinding]:
             return
         open_store(data.store)
     except (OSError, RaysweepError) as error:
-        remedy = f"raysweep data check {data.store}; make or import it anew, or correct data.store"
+        remedy = f"raysweep data check {data.store}; make or import it again, or correct data.store"
         yield HealthFinding(check="data", where=where, text=" ".join(str(error).split())[:300], remedy=remedy)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 TIMEOUT_SECONDS = 30.0
-"""For a response of the cluster; the upload of a package may take longer."""
+"""Time limit of a response of the cluster; the upload of a package may take longer."""
 TEXT_LENGTH = 600
 TOKEN_HELP = (
     "give the cluster's token in RAY_AUTH_TOKEN, or as the file ~/.ray/auth_token or that of RAY_AUTH_TOKEN_PATH"
@@ -35,7 +35,7 @@ def connect(address: str, *, allow_open: bool = False) -> "JobSubmissionClient":
         allow_open: accept a cluster on another machine that requires no token.
 
     Raises:
-        ClusterError: the cluster cannot be reached, refuses the token, or is open to all who reach it.
+        ClusterError: the cluster cannot be reached, refuses the token, or is open to anyone who can reach it.
     """
     parts = urlsplit(address if "://" in address else f"http://{address}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -47,7 +47,7 @@ def connect(address: str, *, allow_open: bool = False) -> "JobSubmissionClient":
         raise ClusterError(
             f"{url} runs jobs for anyone who can reach it, since it requires no token. Start the cluster with "
             f"RAY_AUTH_MODE=token and a token, or reach it through a tunnel (ssh -L 8265:127.0.0.1:8265 HOST, then "
-            "--address http://127.0.0.1:8265), or say --allow-open where its network is closed to others"
+            "--address http://127.0.0.1:8265), or give --allow-open if its network is closed to others"
         )
     with errors_named(url):
         return _client(url)
@@ -56,7 +56,7 @@ def connect(address: str, *, allow_open: bool = False) -> "JobSubmissionClient":
 def _client(url: str) -> "JobSubmissionClient":
     from ray.job_submission import JobSubmissionClient
 
-    for name in ("job.sdk", "dashboard_sdk"):  # they report uploads and connections, as we do
+    for name in ("job.sdk", "dashboard_sdk"):  # they report uploads and connections, which we report ourselves
         logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.ERROR)
 
     class _Timed(JobSubmissionClient):
@@ -78,12 +78,12 @@ def _client(url: str) -> "JobSubmissionClient":
 
 
 def url_of(client: "JobSubmissionClient") -> str:
-    """Return the address that a client sends its requests to."""
+    """The address that a client sends its requests to."""
     return str(client._address)
 
 
 def in_clear(address: str) -> bool:
-    """Return whether a token is sent to an address unencrypted."""
+    """Whether a token is sent to an address unencrypted."""
     parts = urlsplit(address if "://" in address else f"http://{address}")
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
@@ -95,7 +95,7 @@ def use_token() -> None:
 
 
 def asks_no_token(url: str) -> bool:
-    """Return whether a cluster lists its jobs to a client without a token.
+    """Check whether a cluster lists its jobs to a client without a token.
 
     Raises:
         ClusterError: the cluster cannot be reached.
@@ -115,7 +115,7 @@ def errors_named(url: str) -> Iterator[None]:
         ClusterError: the cluster cannot be reached, or refuses the request.
     """
     try:
-        import aiohttp  # of ray[default]: without it there is no client
+        import aiohttp  # part of ray[default]: without it there is no client
         import requests
         from ray.exceptions import AuthenticationError
     except ImportError as error:
@@ -123,14 +123,14 @@ def errors_named(url: str) -> Iterator[None]:
     try:
         yield
     except AuthenticationError as error:
-        given = "asks for a token" if str(error).startswith("Authentication required") else "refused the token"
+        given = "requires a token" if str(error).startswith("Authentication required") else "refused the token"
         raise ClusterError(f"{url} {given}: {TOKEN_HELP}") from error
-    except aiohttp.WSServerHandshakeError as error:  # it answers, but knows no such log
+    except aiohttp.WSServerHandshakeError as error:  # it answers, but has no such log
         raise ClusterError(f"{url}: {error.status} {error.message}") from error
     except (ConnectionError, requests.exceptions.RequestException, aiohttp.ClientError, TimeoutError) as error:
         reason = str(error) if isinstance(error, ConnectionError) else type(error).__name__
         raise Unreachable(
-            f"{url} is not reached ({reason}). Is the head node up, is this the address of its dashboard, and is the "
+            f"{url} cannot be reached ({reason}). Is the head node up, is this its dashboard's address, and is the "
             f"tunnel or port-forward to it open?{_proxied(url)}"
         ) from error
     except RuntimeError as error:
@@ -141,9 +141,9 @@ def _proxied(url: str) -> str:
     proxy = proxy_of(url)
     if proxy is None:
         return ""
-    return f" It was asked for through {proxy}: where that is in the way, export NO_PROXY={urlsplit(url).hostname}"
+    return f" It was requested through {proxy}: if that is in the way, export NO_PROXY={urlsplit(url).hostname}"
 
 
 def _shortened(text: str) -> str:
-    """Shorten a message of the dashboard, which may be a whole traceback, to its beginning and its end, the reason."""
+    """Shorten a message of the dashboard, which may be a whole traceback, to its beginning and its end."""
     return text if len(text) <= TEXT_LENGTH else f"{text[:100]} ... {text[100 - TEXT_LENGTH :]}"

@@ -19,7 +19,7 @@ _MAIN = "from raysweep.cli.app import main; main()"
 
 
 def main() -> None:
-    """Check, then become `raysweep` in the same process, so that a signal to the job is one to the sweep."""
+    """Check, then become `raysweep` in the same process, so that a signal to the job reaches the sweep."""
     try:
         if sys.argv[1:2] != ["doctor"]:  # it reports differences itself
             check()

@@ -1,4 +1,4 @@
-"""The package of a submission: the files of a folder that a sweep may need, and nothing that is large or secret."""
+"""The package of a submission: the files of a folder that a sweep may need, without large or secret ones."""
 
 import fnmatch
 import os
@@ -49,23 +49,23 @@ class Package:
 
     path: Path
     names: tuple[str, ...]
-    """Of its files, relative to the folder."""
+    """Names of its files, relative to the folder."""
     size: int
     """Bytes, compressed: what is sent."""
 
     @property
     def text(self) -> str:
-        """The number of files and the size, for people."""
+        """The number of files and the size, as text."""
         size = f"{self.size / MIB:.2f} MiB" if self.size >= MIB / 10 else f"{self.size / 1024:.1f} KiB"
         return f"{len(self.names)} files, {size}"
 
 
 def pack(folder: Path, target: Path, *, limit_mib: float = LIMIT_MIB, modules: Sequence[Path] = ()) -> Package:
-    """Write the files of a folder to a zip archive whose bytes depend on their names and contents alone.
+    """Write the files of a folder to a zip archive whose bytes depend only on their names and contents.
 
-    Left out are `EXCLUDED_FOLDERS`, `EXCLUDED_FILES`, virtual environments, structure stores and storages of sweeps by
-    what is in them, what a `.gitignore` in the folder, in one below it or above it in its repository names, and links
-    that lead out of the folder.
+    It excludes `EXCLUDED_FOLDERS`, `EXCLUDED_FILES`, virtual environments, structure stores and storages of sweeps
+    (recognised by their content), what a `.gitignore` in, below or (within the repository) above the folder names, and
+    links that lead out of the folder.
 
     Args:
         folder: the working directory of the job.
@@ -74,7 +74,7 @@ def pack(folder: Path, target: Path, *, limit_mib: float = LIMIT_MIB, modules: S
         modules: folders of Python packages to add at the top, unless the folder has one of that name.
 
     Raises:
-        RaysweepError: the archive is larger; names the largest paths in it.
+        RaysweepError: the archive is larger than that; the message names the largest paths in it.
     """
     found = list(_files(folder))
     for module in modules:
@@ -87,12 +87,12 @@ def pack(folder: Path, target: Path, *, limit_mib: float = LIMIT_MIB, modules: S
             entry.external_attr = (0o755 if os.access(path, os.X_OK) else 0o644) << 16
             archive.writestr(entry, path.read_bytes())
             if target.stat().st_size > limit_mib * MIB:
-                break  # no use in packing a home directory to its end
+                break  # do not pack a whole home directory first
     package = Package(target, tuple(name for name, _ in found), target.stat().st_size)
     if package.size > limit_mib * MIB:
         raise RaysweepError(
-            f"{folder}: the package of this folder passes {limit_mib:g} MiB; its largest: {_largest(folder, found)}. "
-            "Name what a job does not need in a .gitignore there, submit from a smaller folder, or raise --max-package"
+            f"{folder}: the package of this folder exceeds {limit_mib:g} MiB; largest: {_largest(folder, found)}. "
+            "List what a job does not need in a .gitignore there, submit from a smaller folder, or raise --max-package"
         )
     return package
 
@@ -133,7 +133,7 @@ def _walk(root: Path, folder: Path, specs: Specs) -> Iterator[tuple[str, Path]]:
 
 
 def _specs_above(root: Path) -> Specs:
-    """Return the rules of the folders above, up to the top of the repository that the folder is in."""
+    """Read the rules of the folders above, up to the root of the repository that the folder is in."""
     above: list[Path] = []
     if (root / ".git").exists():
         return ()
@@ -153,7 +153,7 @@ def _spec_of(folder: Path) -> Specs:
 
 def _ignored(path: Path, specs: Specs, suffix: str) -> bool:
     ignored = False
-    for base, spec in specs:  # the nearest .gitignore that says anything of a path decides, as git has it
+    for base, spec in specs:  # as in git, the nearest .gitignore that matches a path decides
         verdict = spec.check_file(path.relative_to(base).as_posix() + suffix).include
         ignored = ignored if verdict is None else verdict
     return ignored

@@ -53,7 +53,7 @@ def ask(client: "JobSubmissionClient", command: str, environment: dict[str, obje
 
 
 def _whole_logs(client: "JobSubmissionClient", job_id: str) -> str:
-    """Read the logs of a job that has succeeded; on a busy head they follow its end by seconds.
+    """Read the logs of a job that has succeeded; on a busy head they arrive seconds after its end.
 
     Raises:
         ClusterError: they have no output.

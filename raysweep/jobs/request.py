@@ -17,7 +17,7 @@ from raysweep.sweep.space.space import Space
 
 Environment = Literal["cluster", "pip", "any"]
 STOP_SECONDS = 20
-"""Between SIGTERM and SIGKILL, where a job is stopped; a sweep ends within ten seconds. Ray's own default is 3."""
+"""Time between SIGTERM and SIGKILL when a job is stopped; a sweep ends within ten seconds. Ray's default is 3."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Request:
     """The search space's file."""
     overrides: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
-    """Of `raysweep run`, such as `--adaptive`."""
+    """Options of `raysweep run`, such as `--adaptive`."""
     folder: Path
     """The job's working directory."""
     environment: Environment = "cluster"
@@ -53,7 +53,7 @@ class Request:
         except ValueError:
             raise ClusterError(
                 f"{self.path} is not in {self.folder}, the folder that is packed for the job: submit from one that "
-                "holds it"
+                "contains it"
             ) from None
 
     def command(self, name: str, options: Sequence[str] = ()) -> str:
@@ -75,13 +75,15 @@ class Request:
         """Write the package of the job.
 
         Raises:
-            ClusterError: the package leaves out the search space's file.
+            ClusterError: the search space's file is excluded from the package.
             RaysweepError: the package is too large.
         """
         source = [Path(raysweep.__file__).parent] if self.environment == "pip" else []
         package = pack(self.folder, target, limit_mib=self.limit_mib, modules=source)
         if self.space_name not in package.names:
-            raise ClusterError(f"{self.path} is left out of the package, by a .gitignore or its folder's name: move it")
+            raise ClusterError(
+                f"{self.path} is excluded from the package by a .gitignore or its folder's name: move it"
+            )
         return package
 
     def runtime_env(self, package: Package, *, checked: bool = True) -> dict[str, object]:
@@ -104,17 +106,17 @@ def shell_command(*words: str) -> str:
 
 
 def variables_of_job(*, checked: bool) -> dict[str, str]:
-    """Return the environment variables of a job; `checked`: among them this environment, to compare its own with."""
+    """Build the environment variables of a job; `checked`: they include this environment, for comparison."""
     found = {"PYTHONUNBUFFERED": "1", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
     return {**found, VARIABLE: json.dumps(environment()) if checked else ANY}
 
 
 def check_reachable(space: Space) -> None:
-    """Refuse locations that exist on this machine alone.
+    """Refuse locations that exist only on this machine.
 
     Raises:
-        SpaceError: storage, structure store or tracking is a relative path, which on a cluster lies in the scratch
-            folder of one job, and is gone with it.
+        SpaceError: storage, structure store or tracking is a relative path, which on a cluster is in the scratch folder
+            of one job, and is deleted with it.
     """
     places: list[tuple[tuple[str, ...], str]] = [(("storage",), space.storage)]
     if space.data is not None:
@@ -123,7 +125,7 @@ def check_reachable(space: Space) -> None:
         if "://" not in place and not place.startswith("/"):
             raise space.error(
                 key,
-                f"{place!r} is relative, and would lie in the scratch folder of the job; give a path that every node "
+                f"{place!r} is relative, and would be in the scratch folder of the job; give a path that every node "
                 f"shares, or a URI (s3://, gs://), here or as {'.'.join(key)}=... on the command line",
             )
     uri = space.tracking.uri or ""

@@ -24,7 +24,7 @@ RECONNECT_SECONDS = 300.0
 RETRY_SECONDS = 5.0
 POLL_SECONDS = 0.5
 SILENT_SECONDS = 60.0
-"""Silence after which a job's state is queried: a connection that was cut reports no error."""
+"""Silence after which a job's state is queried: a broken connection reports no error."""
 _STOPPED = (130, 143)
 """Exit statuses of a sweep that was stopped, or reached a cap."""
 
@@ -35,7 +35,7 @@ class Job:
 
     job_id: str
     attempt: int
-    """From 1; a job that died or was stopped is followed by another one."""
+    """Counted from 1; a job that died or was stopped is followed by another one."""
     state: str
     """PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
     exit_code: int | None
@@ -50,7 +50,7 @@ class Job:
 
     @property
     def died(self) -> bool:
-        """Whether its driver or its node was lost, so that another job may complete the sweep."""
+        """Whether its driver or its node was lost, so that another job can complete the sweep."""
         if self.state != "FAILED":
             return False
         code = self.exit_code
@@ -65,7 +65,7 @@ class Job:
 
 
 def jobs_of(client: "JobSubmissionClient", request: Request) -> list[Job]:
-    """Return all jobs of a sweep that the cluster remembers, in the order of their attempts."""
+    """Find all jobs of a sweep that the cluster remembers, in the order of their attempts."""
     pattern = re.compile(rf"{re.escape(request.sweep_id)}-(\d+)$")
     with errors_named(url_of(client)):
         listed = client.list_jobs()
@@ -104,7 +104,7 @@ def follow(connect: Connect, job: Job, write: Say, say: Say, *, give_up_after: f
     Args:
         connect: makes a client.
         job: the job.
-        write: receives the job's output as it comes, without further line ends.
+        write: receives the job's output as it comes, without added line ends.
         say: receives lines about the connection.
         give_up_after: seconds without a connection.
 
@@ -124,7 +124,7 @@ def follow(connect: Connect, job: Job, write: Say, say: Say, *, give_up_after: f
             now = find(client, job)
             pending.check(now)
             if lost is not None:
-                say("the cluster is reached again")
+                say("the cluster can be reached again")
             lost = None
             if now is None or now.ended:
                 if now is not None:
@@ -141,7 +141,7 @@ def follow(connect: Connect, job: Job, write: Say, say: Say, *, give_up_after: f
 
 
 def find(client: "JobSubmissionClient", job: Job) -> Job | None:
-    """Return a job's present state, or None where the cluster has forgotten it (its head node was replaced)."""
+    """Look up a job's current state; None where the cluster has forgotten it (its head node was replaced)."""
     try:
         with errors_named(url_of(client)):
             return _job(client.get_job_info(job.job_id), job.attempt)
@@ -184,7 +184,7 @@ def _has_ended(job: Job | None) -> bool:
 
 
 def send(client: "JobSubmissionClient", job_id: str, command: str, environment: dict[str, object]) -> None:
-    """Send a job to the head node; raise a ClusterError that names the remedy where it takes none."""
+    """Send a job to the head node; raise a ClusterError that names the remedy where it accepts none."""
     with errors_named(url_of(client)):
         client.submit_job(entrypoint=command, submission_id=job_id, runtime_env=environment)
 
@@ -196,7 +196,7 @@ class _PendingNotice:
         self._say, self._since, self._said = say, time.monotonic(), False
 
     def check(self, job: Job | None) -> None:
-        """Check the job's present state."""
+        """Check the job's current state."""
         if job is None or job.state != "PENDING" or self._said:
             return
         if time.monotonic() - self._since > SILENT_SECONDS:
@@ -205,7 +205,7 @@ class _PendingNotice:
 
 
 class _Log:
-    """The output of a job, each character written once, however often the log is read from its beginning."""
+    """Writes the output of a job, each character once, however often the log is read from its beginning."""
 
     def __init__(self, write: Say) -> None:
         self._write, self._written = write, 0
@@ -221,7 +221,7 @@ class _Log:
             return
 
     def finish(self, client: "JobSubmissionClient", job_id: str) -> None:
-        """Write the rest of an ended job's log: output while it is stopped comes after the connection's end."""
+        """Write the rest of an ended job's log: output written while it stops arrives after the connection's end."""
         with errors_named(url_of(client)):
             text = client.get_job_logs(job_id)
         if len(text) > self._written:

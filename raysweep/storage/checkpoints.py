@@ -1,9 +1,9 @@
 """Checkpoints of a trial's attempts: each attempt has its own folder, which begins as a copy of the earlier ones.
 
-    checkpoints/000001-3f2a.../     of a worker that was cut off, and perhaps writes on
-    checkpoints/000002-91bc.../     of the one that runs in its place
+    checkpoints/000001-3f2a.../     of a worker that was cut off, and may still be writing
+    checkpoints/000002-91bc.../     of its replacement
 
-So a worker that outlives its claim cannot touch its successor's files, on no file system and in whatever moment.
+So a worker that outlives its claim can never touch its successor's files, whatever the file system.
 """
 
 import contextlib
@@ -33,15 +33,15 @@ def take_over(filesystem: fs.FileSystem, folder: str, attempt: int, writer: str)
         writer: token of the new attempt.
 
     Raises:
-        TrialError: somebody else writes faster than this can read.
+        TrialError: another worker writes faster than this one can read.
     """
     mine = f"{folder}/{attempt:06d}-{writer[:12]}"
     for _ in range(_TRIES):
         files = _files(filesystem, folder, mine)
         if all(_copy(filesystem, path, f"{mine}/{name}") for path, name in files):
-            break  # else a worker that lives on has removed a file meanwhile, after it wrote a newer one
+            break  # otherwise a surviving worker has written a newer file and removed this one
     else:
-        raise TrialError(f"{folder}: another worker of this trial writes on; end it, and run the sweep again")
+        raise TrialError(f"{folder}: another worker of this trial is still writing; end it, and run the sweep again")
     for path in sorted({path.removeprefix(f"{folder}/").partition("/")[0] for path, _ in files}):
         _remove(filesystem, f"{folder}/{path}")
     return mine
@@ -61,7 +61,7 @@ def _files(filesystem: fs.FileSystem, folder: str, mine: str) -> list[tuple[str,
         first, _, name = inner.partition("/")
         if info.type != fs.FileType.File or info.path.startswith(f"{mine}/") or ".writing-" in inner:
             continue
-        # What lies beside the attempts' folders was written before there were any.
+        # Files next to the attempts' folders were written before there were any.
         found.append(("" if not name else first, info.path, name or first))
     return [(path, name) for _, path, name in sorted(found)]
 
@@ -80,6 +80,6 @@ def _remove(filesystem: fs.FileSystem, path: str) -> None:
         else:
             filesystem.delete_dir(path)
 
-    # Gone already, or written into in this moment by a worker that lives on: then it is left behind, and harms nothing.
+    # Gone already, or a surviving worker is writing into it: then it stays behind, which does no harm.
     with contextlib.suppress(OSError):
         with_retries(filesystem, path, remove)

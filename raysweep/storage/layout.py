@@ -3,7 +3,7 @@
 <storage>/sweep.json              name, structures, resolved search space and versions of the last run
 points.parquet          every point of the sweep
 assignments.json        the families and stages that each trial serves
-learning_rates.json     the searches of the learning rates, and their results
+learning_rates.json     the learning-rate searches and their results
 adaptive.json           the rounds that an adaptive sweep chose
 costs.json, sizes.json  measured costs and solved widths: they only save work
 code.json               the versions of an entrypoint or plug-in that the user declared equal

@@ -1,10 +1,10 @@
 """Ensure that a storage has one driver at a time, by a lease that expires when its driver dies.
 
 A driver on the same machine is looked up by its process, so that its death is known at once. One on another host is
-known by its heartbeats alone: without one for `LEASE_SECONDS` it is taken to be dead, and another driver takes the
-storage over. The first one, if it is alive after all (its network was cut, its machine slept), finds that out before
-it writes anything, and ends. Clocks of two machines are never compared: ages are those that the storage tells, or are
-waited for.
+known by its heartbeats alone: without one for `LEASE_SECONDS` it counts as dead, and another driver takes over the
+storage. The first one, if it is alive after all (its network was cut, its machine slept), finds that out before it
+writes anything, and ends. Clocks of two machines are never compared: ages come from the storage's own clock, or from
+waiting.
 """
 
 import contextlib
@@ -18,16 +18,18 @@ from raysweep.storage.lease_file import LeaseFile, parse
 
 HEARTBEAT_SECONDS = 10.0
 LEASE_SECONDS = 60.0
-"""Without a heartbeat, until a driver on another host counts as dead: six of them, as a slow one is not a dead one."""
+"""Time without a heartbeat after which a driver on another host counts as dead: six missed ones, so not merely slow."""
 POLL_SECONDS = 1.0
 _GONE = "its folder was deleted, moved or unmounted under the sweep"
 
 
 class LeaseLostError(Stopped):
-    """Another driver has taken the sweep over, since this one was not heard of for too long; it writes no more."""
+    """Another driver has taken over the sweep, since this one sent no heartbeat for too long; it must not write."""
 
     def __init__(self, location: str, holder: str) -> None:
-        reason = f"{location}: {holder} has taken this sweep over, since this driver was not heard of; it goes on there"
+        reason = (
+            f"{location}: {holder} has taken over this sweep, since this driver sent no heartbeat; it continues there"
+        )
         super().__init__(reason, TRY_AGAIN_STATUS)
 
 
@@ -37,7 +39,7 @@ class DriverLease:
 
     location: str
     note: str | None
-    """A remark for the user where the lease of a dead driver was taken over."""
+    """A note for the user if the lease of a dead driver was taken over."""
     _file: LeaseFile
     _content: Mapping[str, object]
     _over: threading.Event = field(default_factory=threading.Event)
@@ -53,13 +55,13 @@ class DriverLease:
         return self._lost_to is not None
 
     def check(self) -> None:
-        """Read whether the storage is still held; call it before writing anything that only a driver writes.
+        """Check that this driver still holds the storage; call it before writing anything that only a driver writes.
 
         Raises:
             LeaseLostError: another driver has it.
         """
         if self._lost_to is None:
-            self._look()
+            self._refresh()
         self.check_heartbeat()
 
     def check_heartbeat(self) -> None:
@@ -69,11 +71,11 @@ class DriverLease:
             LeaseLostError: another driver has the storage.
         """
         if self._lost_to == _GONE:
-            raise Stopped(f"{self.location}: {_GONE}; bring it back, and the same command goes on", TRY_AGAIN_STATUS)
+            raise Stopped(f"{self.location}: {_GONE}; restore it, and the same command continues", TRY_AGAIN_STATUS)
         if self._lost_to is not None:
             raise LeaseLostError(self.location, self._lost_to)
 
-    def _look(self) -> bool:
+    def _refresh(self) -> bool:
         """Read whether this process holds the lease; otherwise note its holder."""
         data = self._file.read()
         holder = parse(data)
@@ -86,31 +88,31 @@ class DriverLease:
         return holder is not None and not self.lost
 
     def _gone(self) -> bool:
-        # Whoever still writes, a worker or a log, makes a new folder in its place: the path alone tells nothing.
+        # Whoever still writes, a worker or a log, creates a new folder in its place: the path alone proves nothing.
         return self._file.is_local and self._file.device_and_inode() != self._folder
 
     def _send_heartbeats(self) -> None:
         count = 0
         while not self._over.wait(HEARTBEAT_SECONDS) and not self.lost:
             count += 1
-            if self._gone():  # else the guard would make the folder anew
+            if self._gone():  # else the guard would recreate the folder
                 self._lost_to = _GONE
                 return
-            # A storage that cannot be reached now may be reached for the next one; until then the lease runs down.
+            # A storage that cannot be reached now may be reachable for the next one; until then the lease runs down.
             with contextlib.suppress(OSError, RaysweepError), self._file.guard():
                 self._file.write(self._content, count, before=self._still_held)
 
     def _still_held(self) -> None:
         """Raise an error, which ends the attempts to write a heartbeat, once the lease is lost or released."""
-        if not self._look() or self._over.is_set():
-            raise RaysweepError("no heartbeat: the storage is another driver's, or released")
+        if not self._refresh() or self._over.is_set():
+            raise RaysweepError("no heartbeat: the storage is another driver's, or was released")
 
     def _release(self) -> None:
         self._over.set()
         if self._gone():
             return
         with self._file.guard():
-            if self._look():
+            if self._refresh():
                 self._file.delete()
 
 
@@ -134,13 +136,13 @@ def driver_lease(location: str, say: Callable[[str], object] = lambda _: None) -
         if holder is not None:
             recent = not holder.is_local and file.age() < LEASE_SECONDS - POLL_SECONDS
             if holder.is_alive_here or recent:
-                raise RaysweepError(f"{location}: {holder} has just begun this sweep; wait for it, or end it")
-            note = f"the driver before, {holder}, is dead; its sweep goes on here"
+                raise RaysweepError(f"{location}: {holder} has just started this sweep; wait for it, or end it")
+            note = f"the previous driver, {holder}, is dead; its sweep continues here"
         content |= file.folder()
         file.write(content, 0)
     lease = DriverLease(location, note, file, content)
-    if not lease._look():  # two began in the same instant, and the other wrote last
-        raise RaysweepError(f"{location}: another driver took this sweep in the same moment; wait for it to end")
+    if not lease._refresh():  # two started at the same instant, and the other wrote last
+        raise RaysweepError(f"{location}: another driver took this sweep at the same moment; wait for it to end")
     threading.Thread(target=lease._send_heartbeats, daemon=True, name="raysweep-driver-lease").start()
     try:
         yield lease
@@ -177,7 +179,7 @@ def _wait_for_holder(file: LeaseFile, say: Callable[[str], object]) -> None:
         return
     left = LEASE_SECONDS - file.age()
     if left > 0:
-        say(f"{holder} holds this sweep, on another host: watching up to {left:.0f} s whether it is alive")
+        say(f"{holder} holds this sweep, on another host: waiting up to {left:.0f} s to see whether it is alive")
     until = time.monotonic() + left
     while time.monotonic() < until:
         time.sleep(min(POLL_SECONDS, max(0.0, until - time.monotonic())))

@@ -1,4 +1,4 @@
-"""The file that says which driver holds a storage, and what it tells of that driver's process."""
+"""The file that says which driver holds a storage, and the identity of that driver's process."""
 
 import contextlib
 import json
@@ -33,7 +33,7 @@ class Holder:
     def is_local(self) -> bool:
         """Whether its process would be visible from here: the same boot of the same host, in the same container.
 
-        Hosts may share a name, and one that was rebooted looks like another one: those are told apart by heartbeats.
+        Hosts may share a name, and a rebooted one looks like another one: heartbeats distinguish those.
         """
         here = this_machine()
         same_namespace = self.content.get("pid_namespace", here["pid_namespace"]) == here["pid_namespace"]
@@ -77,15 +77,15 @@ class LeaseFile:
         """Read who holds the storage; None if nobody does, or if the file was copied with another storage."""
         found = parse(self.read())
         here = self.folder()
-        # On another machine path and inode may differ for the same folder: there its heartbeats tell.
+        # On another machine path and inode may differ for the same folder: there heartbeats decide.
         if found is None or not here or not found.is_local:
             return found
         return found if any(found.content.get(name, value) == value for name, value in here.items()) else None
 
-    def write(self, content: Mapping[str, object], beat: int, before: Callable[[], object] = lambda: None) -> None:
+    def write(self, content: Mapping[str, object], heartbeat: int, before: Callable[[], object] = lambda: None) -> None:
         """Write the file, with the number of the heartbeat."""
         write_whole(
-            self._filesystem, self._path, json.dumps({**content, "beat": beat}, indent=1).encode(), before=before
+            self._filesystem, self._path, json.dumps({**content, "beat": heartbeat}, indent=1).encode(), before=before
         )
 
     def delete(self) -> None:
@@ -104,9 +104,9 @@ class LeaseFile:
             write_whole(self._filesystem, clock, b"now")
         except OSError as error:
             raise self._unwritable(error) from error
-        now, beat = (self._filesystem.get_file_info(path).mtime_ns for path in (clock, self._path))
+        now, last = (self._filesystem.get_file_info(path).mtime_ns for path in (clock, self._path))
         self._filesystem.delete_file(clock)
-        return 0.0 if now is None or beat is None else max(0.0, (now - beat) / 1e9)
+        return 0.0 if now is None or last is None else max(0.0, (now - last) / 1e9)
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
@@ -133,18 +133,18 @@ class LeaseFile:
             return {"path": self._root, "inode": None}
 
     def device_and_inode(self) -> tuple[int, int] | None:
-        """Identify the folder that lies at the path now; None where there is none."""
+        """Identify the folder that is at the path now; None where there is none."""
         with contextlib.suppress(OSError):
             status = os.stat(self._root)
             return status.st_dev, status.st_ino
         return None
 
     def _unwritable(self, error: OSError) -> RaysweepError:
-        return RaysweepError(f"storage {self._root}: cannot be written: {error}; choose another `storage`")
+        return RaysweepError(f"storage {self._root} cannot be written to: {error}; choose another `storage`")
 
 
 def parse(data: bytes | None) -> Holder | None:
-    """Parse the content of a lease file; None if it is absent or torn: then nobody can be said to hold the storage."""
+    """Parse the content of a lease file; None if it is absent or torn: then nobody holds the storage."""
     try:
         content = None if data is None else json.loads(data)
     except ValueError:

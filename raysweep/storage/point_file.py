@@ -23,7 +23,7 @@ def from_bytes(data: bytes, trial_id: str) -> pa.Table:
     """Parse and validate the points of a trial, with `POINT_SCHEMA`.
 
     Raises:
-        ValueError: the schema is another one, the points are another trial's, or a number is missing.
+        ValueError: the schema differs, the points are another trial's, or a value is missing.
     """
     try:
         table = pa.ipc.open_file(pa.BufferReader(data)).read_all()

@@ -17,9 +17,9 @@ def this_machine() -> dict[str, object]:
 def started(pid: int) -> str | None:
     """Read when a process of this host was started, in clock ticks since boot; None if it is not alive.
 
-    Not by `psutil.Process.create_time`, which adds the time of the boot by the present clock: a clock that is set in
-    between would make one process look like two, and a live driver like a dead one. Where there is no /proc (macOS),
-    "alive" says of a process only that it exists.
+    Not by `psutil.Process.create_time`, which adds the boot time by the current clock: setting the clock in between
+    would make one process look like two, and a live driver look dead. Without /proc (macOS) the result says only that
+    the process exists.
     """
     try:
         fields = Path(_PROC, str(pid), "stat").read_text().rpartition(")")[2].split()

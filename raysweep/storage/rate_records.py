@@ -39,7 +39,7 @@ class RateRecord:
     method: str | None
     """How it was chosen (see `rate_choice.Choice`)."""
     edge: str | None
-    """"low" or "high" where the best rate is the first or last that was tried, so that a better one may lie beyond."""
+    """"low" or "high" where the best rate is the lowest or highest tried, so that a better one may be beyond."""
     widened: int
     """How often the range of rates was widened."""
     on_plateau: bool = False
@@ -47,7 +47,7 @@ class RateRecord:
     trials: tuple[RateTrial, ...] = ()
 
     def assignments(self) -> list[Assignment]:
-        """List the trials that the rate rests on."""
+        """List the trials that the rate is based on."""
         return [
             Assignment(
                 trial_id=trial.trial_id,

@@ -24,18 +24,18 @@ class SweepReader(TrialReader):
     """Reads the storage of a sweep, also while it runs."""
 
     def assignments(self) -> list[Assignment]:
-        """Read which trial serves which family and stage; none where the file is absent or torn (see `notes`)."""
+        """Read which trial serves which family and stage; empty where the file is absent or torn (see `notes`)."""
         content = self.read_json(layout.ASSIGNMENTS)
         try:
             return [Assignment(**row) for row in content] if isinstance(content, list) else []
         except TypeError:
-            self.notes.append(f"{layout.ASSIGNMENTS} is torn and is written anew")
+            self.notes.append(f"{layout.ASSIGNMENTS} is torn and will be rewritten")
             return []
 
     def table(self, assignments: Iterable[Assignment] | None = None) -> pa.Table:
         """Read the points of all trials with `TABLE_SCHEMA`, in the order of the assignments and budgets.
 
-        Trials that ended in any state are in it, with the points before the end; torn ones are left out and noted.
+        Trials that ended in any state are included, with the points before the end; torn ones are skipped and noted.
         """
         chosen = self.assignments() if assignments is None else list(assignments)
         tables: dict[str, pa.Table] = {}
@@ -76,7 +76,7 @@ class SweepReader(TrialReader):
         return space if isinstance(space, dict) else None
 
     def searches(self) -> dict[str, RateRecord]:
-        """Read the finished learning-rate searches, by key; none where the file is absent, torn or altered."""
+        """Read the finished learning-rate searches, by key; empty where the file is absent, torn or altered."""
         content = self.read_json(layout.LEARNING_RATES)
         if content is None:
             return {}
@@ -84,7 +84,7 @@ class SweepReader(TrialReader):
             records = decode(content)
         except ValueError:
             self.notes.append(
-                f"{layout.LEARNING_RATES} was altered; the learning rates are worked out again from the trials"
+                f"{layout.LEARNING_RATES} was altered; the learning rates are chosen again from the trials"
             )
             return {}
         return {record.key: record for record in records}
@@ -102,7 +102,7 @@ class SweepReader(TrialReader):
         try:
             return None if data is None else json.loads(data)
         except ValueError:
-            self.notes.append(f"{name} is torn and is written anew")
+            self.notes.append(f"{name} is torn and will be rewritten")
             return None
 
     def read_bytes(self, name: str) -> bytes | None:

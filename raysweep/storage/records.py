@@ -1,4 +1,4 @@
-"""Values that a trial store keeps about trials, beside specifications and points."""
+"""Values that a trial store keeps about trials besides specifications and points."""
 
 from dataclasses import dataclass
 

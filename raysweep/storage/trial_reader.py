@@ -83,7 +83,7 @@ class TrialReader:
         return record
 
     def valid_record(self, trial_id: str) -> TrialRecord:
-        """Read a trial's record and validate its points; PLANNED where these are torn, since it has to run again."""
+        """Read a trial's record and validate its points; PLANNED where these are torn, so that it is run again."""
         record = self.record(trial_id)
         try:
             self._points_of(trial_id, record)
@@ -94,7 +94,7 @@ class TrialReader:
     def usable_record(self, spec: TrialSpec) -> TrialRecord:
         """Read a valid record; PLANNED where the trial's training missed its budgets and nothing has checked that.
 
-        Versions of raysweep that did not check the points of entrypoints may have left such trials.
+        Versions of raysweep that did not check the points of entrypoints may have written such trials.
         """
         trial_id = spec.trial_id
         record = self.valid_record(trial_id)
@@ -102,9 +102,9 @@ class TrialReader:
             return record
         points = from_table(self.points(trial_id))
         budgets = {"data": spec.data_budgets, "flops": spec.flops_budgets}
-        beside = any(point.budget not in budgets.get(point.budget_kind, ()) for point in points)
+        off_budget = any(point.budget not in budgets.get(point.budget_kind, ()) for point in points)
         reached = len(at_budgets(points, spec.data_budgets)) == len(spec.data_budgets)
-        if beside or (record.state == TrialState.DONE and not reached):
+        if off_budget or (record.state == TrialState.DONE and not reached):
             return self._torn(trial_id, "its points are not at its budgets")
         return record
 

@@ -51,7 +51,7 @@ class TrialStore(SweepReader):
         self.lease = lease
 
     def take_checkpoints(self, claim: Claim) -> str:
-        """Make the checkpoint folder of an attempt, with the checkpoints of earlier attempts in it; return where."""
+        """Make the checkpoint folder of an attempt, with the checkpoints of earlier attempts; return its location."""
         folder = f"{self._path(claim.trial_id)}/{layout.TRIAL_CHECKPOINTS}"
         return self._location(attempts.take_over(self._filesystem, folder, claim.attempt, claim.writer))
 
@@ -88,7 +88,7 @@ class TrialStore(SweepReader):
         return True
 
     def close(self, trial_id: str, state: TrialState, points: Sequence[Point], message: str | None = None) -> None:
-        """End a trial on behalf of its worker, which is dead or was told to stop; revokes the worker's claim."""
+        """End a trial on behalf of its worker, which is dead or was stopped; revokes the worker's claim."""
         self._check_lease()
         before = self.record(trial_id)
         record = dataclasses.replace(before, state=state, writer=uuid.uuid4().hex, message=message)
@@ -123,7 +123,7 @@ class TrialStore(SweepReader):
         self.write_bytes(name, json.dumps(content, indent=1, sort_keys=True).encode())
 
     def keep_json(self, name: str, content: Mapping[str, object], what: str) -> None:
-        """Write a file that only saves work; a command that only reads leaves a note where it cannot be written.
+        """Write a file that only saves work; a command that only reads adds a note if the file cannot be written.
 
         Args:
             name: of the file.
@@ -153,12 +153,12 @@ class TrialStore(SweepReader):
 
     def _end(self, trial_id: str, record: TrialRecord, points: Sequence[Point], claim: Claim | None = None) -> None:
         def fence() -> None:
-            # Before each try: a storage that was away for minutes may have seen another attempt begin, and end.
+            # Before each try: while a storage was unreachable for minutes another attempt may have begun, and ended.
             if claim is not None and not self.holds(claim):
                 raise _FencedError
 
         data = point_file.to_bytes(points)
-        # Points first: a state that names points which are not there yet would be a torn trial.
+        # Points first: a state that names points which do not exist yet would be a torn trial.
         write_whole(self._filesystem, f"{self._path(trial_id)}/{layout.TRIAL_POINTS}", data, before=fence)
         message = None if record.message is None else kept(record.message)
         ended = dataclasses.replace(record, message=message, points_sha256=digest(data), ended=time.time())

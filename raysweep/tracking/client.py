@@ -1,7 +1,7 @@
 """RunClient: the calls that read and write runs, to a database through MLflow's client, to a server through REST.
 
-MLflow's own client builds a protobuf message for each call to a server, prints and parses it again; writing the JSON of
-the documented API directly takes a third less of the driver's processor time for a whole trial.
+MLflow's own client builds a protobuf message for each call to a server, prints it and parses it again; writing the JSON
+of the documented API directly takes a third less of the driver's CPU time for a whole trial.
 https://mlflow.org/docs/latest/rest-api.html
 """
 
@@ -59,7 +59,7 @@ class RunClient(Protocol):
         """Set a run's status and end time."""
 
     def delete(self, run_id: str) -> None:
-        """Move a run into MLflow's bin."""
+        """Delete a run; MLflow can restore it."""
 
     def search(
         self, experiment_id: str, where: str, most: int, token: str | None
@@ -115,9 +115,9 @@ class _DatabaseClient:
 class _RestClient:
     def __init__(self, tracking_uri: str) -> None:
         self._uri = tracking_uri
-        # A connection that is kept belongs to one of the server's processes for good, and most of them to the one that
-        # took the first: it would do nearly all the work. It also waits 40 ms for each answer's end, as uvicorn's
-        # sockets have no TCP_NODELAY then. With TLS a new one costs more than that, and has a proxy before the server.
+        # A kept-alive connection is tied to one of the server's processes, and most of them to the one that took the
+        # first: it would do nearly all the work. It also waits 40 ms for the end of each response, since uvicorn's
+        # sockets then lack TCP_NODELAY. With TLS a new connection costs more than that, and there is a proxy anyway.
         self._headers = {"Connection": "close"} if tracking_uri.startswith("http://") else {}
 
     def create(self, experiment_id: str, name: str, started_ms: int, tags: Mapping[str, str]) -> RunRecord:
@@ -163,7 +163,7 @@ class _RestClient:
         path = f"/api/2.0/mlflow/runs/{call}"
         answer = internals.request(self._uri, path, "POST", json=body, extra_headers=self._headers)
         if answer.status_code == 200:
-            with contextlib.suppress(ValueError):  # a page of a proxy's, for instance: told by what follows
+            with contextlib.suppress(ValueError):  # a proxy's error page, say: the check below reports it
                 return dict(json.loads(answer.content))
         return dict(json.loads(internals.verified(answer, path).content))
 

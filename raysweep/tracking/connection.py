@@ -34,7 +34,7 @@ _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_CONFIGURE_LOGGING": "0",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # A retry below us may create a run twice, and holds `close` up: what failed is looked up and tried again above.
+    # A retry at this level may create a run twice, and delays `close`: the mirror checks what failed and retries.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
@@ -62,7 +62,7 @@ class _LossyLog(logging.FileHandler):
         """Print no traceback."""
 
     def close(self) -> None:
-        """Close the file; what it still holds back is lost where it cannot be written."""
+        """Close the file; buffered lines that cannot be written are lost."""
         with contextlib.suppress(OSError):
             super().close()
 
@@ -71,7 +71,7 @@ def default_uri(storage: str) -> str:
     """Build the default tracking URI of a sweep: a SQLite file in its storage.
 
     Raises:
-        TrackingError: the storage is no local folder, where a database cannot live.
+        TrackingError: the storage is not a local folder, so it cannot hold a database.
     """
     if "://" in storage and not storage.startswith("file://"):
         raise TrackingError(
@@ -91,7 +91,7 @@ def database_of(tracking_uri: str) -> Path | None:
 
 
 def reason(error: BaseException) -> str:
-    """Summarise in one line why MLflow failed: the system's message if there is one at the bottom, else the error's.
+    """Summarise in one line why MLflow failed: the operating system's message if that is the root cause, else its own.
 
     MLflow and its parts wrap "Connection refused" five times over, each with the whole address.
     """
@@ -109,10 +109,10 @@ def quiet(log: Path | None) -> None:
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     spare_loopback()
-    # MLflow 3.17 uses a strategy that SQLAlchemy 2.1 deprecates: nothing that our users can act on.
+    # MLflow 3.17 uses a strategy that SQLAlchemy 2.1 deprecates: our users cannot act on that.
     warnings.filterwarnings("ignore", message="The ``noload`` loader strategy", category=DeprecationWarning)
     if log is None and "mlflow" in sys.modules:
-        return  # in somebody's notebook, who may want to hear from it
+        return  # in a notebook, whose user may want these messages
     handler: logging.Handler = logging.NullHandler()
     if log is not None:
         with contextlib.suppress(OSError):  # a storage that can be read only
@@ -128,14 +128,14 @@ def quiet(log: Path | None) -> None:
                 old.close()
         noisy.handlers = [handler, *kept]
         noisy.propagate = False
-    logger.disabled = False  # a library that configures logging by a file (alembic) disables loggers that it finds
+    logger.disabled = False  # a library that configures logging from a file (alembic) disables existing loggers
 
 
 def connect(tracking_uri: str, log: Path | None = None, *, create: bool = True) -> "MlflowClient":
     """Connect to MLflow; a SQLite database that does not exist is created, whole or not at all.
 
     Raises:
-        TrackingError: the URI is of a kind that raysweep does not write to, or (not `create`) there is no such file.
+        TrackingError: raysweep does not support this kind of URI, or (not `create`) there is no such file.
     """
     if tracking_uri.split(":", 1)[0] in ("", "file") or ":" not in tracking_uri:
         raise TrackingError(
@@ -144,7 +144,7 @@ def connect(tracking_uri: str, log: Path | None = None, *, create: bool = True) 
         )
     if re.fullmatch(_IN_MEMORY, tracking_uri):
         raise TrackingError(
-            f"tracking.uri: {tracking_uri!r} is a database in memory, which ends with the command; "
+            f"tracking.uri: {tracking_uri!r} is an in-memory database, which ends with the command; "
             "use sqlite:////folder/mlflow.db"
         )
     path = database_of(tracking_uri)
@@ -155,13 +155,13 @@ def connect(tracking_uri: str, log: Path | None = None, *, create: bool = True) 
 
     if path is not None:
         _create_database(path)
-        _bring_artifacts_home(path)
+        _relocate_artifacts(path)
     elif tracking_uri.startswith(_SERVERS_OF_DATABASES):
-        _knock(tracking_uri)
+        _ping(tracking_uri)
     return MlflowClient(tracking_uri=tracking_uri)
 
 
-def _knock(database_uri: str) -> None:
+def _ping(database_uri: str) -> None:
     """Fail at once if a database does not answer; MLflow's client retries for 100 seconds in silence."""
     import sqlalchemy
 
@@ -176,10 +176,10 @@ def ensure_experiment(client: "MlflowClient", tracking_uri: str, name: str) -> s
     """Find the experiment's id; it is created if it does not exist, and restored if it was deleted."""
     found = client.get_experiment_by_name(name)
     if found is None:
-        # Else artifacts would go into a folder `mlruns` wherever the command was started.
+        # Otherwise artifacts would go into a folder `mlruns` in the working directory.
         database = database_of(tracking_uri)
-        location = None if database is None else _artifacts_beside(database)
-        # The kind makes MLflow's pages open in their view for training, not in that for language models.
+        location = None if database is None else _artifacts_of(database)
+        # This kind makes MLflow's UI open in its view for model training, not in that for language models.
         tags = {"mlflow.experimentKind": "custom_model_development"}
         return str(client.create_experiment(name, artifact_location=location, tags=tags))
     if found.lifecycle_stage == "deleted":
@@ -188,16 +188,16 @@ def ensure_experiment(client: "MlflowClient", tracking_uri: str, name: str) -> s
     return str(found.experiment_id)
 
 
-def _artifacts_beside(database: Path) -> str:
+def _artifacts_of(database: Path) -> str:
     return (database.resolve().parent / layout.MLFLOW_ARTIFACTS).as_uri()
 
 
-def _bring_artifacts_home(database: Path) -> None:
-    """Make a database that was moved or copied refer to the artifacts beside it, not to those at its former place.
+def _relocate_artifacts(database: Path) -> None:
+    """Make a database that was moved or copied refer to the artifacts next to it, not to those at its former location.
 
-    MLflow keeps whole addresses. Only those in a folder `artifacts` are changed, which `ensure_experiment` gave.
+    MLflow keeps absolute URIs. Only those in a folder `artifacts`, as `ensure_experiment` sets them, are changed.
     """
-    here = _artifacts_beside(database)
+    here = _artifacts_of(database)
     try:
         with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection:
             rows = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
@@ -206,8 +206,8 @@ def _bring_artifacts_home(database: Path) -> None:
                 for place in others:
                     connection.execute(_MOVE_EXPERIMENTS, (here, place))
                     connection.execute(_MOVE_RUNS, (here, len(place) + 1, len(place) + 1, f"{place}/"))
-    except sqlite3.Error as error:  # read-only, or no database of MLflow's, which MLflow itself will say
-        logger.info("the addresses of artifacts in %s stay as they are: %s", database, error)
+    except sqlite3.Error as error:  # read-only, or not an MLflow database, which MLflow itself reports
+        logger.info("the artifact URIs in %s are unchanged: %s", database, error)
 
 
 def _create_database(path: Path) -> None:
@@ -220,7 +220,7 @@ def _create_database(path: Path) -> None:
             return
         import sqlalchemy
 
-        # Made under another name and moved: a process killed in the middle leaves nothing that looks like a database.
+        # Created under another name and renamed: a process killed midway leaves nothing that looks like a database.
         new = path.with_name(f".{path.name}.new")
         new.unlink(missing_ok=True)
         engine = sqlalchemy.create_engine(sqlalchemy.URL.create("sqlite", database=str(new)))

@@ -23,7 +23,7 @@ NAME = "mlflow.runName"
 
 _PAGE = 1000
 _FIRST_PAGE = 250
-"""Runs that are read at first; if there are more, all are read again in parts."""
+"""Runs that are read first; if there are more, all are read again in partitions."""
 _PARTS = [f"tags.`{TRIAL_ID}` LIKE '{digit}%'" for digit in "0123456789abcdef"] + [f"tags.`{KIND}` != 'trial'"]
 """Filters that partition a large experiment for concurrent searches: pages of one search follow each other."""
 _SEARCHES_AT_ONCE = 4

@@ -1,4 +1,4 @@
-"""Checks that MLflow can be reached, and has the schema and version that this one writes."""
+"""Checks that MLflow can be reached, and has the schema and version of the MLflow installed here."""
 
 from urllib.parse import urlsplit
 
@@ -32,7 +32,7 @@ def proxy_warning(uri: str) -> tuple[str, str] | None:
     proxy = proxy_of(uri) if uri.startswith(("http://", "https://")) else None
     if proxy is None or not is_loopback(urlsplit(uri).hostname or ""):
         return None
-    text = f"{proxy} takes what is meant for MLflow at {masked(uri)}; raysweep passes it by, other programs do not"
+    text = f"{proxy} intercepts requests to MLflow at {masked(uri)}; raysweep bypasses it, other programs do not"
     return text, f"export NO_PROXY={','.join(LOOPBACK)}"
 
 
@@ -42,8 +42,8 @@ def _of_server(uri: str) -> tuple[str, str] | None:
         return found
     remedy = f"export NO_PROXY={urlsplit(uri).hostname}"
     if _asked(uri, proxies={"http": "", "https": "", "all": ""}) is None:
-        return f"{proxy} is in the way of MLflow at {masked(uri)}, which answers without it", remedy
-    return f"{found[0]}, asked for through {proxy}", f"{found[1]}; where the proxy is in the way, {remedy}"
+        return f"{proxy} blocks MLflow at {masked(uri)}, which answers without it", remedy
+    return f"{found[0]}, requested through {proxy}", f"{found[1]}; if the proxy is in the way, {remedy}"
 
 
 def _asked(uri: str, **how: object) -> tuple[str, str] | None:
@@ -60,11 +60,11 @@ def _asked(uri: str, **how: object) -> tuple[str, str] | None:
         remedy = "start the server, open its port to this machine, or correct tracking.uri"
         why = reason(error).replace(uri, shown)
         if "certificate" in why.lower():
-            remedy = "give its authority's certificate in REQUESTS_CA_BUNDLE, or MLFLOW_TRACKING_SERVER_CERT_PATH"
-        return f"MLflow at {shown} is not reached ({why})", remedy
+            remedy = "give its certificate authority in REQUESTS_CA_BUNDLE, or MLFLOW_TRACKING_SERVER_CERT_PATH"
+        return f"MLflow at {shown} cannot be reached ({why})", remedy
     if status in (401, 403):
         remedy = "give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-        return f"MLflow at {shown} refuses us ({status})", remedy
+        return f"MLflow at {shown} denies access ({status})", remedy
     if status != 200:
         return f"{shown} answers {status}: it is not an MLflow server", "correct tracking.uri"
     version = version.strip()
@@ -91,7 +91,7 @@ def _of_database(uri: str) -> tuple[str, str] | None:
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         why = " ".join(masked(str(error)).split())[:200]
         return (
-            f"MLflow's database {shown} is not reached ({why})",
+            f"MLflow's database {shown} cannot be reached ({why})",
             "start it, open its port, or correct tracking.uri",
         )
     finally:

@@ -1,6 +1,6 @@
-"""The private parts of MLflow that raysweep uses, all of them; any release of MLflow may change them.
+"""All private parts of MLflow that raysweep uses; any release of MLflow may change them.
 
-A test names each that is gone. MLflow's public client makes one request for each value that is logged, retries for
+A test names each that no longer exists. MLflow's public client makes one request for each logged value, retries for
 minutes, and has no call for the schema of a database.
 """
 
@@ -41,7 +41,7 @@ def create_tables(engine: "sqlalchemy.Engine") -> None:
 
 
 def schema_revisions(engine: "sqlalchemy.Engine") -> tuple[str | None, str]:
-    """Return the revision of a database's schema (None: it has no tables), and the one that this MLflow needs."""
+    """Read the schema revision of a database (None: it has no tables), and the one that this MLflow needs."""
     from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version
 
     found: str | None = _get_schema_version(engine)  # type: ignore[no-untyped-call]

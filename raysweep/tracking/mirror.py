@@ -20,11 +20,11 @@ from raysweep.tracking.views import TrialView
 _GATHER_S = 1.0
 """How long reports are collected before they are written, in one batch for each trial."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 15.0
-"""Between two attempts while MLflow is away; each pause is twice the one before."""
+"""Pause between two attempts while MLflow cannot be reached: doubled each time, up to the longest."""
 _AWAY_S = 3.0
 """How long `close` waits for an MLflow that did not answer before."""
 _REFUSALS = 4
-"""Failed writes of one trial, while MLflow answers otherwise, after which the trial is left to `sync`."""
+"""Failed writes of one trial, while MLflow accepts others, after which the trial is left to `sync`."""
 
 
 @dataclass
@@ -39,8 +39,8 @@ class _Reported:
 class MlflowMirror:
     """A listener of a sweep that mirrors its trials into MLflow as nested runs: sweep, stage, trial.
 
-    All calls return at once. While MLflow is away reports are kept in memory, and the log says so once; `sync` writes
-    what `close` could not.
+    All calls return at once. While MLflow is unreachable, reports are kept in memory, and the log says so once; `sync`
+    writes what `close` could not.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class MlflowMirror:
     def close(self, timeout: float = 20.0) -> None:
         """Write the remaining reports and end the sweep's run.
 
-        Gives up after `timeout` seconds, and after three if MLflow is away: a driver that was told to stop has ten.
+        Gives up after `timeout` seconds, or after three if MLflow is unreachable: a driver that is stopped has ten.
         """
         began = time.monotonic()
         self._deadline = began + timeout
@@ -101,7 +101,7 @@ class MlflowMirror:
         while self._thread.is_alive() and time.monotonic() - began < timeout + 1.0:
             self._thread.join(0.1)
             if self._away and time.monotonic() - began > min(timeout, _AWAY_S):
-                self._deadline = began  # whatever it is at, it will be the last
+                self._deadline = began  # the write in progress is the last
                 break
         if self._thread.is_alive() or self._pending:
             logger.warning("MLflow lacks updates of %d trials; `raysweep sync` writes them", len(self._pending))
@@ -126,7 +126,7 @@ class MlflowMirror:
         """Collect and write reports until `close`; MLflow's errors never leave this thread."""
         open_for_reports, took = True, 0.0
         while open_for_reports:
-            # A quarter of the time for writing at most: the driver shares this process.
+            # At most a quarter of the time is spent writing: the driver shares this process.
             open_for_reports = self._gather(max(_GATHER_S, self._pause, 3 * took))
             began = time.monotonic()
             self._try(self._write)
@@ -151,11 +151,11 @@ class MlflowMirror:
         return float("inf") if self._deadline is None else self._deadline - time.monotonic()
 
     def _try(self, action: Callable[[], None]) -> bool:
-        """Run an action on MLflow; where it fails, log the first failure and read MLflow's runs anew next time."""
+        """Run an action on MLflow; if it fails, log the first failure and reread MLflow's runs next time."""
         try:
             with WRITE_LOCK:
                 action()
-        except Exception as error:  # noqa: BLE001 - MLflow raises what its parts raise, and none of it may reach a trial
+        except Exception as error:  # noqa: BLE001 - MLflow may raise anything, and nothing may reach a trial
             if not self._away:
                 logger.warning(
                     "MLflow at %s cannot be written to; trials go on, and their points are kept until it is back: %s",
@@ -181,7 +181,7 @@ class MlflowMirror:
         if self._runs is None:
             runs = SweepRuns(self._place)
             runs.begin()
-            # What an earlier driver left running, and this one has not begun, has nobody who would ever end it.
+            # Nobody else would ever end the runs that an earlier driver left running and this one has not begun.
             runs.interrupt(keep=frozenset(self._reported))
             self._runs = runs
         return self._runs
@@ -195,8 +195,8 @@ class MlflowMirror:
         try:
             runs.put(replace(reported.view, serves=serves, points=tuple(reported.points)), tags=code_version())
         except Exception as error:
-            # An absent server fails when the runs is opened, so what fails here time and again is this trial's own.
-            # It goes to the end, behind the others.
+            # An unreachable server fails when the runs are opened, so repeated failures here are this trial's own.
+            # It goes to the end of the queue.
             self._pending[trial_id] = self._pending.pop(trial_id)
             reported.refused += 1
             if reported.refused >= _REFUSALS:
@@ -210,7 +210,7 @@ class MlflowMirror:
         self._write()
         if self._reported and not self._pending:
             if self._doubtful:
-                self._runs = None  # a server that did not answer may have acted later: what it made twice is found now
+                self._runs = None  # a server that did not answer may have acted later: duplicate runs are found now
             runs = self._opened()
             runs.interrupt()
             runs.finish()

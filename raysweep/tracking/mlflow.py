@@ -47,10 +47,10 @@ class SyncResult:
     changed: int
     """Changes to runs: tags, points, status."""
     removed: int
-    """Runs that were moved into MLflow's bin: duplicates, and those with points that the trial store does not have."""
+    """Runs that were deleted (restorable in MLflow): duplicates, and those with points that the store does not have."""
     seconds: float
     notes: tuple[str, ...] = ()
-    """Remarks for the user: that a driver runs the sweep now, and what was found torn in its storage."""
+    """Notes for the user: that a driver runs the sweep now, and which files in its storage are torn."""
 
     @property
     def equal(self) -> bool:
@@ -69,10 +69,10 @@ def sync(
     live: bool = False,
     report: Report | None = None,
 ) -> SyncResult:
-    """Make MLflow equal to the trial store; done twice, the second time changes nothing.
+    """Make MLflow equal to the trial store; idempotent.
 
     Args:
-        trials: all trials of the sweep, of both stages, in whatever state.
+        trials: all trials of the sweep, of both stages, in any state.
         tracking_uri: `sqlite:////folder/mlflow.db`, a database, or a server's `http://...`.
         experiment: name of the experiment, created if it does not exist.
         sweep_name: name of the sweep, and of its run.
@@ -82,7 +82,7 @@ def sync(
         report: attached to the sweep's run as artifacts.
 
     Raises:
-        TrackingError: MLflow cannot be reached, or refuses; nothing is lost, and the same call goes on from there.
+        TrackingError: MLflow cannot be reached, or refuses a write; nothing is lost, and the same call resumes.
     """
     began = time.monotonic()
     views = list(trials)
@@ -121,7 +121,7 @@ def read_points(
         experiment: name of the experiment.
         tracking_uri: where MLflow is.
         sweep_name: only this sweep's; None: all sweeps', each trial once.
-        storage: only the sweep's that was tracked under this storage; None: any.
+        storage: only those of the sweep that was tracked under this storage; None: any.
         log: file for MLflow's messages.
 
     Returns:
@@ -161,13 +161,13 @@ def find_experiment(experiment: str, tracking_uri: str, log: Path | None = None)
     with _tracking_errors(tracking_uri):
         found = connect(tracking_uri, log, create=False).get_experiment_by_name(experiment)
     if found is None:
-        raise TrackingError(f"MLflow at {tracking_uri} has no experiment {experiment!r}; `raysweep sync` makes it")
+        raise TrackingError(f"MLflow at {tracking_uri} has no experiment {experiment!r}; `raysweep sync` creates it")
     return str(found.experiment_id)
 
 
 def _whole(entry: Entry) -> list[str]:
     if entry.rows is None:
-        raise TrackingError(f"run {entry.run_id}: the points in its tags are torn; `raysweep sync` writes them anew")
+        raise TrackingError(f"run {entry.run_id}: the points in its tags are torn; `raysweep sync` rewrites them")
     return entry.rows
 
 

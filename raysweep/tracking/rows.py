@@ -1,7 +1,7 @@
 """Encoding of points as text that fits into MLflow's tags and is read back to the last digit.
 
-A metric of MLflow is a double and a step: names, nulls, and two budgets reached at the same step would be lost in it.
-So a trial's run carries its points twice: as metrics, for the eye, and as one exact text, which is read back.
+A metric of MLflow is a double and a step: names, nulls, and one of two budgets reached at the same step would be
+lost. So a trial's run carries its points twice: as metrics, for plots, and as one exact text, which is read back.
 """
 
 import json
@@ -19,7 +19,7 @@ PIECE = 4800
 """Characters in one tag: MLflow cut tags at 5,000 before version 2.15 and cuts them at 8,000 since."""
 
 TAG = "mlflow.raysweep.points"
-"""Tags with this name and `.0`, `.1`, ... hold the pieces of the text; MLflow's pages show no tags named `mlflow.`."""
+"""Tags with this name and `.0`, `.1`, ... hold the pieces of the text; MLflow's UI hides tags named `mlflow.*`."""
 
 _DIGEST = 16
 
@@ -53,13 +53,13 @@ def decode(tags: Mapping[str, str]) -> list[str] | None:
     if not pieces:
         return []
     checksum, length, text = [*"".join(pieces).split(" ", 2), "", ""][:3]
-    # What follows was left behind by a longer text; a text that was cut lacks its end.
+    # What follows is from a longer, older text; a truncated text lacks its end.
     text = text[: int(length)] if length.isdecimal() else ""
     if digest(text.encode())[:_DIGEST] != checksum:
         return None
     content = json.loads(text)
     count, columns = content["rows"], content["columns"]
-    # A column that this version does not know is dropped, and one that it newly has is null in old runs.
+    # A column that this version does not know is dropped, and a column that is new in it is null in old runs.
     lists = [_spread(columns.get(name), count) for name in POINT_SCHEMA.names]
     return [json.dumps(list(row)) for row in zip(*lists, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Writing of single runs in MLflow: each change is made once, and one that is there already is not made again."""
+"""Writing of single runs in MLflow: each change is made once, and not again where it has been made already."""
 
 import getpass
 import threading
@@ -17,7 +17,7 @@ _METRICS_IN_BATCH, _NAMES_IN_BATCH = 800, 100
 
 @dataclass
 class Changes:
-    """Numbers of runs that were touched; all zero where MLflow was equal already."""
+    """Numbers of runs that were created, changed and removed; all zero where MLflow was equal already."""
 
     created: int = 0
     changed: int = 0
@@ -36,7 +36,7 @@ class RunWriter:
         """Create a run.
 
         Args:
-            tags: its tags, its name among them; empty ones are left out.
+            tags: its tags, its name among them; empty ones are dropped.
             started: when the trial began, in seconds since 1970; None: now.
         """
         own = {"mlflow.source.name": "raysweep", "mlflow.user": _user()}
@@ -54,7 +54,7 @@ class RunWriter:
         self._count(changed=bool(new))
 
     def write_points(self, entry: Entry, points: Sequence[Point], params: Mapping[str, str]) -> None:
-        """Write the parameters and metrics that are not there; a batch that is written twice changes nothing."""
+        """Write the parameters and metrics that are missing; writing a batch twice changes nothing."""
         new = {key: value for key, value in params.items() if key not in entry.params}
         metrics = [metric for index in range(entry.logged, len(points)) for metric in _metrics(entry, points, index)]
         if not new and not metrics:
@@ -65,7 +65,7 @@ class RunWriter:
         for start in range(_METRICS_IN_BATCH, len(metrics), _METRICS_IN_BATCH):
             self._client.log(entry.run_id, metrics=metrics[start : start + _METRICS_IN_BATCH])
         done = {LOGGED: str(max(entry.logged, len(points)))}
-        # With the tag that says that all is written.
+        # Together with the tag that says that everything is written.
         self._client.log(entry.run_id, metrics=metrics[:_METRICS_IN_BATCH], params=last, tags=done)
         entry.params |= params
         entry.tags |= done
@@ -86,7 +86,7 @@ class RunWriter:
         self._count(changed=1)
 
     def remove(self, entry: Entry) -> None:
-        """Move a run into MLflow's bin."""
+        """Delete a run; MLflow can restore it."""
         if entry.status == "RUNNING":
             self._client.update(entry.run_id, "KILLED", int(1000 * time.time()))
         self._client.delete(entry.run_id)
@@ -113,7 +113,7 @@ def _batches(texts_by_key: Mapping[str, str]) -> list[dict[str, str]]:
 
 def _metrics(entry: Entry, points: Sequence[Point], index: int) -> list[MetricValue]:
     point = points[index]
-    # The same whenever they are written, so that MLflow, which keeps one of equal rows, cannot hold a point twice.
+    # Independent of when they are written, so that MLflow, which keeps one of equal rows, cannot have a point twice.
     at_ms = entry.started_ms + int(1000 * point.seconds if point.seconds is not None else index)
     metrics = metrics_of(point, last=index == len(points) - 1)
     return [MetricValue(key, value, at_ms, int(point.data)) for key, value in metrics.items()]

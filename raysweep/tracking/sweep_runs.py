@@ -49,10 +49,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CALLS_AT_ONCE = 6
-"""Concurrent calls of a server: each waits for the network and the database's disk; more would queue there."""
+"""Concurrent calls to a server: each waits for the network and the database's disk; more would only queue there."""
 
 WRITE_LOCK = threading.Lock()
-"""Held while writing: a mirror that was given up on may still write a trial that `sync` would write as well."""
+"""Held while writing: an abandoned mirror may still be writing a trial that `sync` writes, too."""
 
 _STAGE_NAMES = {"learning_rate": "1 learning rate", "grid": "2 grid"}
 
@@ -68,7 +68,7 @@ class MlflowPlace:
     """Distinguishes sweeps of one name in one experiment, such as those of two users on one server; empty where the
     database is the sweep's own."""
     log: Path | None = None
-    """File for MLflow's messages; None: they are not kept."""
+    """File for MLflow's messages; None: they are dropped."""
 
 
 class SweepRuns:
@@ -89,14 +89,14 @@ class SweepRuns:
 
     @property
     def changes(self) -> Changes:
-        """The changes that were made so far."""
+        """The changes made so far."""
         return self._writer.changes
 
     def each(self, action: Callable[[T], object], items: Iterable[T]) -> None:
         """Call an action that writes for each of the items: concurrently on a server, else one after the other.
 
         Raises:
-            Exception: the first error of an action; actions that had not begun by then are not begun.
+            Exception: the first error of an action; actions that have not begun by then are skipped.
         """
         if not self.place.uri.startswith("http"):
             for item in items:
@@ -115,18 +115,18 @@ class SweepRuns:
 
         Args:
             view: the trial.
-            tags: further tags to set, which a later `put` without them leaves as they are.
+            tags: further tags to set; a later `put` without them does not change them.
         """
         rows = [texts.row_of(point) for point in view.points]
         entry = self.trials.get(view.trial_id)
         if entry is None and not view.serves:
-            return  # left the sweep before MLflow ever had it
+            return  # no longer in the sweep, and never written to MLflow
         wanted = self._tags(view) | {clean_key(k): clean_value(v) for k, v in (tags or {}).items()}
         params = {clean_key(k): clean_value(v) for k, v in view.params.items() if v != "None"}
         if view.points:
             params["params"] = str(view.points[0].params)
         if entry is not None and view.serves and not _continues(entry, rows, params, over=view.over):
-            # What is logged cannot be changed in MLflow: the run makes room for one that is right.
+            # MLflow cannot change what is logged: a correct run replaces this one.
             self._writer.remove(entry)
             entry = None
         longer = view.serves != () and len(rows) > (len(entry.rows or ()) if entry else 0)
@@ -163,7 +163,7 @@ class SweepRuns:
         self._writer.write_status(self._group(""), "RUNNING", None)
 
     def finish(self, *, complete: bool = True) -> None:
-        """Summarise and end the runs of the sweep and its stages; without `complete`, trials are left to run."""
+        """Summarise and end the runs of the sweep and its stages; without `complete`, trials remain to be run."""
         self._group("")
         for stage, entry in self._groups.items():
             served = [e for e in self.trials.values() if any(stage in ("", s) for s, _ in e.serves)]
@@ -181,13 +181,13 @@ class SweepRuns:
         if self.place.uri.startswith("http") and place.startswith(("file:", "/")):
             logger.warning(
                 "the report is not attached to the sweep's run: MLflow at %s keeps artifacts in %s, a folder that only "
-                "its own host has; start it with --artifacts-destination",
+                "its own host can reach; start it with --artifacts-destination",
                 masked(self.place.uri),
                 place,
             )
             return
         with temporary_folder("report") as own:
-            pages = own.path / "pages"  # beside what marks the folder as ours
+            pages = own.path / "pages"  # not next to the file that marks the folder as ours
             pages.mkdir()
             for name, data in report.files.items():
                 (pages / Path(name).name).write_bytes(data)
@@ -239,6 +239,6 @@ def _continues(entry: Entry, rows: list[str], params: Mapping[str, str], *, over
     known = entry.rows
     if known is None or any(entry.params.get(key, value) != value for key, value in params.items()):
         return False
-    if len(rows) < len(known):  # a resumed trial tells its points again from the first on
+    if len(rows) < len(known):  # a resumed trial reports its points again from the first
         return not over and known[: len(rows)] == rows
     return rows[: len(known)] == known

@@ -13,13 +13,13 @@ SERVES = "raysweep.serves"
 CURVES = tuple(name for name, column in COLUMNS.items() if column.tracked == "curve")
 """Columns of a point that become metrics over atoms seen; the optimizer's step becomes `optimizer_steps`."""
 TOTALS = tuple(name for name, column in COLUMNS.items() if column.tracked == "total")
-"""Columns that become metrics of the last point alone: over atoms seen they are straight lines, or constant."""
+"""Columns that become metrics of the last point only: over atoms seen they are straight lines, or constant."""
 
 _STATUS: dict[str, str] = {
     TrialState.PLANNED: "RUNNING",
     TrialState.RUNNING: "RUNNING",
     TrialState.DONE: "FINISHED",
-    TrialState.STOPPED: "FINISHED",  # by ASHA, in the stage that may: a proper end
+    TrialState.STOPPED: "FINISHED",  # by ASHA, in the learning-rate stage: a regular end
     TrialState.DIVERGED: "KILLED",  # neither a success nor a crash
     TrialState.FAILED: "FAILED",
     TrialState.OUT_OF_MEMORY: "FAILED",
@@ -49,7 +49,7 @@ class TrialView:
 
     trial_id: str
     serves: tuple[tuple[str, str], ...]
-    """(stage, family) pairs; its run stands under the first one's stage. Empty: no part of the sweep any more."""
+    """(stage, family) pairs; its run is nested under the first one's stage. Empty: no longer part of the sweep."""
     state: TrialState
     points: Sequence[Point] = ()
     """All points so far. Those of a trial that has not ended may be fewer than MLflow shows."""
@@ -57,7 +57,7 @@ class TrialView:
     """The trial's specification as flat texts: `architecture`, `size.width`, `learning_rate`, `seed`, ..."""
     tags: Mapping[str, str] = field(default_factory=dict)
     message: str | None = None
-    """Why it ended, where it did not end well."""
+    """Why it ended, if it ended badly."""
     started: float | None = None
     """Seconds since 1970."""
     ended: float | None = None
@@ -96,7 +96,7 @@ def _brief(value: str) -> str:
 
 
 def metrics_of(point: Point, *, last: bool) -> dict[str, float]:
-    """Build a point's metrics, with the totals for a trial's last point; missing measurements are left out."""
+    """Build a point's metrics, with the totals for a trial's last point; missing measurements are skipped."""
     values = {name: getattr(point, name) for name in (*CURVES, *(TOTALS if last else ()))}
     return {name: float(value) for name, value in values.items() if value is not None} | {
         "optimizer_steps": float(point.step)
@@ -106,7 +106,7 @@ def metrics_of(point: Point, *, last: bool) -> dict[str, float]:
 def clean_key(key: str) -> str:
     """Replace what MLflow refuses in the name of a parameter or tag (paths, control characters) by `_`."""
     cleaned = _ODD.sub("_", key)[: _KEY_LENGTH - 1]
-    return f"_{cleaned}" if not cleaned or cleaned[0] in ". " else cleaned  # "..x" reads as a way out of a folder
+    return f"_{cleaned}" if not cleaned or cleaned[0] in ". " else cleaned  # "..x" looks like a path out of a folder
 
 
 def clean_value(value: str) -> str:

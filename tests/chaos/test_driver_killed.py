@@ -31,7 +31,7 @@ def test_kill_9_in_the_middle_of_the_grid_ends_with_the_points_of_an_uninterrupt
     )
 
     output = killed.finish()
-    assert "is dead; its sweep goes on here" in output
+    assert "is dead; its sweep continues here" in output
     assert "complete=True" in output
     assert pq.read_table(killed.storage / "points.parquet").equals(expected)
     again = killed.finish()

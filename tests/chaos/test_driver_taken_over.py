@@ -38,8 +38,8 @@ def test_driver_that_sleeps_is_taken_over_from_another_host_and_ends_when_it_wak
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, timeout=250,
     )  # fmt: skip
     assert second.returncode == 0, second.stdout + second.stderr
-    assert "watching up to" in second.stdout
-    assert "is dead; its sweep goes on here" in second.stdout
+    assert "waiting up to" in second.stdout
+    assert "is dead; its sweep continues here" in second.stdout
     assert time.monotonic() - began > 45, "it was taken over before its lease had run out"
     points = sweep.store.table()
     os.kill(first.pid, signal.SIGCONT)

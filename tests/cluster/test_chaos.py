@@ -130,4 +130,4 @@ def test_driver_that_is_killed_costs_a_step_for_each_trial_that_ran(
     twice = steps_made_twice(chain_trials.notes(notes))
     assert len(twice) <= 2
     assert all(count <= 1 for count in twice.values())
-    assert "is dead; its sweep goes on here" in log.read_text()
+    assert "is dead; its sweep continues here" in log.read_text()

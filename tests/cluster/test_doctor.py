@@ -59,7 +59,7 @@ def test_seeded_faults_are_named_with_their_remedies(hosts: Cluster, tmp_path: P
         "limits": (worker, "may open 900 files", "ulimit -n 65536"),
         "clock": (worker, " s fast", "NTP"),
         "resources": ("cluster", "a trial asks for 1 GPU and no node has more than 0", "ask for less"),
-        "mlflow": ("here", "MLflow at http://127.0.0.1:9 is not reached", "start the server"),
+        "mlflow": ("here", "MLflow at http://127.0.0.1:9 cannot be reached", "start the server"),
         "token": ("here", "others may read the cluster's token", f"chmod 600 {home}/.ray/auth_token"),
         "ports": ("cluster", "Ray requires no token", "RAY_AUTH_MODE=token"),
         "data": ("here", str(tmp_path / "nowhere"), "raysweep data check"),

@@ -18,7 +18,7 @@ def test_cluster_refuses_who_has_no_token_or_another_one(hosts: Cluster, tmp_pat
     submit = [str(BIN / "raysweep"), "submit", str(space), "--address", hosts.dashboard]
     home = tmp_path / "home"
     home.mkdir()
-    for token, words in (("", "asks for a token"), ("0" * 64, "refused the token")):
+    for token, words in (("", "requires a token"), ("0" * 64, "refused the token")):
         environment = {**hosts.environment, "RAY_AUTH_TOKEN": token, "HOME": str(home)}
         if not token:
             environment["RAY_AUTH_MODE"] = "disabled"
@@ -43,5 +43,5 @@ def test_dashboard_on_the_heads_loopback_is_not_reached_from_another_address(hos
     submit = [str(BIN / "raysweep"), "submit", str(space), "--address", hosts.dashboard]
     done = hosts.outside.run(submit, hosts.environment)
     assert done.returncode == 1
-    assert f"{hosts.head.address}:{DASHBOARD} is not reached" in done.stderr
+    assert f"{hosts.head.address}:{DASHBOARD} cannot be reached" in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr

@@ -41,11 +41,11 @@ def test_the_node_that_cannot_take_part_is_named_with_the_remedy(hosts: Cluster,
 
     text = refusal(own / "sweep", "")
     assert worker in text
-    assert "has another environment: raysweep source" in text
+    assert "has a different environment: raysweep source" in text
     assert f"does not see what the driver wrote to storage {own}/sweep: it is not shared; " in text
     assert "give a path that all nodes share" in text
     text = refusal(own / "sweep", "any")
-    assert "another environment" not in text
+    assert "different environment" not in text
     text = refusal(read_only / "sweep", "any")
     assert f"{worker}(" in text
     assert f"read-only file system in storage {read_only}/sweep; free some space there, or choose another" in text

@@ -105,7 +105,7 @@ def test_a_server_of_another_version_one_that_refuses_and_no_mlflow_are_told_apa
     for answers, text in (
         (SOUND, None),
         ({**SOUND, "/version": (200, "2.9.0")}, "is version 2.9.0, and this environment has"),
-        ({"/health": (401, "")}, "refuses us (401)"),
+        ({"/health": (401, "")}, "denies access (401)"),
         ({}, "answers 404: it is not an MLflow server"),
     ):
         server.answers = answers  # type: ignore[attr-defined]
@@ -132,11 +132,11 @@ def test_a_server_that_asks_for_a_user_is_sound_with_the_right_one_and_refuses_a
         found = of_mlflow(tmp_path, f"http://{user}127.0.0.1:{port}")
         assert (found is None) == sound
         if found is not None:
-            assert f"127.0.0.1:{port} refuses us (401)" in found.text
+            assert f"127.0.0.1:{port} denies access (401)" in found.text
             assert "other" not in found.text + found.remedy
     found = of_mlflow(tmp_path, "http://ada:secret@127.0.0.1:9")
     assert found is not None
-    assert "is not reached (Connection refused)" in found.text
+    assert "cannot be reached (Connection refused)" in found.text
     assert "secret" not in found.text + found.remedy
 
 
@@ -171,7 +171,7 @@ def test_a_server_with_a_private_certificate_is_sound_where_mlflow_would_take_it
     found = of_mlflow(tmp_path, f"https://127.0.0.1:{server.server_address[1]}")
     if variable is None:
         assert found is not None
-        assert "is not reached" in found.text
+        assert "cannot be reached" in found.text
         assert "certificate" in found.text.lower()
         assert "REQUESTS_CA_BUNDLE" in found.remedy
     else:
@@ -205,7 +205,7 @@ def test_a_proxy_does_not_keep_us_from_this_machine_and_is_told_for_other_progra
     monkeypatch.setenv("HTTP_PROXY", "http://user:secret@127.0.0.1:9")
     (found,) = places.of_mlflow(space(tmp_path, uri).tracking, str(tmp_path / "sweep"), "here")
     assert found.severity == "warning"
-    assert "HTTP_PROXY=http://127.0.0.1:9 takes what is meant for MLflow" in found.text
+    assert "HTTP_PROXY=http://127.0.0.1:9 intercepts requests to MLflow" in found.text
     assert found.remedy == "export NO_PROXY=localhost,127.0.0.1,::1"
     assert os.environ["NO_PROXY"] == "example.org,localhost,127.0.0.1,::1"
     assert list(places.of_mlflow(space(tmp_path, uri).tracking, str(tmp_path / "sweep"), "here")) == []
@@ -214,10 +214,10 @@ def test_a_proxy_does_not_keep_us_from_this_machine_and_is_told_for_other_progra
 def test_a_server_that_is_not_there_and_a_database_that_is_not_there_are_named(tmp_path: Path) -> None:
     found = of_mlflow(tmp_path, "http://127.0.0.1:9")
     assert found is not None
-    assert "is not reached" in found.text
+    assert "cannot be reached" in found.text
     found = of_mlflow(tmp_path, "postgresql://user:secret@127.0.0.1:9/mlflow")
     assert found is not None
-    assert "is not reached" in found.text
+    assert "cannot be reached" in found.text
     assert "secret" not in found.text + found.remedy
 
 

@@ -141,7 +141,7 @@ def test_a_driver_that_dies_is_followed_by_another_job(head: Head, make_user: Us
     out, err = follower.communicate(timeout=120)
     assert follower.returncode == 0, err
     assert "died" in err
-    assert "is dead; its sweep goes on here" in out
+    assert "is dead; its sweep continues here" in out
     store = TrialStore(str(storage))
     assert [store.state(trial_id) for trial_id in store.ids()] == [TrialState.DONE] * 3
 
@@ -161,7 +161,7 @@ def test_a_head_that_is_replaced_finishes_what_is_left(make_user: UserMaker, tmp
         lost.kill()
         shutil.rmtree(lost.folder)
     assert follower.returncode == 0, err
-    assert "is not reached" in err
+    assert "cannot be reached" in err
     assert "reached again" in err
     assert "has forgotten it" in err
     assert "[3/3]" in out
@@ -176,10 +176,10 @@ def test_strangers_are_refused_with_the_remedy(head: Head, make_user: UserMaker)
         assert "refused the token" in user.call(*asked, status=1, RAY_AUTH_TOKEN="wrong")[1]
     asked = ("submit", "toy.yaml", "--address", head.address)
     err = user.call(*asked, status=1, RAY_AUTH_TOKEN="", RAY_AUTH_MODE="disabled")[1]
-    assert "asks for a token: give the cluster's token in RAY_AUTH_TOKEN" in err
+    assert "requires a token: give the cluster's token in RAY_AUTH_TOKEN" in err
     nowhere = f"http://127.0.0.1:{free_port()}"
     for command in ("submit", "status", "stop"):
-        assert "is not reached" in user.call(command, "toy.yaml", "--address", nowhere, status=1)[1]
+        assert "cannot be reached" in user.call(command, "toy.yaml", "--address", nowhere, status=1)[1]
 
 
 @pytest.mark.slow
@@ -242,4 +242,4 @@ def test_places_of_this_machine_alone_are_refused(head: Head, make_user: UserMak
     asked = ("submit", "toy.yaml", "storage=runs/toy", "--address", head.address)
     err = user.call(*asked, status=1)[1]
     assert "storage" in err
-    assert "would lie in the scratch folder of the job" in err
+    assert "would be in the scratch folder of the job" in err

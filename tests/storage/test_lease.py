@@ -86,7 +86,7 @@ def test_a_driver_elsewhere_that_beat_just_now_is_watched_for_a_lease(tmp_path: 
         assert lock.note is not None
     assert time.monotonic() - began > 0.8
     assert "on elsewhere" in said[0]
-    assert "watching up to 1 s" in said[0]
+    assert "waiting up to 1 s" in said[0]
 
 
 def test_a_driver_elsewhere_that_beats_is_not_taken_over(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_driver_that_was_taken_over_writes_nothing_more(tmp_path: Path) -> Non
             lambda: store.write_bytes("points.parquet", b"x"),
             lambda: store.close(spec.trial_id, TrialState.CANCELLED, []),
         ):
-            with pytest.raises(LeaseLostError, match=r"on elsewhere .since later. has taken this sweep over"):
+            with pytest.raises(LeaseLostError, match=r"on elsewhere .since later. has taken over this sweep"):
                 write()
         assert store.read_json("learning_rates.json") == {"a": 1}
         assert store.state(spec.trial_id) == TrialState.RUNNING
@@ -143,7 +143,7 @@ def test_a_driver_that_was_taken_over_writes_nothing_more(tmp_path: Path) -> Non
 def test_a_driver_whose_lock_is_gone_was_taken_over_by_one_that_has_ended(tmp_path: Path) -> None:
     with driver_lease(str(tmp_path)) as lock:
         (tmp_path / LEASE).unlink()
-        with pytest.raises(LeaseLostError, match="another driver, which has ended since, has taken this sweep over"):
+        with pytest.raises(LeaseLostError, match="another driver, which has ended since, has taken over this sweep"):
             lock.check()
     assert not (tmp_path / LEASE).exists()
 
@@ -173,7 +173,7 @@ def test_folder_that_is_taken_away_under_a_driver_is_named_and_not_made_anew(tmp
         shutil.rmtree(storage) if how == "delete" else storage.rename(tmp_path / "moved")
         if how == "replace":  # by a worker that goes on writing
             (storage / "trials").mkdir(parents=True)
-        with pytest.raises(Stopped, match="was deleted, moved or unmounted under the sweep; bring it back") as error:
+        with pytest.raises(Stopped, match="was deleted, moved or unmounted under the sweep; restore it") as error:
             lock.check()
         assert error.value.exit_code == 75
         lock._send_heartbeats()

@@ -147,7 +147,7 @@ def test_file_of_the_sweep_that_is_torn_is_noted(store: TrialStore, tmp_path: Pa
     assert store.read_json("costs.json") == {"a": 1}
     (tmp_path / "costs.json").write_text(json.dumps({"a": 1})[:-1])
     assert store.read_json("costs.json") is None
-    assert store.notes == ["costs.json is torn and is written anew"]
+    assert store.notes == ["costs.json is torn and will be rewritten"]
 
 
 BAD = "Traceback\n\x1b[31mOSError: no file 'caf\udce9\x00' at http://joe:hunter2@host\x1b[0m\n"

@@ -216,7 +216,7 @@ def test_what_cannot_be_read_is_said(uri: str, tmp_path: Path) -> None:
     "memory", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file::memory:?uri=true"]
 )
 def test_database_that_ends_with_the_command_is_refused(memory: str) -> None:
-    with pytest.raises(TrackingError, match="is a database in memory, which ends with the command"):
+    with pytest.raises(TrackingError, match="is an in-memory database, which ends with the command"):
         to_mlflow([view(0)], memory)
 
 

@@ -90,7 +90,7 @@ def check(text: str | None = None) -> None:
     found = differences(json.loads(text), environment())
     if found:
         raise ClusterError(
-            f"{platform.node()} has another environment than the submitter: {', '.join(found)}. Install the "
+            f"{platform.node()} has a different environment from the submitter's: {', '.join(found)}. Install the "
             "submitter's versions there (pip install -c constraints.txt), or submit with --environment pip, which "
             "does so for the job alone, or with --environment any, which accepts that numbers may differ"
         )

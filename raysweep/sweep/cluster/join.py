@@ -34,7 +34,7 @@ def cluster(space: Space) -> Iterator[ClusterWatch]:
 
     Raises:
         SpaceError: no node of the cluster can hold a trial.
-        ClusterError: a node has another environment, or does not reach the storage or the data.
+        ClusterError: a node has a different environment, or does not reach the storage or the data.
         ClusterLostError: the head, Ray on this host, or the last host for a trial died.
     """
     with joined(os.environ.get("RAY_ADDRESS") or "local") as watch:
@@ -54,7 +54,7 @@ def check_before_data(space: Space) -> None:
     to start here.
 
     Raises:
-        ClusterError: a node does not reach them or has another environment, or Ray cannot start.
+        ClusterError: a node does not reach them or has a different environment, or Ray cannot start.
     """
     address = os.environ.get("RAY_ADDRESS")
     if not address:

@@ -139,7 +139,7 @@ class _Probe:
         faults += [NodeFault(node, "data", f"cannot read the data, {what}", SHARED) for what in found.unread]
         others = differences(wanted, found.environment) if wanted is not None else []
         if others:
-            text = f"has another environment: {', '.join(others)}"
+            text = f"has a different environment: {', '.join(others)}"
             faults.append(NodeFault(node, "environment", text, SAME_VERSIONS))
         return faults
 

@@ -39,7 +39,7 @@ def test_a_sound_node_passes_and_nothing_is_left_behind(tmp_path: Path) -> None:
         ({"trouble": "cannot read or write: permission denied"}, "permission denied .*let the user that Ray runs as"),
         ({"trouble": "cannot read or write: no space left on device"}, "free some space there"),
         ({"unread": ("/data/manifest.json: not what the driver reads there",)}, "cannot read the data, /data"),
-        ({"environment": {**environment(), "torch": "1.0"}}, "another environment: torch 1.0 instead of 2"),
+        ({"environment": {**environment(), "torch": "1.0"}}, "different environment: torch 1.0 instead of 2"),
     ],
 )
 def test_each_fault_names_the_node_and_the_remedy(tmp_path: Path, found: dict[str, object], words: str) -> None:
