@@ -32,7 +32,7 @@ class Pool(Protocol):
     """Runs tasks on workers; a context that ends what it started."""
 
     def in_order(self, function: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
-        """Yield `function(task)` of each task in their order; tasks are drawn as needed and may be endless."""
+        """Yield `function(task)` of each task in order; tasks are drawn as needed and may be endless."""
 
     def __enter__(self) -> "Pool":
         """Return itself."""

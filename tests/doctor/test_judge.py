@@ -75,7 +75,7 @@ def test_a_token_that_others_may_read_or_that_is_not_there_is_named(tmp_path: Pa
     (found,) = judge.of_token(token, named=False)
     assert found.remedy == f"chmod 600 {token}"
     (found,) = judge.of_token(tmp_path / "none", named=True)
-    assert "is not there" in found.text
+    assert "does not exist" in found.text
     assert list(judge.of_token(None, named=False)) == []
 
 

@@ -12,7 +12,7 @@ from raysweep.data.store.manifest import MANIFEST_NAME
 SUFFIXES = (".aselmdb", ".extxyz", ".xyz", ".npz", ".h5", ".hdf5", ".parquet", ".json", ".db")
 """Files that a folder is searched for."""
 TEXT_SUFFIXES = (".extxyz", ".xyz")
-"""Those that are read compressed, too."""
+"""Suffixes that are also read compressed."""
 _AT_ONCE = 2**20
 
 
@@ -25,9 +25,9 @@ class LeftOut:
 
 
 def files_of(sources: Sequence[Path]) -> tuple[list[Path], list[LeftOut]]:
-    """List the files of the sources, sorted within each folder, and the files that are left out.
+    """List the files of the sources, sorted within each folder, and the files that are skipped.
 
-    A folder stands for the files in it, at any depth, behind links, too.
+    A folder means the files in it, at any depth, through links, too.
 
     Raises:
         DataError: a source is absent or given twice, a folder has no file to read, or cannot be read.
@@ -64,7 +64,7 @@ def _plain(path: Path) -> Path:
 
 
 def _within(folder: Path, above: set[str]) -> Iterator[Path | LeftOut]:
-    """Yield the files below a folder and those that are left out."""
+    """Yield the files below a folder and those that are skipped."""
     real = os.path.realpath(folder)
     if real in above:
         yield LeftOut(folder, "a link to one of its parent folders")
@@ -120,7 +120,7 @@ def _same_text(compressed: Path, plain: Path) -> bool:
                     return False
                 if not piece:
                     return True
-        except FAULTS:  # its reader says what is wrong with it
+        except FAULTS:  # its reader reports what is wrong with it
             return False
 
 
@@ -129,7 +129,7 @@ def _held(left_out: list[LeftOut]) -> str:
 
 
 def counted(left_out: Sequence[LeftOut]) -> dict[str, int]:
-    """Count the files that were left out by reason, with their names, for the manifest."""
+    """Count the skipped files by reason, with their names, for the manifest."""
     reasons: dict[str, list[str]] = {}
     for one in left_out:
         reasons.setdefault(one.reason, []).append(one.path.name)

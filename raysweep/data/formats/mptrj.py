@@ -1,8 +1,8 @@
 """MPtrj (Deng et al. 2023, 10.1038/s42256-023-00716-3): one JSON {material: {frame: {structure, energies, force}}}.
 
-eV and Å. The energy is `uncorrected_total_energy`, that of the calculation, which belongs to the forces; frames without
-it are at fault, since `corrected_total_energy` and `energy_per_atom`, which is corrected too, are another thing. Either
-is read where it is named, and then for all frames. All is periodic, unless a lattice says otherwise.
+eV and Å. The energy is `uncorrected_total_energy`, that of the calculation, as are the forces; frames without it
+are faulty, since `corrected_total_energy` and `energy_per_atom`, which is corrected too, are different quantities.
+Either is read if it is named, and then for all frames. All is periodic, unless a lattice says otherwise.
 The file is far larger than memory, so materials are found by their braces and parsed some at a time.
 """
 

@@ -13,7 +13,7 @@ from raysweep.data.formats.folders import SUFFIXES, is_text
 
 Format = Literal["aselmdb", "extxyz", "md17", "spice", "ani1x", "mptrj", "parquet", "ase", "hdf5", "asedb"]
 FIXED_KEYS: tuple[Format, ...] = ("aselmdb", "extxyz", "mptrj", "ase", "asedb")
-"""Formats of which atoms, cell and periodicity have no keys that could be others."""
+"""Formats with fixed keys for atoms, cell and periodicity."""
 
 
 @dataclass(frozen=True)

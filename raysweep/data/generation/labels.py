@@ -24,7 +24,7 @@ class Grown:
     Attributes:
         candidate: its number.
         smiles: the molecule or ion.
-        group: its neutral form, which holds ions of one molecule on one side of the split.
+        group: its neutral form, which keeps ions of one molecule on one side of the split.
         left_out: counts of the candidates rejected since the previous molecule, by reason.
     """
 

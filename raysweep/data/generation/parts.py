@@ -1,6 +1,6 @@
-"""Labelled structures on disk, part by part, until the store that is made of them is written.
+"""Labelled structures on disk, part by part, until their store is written.
 
-Parts lie in a folder beside the store, named by the recipe, so that the same call continues where the last one stopped
+Parts are in a folder next to the store, named by the recipe, so that the same call continues where the last one ended
 and another recipe starts afresh. How structures are divided into parts does not matter.
 """
 
@@ -25,7 +25,7 @@ from raysweep.data.structures import concatenate
 
 PART_STRUCTURES = 4_096
 PART_SECONDS = 20.0
-"""A part is written after this many structures, or this long after the last one: the most that a kill can cost."""
+"""A part is written after this many structures, or this long after the last one: the most work that a kill can lose."""
 KEY_LENGTH = 16
 
 
@@ -40,11 +40,11 @@ class MadeRecord(PartRecord):
 
 
 class MadeParts:
-    """The parts of one recipe beside a store; a context that keeps other processes from making the same store.
+    """The parts of one recipe, next to its store; a context that keeps other processes from making the same store.
 
     Args:
         location: of the store.
-        determined_by: all that the structures depend on; not how many there are to be.
+        determined_by: everything that the structures depend on, but not their number.
 
     Attributes:
         path: the folder of the parts.
@@ -83,7 +83,7 @@ class MadeParts:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Write what is pending, also where an error or an interrupt ends the block, and release the lock."""
+        """Write what is pending, even if an error or an interrupt ends the block, and release the lock."""
         try:
             if error is not None:
                 with contextlib.suppress(OSError, RaysweepError):

@@ -15,7 +15,7 @@ PresetName = Literal["small-organics", "organics", "diverse", "reactive", "large
 Kind = Literal["thermal", "md", "torsion", "stretch", "pair", "transfer"]
 DEFAULT_PRESET: PresetName = "small-organics"
 RECIPE_NAME = "raysweep.data.xtb"
-"""Of the recipe in the manifest of a store that the embedded source has made."""
+"""Kind of the recipe in the manifest of a store that the embedded source made."""
 
 _H, _B, _C, _N, _O, _F, _SI, _P, _S, _CL, _BR = 1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 35
 
@@ -51,10 +51,10 @@ class Displacing:
 
     Attributes:
         structures_per_molecule: displaced structures of each molecule.
-        conformers_per_molecule: conformers among which they are shared in turn.
+        conformers_per_molecule: conformers that they are distributed over.
         temperatures: K, range from which each structure's temperature is drawn evenly.
-        wavenumber: 1/cm, frequency of the harmonic oscillator that each atom is taken for.
-        force_limit: eV/Å, structures with a longer force on any atom are left out.
+        wavenumber: 1/cm, frequency of the harmonic oscillator that models each atom.
+        force_limit: eV/Å, structures with a larger force on any atom are rejected.
 
     Raises:
         DataError: a value is out of range.
@@ -84,7 +84,7 @@ class Preset:
         displacing: how structures are displaced, and which labels are kept.
         kinds: shares of the kinds of structures (see `molecules.sampling`); a molecule that a kind is impossible for
             has thermal ones instead.
-        any_field: whether UFF relaxes what MMFF94 has no parameters for; otherwise those molecules are left out.
+        any_field: whether UFF relaxes what MMFF94 has no parameters for; otherwise those molecules are skipped.
         columns: whether charge and spin are written into the store.
     """
 

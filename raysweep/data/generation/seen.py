@@ -1,4 +1,4 @@
-"""Recognition of texts that came before, at 8 bytes a text."""
+"""Recognition of texts seen before, at 8 bytes a text."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from raysweep.core.hashing import digest
 class SeenTexts:
     """A set of texts, stored as sorted 64-bit digests so that millions of them take megabytes.
 
-    Among ten million texts, two share a digest with a probability of 3e-6; the second would be taken for the first.
+    Among ten million texts, two share a digest with a probability of 3e-6; the second would be mistaken for the first.
     """
 
     def __init__(self) -> None:

@@ -32,7 +32,7 @@ MOLECULES_PER_TASK = 8
 """A task of about 0.2 s: short enough to share out evenly, long enough that sending it costs nothing."""
 KEPT_AT_LEAST = 0.01
 TRIED_AT_LEAST = 1_000
-"""After so many structures, give up where a smaller share than that was kept."""
+"""After this many structures, give up if a smaller share than this was kept."""
 
 Progress = Callable[[int, int], None]
 """Called as `progress(structures_done, structures_wanted)` in the calling process."""
@@ -50,9 +50,9 @@ def make_store(
     displacing: Displacing | None = None,
     progress: Progress | None = None,
 ) -> Store:
-    """Make a store of GFN2-xTB structures, or open the store that the same recipe gave before.
+    """Make a store of GFN2-xTB structures, or open the store that the same recipe made before.
 
-    The store appears whole or not at all. Until then finished structures are kept in a hidden folder beside it, and
+    The store appears whole or not at all. Until then finished structures are kept in a hidden folder next to it, and
     the same call after a kill, an error or an interrupt continues from them.
 
     Args:
@@ -60,8 +60,8 @@ def make_store(
         structures: how many to keep, training and validation together.
         preset: which molecules and structures (`raysweep.data.generation.presets`).
         seed: of molecules, conformers, displacements, split and order.
-        workers: processes; all cores that this process may use by default. They do not change the content.
-        pool: workers to use instead of processes of this machine; nor does this change the content.
+        workers: processes; by default all cores that this process may use. The content does not depend on them.
+        pool: workers to use instead of processes of this machine; the content does not depend on them, either.
         validation_fraction: share of the molecules that is held out.
         displacing: how conformers are displaced and which labels are kept, instead of the preset's.
         progress: called as structures arrive, and once before.
@@ -77,7 +77,7 @@ def make_store(
     present = standing_store(location, recipe)
     parts = MadeParts(location, _determined_by(recipe))
     if present is not None:
-        parts.remove()  # of a making that was killed just after it had written the store
+        parts.remove()  # left by a run that was killed just after it had written the store
         return present
     with parts:
         if parts.structures < structures:
@@ -103,7 +103,7 @@ def _check_arguments(
             f"structures is {structures}, and one molecule gives up to {each}: the split needs two, so ask for more"
         )
     if not 0 < validation_fraction < 1:
-        raise DataError(f"validation_fraction is {validation_fraction}; it must lie above 0 and below 1")
+        raise DataError(f"validation_fraction is {validation_fraction}; it must be above 0 and below 1")
 
 
 def _make_parts(pool: Pool, parts: MadeParts, structures: int, seed: int, preset: Preset, progress: Progress) -> None:
@@ -158,7 +158,7 @@ def _recipe(structures: int, seed: int, validation_fraction: float, preset: Pres
 
 
 def _determined_by(recipe: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """All that a part depends on: parts made with other versions are not continued."""
+    """Everything that a part depends on: parts made with other versions are not continued."""
     shared = {name: value for name, value in recipe.items() if name not in ("structures", "validation_fraction")}
     return {**shared, "made_with": dict(_versions())}
 

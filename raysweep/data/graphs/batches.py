@@ -17,11 +17,11 @@ from raysweep.data.structures import Rows, Structures
 
 GATHERED = 32
 ATOMS_AT_ONCE = 32_768
-"""Batches that are read and moved to the device at once, and how many atoms they may have together."""
+"""Batches that are read and moved to the device at once, and the maximum number of atoms in them."""
 STRUCTURES_AT_ONCE = 4096
 """Structures whose edges are counted at once."""
 ORDER_AT_ONCE = 1_000_000
-"""Structures of an order that are cut into batches at once."""
+"""Structures of an order that are split into batches at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Batch:
         structure: [A] int64, which structure an atom belongs to, ascending.
         n_atoms: [S] float, atoms of each structure.
         senders: [E] int64, the neighbour's atom index.
-        receivers: [E] int64, the atom that is looked at, ascending.
+        receivers: [E] int64, the atom that receives the message, ascending.
         shifts: [E, 3] float, Å, to the periodic image; None where nothing is periodic.
         energy: [S] float, eV, labelled energy less reference energies.
         forces: [A, 3] float, eV/Å.
@@ -93,8 +93,8 @@ class GraphSet:
 
     Attributes:
         source: the structures.
-        cutoff: Å; atoms nearer than this see each other.
-        graphs: the source of the graphs; built anew for each batch by default.
+        cutoff: Å; atoms closer than this are neighbours.
+        graphs: the source of the graphs; by default they are built for each batch.
     """
 
     source: Rows
@@ -206,7 +206,7 @@ class GraphSet:
 def load_graphs(store: Store, rows: npt.NDArray[np.int64], cutoff: float) -> GraphSet:
     """Open the structures at ascending `rows` of a store, with graphs within `cutoff` (Å), to be read batch by batch.
 
-    Where structures are periodic, the graphs are cached beside the store (cached.py).
+    Where structures are periodic, the graphs are cached next to the store (cached.py).
     """
     source, kept = StoreRows(store, rows), cached_graphs(store, rows, cutoff)
     graphs = None if kept is None else lambda chosen, structures: kept(source.rows(chosen), structures)
@@ -250,7 +250,7 @@ def split_batches(
 ) -> Iterator[npt.NDArray[np.int64]]:
     """Split `order` into runs of at least `batch_atoms` atoms, without splitting a structure."""
     begin, at_once = 0, max(ORDER_AT_ONCE, batch_atoms)
-    while begin < len(order):  # in pieces, so that an order of millions is not summed up as a whole
+    while begin < len(order):  # in pieces, so that an order of millions is not summed as a whole
         piece = order[begin : begin + at_once]
         total = np.cumsum(n_atoms[piece])
         start, last = 0, begin + len(piece) == len(order)

@@ -1,4 +1,4 @@
-"""Graphs of periodic structures, built once per shard and cutoff, cached beside the store and mapped by every trial.
+"""Graphs of periodic structures, built once per shard and cutoff, cached next to the store and mapped by every trial.
 
 Isolated structures have none: their edges are found faster than they could be read.
 """
@@ -26,9 +26,9 @@ VERSION = 1
 """Raised whenever the same structures would get other edges, or the files another layout."""
 BYTES_PER_EDGE = 7
 LARGEST = 8 * 2**30
-"""Bytes that the graphs of a subset may take on disk; RAYSWEEP_GRAPHS_GIB sets another number of GiB, 0 keeps none."""
+"""Bytes that the graphs of a subset may take on disk; RAYSWEEP_GRAPHS_GIB overrides it in GiB, 0 disables the cache."""
 COVERED = 0.25
-"""Share of its shards that a subset must hold for the whole shards' graphs to be worth their making."""
+"""Share of its shards that a subset must have for building the whole shards' graphs to pay."""
 _AT_ONCE = 512
 _COLUMNS = {"first": "i8", "senders": "u2", "receivers": "u2", "images": "i1"}
 
@@ -123,7 +123,7 @@ def _mapped(folder: Path, shard: Shard) -> dict[str, npt.NDArray[np.generic]] | 
         columns: dict[str, npt.NDArray[np.generic]] = {
             name: np.memmap(folder / name, dtype=f"<{kind}", mode="r") for name, kind in _COLUMNS.items()
         }
-    except (OSError, ValueError, KeyError):  # absent or torn: it is made again
+    except (OSError, ValueError, KeyError):  # absent or torn: it is rebuilt
         return None
     return columns if len(columns["first"]) == shard.structures + 1 else None
 

@@ -13,14 +13,14 @@ _IMAGES = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), axis=-1)
 def shortest_distances(structures: Structures, below: float) -> npt.NDArray[np.float64]:
     """The shortest distance between two atoms or an atom and its own periodic image, [S] Å.
 
-    Infinite where none is shorter than `below` (Å); where images of one atom are, theirs.
+    Infinite where none is shorter than `below` (Å); images of one atom take precedence.
     """
     shortest = nearest_images(structures)
     shortest[shortest >= below] = np.inf
     cell, wraps = _completed(structures)
     inverse: npt.NDArray[np.float64] = np.linalg.inv(cell).astype(np.float64)
     heights = 1.0 / np.linalg.norm(inverse, axis=1)  # between the planes of images along each vector
-    # The nearest image is the only one within half a height, so that it alone has to be looked at in all but tiny cells
+    # Only the nearest image is within half a height, so that no other has to be considered in all but tiny cells
     simple = (structures.n_atoms <= DENSE_ATOMS) & (np.where(wraps, heights, np.inf) > 2 * below).all(axis=1)
     others = ~simple & np.isinf(shortest)
     for rows, found in ((np.flatnonzero(simple), _by_nearest_images), (np.flatnonzero(others), _by_graphs)):
@@ -70,7 +70,7 @@ _Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 def _by_nearest_images(
     structures: Structures, cell: npt.NDArray[np.float64], inverse: npt.NDArray[np.float64], below: float
 ) -> _Found:
-    """Look at all pairs of atoms, one axis after the other, so that few are left for the second."""
+    """Check all pairs of atoms, one axis after the other, so that few remain for the second."""
     owners, lengths = [np.zeros(0, np.int64)], [np.zeros(0)]
     offsets = structures.offsets
     wraps = np.zeros((len(cell), 3), bool) if structures.pbc is None else structures.pbc
@@ -102,7 +102,7 @@ def _by_nearest_images(
 def _by_graphs(
     structures: Structures, _cell: npt.NDArray[np.float64], _inverse: npt.NDArray[np.float64], below: float
 ) -> _Found:
-    """Look at a neighbour list, which goes through all images."""
+    """Check a neighbour list, which includes all images."""
     graphs = build_graphs(structures, below)
     back = np.repeat(structures.offsets[:-1], graphs.n_edges)
     x = structures.positions.astype(np.float64)

@@ -11,7 +11,7 @@ from raysweep.core.errors import DataError
 from raysweep.data.structures import Structures, ranges
 
 DENSE_ATOMS = 256
-"""Isolated structures up to this size are looked through pair by pair, many at once, in one thread: 4 million atoms/s
+"""Isolated structures up to this size are searched pair by pair, many at once, in one thread: 4 million atoms/s
 at 20 atoms and 0.6 at 200, where vesin, called for each structure, does 0.4 and 0.3."""
 PAIRS_AT_ONCE = 100_000
 
@@ -22,7 +22,7 @@ class Graphs:
 
     Attributes:
         senders: [E] int32, index within the structure of the neighbour.
-        receivers: [E] int32, index within the structure of the atom that is looked at, ascending; under equal
+        receivers: [E] int32, index within the structure of the atom that has the neighbour, ascending; for equal
             receivers the senders ascend.
         images: [E, 3] int32, along which cell vectors, and how often, the neighbour is repeated; None where the
             structures have no `pbc`.
@@ -40,7 +40,7 @@ class Graphs:
 def build_graphs(structures: Structures, cutoff: float) -> Graphs:
     """Find all pairs of atoms nearer than `cutoff` (Å), periodic images along any of the cell vectors included.
 
-    Small isolated structures are looked through pair by pair, the others by vesin's neighbour list; both compute
+    Small isolated structures are searched pair by pair, the others by vesin's neighbour list; both compute
     distances in float64.
 
     Raises:

@@ -27,9 +27,9 @@ class Rules:
 
     Attributes:
         names: see `Names`.
-        group_by: what never stands on both sides of the split.
-        skip_bad: leave out and count records that cannot be used, instead of stopping.
-        force_limit: eV/Å; leave out and count structures with a longer force on any atom.
+        group_by: what is never on both sides of the split.
+        skip_bad: skip and count records that cannot be used, instead of stopping.
+        force_limit: eV/Å; skip and count structures with a larger force on any atom.
     """
 
     names: Names

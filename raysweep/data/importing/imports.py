@@ -35,7 +35,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class _Request:
-    """All that the content of an imported store depends on, and its licence."""
+    """Everything that the content of an imported store depends on, and its licence."""
 
     files: Sequence[Path]
     left_out: Sequence[LeftOut]
@@ -94,9 +94,9 @@ def import_store(
     in_order: InOrder | None = None,
     progress: Progress | None = None,
 ) -> Store:
-    """Import files into a new store, or open the store that the same files and arguments gave before.
+    """Import files into a new store, or open the store that the same files and arguments made before.
 
-    Parts of files are read in parallel and kept on disk beside the store (`.NAME.importing`) until it is written, so
+    Parts of files are read in parallel and kept on disk next to the store (`.NAME.importing`) until it is written, so
     that an import that was killed continues. Memory grows by about 50 bytes a structure.
 
     Args:
@@ -104,15 +104,15 @@ def import_store(
         sources: files, or folders to be searched for files.
         format: how to read them; by default by what each file is.
         names: keys and units of formats that have no fixed ones.
-        group_by: what never stands on both sides of the split. molecule: the reader's own name for it (MD17: the
+        group_by: what is never on both sides of the split. molecule: the reader's own name for it (MD17: the
             file), otherwise the formula; formula: the chemical formula; structure: nothing, so that frames of one
-            molecule may stand on both.
+                molecule may be on both.
         validation_fraction: share of the groups that is held out.
         seed: of the split and the order.
         stratify: hold out that share within each source (`Names.source`, otherwise the file).
         held_out: names of the groups to hold out, instead of a share.
-        skip_bad: leave out records that cannot be used, and count them by reason in the manifest.
-        force_limit: eV/Å; leave out, and count, structures with a longer force on any atom.
+        skip_bad: skip records that cannot be used, and count them by reason in the manifest.
+        force_limit: eV/Å; skip and count structures with a larger force on any atom.
         licence: of the data, for the manifest.
         workers: processes; one for each core by default.
         in_order: runs the parts, instead of processes of this machine.
@@ -142,14 +142,14 @@ def import_store(
 
 
 def _standing(location: str | Path, request: _Request) -> Store | None:
-    """Open the store of the same request that stands at the location; None if nothing stands there.
+    """Open the store of the same request at the location; None if there is none.
 
-    The files are hashed only if a store stands there.
+    The files are hashed only if there is a store.
     """
     if not store_stands(location):
         return standing_store(location, {})
     present = standing_store(location, request.recipe([digest_of(file) for file in request.files]))
-    part_folder(location).remove()  # of an import that was killed just after it had written the store
+    part_folder(location).remove()  # left by an import that was killed just after it had written the store
     return present
 
 

@@ -1,6 +1,6 @@
 """Isolated atoms, which give the reference energies of their elements and are excluded from training.
 
-One that stood among molecules would set the scale of the loss by the energy that binds all the others.
+One among molecules would set the scale of the loss by the energy that binds all the others.
 """
 
 from collections import Counter

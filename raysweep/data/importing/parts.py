@@ -45,7 +45,7 @@ class ConvertedRecord(PartRecord):
 
 
 def part_folder(location: str | Path) -> PartFolder[ConvertedRecord]:
-    """The folder for the parts of an import: beside a local store, or in this machine's cache."""
+    """The folder for the parts of an import: next to a local store, or in this machine's cache."""
     filesystem, path = open_location(location)
     if isinstance(filesystem, fs.LocalFileSystem):
         folder = Path(path).parent / f".{Path(path).name}.importing"

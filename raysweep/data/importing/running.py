@@ -18,7 +18,7 @@ _Result = TypeVar("_Result")
 
 
 class InOrder(Protocol):
-    """Yields `function(task)` of each task in their order, on whatever processes there are."""
+    """Yields `function(task)` of each task in order, whatever processes compute it."""
 
     def __call__(self, function: Callable[[_Task], _Result], tasks: Iterable[_Task], /) -> Iterator[_Result]:
         """Draw the tasks as they are needed."""

@@ -17,7 +17,7 @@ IMPORT_VERSION = 4
 
 
 def files_to_import(sources: Sequence[str | Path]) -> tuple[list[Path], list[LeftOut]]:
-    """Find the files of the sources, and the files in their folders that are left out.
+    """Find the files of the sources, and the files in their folders that are skipped.
 
     Raises:
         DataError: there is none, or one is absent or given twice.

@@ -19,7 +19,7 @@ BINS = 60
 NAMED = 5
 """Outliers of each rule that are named."""
 LOOKED_AT = 20_000
-"""Structures, the first of the seeded order, whose distances and spread of energies are looked at."""
+"""Number of structures, the first of the seeded order, whose distances and spread of energies are examined."""
 FAR = 10.0
 """Median absolute deviations from the median that make an energy stand out: one in 10^10 of a normal distribution."""
 LARGE_FORCE = 50.0
@@ -27,7 +27,7 @@ LARGE_FORCE = 50.0
 LEAST_BOUND, MOST_BOUND = -12.0, 2.0
 """eV/atom that binding gives: tungsten, bound most strongly among the elements, has -8.9."""
 FAR_NEIGHBOUR = 3.0
-"""Å: within which the nearest neighbours of hydrogen atoms are looked for."""
+"""Å: search radius for the nearest neighbours of hydrogen atoms."""
 CLOSE = 0.55
 """Å: the shortest bond, that of H2, has 0.74."""
 
@@ -42,7 +42,7 @@ class Histogram:
 
 @dataclass(frozen=True, kw_only=True)
 class Outliers:
-    """Structures that a rule singles out; they stay in the store."""
+    """Structures that a rule flags; they stay in the store."""
 
     rule: str
     count: int
@@ -77,7 +77,7 @@ class Summary:
 
 
 def summarise(store: Store) -> Summary:
-    """Summarise a store in two passes over it, some thousand structures in memory at a time.
+    """Summarise a store in two passes over it, a few thousand structures in memory at a time.
 
     Raises:
         DataError: a shard is absent or torn.
@@ -172,7 +172,7 @@ def _warnings(nearest: npt.NDArray[np.float64], elements: npt.NDArray[np.int64],
 
 
 class _Bins:
-    """A histogram that is filled part by part."""
+    """A histogram that is filled batch by batch."""
 
     def __init__(self, edges: npt.NDArray[np.float64]) -> None:
         self._edges = edges

@@ -24,7 +24,7 @@ def cache_folder() -> Path:
     named = os.environ.get("RAYSWEEP_CACHE")
     if named:
         return Path(named).expanduser()
-    with contextlib.suppress(RuntimeError):  # neither HOME, nor an entry in the table of users
+    with contextlib.suppress(RuntimeError):  # neither HOME nor a passwd entry
         folder = Path.home() / ".cache" / "raysweep"
         if can_make(folder):
             return folder
@@ -44,7 +44,7 @@ def cached(shard: Shard, filesystem: fs.FileSystem, path: str) -> pa.Buffer:
         folder.mkdir(parents=True, exist_ok=True)
     except PermissionError as error:
         raise DataError(
-            f"{folder}, for remote shards, cannot be made ({error.strerror}): set RAYSWEEP_CACHE"
+            f"{folder}, for remote shards, cannot be created ({error.strerror}): set RAYSWEEP_CACHE"
         ) from error
     file = folder / f"{shard.sha256}.arrow"
     with FileLock(folder / f"{shard.sha256}.lock"):

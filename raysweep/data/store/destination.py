@@ -25,7 +25,7 @@ def standing_store(location: str | Path, recipe: Mapping[str, JsonValue]) -> Sto
     """Open the store at the location, which the same recipe must have made; None if nothing is there.
 
     Raises:
-        DataError: something else stands there, or a store of another recipe.
+        DataError: something else is there, or a store of another recipe.
     """
     if not store_stands(location):
         refuse_taken(*open_location(location))

@@ -1,4 +1,4 @@
-"""The statistics of a manifest, summed up shard by shard as a store is written."""
+"""The statistics of a manifest, accumulated shard by shard as a store is written."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -21,7 +21,7 @@ class LabelledRows(Rows, Protocol):
 
 
 class StoreStatistics:
-    """Counts and sums over the shards of a store; all but the counts are of the training part alone.
+    """Counts and sums over the shards of a store; all but the counts are of the training part only.
 
     Args:
         train: structures of the training part, which come first.
@@ -39,7 +39,7 @@ class StoreStatistics:
         self._energy = MeanSquare()
 
     def add(self, structures: Structures) -> None:
-        """Count a shard in."""
+        """Add a shard."""
         self._fingerprint.add(structures)
         self._elements.update(elements_of(structures.numbers).tolist())
         head = structures.head(min(max(self._train - self._structures, 0), len(structures)))

@@ -1,6 +1,6 @@
 """Finished parts of a store that is being made or imported, kept on disk until the store itself is written.
 
-A part is its pieces (`NAME-0.arrow`, ...) and then a record (`NAME.json`), so that a record stands for a whole part. A
+A part is its pieces (`NAME-0.arrow`, ...) and then a record (`NAME.json`), so that a record implies a whole part. A
 part without a record, or with pieces of another size than its record says, counts as absent and is made again: a
 process that is killed loses only the part that it was working on.
 """
@@ -45,7 +45,7 @@ class PieceFile(BaseModel):
 
 
 class PartRecord(BaseModel):
-    """The record of a part; subclasses add what their source knows of it."""
+    """The record of a part; subclasses add what their source knows about it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

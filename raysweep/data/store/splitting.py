@@ -15,7 +15,7 @@ from raysweep.data.store.shards import OpenShard, view
 from raysweep.data.structures import Structures
 
 BY_STRUCTURE = (
-    'Where structures of one group may stand on both sides, import with group_by="structure" (--group-by structure)'
+    'Where structures of one group may be on both sides, import with group_by="structure" (--group-by structure)'
 )
 
 
@@ -26,7 +26,7 @@ class Split:
     Attributes:
         validation_fraction: share of the groups that is held out, above 0 and below 1.
         seed: of the split and of the order within each part.
-        stratify: hold out that share of the groups of each source by itself; a group in several counts as of its first.
+        stratify: hold out that share of the groups of each source by itself; a group in several counts as in its first.
         held_out: names of the groups to hold out, instead of a share.
     """
 
@@ -99,11 +99,11 @@ def split_index(index: Index, how: Split) -> tuple[npt.NDArray[np.int64], npt.ND
         how: the share or the groups to hold out.
 
     Raises:
-        DataError: the fraction is not between 0 and 1, there are fewer than two groups, a name to hold out is none of
+        DataError: the fraction is not between 0 and 1, there are fewer than two groups, a name to hold out is not among
             theirs, or an element would occur only in the groups held out by name.
     """
     if how.held_out is None and not 0 < how.validation_fraction < 1:
-        raise DataError(f"validation_fraction is {how.validation_fraction}; it must lie above 0 and below 1")
+        raise DataError(f"validation_fraction is {how.validation_fraction}; it must be above 0 and below 1")
     groups, first, owner = np.unique(index.group, return_index=True, return_inverse=True)
     _refuse_indivisible(len(index.group), len(groups))
     if how.held_out is not None:
@@ -129,7 +129,7 @@ def _refuse_indivisible(structures: int, groups: int) -> None:
 
 
 def _held_out_of(groups: int, share: float) -> int:
-    """The number of groups to hold out: at least one, and at least one is left."""
+    """The number of groups to hold out: at least one, and at least one remains."""
     return min(max(round(share * groups), 1), groups - 1)
 
 
@@ -141,7 +141,7 @@ def _named(groups: npt.NDArray[np.uint64], names: Collection[str], seed: int) ->
         raise DataError(f"{len(unknown)} of {len(names)} groups to hold out are not among the structures': {shown}")
     chosen = np.isin(groups, keys)
     if chosen.all() or not chosen.any():
-        raise DataError(f"{int(chosen.sum())} of {len(groups)} groups are to be held out: nothing is left on one side")
+        raise DataError(f"{int(chosen.sum())} of {len(groups)} groups are to be held out: one side would be empty")
     return chosen
 
 

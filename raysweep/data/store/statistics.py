@@ -10,7 +10,7 @@ import numpy.typing as npt
 from raysweep.data.structures import OPTIONAL, Structures
 
 CELLS_AT_ONCE = 8_000_000
-"""Numbers of a table of compositions that are held before they are reduced: 64 MB."""
+"""Numbers of a table of compositions that are kept before they are reduced: 64 MB."""
 
 SQUARES_AT_ONCE = 65_536
 
@@ -60,7 +60,7 @@ class Fingerprint:
 class Compositions:
     """Least-squares fit of energies to compositions: the reference energy of each element.
 
-    Where compositions do not determine them (all structures alike), the solution of least norm is taken. Many
+    Where compositions do not determine them (all structures alike), the minimum-norm solution is taken. Many
     rows are reduced to a triangle by QR, which keeps the solution.
     """
 
@@ -98,9 +98,9 @@ class Compositions:
         return self._by_element(energies)
 
     def binding_energies(self, references: Mapping[int, float]) -> dict[int, float]:
-        """Least-norm fit of the energies that reference energies leave, in eV by atomic number.
+        """Minimum-norm fit of the energies less reference energies, in eV by atomic number.
 
-        With isolated atoms for references that is the energy that binds an atom; where they were fitted it is zero.
+        With references of isolated atoms this is the binding energy of an atom; with fitted ones it is zero.
         """
         table, energy = self._joined()
         given = np.array([references[z] for z in self.elements.tolist()])
@@ -137,7 +137,7 @@ def _sum_of_squares(values: npt.NDArray[np.floating]) -> float:
 
 
 class MeanSquare:
-    """Root mean square of numbers that come in parts."""
+    """Root mean square of numbers that arrive in parts."""
 
     def __init__(self) -> None:
         self._sum, self._count = 0.0, 0

@@ -1,6 +1,6 @@
 """A store: a folder of Arrow shards with a manifest, opened without reading the structures and read at random.
 
-Rows lie in the order of the subsets: row 0 is the first training structure of the one seeded order, and the
+Rows are in the order of the subsets: row 0 is the first training structure of the one seeded order, and the
 validation rows come after the last training row. So a subset is a range, and subsets are nested by construction.
 """
 
@@ -111,7 +111,7 @@ class Store:
         used = np.unique(which)
         parts = [self.shard(int(s)).take(within[which == s]) for s in used]
         picked = concatenate(parts)
-        if len(used) > 1:  # the parts stand shard by shard: put the structures back into the order asked for
+        if len(used) > 1:  # the parts are shard by shard: restore the requested order
             by_shard = np.argsort(which, kind="stable")
             back = np.empty_like(by_shard)
             back[by_shard] = np.arange(len(rows))

@@ -21,7 +21,7 @@ from raysweep.data.structures import Structures
 
 STRUCTURES_PER_SHARD = 65_536
 ATOMS_PER_SHARD = 4_000_000
-"""So that a shard is at most about 100 MB, whatever the size of its structures."""
+"""Keeps a shard below about 100 MB, whatever the size of its structures."""
 
 
 def write_store(
@@ -37,7 +37,7 @@ def write_store(
 
     Args:
         location: a folder that is absent or empty, or a `pyarrow.fs` URI.
-        structures: at least two groups; `residual` is not looked at.
+        structures: at least two groups; `residual` is ignored.
         provenance: goes into the manifest.
         validation_fraction: share of the groups that is held out, above 0 and below 1.
         seed: of the split and of the two orders.

@@ -16,7 +16,7 @@ class Lists:
 
     Attributes:
         counts: [S], how many values a row has, 1 for a plain value; -1 where it is null, or a list within it is.
-        leaves: the values of all rows, one after the other; nulls within lists are NaN, or empty texts.
+        leaves: the concatenated values of all rows; nulls within lists are NaN, or empty texts.
         inner: [S], the length that all lists within a row have, 0 where they differ, -1 where there are none.
     """
 
@@ -62,7 +62,7 @@ def lists_of(name: str, column: pa.ChunkedArray) -> Lists:
         inner = np.where(most == -2, -1, np.where(least == most, most, 0))
         broken = np.bincount(owner[lengths < 0], minlength=len(counts)) > 0
         values = _plain(values.flatten())
-        if broken.any():  # the values of such rows are left out of the leaves, too
+        if broken.any():  # the values of such rows are not in the leaves, either
             kept = np.repeat(~broken[owner], np.maximum(lengths, 0))
             values = values.filter(pa.array(kept))
         counts = np.where((counts < 0) | broken, -1, total)

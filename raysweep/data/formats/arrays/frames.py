@@ -26,7 +26,7 @@ class Layout:
     Attributes:
         keys, scale: keys and factors.
         frames: how many structures there are.
-        atoms: of each, padding included; None where each has its own number and atoms stand one after the other.
+        atoms: of each, padding included; None where each has its own number and atoms are concatenated.
         n_atoms: [frames], where the table states it.
     """
 

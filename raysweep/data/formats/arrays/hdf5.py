@@ -41,7 +41,7 @@ def layout(path: Path) -> Kind:
     Keys that others use too, such as "coordinates", do not make a file one of these: their units would be assumed.
 
     Raises:
-        DataError: the file is torn or no HDF5, or h5py is not installed.
+        DataError: the file is torn or not HDF5, or h5py is not installed.
     """
     with _open(path) as file:
         tree = tree_of(file)
@@ -54,17 +54,17 @@ def layout(path: Path) -> Kind:
 
 
 def spans_of(kind: Kind) -> Callable[[Path, Names], Iterator[Span | Bad]]:
-    """Make the function that divides a file into spans of some thousand conformations across its groups."""
+    """Make the function that divides a file into spans of a few thousand conformations across its groups."""
 
     def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
         tree, sizes = _groups(path, names, kind)
         for where, reason in tree.faults:
             yield Bad(where=f"{path}, {where}", reason=reason)
         if not sizes:
-            held = ", ".join(sorted({key for keys in tree.children.values() for key in keys})[:20])
+            present = ", ".join(sorted({key for keys in tree.children.values() for key in keys})[:20])
             raise DataError(
                 f"{path}: no group has positions and energies under known keys; name them with --positions-key, "
-                f"--energy-key and --forces-key. It has {held or 'nothing'}"
+                f"--energy-key and --forces-key. It has {present or 'nothing'}"
             )
         total, share = sum(sizes.values()), path.stat().st_size
         for start in range(0, total, CONFORMATIONS_AT_ONCE):
@@ -119,7 +119,7 @@ def _frames(
     if not found.frames or found.atoms == 0:
         yield Bad(where=where, reason="no atoms" if found.atoms == 0 else "no conformations", count=stop - start)
         return
-    if found.frames != size:  # which is that of another array of energies, if one of several is to be read
+    if found.frames != size:  # the size was another energy array's, if one of several is to be read
         start, stop = (0, found.frames) if start == 0 else (0, 0)
     table = replace(table, group=_molecule(path, group, tree, table, found))
     if start < stop:
@@ -129,8 +129,8 @@ def _frames(
 def _molecule(path: Path, group: str, tree: Tree, table: Table, found: Layout) -> str | None:
     """The name of a molecule: that of its group, or of the parent group.
 
-    The one above is meant by a group of one conformation, and by groups in one that has conformations of its own, as
-    the reactant and the product of a reaction of Transition1x.
+    It is the parent's for a group of one conformation, and for groups within one that has its own conformations, such
+    as the reactant and the product of a reaction of Transition1x.
     """
     numbers, positions = (prod(table.column(key).shape) for key in (found.keys.numbers, found.keys.positions))
     if not group:

@@ -22,7 +22,7 @@ class Tree:
     """The names in an HDF5 file.
 
     Attributes:
-        children: names in each group that has any, "" being the root; each group once, whatever leads to it.
+        children: names in each group that has any, "" being the root; each group once, however many links lead to it.
         soft: paths of soft links.
         faults: paths that cannot be used, and why.
     """
@@ -64,7 +64,7 @@ def tree_of(file: "h5py.File") -> Tree:
     arrays = {key.lower() for known in KNOWN.values() for key in known}
     for group, names in children.items():
         if not arrays & {name.lower() for name in names}:
-            for name in names:  # what has no children here is an array or an empty group
+            for name in names:  # a name without children is an array or an empty group
                 path = f"{group}/{name}".lstrip("/")
                 leaf = path not in children and path not in soft
                 if leaf and file.get(path, getclass=True) is h5py.Group and not len(file[path]):
@@ -109,7 +109,7 @@ class _Arrays(Mapping[str, ArrayColumn]):
         self._file, self._tree, self._group = file, tree, group
         self._opened: dict[str, ArrayColumn] = {}
         self._names = {name: None for name in tree.children.get(group, []) if self._path(name) not in tree.children}
-        if only_arrays:  # of the groups above, what may hold for all that is in them
+        if only_arrays:  # of the parent groups, only what may apply to everything in them
             wanted = {key.lower() for name in ("numbers", "cell", "pbc") for key in KNOWN[name]}
             wanted |= {"charge", "spin", "group"}
             self._names = {name: None for name in self._names if name.lower() in wanted or "unit" in name.lower()}
@@ -179,7 +179,7 @@ def _attributes(group: "h5py.Group") -> dict[str, ArrayColumn]:
     for key in group.attrs:
         try:
             values = np.asarray(group.attrs[key])
-        except (OSError, TypeError, ValueError):  # of a type that h5py does not read; none that is asked for is
+        except (OSError, TypeError, ValueError):  # of a type that h5py cannot read, which no requested one is
             continue
         if values.dtype.hasobject:
             values = np.array([_text(one) for one in values.reshape(-1)], dtype=str).reshape(values.shape)

@@ -1,7 +1,7 @@
 """npz files: MD17 and rMD17 (kcal/mol and Å), sGDML's, which state their units, and similar ones.
 
-One molecule a file (Chmiela et al. 2017; Christensen and von Lilienfeld 2020), or molecules that are filled up to one
-size, or that stand one after the other. Arrays of Python objects are never loaded, since that could run code.
+One molecule a file (Chmiela et al. 2017; Christensen and von Lilienfeld 2020), or molecules that are padded to one
+size or concatenated. Arrays of Python objects are never loaded, since that could run code.
 """
 
 import zipfile
@@ -23,7 +23,7 @@ _LAYOUTS = (
     {"numbers": "z", "positions": "R", "energy": "E", "forces": "F"},
     {"numbers": "nuclear_charges", "positions": "coords", "energy": "energies", "forces": "forces"},
 )
-"""MD17's and rMD17's, in kcal/mol and Å. rMD17 has old_* arrays besides, which are read where they are named."""
+"""MD17's and rMD17's, in kcal/mol and Å. rMD17 also has old_* arrays, which are read if they are named."""
 FRAMES_AT_ONCE = 8192
 _TORN = (OSError, ValueError, EOFError, RuntimeError, MemoryError, OverflowError, NotImplementedError,
          zipfile.BadZipFile, zlib.error)  # fmt: skip
@@ -99,7 +99,7 @@ def _column(path: Path, file: zipfile.ZipFile, key: str) -> ArrayColumn:
 
 
 def _rows(file: zipfile.ZipFile, name: str, start: int, stop: int | None) -> npt.NDArray[np.generic]:
-    """Rows of one of the arrays; the other rows are skipped and never held in memory."""
+    """Rows of one of the arrays; the other rows are skipped and never in memory."""
     with file.open(f"{name}.npy") as stream:
         shape, fortran, kind = _head(stream)
         if not shape or (fortran and len(shape) > 1):

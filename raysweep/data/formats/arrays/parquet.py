@@ -19,7 +19,7 @@ from raysweep.data.formats.fields.keyed import Keys, keys_of
 from raysweep.data.formats.fields.stated import Labels, Scale, scale_of
 
 ISOLATED_ATOMS = "raysweep.isolated_atoms"
-"""Of the file's metadata: energies of isolated atoms in eV by atomic number, which have no rows."""
+"""Key of the file's metadata: energies in eV, by atomic number, of isolated atoms, which have no rows."""
 _Floats = npt.NDArray[np.float64]
 _Flags = npt.NDArray[np.bool_]
 

@@ -17,7 +17,7 @@ class ArrayColumn:
     Attributes:
         shape, kind: its dimensions and type.
         rows: reads `array[start:stop]`; the whole of an array without axes.
-        unit: that stands at the array itself.
+        unit: the unit that the array itself states.
     """
 
     shape: tuple[int, ...]
@@ -38,11 +38,11 @@ class Table:
         path, record: for messages; the number of a frame follows.
         where: for messages about the whole.
         columns: arrays by key.
-        outer: arrays and attributes of the enclosing groups, which hold for the table too.
+        outer: arrays and attributes of the enclosing groups, which apply to the table too.
         group: name of the molecule, None for its formula.
         default: units of energy and length where none are stated; None: they must be.
         first: keys of the format by field.
-        missing: whether NaN says that there is no label.
+        missing: whether NaN means that there is no label.
         cell_in_columns: whether cell vectors are the columns of the matrix.
     """
 
@@ -89,9 +89,9 @@ def numeric(name: str, values: npt.NDArray[np.generic]) -> npt.NDArray[np.float6
     """Numbers as float64.
 
     Raises:
-        ValueError: they are none.
+        ValueError: they are not numbers.
     """
     if values.dtype.kind not in "iuf":
         raise ValueError(f"{name}: of type {values.dtype}, not numbers")
-    with np.errstate(over="ignore"):  # what float64 does not hold becomes infinite, and is found
+    with np.errstate(over="ignore"):  # what float64 cannot represent becomes infinite, and is rejected
         return values.astype(np.float64)

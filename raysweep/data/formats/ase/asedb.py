@@ -1,4 +1,4 @@
-"""ASE's own databases: SQLite (`.db`) and JSON, whose rows keep charge, spin and groups beside the atoms."""
+"""ASE's own databases: SQLite (`.db`) and JSON, whose rows keep charge, spin and groups apart from the atoms."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ def _rows(path: Path) -> tuple[Iterator[tuple[int, dict[str, object]]], object]:
         metadata = database.metadata
     except DataError:
         raise
-    except Exception as error:  # its readers raise whatever their parsing met
+    except Exception as error:  # its readers may raise anything
         raise Torn(f"{path}: torn, or not an ASE database ({type(error).__name__}: {error})") from error
 
     def contents() -> Iterator[tuple[int, dict[str, object]]]:

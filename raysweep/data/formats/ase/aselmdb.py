@@ -1,6 +1,6 @@
 """OMol25, OMat24, sAlex: `.aselmdb`, one LMDB file whose values are zlib-compressed JSON of ASE's rows; eV and Å.
 
-Read without ASE, read-only and without a lock, so that files on read-only disks and many readers do. The layout is
+Read without ASE, read-only and without a lock, so that read-only disks and many readers work. The layout is
 that of the package ase-db-backends: keys "1", "2", ... "nextid", "deleted_ids"; arrays as {"__ndarray__": ...}.
 """
 
@@ -121,7 +121,7 @@ def _begun(path: Path) -> "Iterator[lmdb.Transaction]":
         raise Torn(f"{path}: torn, or not an LMDB file ({error})") from error
     try:
         needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-        if path.stat().st_size < needed:  # reading a page that is not there would end the process
+        if path.stat().st_size < needed:  # reading a missing page would kill the process
             raise Torn(f"{path}: torn, {path.stat().st_size} bytes of {needed}")
         with environment.begin() as transaction:
             yield transaction

@@ -86,7 +86,7 @@ def _next(frames: "Iterator[Atoms]") -> "Atoms | None":
     """The next frame; None after the last.
 
     Raises:
-        Torn: ASE's reader raised, as its many readers do, whatever its parsing met.
+        Torn: ASE's reader raised; its many readers may raise anything.
     """
     from ase.io.formats import UnknownFileTypeError
 

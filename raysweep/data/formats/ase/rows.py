@@ -97,7 +97,7 @@ def _checked(path: Path, rows: list[Row], scale: Scale) -> Iterator[Chunk]:
         if len(rows) == 1:
             yield Bad(where=f"{path}, record {rows[0].at}", reason=f"not numbers ({error})")
             return
-        for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):  # to find the records that are at fault
+        for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):  # bisect to find the faulty records
             yield from _checked(path, half, scale)
         return
     yield from checked(flat)
@@ -107,7 +107,7 @@ def _packed(numbers: list[float]) -> _Numbers:
     """Pack a record's numbers so that they need no Python objects until the whole span is read."""
     try:
         return array("d", numbers).tobytes()
-    except (TypeError, OverflowError):  # `_joined` names what it is
+    except (TypeError, OverflowError):  # `_joined` reports which
         return numbers
 
 

@@ -18,9 +18,9 @@ class Torn(DataError):
 
 
 FARTHEST_ANGSTROM = 1e4
-"""From the origin on, single precision, in which positions are kept, is coarser than 0.001 Å."""
+"""Distance from the origin beyond which single precision, in which positions are kept, is coarser than 0.001 Å."""
 MISSING = "label missing"
-"""Reason of a record that its data set says has no label; it is counted, and no error."""
+"""Reason of a record that has no label according to its data set; it is counted and is not an error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,8 @@ class Names:
         group: key of the molecule's name; records without it are grouped by formula.
         charge: key of the total charge; empty: not read.
         spin: key of the multiplicity; empty: not read.
-        source: key of the part of the data set that a record is of, by which a split can be stratified; records
-            without it are of their file.
+        source: key of the part of the data set that a record belongs to, by which a split can be stratified; records
+            without it belong to their file.
         numbers, positions, cell, pbc: keys of the atomic numbers, positions, cell vectors and periodicity, in formats
             of arrays and columns; None for those that are known; a `cell` that is empty: cells are not read.
         energy_unit: of the energy; None for the one stated in the file, otherwise the format's own.
@@ -59,7 +59,7 @@ class Names:
 
 @dataclass(frozen=True, kw_only=True)
 class Bad:
-    """Records that cannot be used: their place, the reason, and their number."""
+    """Records that cannot be used: their location, the reason, and their number."""
 
     where: str
     reason: str
@@ -73,7 +73,7 @@ class Block:
     Attributes:
         structures: in eV and Å; `residual` is NaN.
         source: [S] object (str), the part of the data set that each is of; None: its file.
-        isolated: [S], which are called isolated atoms by the file, whatever their cell; None: none.
+        isolated: [S], which ones the file labels as isolated atoms, whatever their cell; None: none.
     """
 
     structures: Structures
@@ -162,7 +162,7 @@ class Flat:
 
 def checked(flat: Flat) -> Iterator[Chunk]:
     """Yield the usable records as one block, and the others, counted by reason."""
-    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows becomes infinite
         positions = (flat.positions * flat.length_angstrom).astype(np.float32)
         per = flat.energy_ev / (flat.force_length_angstrom or flat.length_angstrom)
         forces = (flat.forces * per).astype(np.float32)

@@ -1,6 +1,6 @@
 """Cells and periodicity, from the shapes found in files to three vectors and three flags a structure.
 
-What is periodic never becomes isolated in silence: a cell without flags is periodic along its vectors, and flags
+What is periodic never silently becomes isolated: a cell without flags is periodic along its vectors, and flags
 without a cell are a fault of the record.
 """
 
@@ -38,8 +38,8 @@ def cell_rows(values: npt.NDArray[np.generic], frames: int) -> _Floats:
 def vectors(rows: _Floats) -> _Floats:
     """Cell vectors [n, 3, 3] from [n, 9], [n, 3] lengths or [n, 6] lengths and angles in degrees.
 
-    Vectors of lengths and angles lie as ASE's `cellpar_to_cell` puts them: the first along x, the second in the
-    xy plane. What is no cell becomes NaN.
+    Vectors from lengths and angles are oriented as by ASE's `cellpar_to_cell`: the first along x, the second in the
+    xy plane. What is not a cell becomes NaN.
     """
     if rows.shape[1] == 9:
         return rows.reshape(-1, 3, 3)
@@ -49,7 +49,7 @@ def vectors(rows: _Floats) -> _Floats:
         return found
     none = (rows[:, :3] == 0).all(axis=1)
     (a, b, c), angles = rows[:, :3].T, rows[:, 3:]
-    strange = (angles <= 3.2).any(axis=1) | (angles >= 180).any(axis=1)  # radians, or no angles
+    strange = (angles <= 3.2).any(axis=1) | (angles >= 180).any(axis=1)  # radians, or not angles
     right = np.where(angles == 90, 0.0, np.cos(np.radians(angles)))
     alpha, beta, gamma = right.T
     sine = np.sin(np.radians(angles[:, 2]))
@@ -68,7 +68,7 @@ def pbc_rows(values: npt.NDArray[np.generic], frames: int) -> npt.NDArray[np.boo
     """Flags [frames, 3] from one, three, or those of each frame.
 
     Raises:
-        ValueError: they are no flags, or of another shape.
+        ValueError: they are not flags, or of another shape.
     """
     flags = as_flags(values)
     if flags.shape == (3,) and frames == 3 and flags.any() != flags.all():
@@ -98,7 +98,7 @@ def periodicity(
     """Cells [frames, 3, 3] and flags [frames, 3], or neither if nothing is periodic and there is no cell.
 
     A cell without flags is periodic along those of its vectors that are not zero. Flags without a cell get one that is
-    zero, so that the record is found to be at fault.
+    zero, so that the record is found to be faulty.
     """
     if cell is None and (pbc is None or not pbc.any()):
         return None, None

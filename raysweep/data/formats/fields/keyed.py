@@ -23,7 +23,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
 """Keys that published files use. Gradients are minus the forces."""
 _LIKE_A_CELL = re.compile(r"cell|lattice|(?<![a-z])box|pbc|periodic", re.IGNORECASE)
 _ABOUT = {"unit", "units", "stress", "virial", "volume", "name", "type", "id", "index", "energy", "path"}
-"""Words of keys that are about a cell, and not a cell."""
+"""Words of keys that describe a cell but are not one."""
 _LIKE = {"energy": re.compile(r"energ|^e$", re.IGNORECASE), "forces": re.compile(r"force|grad|^f$", re.IGNORECASE)}
 _TWINS = (("energies", "forces"), ("energies", "gradients"), ("energy", "forces"), ("energy", "force"),
           ("energy", "gradient"), ("Energy", "Forces"), ("E", "F"))  # fmt: skip
@@ -65,13 +65,13 @@ def keys_of(
 
     Args:
         where: for messages.
-        there: the keys that the file has.
+        there: keys in the file.
         names: those that were named.
         outer: further keys, where positions, energies and forces are not looked for.
         first: keys of the format by field, which need not be the only known ones.
 
     Raises:
-        DataError: a key that was named is not there, or none is known, or several are.
+        DataError: a named key is absent, or no key is known, or several are.
     """
     own = first or {}
     everywhere = [*there, *(key for key in outer if key not in there)]

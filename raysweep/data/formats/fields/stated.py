@@ -16,7 +16,7 @@ _WORDS = {
     "forces": ("f", "force", "forces", "gradient", "gradients", "grad"),
     "cell": ("cell", "cells", "lattice", "box"),
 }  # fmt: skip
-"""Words in the name of a statement, such as "r_unit", that tell what the unit is of."""
+"""Words in the name of a statement, such as "r_unit", that say which quantity the unit is of."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Labels:
     Attributes:
         where: file (and group), for messages.
         energy, positions, forces: keys.
-        units: unit that stands at a key's values themselves, by key.
+        units: unit stated at a key's values themselves, by key.
         texts: other statements of the file: texts by their names.
         default: units of energy and length of the format; None where it has none.
     """
@@ -150,7 +150,7 @@ def _stated(
         try:
             factor = factor_of(one.unit, quantity)
         except DataError as error:
-            if asked is not None:  # the user who names the unit knows its meaning
+            if asked is not None:  # a user who names the unit knows its meaning
                 continue
             raise DataError(f"{labels.where}, {one.key}: {error}. Name it with --{quantity}-unit") from error
         if found is not None and abs(factor[0] / found[0] - 1) > 1e-6:

@@ -17,7 +17,7 @@ Columns = Mapping[bytes, tuple[int, int, bytes]]
 """First column, number of columns and kind (S, R, I, L) of each property."""
 SPECIES, NUMBERS, POSITIONS = b"species", b"Z", b"pos"
 _ALIASES = {b"symbols": SPECIES, b"numbers": NUMBERS, b"positions": POSITIONS}
-"""Names that ASE takes for extxyz's own."""
+"""Names that ASE treats as extxyz's own."""
 _FORTRAN = re.compile(rb"(?<=[0-9.])[dD](?=[+-]?[0-9])")
 _PLUS = re.compile(rb"(?<= )\+(?=[0-9.])")
 

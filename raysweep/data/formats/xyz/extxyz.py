@@ -1,7 +1,7 @@
 """extxyz (Properties, Lattice, key=value), read many frames at once; compressed files, too.
 
-Everything is read as ASE reads it, or better where ASE loses something, or refused by name: blank lines between frames,
-symbols on either side of their column, numbers in Fortran's notation, names of groups that look like numbers.
+Everything is read as by ASE, or better where ASE loses something, or rejected with a reason: blank lines between
+frames, symbols on either side of their column, numbers in Fortran's notation, names of groups that look like numbers.
 """
 
 from codecs import BOM_UTF8
@@ -24,7 +24,7 @@ from raysweep.data.formats.xyz.meaning import Said, said
 
 SPAN_BYTES = 8 * 2**20
 FRAMES_AT_ONCE = 256
-"""Frames that are parsed at once: so many that their text stays in the processor's cache."""
+"""Frames that are parsed at once: their text fits into the processor's cache."""
 _PROPERTIES = b"Properties"
 _NO_PROPERTIES = (
     "no Properties in the header, so that there are no forces: write the header as Properties=species:S:1:pos:R:3:"
@@ -45,28 +45,28 @@ class _Frame(NamedTuple):
 def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
     """Yield runs of whole frames of about 8 MiB, from a pass over the line breaks, and lines that belong to no frame.
 
-    The spans of a compressed file carry their text, which no other process could seek in.
+    The spans of a compressed file carry their text, since no other process could seek in it.
 
     Raises:
-        DataError: a unit is unknown, or a key says another one than was asked for.
+        DataError: a unit is unknown, or contradicts the requested one.
     """
     frames_scale(str(path), names, {})
-    place = number = held = read_so_far = 0
+    place = number = filled = read_so_far = 0
     scanner, carried, ended = Scanner(), is_compressed(path), False
-    text = bytearray(SPAN_BYTES)  # used again and again: memory that is new to the process takes longer than a look
+    text = bytearray(SPAN_BYTES)  # reused: memory that is new to the process is slow to touch
     with path.open("rb") as raw:
         file = decompressed(raw, path)
         while not ended:
-            if held > len(text) // 2:
+            if filled > len(text) // 2:
                 text += bytes(len(text))
-            held, ended, torn = _filled(file, text, held)
-            if not place and text[:held].startswith(BOM_UTF8):
-                place, held = len(BOM_UTF8), _shifted(text, len(BOM_UTF8), held)
-            if ended and held and text[held - 1] != NEWLINE:
-                text[held] = NEWLINE
-                held += 1
+            filled, ended, torn = _filled(file, text, filled)
+            if not place and text[:filled].startswith(BOM_UTF8):
+                place, filled = len(BOM_UTF8), _shifted(text, len(BOM_UTF8), filled)
+            if ended and filled and text[filled - 1] != NEWLINE:
+                text[filled] = NEWLINE
+                filled += 1
             done = 0
-            for piece in scanner.pieces(text, held, ended=ended):
+            for piece in scanner.pieces(text, filled, ended=ended):
                 done = piece.stop
                 if not isinstance(piece, Run):
                     yield Bad(where=f"{path}, frame {number}", reason=piece.reason)
@@ -78,7 +78,7 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
                         text=bytes(text[piece.start : piece.stop]) if carried else None,
                     )  # fmt: skip
                     number += piece.count
-            place, held = place + done, _shifted(text, done, held)
+            place, filled = place + done, _shifted(text, done, filled)
             if torn:
                 yield Bad(where=f"{path}, frame {number}", reason=f"the compressed text is cut off or altered ({torn})")
                 return
@@ -86,25 +86,25 @@ def spans(path: Path, names: Names) -> Iterator[Span | Bad]:
         yield Bad(where=f"{path}, frame 0", reason="the file has no frames")
 
 
-def _filled(file: BinaryIO, text: bytearray, held: int) -> tuple[int, bool, str | None]:
-    """Fill a buffer but for its last byte: the bytes it holds, whether the text ended, and the fault that ended it."""
+def _filled(file: BinaryIO, text: bytearray, filled: int) -> tuple[int, bool, str | None]:
+    """Fill a buffer except its last byte; return its size, whether the text ended, and the fault that ended it."""
     try:
         with memoryview(text) as whole:
-            while held + 1 < len(text):
-                with whole[held : min(held + SPAN_BYTES, len(text) - 1)] as room:
+            while filled + 1 < len(text):
+                with whole[filled : min(filled + SPAN_BYTES, len(text) - 1)] as room:
                     size: int = file.readinto(room)  # type: ignore[attr-defined]
                 if not size:
-                    return held, True, None
-                held += size
+                    return filled, True, None
+                filled += size
     except FAULTS as error:
-        return held, True, str(error)
-    return held, False, None
+        return filled, True, str(error)
+    return filled, False, None
 
 
-def _shifted(text: bytearray, by: int, held: int) -> int:
-    """Drop the first bytes of a buffer and move the rest to its beginning; the number of bytes left."""
-    text[: held - by] = text[by:held]
-    return held - by
+def _shifted(text: bytearray, by: int, filled: int) -> int:
+    """Drop the first bytes of a buffer and move the rest to its beginning; return the number of bytes left."""
+    text[: filled - by] = text[by:filled]
+    return filled - by
 
 
 def read(path: Path, span: Span, names: Names) -> Iterator[Chunk]:
@@ -204,7 +204,7 @@ def _parsed(
             at = frames[0][0].at
             yield Bad(where=f"{path}, frame {at}", reason=f"cannot be read ({str(error).splitlines()[0]})")
             return
-        for half in (frames[: len(frames) // 2], frames[len(frames) // 2 :]):  # to find the frames that are at fault
+        for half in (frames[: len(frames) // 2], frames[len(frames) // 2 :]):  # bisect to find the faulty frames
             yield from _parsed(path, text, columns, forces, half, names)
         return
     scale = frames_scale(str(path), names, {})

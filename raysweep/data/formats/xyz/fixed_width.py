@@ -60,7 +60,7 @@ def fixed_columns(body: bytes, columns: Mapping[bytes, tuple[int, int, bytes]], 
 def _values(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64] | None:
     """Parse right-aligned numbers from characters [N, 17]; None if one is in another notation.
 
-    The 8 characters before the point and the 8 decimals are 64-bit words, whose 8 digits are added up at once (the
+    The 8 characters before the point and the 8 decimals are 64-bit words, whose 8 digits are summed at once (the
     first character is the lowest byte).
     """
     before = np.ascontiguousarray(text[:, :8])
@@ -80,7 +80,7 @@ def _values(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64] | None:
 
 
 def _eight_digits(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
-    """Parse numbers from digits [N, 8]: neighbours are joined to pairs, pairs to fours, fours to eight."""
+    """Parse numbers from digits [N, 8]: neighbours are combined into pairs, pairs into fours, fours into eights."""
     value: npt.NDArray[np.uint64] = text.view("<u8").reshape(-1) - _ZEROS
     for weight, bits, mask in ((10, 8, 0x00FF00FF00FF00FF), (100, 16, 0x0000FFFF0000FFFF), (10_000, 32, 0xFFFFFFFF)):
         value = (value * np.uint64(weight) + (value >> np.uint64(bits))) & np.uint64(mask)

@@ -15,9 +15,9 @@ from raysweep.data.formats.xyz.headers import shown
 
 NEWLINE = 10
 _LONGEST_NUMBER = 24
-"""Bytes of a line that is looked at as a possible number of atoms where none is expected."""
+"""Bytes of a line that are inspected as a possible number of atoms where none is expected."""
 _VECTORS = b"VEC"
-"""Begins the lines after the atoms in which some programs write the cell."""
+"""Start of the lines after the atoms in which some programs write the cell."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Scanner:
 
         Args:
             text: begins where the last piece ended.
-            size: bytes of it that hold text.
+            size: number of bytes of text in it.
             ended: whether nothing follows; otherwise the last lines are left for the next call.
         """
         lines = _Lines(text, size)

@@ -18,7 +18,7 @@ class HeaderError(ValueError):
 
 
 class Headers:
-    """Reads headers, those that have the keys of the one before by a pattern made of it."""
+    """Reads headers; one with the same keys as the one before is read by a pattern derived from that one."""
 
     def __init__(self) -> None:
         self._keys: tuple[bytes, ...] = ()
@@ -73,9 +73,9 @@ def plain_header(line: bytes) -> dict[bytes, bytes] | None:
 def any_header(line: bytes) -> dict[bytes, bytes]:
     """Parse any header, divided as ASE divides it, but with values as text.
 
-    Double and single quotes, brackets and braces hold a value together, a backslash takes the next character as it
-    is, spaces may stand around "=", and a word without "=" has the value T. Unlike in ASE's parser an empty text in
-    quotes is a value, and brackets may be nested.
+    Double and single quotes, brackets and braces delimit a value, a backslash escapes the next character, there may be
+    spaces around "=", and a word without "=" has the value T. Unlike in ASE's parser, an empty text in quotes is a
+    value, and brackets may be nested.
 
     Raises:
         HeaderError: a quote or bracket is not closed, or a key has two values.

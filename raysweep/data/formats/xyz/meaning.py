@@ -169,7 +169,7 @@ def _flags(key: bytes, value: bytes) -> tuple[bool, bool, bool]:
 
 
 class _Other(NamedTuple):
-    """Keys that stand for a cell, for periodicity or for units without being extxyz's own."""
+    """Keys that mean a cell, periodicity or units without being extxyz's own."""
 
     cell: tuple[bytes, ...]
     pbc: tuple[bytes, ...]
@@ -197,7 +197,7 @@ def _refuse_absent(keys: tuple[bytes, ...], names: Names) -> None:
 
 @lru_cache(1024)
 def _refuse_units(stated: tuple[tuple[bytes, bytes], ...], names: Names) -> None:
-    """Refuse a header that states other units than those that the file is read in."""
+    """Refuse a header whose units differ from those that the file is read in."""
     read = frames_scale("", names, {})
     units: dict[Quantity, tuple[float, str | None, str]] = {
         "energy": (read.energy_ev, names.energy_unit, "eV"),

@@ -1,1 +1,1 @@
-"""Molecules, their conformers, and the structures that are made of them."""
+"""Molecules, their conformers, and the structures sampled from them."""

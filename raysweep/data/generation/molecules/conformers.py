@@ -103,7 +103,7 @@ def _field(molecule: Chem.Mol) -> Callable[[Vectors], Vectors]:
 
     def gradient(positions: Vectors) -> Vectors:
         flat = positions.reshape(-1).tolist()
-        field.CalcEnergy(flat)  # forgets the distances of the last call, which CalcGrad alone would take again
+        field.CalcEnergy(flat)  # resets the distances of the last call, which CalcGrad alone would reuse
         return np.array(field.CalcGrad(flat)).reshape(-1, 3) * KCAL_EV
 
     return gradient

@@ -21,12 +21,12 @@ def scan(molecule: Conformers, count: int, displacing: Displacing, rng: np.rando
     base, side = molecule.positions[int(rng.integers(len(molecule.positions)))], _side(molecule, bond)
     axis = base[bond.second] - base[bond.first]
     start = rng.uniform(0, 2 * np.pi)
-    turned = []
+    rotated = []
     for angle in start + 2 * np.pi * np.arange(count) / count:
         moved = base.copy()
         moved[side] = (base[side] - base[bond.first]) @ rotation(axis, angle).T + base[bond.first]
-        turned.append(displace(molecule.numbers, moved, rng.uniform(*COLD), displacing.wavenumber, rng))
-    return molecule.numbers, np.stack(turned)
+        rotated.append(displace(molecule.numbers, moved, rng.uniform(*COLD), displacing.wavenumber, rng))
+    return molecule.numbers, np.stack(rotated)
 
 
 def stretch(molecule: Conformers, count: int, displacing: Displacing, rng: np.random.Generator) -> Ensemble | None:
@@ -48,8 +48,8 @@ def rotation(axis: Vectors, angle: float) -> Vectors:
     """Rotation matrix about an axis (Rodrigues)."""
     x, y, z = axis / np.linalg.norm(axis)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    turn: Vectors = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-    return turn
+    matrix: Vectors = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    return matrix
 
 
 def _side(molecule: Conformers, bond: Bond) -> npt.NDArray[np.int64]:

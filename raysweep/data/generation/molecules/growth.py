@@ -1,7 +1,7 @@
 """Molecules grown by valence rules, and ions of them.
 
 A molecule is a pure function of a random generator. Growth: a carbon, then heavy atoms added one by one to atoms with
-a free valence, then perhaps rings, then double and triple bonds where valences are left; hydrogen fills the rest. Two
+a free valence, then perhaps rings, then double and triple bonds where valences are free; hydrogen fills the rest. Two
 heteroatoms are bonded only where the preset says so, since peroxides, N-F and the like would make up more of the set
 than they do of organic chemistry. All are closed shells. Only RDKit's workers import this file.
 """
@@ -16,7 +16,7 @@ from raysweep.data.generation.presets import SMALL_ORGANICS, Growing
 VALENCE = {5: 3, 6: 4, 7: 3, 8: 2, 9: 1, 14: 4, 15: 3, 16: 2, 17: 1, 35: 1}
 """Of the elements as they are grown; phosphorus and sulphur may be oxidised afterwards."""
 MULTIPLY_BONDED = (6, 7, 8, 16)
-"""Elements that take part in double bonds; of the others silenes, boranes and the like hardly exist."""
+"""Elements that form double bonds; those of others (silenes, boranes and the like) hardly exist."""
 DOUBLE_CHANCE = 0.50
 TRIPLE_CHANCE = 0.30
 """Chance that a bond is raised to a double bond, and that an open-chain double bond is raised to a triple one."""
@@ -104,7 +104,7 @@ class _Growth:
         return True
 
     def close_ring(self, rng: np.random.Generator) -> bool:
-        """Bond a random pair of atoms that lie two to five bonds apart; False if there is none."""
+        """Bond a random pair of atoms that are two to five bonds apart; False if there is none."""
         pairs = [
             (i, j)
             for i in range(len(self.elements))
@@ -158,7 +158,7 @@ class _Growth:
         molecule = Chem.RWMol()
         for element, free in zip(self.elements, self.free, strict=True):
             atom = Chem.Atom(element)
-            if element == 15:  # else RDKit fills the valence of three up, or lets oxidised ones have none
+            if element == 15:  # otherwise RDKit fills valence three, or leaves oxidised atoms without hydrogen
                 atom.SetNoImplicit(True)
                 atom.SetNumExplicitHs(free)
             molecule.AddAtom(atom)

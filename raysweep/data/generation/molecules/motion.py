@@ -15,12 +15,12 @@ Ensemble = tuple[Numbers, Positions]
 """Numbers [n] and positions [m, n, 3] in Å of m structures of the same atoms."""
 
 COLD = (50.0, 300.0)
-"""K: of the thermal motion that is laid over scans, stretches and pairs."""
+"""K: of the thermal motion superimposed on scans, stretches and pairs."""
 MD_TEMPERATURES = (300.0, 1500.0)
 """K: of dynamics."""
 MD_STEP_FS = 1.0
 MD_FRICTION = 1 / 50.0
-"""1/fs: strong, since frames are to be independent soon and the dynamics themselves are not looked at."""
+"""1/fs: strong, since frames should decorrelate soon and the dynamics themselves do not matter."""
 MD_STEPS_BEFORE, MD_STEPS_BETWEEN = 150, 40
 _ACCELERATION = ELEMENTARY_CHARGE / ATOMIC_MASS * 1e-10
 """Å/fs² of one eV/Å on one u: e / (1e-10 m) / u in m/s², which is 1e-20 Å/fs²."""
@@ -28,7 +28,7 @@ _BOLTZMANN_EV = BOLTZMANN / ELEMENTARY_CHARGE
 
 
 def thermal(molecule: Conformers, count: int, displacing: Displacing, rng: np.random.Generator) -> Ensemble:
-    """Displace conformers in turn, each at its own temperature."""
+    """Displace conformers one after another, each at its own temperature."""
     bases = molecule.positions
     moved = [
         displace(
@@ -62,7 +62,7 @@ def displace(
 def dynamics(molecule: Conformers, count: int, displacing: Displacing, rng: np.random.Generator) -> Ensemble:
     """Run Langevin dynamics (BAOAB, Leimkuhler and Matthews 2013, 10.1093/amrx/abs010) of one conformer.
 
-    The force field's own gradient drives them; frames lie MD_STEPS_BETWEEN steps apart.
+    The force field's own gradient drives them; frames are MD_STEPS_BETWEEN steps apart.
     """
     base = molecule.positions[int(rng.integers(len(molecule.positions)))]
     frames = langevin(

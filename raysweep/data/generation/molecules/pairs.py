@@ -35,13 +35,13 @@ def pair(molecule: Conformers, count: int, displacing: Displacing, rng: np.rando
     for _ in range(count):
         base = molecule.positions[int(rng.integers(len(molecule.positions)))]
         base = base - base[int(rng.integers(len(base)))]  # the atom that the partner approaches
-        turned = (partner.positions[0] - partner.positions[0].mean(axis=0)) @ rotation(
+        rotated = (partner.positions[0] - partner.positions[0].mean(axis=0)) @ rotation(
             rng.normal(size=3), rng.uniform(0, 2 * np.pi)
         ).T
         direction = rng.normal(size=3)
         direction /= np.linalg.norm(direction)
-        distance = _contact(base, turned, direction, rng.uniform(*CLOSENESS) * reach)
-        both = np.concatenate([base, turned + distance * direction])
+        distance = _contact(base, rotated, direction, rng.uniform(*CLOSENESS) * reach)
+        both = np.concatenate([base, rotated + distance * direction])
         paired.append(displace(numbers, both, rng.uniform(*COLD), displacing.wavenumber, rng))
     return numbers, np.stack(paired)
 
@@ -49,7 +49,7 @@ def pair(molecule: Conformers, count: int, displacing: Displacing, rng: np.rando
 def transfer(molecule: Conformers, count: int, displacing: Displacing, rng: np.random.Generator) -> Ensemble | None:
     """Move a proton from an oxygen, nitrogen or sulphur of the molecule towards an acceptor in line with it.
 
-    Of 16 orientations of the acceptor about the line, the one with the most room between the molecules is taken.
+    Of 16 orientations of the acceptor about the line, the one with the largest distance between the molecules is taken.
     """
     ends = [(b.first, b.second) for b in molecule.bonds] + [(b.second, b.first) for b in molecule.bonds]
     donors = [(x, h) for x, h in ends if molecule.numbers[h] == 1 and molecule.numbers[x] in (7, 8, 16)]
@@ -97,9 +97,9 @@ def _roomiest(fixed: Vectors, partner: Vectors, atom: int, place: Vectors, rng: 
     """Place one atom of the partner, rotated so that its other atoms stay far from the fixed ones."""
     best, room = partner, -np.inf
     for _ in range(ORIENTATIONS):
-        turned = (partner - partner[atom]) @ rotation(rng.normal(size=3), rng.uniform(0, 2 * np.pi)).T + place
-        others = np.delete(turned, atom, axis=0)
+        rotated = (partner - partner[atom]) @ rotation(rng.normal(size=3), rng.uniform(0, 2 * np.pi)).T + place
+        others = np.delete(rotated, atom, axis=0)
         nearest = float(np.linalg.norm(others[:, None] - fixed[None], axis=2).min())
         if nearest > room:
-            best, room = turned, nearest
+            best, room = rotated, nearest
     return best
