@@ -20,7 +20,7 @@ from raysweep.frontier.families.differences import Contrasts
 from raysweep.frontier.families.fits import FamilyFits
 from raysweep.report.content.assemble import Assembled, assemble
 from raysweep.report.content.questions import Question
-from raysweep.report.content.sources import Material, from_file, from_points, from_storage
+from raysweep.report.content.sources import OF_SWEEPS, Material, from_file, from_points, from_storage
 from raysweep.report.table import text
 from raysweep.report.write import Written, write
 from raysweep.storage import layout
@@ -85,12 +85,14 @@ def show_frontier(
     as_json: bool,
     out: str | None = None,
     contrasts: bool = False,
+    data_unit: str | None = None,
 ) -> None:
     """Fit points from anywhere and print the answers; the report that is written answers the same question.
 
-    With `contrasts` the families are compared with each other as well: gamma, and loss and N* at each compute.
+    With `contrasts` the families are compared with each other as well: gamma, and loss and N* at each compute. The
+    figures name D by `data_unit`, or by what the source says it counts.
     """
-    material = read_material(source, columns, tracking_uri)
+    material = read_material(source, columns, tracking_uri, data_unit)
     with working("fitting the frontier"):
         assembled = assemble(material, question)
         differences, crossings = _compared(assembled) if contrasts else ([], [])
@@ -117,15 +119,15 @@ def _compared(assembled: Assembled) -> tuple[list[Contrasts], list[Crossover]]:
     return [fits.contrasts(*one) for one in asked], fits.crossovers()
 
 
-def read_material(source: str, columns: Columns, tracking_uri: str | None) -> Material:
+def read_material(source: str, columns: Columns, tracking_uri: str | None, data_unit: str | None = None) -> Material:
     """Read the points of a search space's sweep (from its MLflow), a file, a storage or an MLflow experiment."""
     title, renamed = Path(source).stem, columns.renamed()
     if source.endswith(FILES):
-        return from_file(source, renamed, title)
+        return from_file(source, renamed, title, data_unit)
     if renamed:
         given = ", ".join(f"{name} = {column!r}" for name, column in renamed.items())
         raise FrontierError(f"{source}: only a .csv or .parquet file has columns of its own to name ({given})")
-    return from_points(_read_points(source, tracking_uri), title)
+    return from_points(_read_points(source, tracking_uri), title, data_unit=data_unit or OF_SWEEPS)
 
 
 def _read_points(source: str, tracking_uri: str | None) -> pa.Table:

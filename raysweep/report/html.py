@@ -11,19 +11,20 @@ from raysweep.core.text import knobs, scaled
 from raysweep.report.content import study
 from raysweep.report.content.sources import Material
 from raysweep.report.content.values import Answers, grouped
+from raysweep.report.figures.figures import Drawn
 from raysweep.report.figures.palette import styles
 
 FIGURES = {
     "loss_against_compute.png": (
         "Loss against compute",
-        "Every point of the grid, joined along its trajectory. Thick: the fitted frontier with its 95 % band, dashed "
-        "where the law alone speaks: where its optimum lies beyond the compute, the sizes or the data that were tried. "
+        "Every point of the grid, joined along its trajectory. Thick: the fitted frontier with its 95 % band; thin "
+        "where its optimum lies beyond the compute, the sizes or the data that were tried: the law alone speaks. "
         "γ is the exponent of the reducible loss, L − E.",
     ),
     "optimal_model.png": (
         "The compute-optimal model",
-        "Size and data that reach the lowest loss at each compute, by the fitted law, with 95 % bands; dashed where "
-        "the law alone speaks: beyond the compute, the sizes or the data that were tried.",
+        "Size and data that reach the lowest loss at each compute, by the fitted law, with 95 % bands; thin beyond the "
+        "compute, the sizes or the data that were tried, where the law alone speaks.",
     ),
     "loss_against_size.png": (
         "Loss against size",
@@ -33,6 +34,34 @@ FIGURES = {
         "Loss against data",
         "Each line is one size, darker for larger models.",
     ),
+    "isoflop_valleys.png": (
+        "IsoFLOP valleys",
+        "Loss against size at each compute budget, darker for more compute. Stars mark the minima of the valleys with "
+        "their 95 % intervals, crosses the optima of the fitted law at the same compute; where they part, the two "
+        "approaches disagree on N*.",
+    ),
+    "residuals.png": (
+        "Residuals of the fitted law",
+        "Measured over predicted loss against N, D and compute. Under a law that holds, the means (black) stay near 0 "
+        "everywhere; red bars mark the departures that the test of the residuals names. Outliers that the fit gives no "
+        "weight are hollow, and lie at the edge where they are off the scale.",
+    ),
+    "local_exponents.png": (
+        "Local exponents along learning curves",
+        "How fast the loss falls between consecutive budgets of each run, and how fast the fitted law says (dashed). "
+        "Shaded: the window of D that was fitted. Hollow points begin before it, in the transition.",
+    ),
+    "windows.png": (
+        "Exponents as budgets are dropped",
+        "The law refitted without the largest or the smallest budgets; bars are the 95 % intervals of the fit to all. "
+        "Exponents that drift, or leave the interval (hollow), describe the window of the points, not the family.",
+    ),
+    "rolling_origin.png": (
+        "Choice of the law",
+        "Candidate laws fitted to the cheaper runs and asked for the larger ones: mean absolute error, the best first. "
+        "Another law than the additive one is taken only where it errs clearly less. “Above × 0.4”: points above the "
+        "law weigh 0.4.",
+    ),
     "learning_rates.png": (
         "Learning rates",
         "Loss against learning rate at the rungs of successive halving, darker for later ones. The dotted line is the "
@@ -41,13 +70,13 @@ FIGURES = {
 }
 
 
-def render(material: Material, answers: Answers, figures: Mapping[str, bytes], made_with: Mapping[str, str]) -> str:
+def render(material: Material, answers: Answers, drawn: Drawn, made_with: Mapping[str, str]) -> str:
     """Render the page.
 
     Args:
         material: what the report is made of.
         answers: what was fitted.
-        figures: PNG files by name, as `figures.draw` returns them.
+        drawn: the figures.
         made_with: versions by package.
     """
     environment = Environment(
@@ -60,9 +89,15 @@ def render(material: Material, answers: Answers, figures: Mapping[str, bytes], m
     environment.filters["number"] = scaled
     environment.filters["knobs"] = knobs
     pictures = [
-        {"title": title, "caption": caption, "data": base64.b64encode(figures[name]).decode()}
+        {
+            "title": title,
+            "caption": caption,
+            "alt": drawn.alts[name],
+            "left_out": drawn.left_out.get(name, {}),
+            "data": base64.b64encode(drawn.files[name]).decode(),
+        }
         for name, (title, caption) in FIGURES.items()
-        if name in figures
+        if name in drawn.files
     ]
     facts = material.facts or {}
     space = facts.get("space")
@@ -78,6 +113,9 @@ def render(material: Material, answers: Answers, figures: Mapping[str, bytes], m
         searches=material.searches,
         broken=material.broken,
         pictures=pictures,
+        not_drawn={FIGURES[name][0]: reason for name, reason in drawn.absent.items()},
+        unit=(material.data_unit or "unit of D").removesuffix("s"),
+        units=material.data_unit or "units of D",
         fingerprint=facts.get("fingerprint"),
         seeds=_seeds(material),
         versions=_versions(facts.get("versions"), made_with),

@@ -51,8 +51,8 @@ def write(material: Material, folder: str, question: Question | None = None) -> 
 
     assembled = assemble(material, question)
     answers = assembled.answers
-    files = draw(material, answers, assembled.curves)
-    files = {layout.REPORT_PAGE: render(material, answers, files, _versions()).encode(), **files}
+    drawn = draw(material, assembled)
+    files = {layout.REPORT_PAGE: render(material, answers, drawn, _versions()).encode(), **drawn.files}
     text = table.text(answers)
     for name, data in files.items():
         write_whole(filesystem, f"{root}/{name}", data)
@@ -60,6 +60,7 @@ def write(material: Material, folder: str, question: Question | None = None) -> 
         "key": key,
         "files": {name: digest(data) for name, data in files.items()},
         "text": text,
+        "not_drawn": drawn.absent,
         "answers": dataclasses.asdict(answers),
     }
     write_whole(filesystem, f"{root}/{layout.REPORT_RECORD}", json.dumps(record, indent=1).encode())

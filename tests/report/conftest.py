@@ -9,10 +9,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import synthetic_sweep
 
-from raysweep.report.content.assemble import answer, trajectories
+from raysweep.report.content.assemble import Assembled, assemble
 from raysweep.report.content.sources import Material, from_saved_table
 from raysweep.report.content.values import Answers
-from raysweep.report.figures.figures import draw
+from raysweep.report.figures.figures import Drawn, draw
 
 
 @pytest.fixture(scope="session")
@@ -26,10 +26,20 @@ def material(storage: Path) -> Material:
 
 
 @pytest.fixture(scope="session")
-def answers(material: Material) -> Answers:
-    return answer(material)
+def assembled(material: Material) -> Assembled:
+    return assemble(material)
 
 
 @pytest.fixture(scope="session")
-def figures(material: Material, answers: Answers) -> dict[str, bytes]:
-    return draw(material, answers, trajectories(material))
+def answers(assembled: Assembled) -> Answers:
+    return assembled.answers
+
+
+@pytest.fixture(scope="session")
+def drawn(material: Material, assembled: Assembled) -> Drawn:
+    return draw(material, assembled)
+
+
+@pytest.fixture(scope="session")
+def figures(drawn: Drawn) -> dict[str, bytes]:
+    return drawn.files

@@ -5,11 +5,11 @@ import pytest
 import synthetic_sweep
 from PIL import Image
 
-from raysweep.report.content.assemble import answer, trajectories
+from raysweep.report.content.assemble import assemble
 from raysweep.report.content.sources import from_points
 from raysweep.report.content.values import Answers
 from raysweep.report.figures.canvas import house_style, log_axis, new_figure, panels
-from raysweep.report.figures.figures import draw, optimal_model
+from raysweep.report.figures.figures import Drawn, draw, optimal_model
 from raysweep.report.figures.palette import shade, styles
 from raysweep.report.figures.rate_curves import rate_figure
 from raysweep.storage.rate_records import RateRecord, RateTrial
@@ -20,6 +20,11 @@ ALL = {
     "loss_against_data.png",
     "optimal_model.png",
     "learning_rates.png",
+    "isoflop_valleys.png",
+    "residuals.png",
+    "local_exponents.png",
+    "windows.png",
+    "rolling_origin.png",
 }
 
 
@@ -33,8 +38,18 @@ def coloured(picture: np.ndarray, colour: str) -> int:
     return int((np.abs(picture - wanted).max(axis=2) <= 6).sum())
 
 
+def test_every_figure_is_drawn_or_has_a_reason(drawn: Drawn):
+    assert set(drawn.files) | set(drawn.absent) == ALL
+    assert set(drawn.alts) == set(drawn.files)
+    assert drawn.absent == {
+        "isoflop_valleys.png": (
+            "no isoFLOP valley: no compute budget has 4 model sizes, which a valley needs for a minimum"
+        ),
+        "rolling_origin.png": "the points do not contradict the additive law, so no other was tried",
+    }
+
+
 def test_all_figures_are_drawn_at_150_dots_per_inch(figures: dict[str, bytes]):
-    assert set(figures) == ALL
     for name, data in figures.items():
         picture = Image.open(io.BytesIO(data))
         assert picture.format == "PNG", name
@@ -60,25 +75,29 @@ def test_nothing_touches_the_margin(figures: dict[str, bytes]):
 
 def test_the_same_answers_give_the_same_bytes(answers: Answers, figures: dict[str, bytes]):
     with house_style():
-        again = optimal_model(answers, styles([fit.family for fit in answers.families]))
+        again = optimal_model(answers, styles([fit.family for fit in answers.families]), "atoms")
     assert again == figures["optimal_model.png"]
 
 
 def test_one_family_with_too_few_points_is_drawn_without_a_frontier():
     table = synthetic_sweep.points(("tensor-l2",), sizes=2, budgets=4).select(["params", "data", "flops", "loss"])
     material = from_points(table, "few")
-    found = answer(material)
-    assert not found.families[0].usable
-    drawn = draw(material, found, trajectories(material))
-    assert set(drawn) == {"loss_against_compute.png", "loss_against_size.png", "loss_against_data.png"}
-    assert coloured(pixels(drawn["loss_against_data.png"]), "#0072B2") > 100
+    found = assemble(material)
+    assert not found.answers.families[0].usable
+    drawn = draw(material, found)
+    assert set(drawn.files) == {"loss_against_compute.png", "loss_against_size.png", "loss_against_data.png"}
+    assert coloured(pixels(drawn.files["loss_against_data.png"]), "#0072B2") > 100
+    assert drawn.absent["optimal_model.png"] == "no fit has a compute-optimal frontier"
+    assert drawn.absent["residuals.png"].startswith("no fit: two model sizes cannot tell E, A and alpha apart")
 
 
-def test_points_that_are_all_nan_give_one_empty_figure():
+def test_points_that_are_all_nan_give_reasons_and_no_empty_figure():
     table = synthetic_sweep.points(("mpnn",), noise=float("nan"))
     material = from_points(table.select(["params", "data", "flops", "loss"]), "nan")
-    drawn = draw(material, answer(material), trajectories(material))
-    assert set(drawn) == {"loss_against_compute.png"}
+    drawn = draw(material, assemble(material))
+    assert drawn.files == {}
+    assert set(drawn.absent) == ALL - {"learning_rates.png"}
+    assert "positive, finite loss" in drawn.absent["loss_against_compute.png"]
 
 
 def test_a_search_without_a_rate_or_a_point_is_drawn():

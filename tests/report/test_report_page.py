@@ -13,6 +13,7 @@ from raysweep.core.trial import TrialState
 from raysweep.report.content import study
 from raysweep.report.content.sources import Material, from_points, from_saved_table
 from raysweep.report.content.values import Answers
+from raysweep.report.figures.figures import Drawn
 from raysweep.report.figures.palette import styles
 from raysweep.report.html import render
 from raysweep.report.write import write
@@ -49,26 +50,26 @@ def read(page: str) -> Reader:
     return reader
 
 
-def test_the_page_says_how_each_rate_was_chosen(material: Material, answers: Answers, figures: dict[str, bytes]):
-    text = read(render(material, answers, figures, {"raysweep": "0.1.0"})).text
+def test_the_page_says_how_each_rate_was_chosen(material: Material, answers: Answers, drawn: Drawn):
+    text = read(render(material, answers, drawn, {"raysweep": "0.1.0"})).text
     for how in ("lowest loss", "middle of those that do equally well", "minimum of a parabola"):
         assert how in text
     assert "none was found" not in text
 
 
-def test_the_page_needs_nothing_but_itself(material: Material, answers: Answers, figures: dict[str, bytes]):
-    page = render(material, answers, figures, {"raysweep": "0.1.0"})
+def test_the_page_needs_nothing_but_itself(material: Material, answers: Answers, drawn: Drawn):
+    page = render(material, answers, drawn, {"raysweep": "0.1.0"})
     reader = read(page)
-    assert len(reader.addresses) == 5
+    assert len(reader.addresses) == len(drawn.files)
     pictures = [re.fullmatch(r"data:image/png;base64,([A-Za-z0-9+/=]+)", address) for address in reader.addresses]
-    assert sorted(base64.b64decode(picture[1]) for picture in pictures if picture) == sorted(figures.values())
+    assert sorted(base64.b64decode(picture[1]) for picture in pictures if picture) == sorted(drawn.files.values())
     assert not {"script", "link", "iframe", "object"} & set(reader.tags)
     assert "url(" not in page
     assert "@import" not in page
 
 
-def test_the_page_says_what_it_has_to_say(material: Material, answers: Answers, figures: dict[str, bytes]):
-    text = " ".join(read(render(material, answers, figures, {"raysweep": "9.9.9"})).text.split())
+def test_the_page_says_what_it_has_to_say(material: Material, answers: Answers, drawn: Drawn):
+    text = " ".join(read(render(material, answers, drawn, {"raysweep": "9.9.9"})).text.split())
     for sentence in answers.headline.sentences:
         assert sentence in text
     for fit in answers.families:

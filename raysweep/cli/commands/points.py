@@ -58,6 +58,9 @@ def frontier(
         bool,
         typer.Option("--contrasts", help="also compare the families: differences, orders, crossings"),
     ] = False,
+    data_unit: Annotated[
+        str | None, typer.Option(metavar="WORD", help="what D counts, for the figures: tokens, atoms, structures")
+    ] = None,
     out: Annotated[
         str | None, typer.Option(metavar="FOLDER", help=f"also write {layout.REPORT_PAGE} and the figures there")
     ] = None,
@@ -92,7 +95,16 @@ def frontier(
         computes=computes(optimal or []),
         unique_data=amount,
     )
-    show_frontier(source, columns, question, tracking_uri=tracking_uri, as_json=json, out=out, contrasts=contrasts)
+    show_frontier(
+        source,
+        columns,
+        question,
+        tracking_uri=tracking_uri,
+        as_json=json,
+        out=out,
+        contrasts=contrasts,
+        data_unit=data_unit,
+    )
 
 
 @app.command()

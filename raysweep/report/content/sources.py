@@ -10,6 +10,7 @@ from raysweep.core.errors import FrontierError
 from raysweep.core.hashing import digest
 from raysweep.core.masking import masked
 from raysweep.core.messages import last_line
+from raysweep.core.points import COLUMNS
 from raysweep.core.stages import GRID, LEARNING_RATE
 from raysweep.core.text import knobs
 from raysweep.frontier import read_csv, read_parquet, read_store
@@ -19,6 +20,10 @@ from raysweep.storage.rate_records import RateRecord
 from raysweep.storage.reader import SweepReader
 from raysweep.storage.records import Assignment, TrialRecord
 
+OF_SWEEPS = COLUMNS["data"].unit
+"""What D counts in a sweep's points."""
+_UNITS = {"token": "tokens", "atom": "atoms", "structure": "structures", "frame": "structures"}
+"""By a part of a column's name."""
 UNNAMED = "all points"
 """The family of points without one."""
 
@@ -52,6 +57,8 @@ class Material:
     """Trajectories of the grid: those that have ended, and all of them; 0 if unknown."""
     facts: Mapping[str, object] | None = None
     """The content of `sweep.json`; None for bare points."""
+    data_unit: str | None = None
+    """What D counts, such as "tokens" or "atoms"; None where nothing tells."""
 
     def families(self) -> tuple[str, ...]:
         """The families that have points, in the order of the search space, else of their first points."""
@@ -79,7 +86,12 @@ class Material:
         """Compute the SHA-256 of everything."""
         tables = b"" if self.full is None else _bytes(self.full)
         rest = json.dumps(
-            [self.title, repr((self.searches, self.broken, self.order, self.ended, self.planned)), self.facts],
+            [
+                self.title,
+                repr((self.searches, self.broken, self.order, self.ended, self.planned)),
+                self.facts,
+                self.data_unit,
+            ],
             sort_keys=True,
             default=str,
         )
@@ -121,27 +133,56 @@ def from_saved_table(location: str) -> Material:
     return _material(location, reader, reader.saved_table(), read_store(location))
 
 
-def from_points(points: pa.Table, title: str, *, in_order: bool = False) -> Material:
+def from_points(points: pa.Table, title: str, *, in_order: bool = False, data_unit: str | None = None) -> Material:
     """Make a report's material from a bare table of points, as the frontier's readers return it.
 
     Args:
         points: the table.
         title: of the report.
         in_order: keep the order of the rows, so that findings name those of the table given.
+        data_unit: what D counts; None: unknown.
     """
-    return Material(title=title, points=points.combine_chunks() if in_order else canonical(points), full=None)
+    points = points.combine_chunks() if in_order else canonical(points)
+    return Material(title=title, points=points, full=None, data_unit=data_unit)
 
 
-def from_file(path: str, columns: Mapping[str, str], title: str) -> Material:
+def from_file(path: str, columns: Mapping[str, str], title: str, data_unit: str | None = None) -> Material:
     """Read a CSV or Parquet file of points; rows keep their numbers, except a sweep's own, whose order is any.
+
+    Args:
+        path: of the file.
+        columns: the estimator's name -> the file's, where they differ.
+        title: of the report.
+        data_unit: what D counts; None: what the column of D says, by its name or by its field's unit.
 
     Raises:
         FrontierError: the file or a column is absent, or a column holds no numbers.
     """
+    column = columns.get("data", "data")
     if path.endswith(".csv"):
-        return from_points(read_csv(path, columns), title, in_order=True)
-    of_sweep = {"trial_id", "stage"} <= set(parquet_table(path).column_names)
-    return from_points(read_parquet(path, columns), title, in_order=not of_sweep)
+        unit = data_unit or unit_of(column)
+        return from_points(read_csv(path, columns), title, in_order=True, data_unit=unit)
+    table = parquet_table(path)
+    of_sweep = {"trial_id", "stage"} <= set(table.column_names)
+    unit = data_unit or _declared_unit(table, column) or unit_of(column)
+    return from_points(read_parquet(path, columns), title, in_order=not of_sweep, data_unit=unit)
+
+
+def unit_of(column: str) -> str | None:
+    """What D counts by the name of its column; None where the name does not tell.
+
+    >>> unit_of("n_tokens"), unit_of("D_atoms"), unit_of("data")
+    ('tokens', 'atoms', None)
+    """
+    return next((unit for part, unit in _UNITS.items() if part in column.lower()), None)
+
+
+def _declared_unit(table: pa.Table, column: str) -> str | None:
+    """The unit that a column's own field names, as in the tables that raysweep writes."""
+    if column not in table.column_names:
+        return None
+    stored = (table.schema.field(column).metadata or {}).get(b"unit")
+    return unit_of(stored.decode(errors="replace")) if stored else None
 
 
 def _bytes(table: pa.Table) -> bytes:
@@ -173,6 +214,7 @@ def _material(location: str, reader: SweepReader, table: pa.Table | None, points
         ended=sum(record.state.ends_trajectory for _, record in records),
         planned=len(records),
         facts=facts,
+        data_unit=OF_SWEEPS,
     )
 
 

@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, Any
 from raysweep.core.text import scaled
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 DPI = 150
+MOST_LETTERS = 30
+"""Letters of a family's name in a figure; longer ones are shortened in the middle."""
+MOST_COLUMNS = 5
+"""Columns of a legend below a figure."""
 _STYLE: dict[Any, Any] = {
     "font.size": 9.5,
     "axes.titlesize": 10,
@@ -55,6 +61,49 @@ def panels(figure: "Figure", rows: int, columns: int, *, share: bool) -> "list[A
     """Return the panels of a figure, row by row."""
     grid = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
     return [axes for row in grid for axes in row]
+
+
+def grid(count: int, width: float, height: float) -> "tuple[Figure, list[Axes]]":
+    """Return a figure with a panel for each of `count` families, each `height` inches high, and those panels.
+
+    Args:
+        count: of panels, 1 or more.
+        width: inches of the figure.
+        height: inches of a panel.
+    """
+    columns = 1 if count == 1 else 2 if count in (2, 4) else 3
+    rows = -(-count // columns)
+    figure = new_figure(width if columns > 1 else 0.75 * width, height * rows + 0.5)
+    axes = panels(figure, rows, columns, share=False)
+    for panel in axes[count:]:
+        panel.remove()
+    return figure, axes[:count]
+
+
+def name_of(family: str) -> str:
+    """Shorten a family's name so that legends and titles have room for it."""
+    return family if len(family) <= MOST_LETTERS else f"{family[: MOST_LETTERS - 9]}…{family[-8:]}"
+
+
+def mark(label: str, **look: object) -> "Line2D":
+    """Return an entry of a legend, grey unless it is given another colour."""
+    from matplotlib.lines import Line2D
+
+    looks: dict[str, Any] = {"color": "#777777", "linewidth": 1.3, "markersize": 4.5, **look}
+    return Line2D([], [], label=label, **looks)
+
+
+def legend_below(figure: "Figure", handles: "Sequence[Artist]") -> None:
+    """Put a legend below the panels, with as many columns as the figure has room for."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    for columns in range(min(len(handles), MOST_COLUMNS), 0, -1):
+        legend = figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)
+        if columns == 1 or legend.get_window_extent(canvas.get_renderer()).width <= 0.97 * figure.bbox.width:  # type: ignore[no-untyped-call]
+            return
+        legend.remove()
 
 
 def log_axis(axes: "Axes", which: str, values: Sequence[float]) -> None:

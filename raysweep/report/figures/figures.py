@@ -1,47 +1,136 @@
 """The figures of the report, each as the bytes of a PNG file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from raysweep.report.content.assemble import Assembled
 from raysweep.report.content.sources import Material
 from raysweep.report.content.standings import LearningCurve
 from raysweep.report.content.values import Answers, Excluded, OptimumRow
-from raysweep.report.figures.canvas import house_style, log_axis, new_figure, panels, png
+from raysweep.report.figures.canvas import (
+    house_style,
+    legend_below,
+    log_axis,
+    mark,
+    name_of,
+    new_figure,
+    panels,
+    png,
+)
+from raysweep.report.figures.checks import (
+    NothingToDraw,
+    Picture,
+    exponent_figure,
+    origin_figure,
+    residual_figure,
+    valley_figure,
+    window_figure,
+)
+from raysweep.report.figures.checks.picture import data_axis, listed
 from raysweep.report.figures.ladders import by_data, by_size
 from raysweep.report.figures.palette import Style, styles
 from raysweep.report.figures.rate_curves import rate_figure
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-SHOWN = 3.0
-"""How far a fitted frontier is drawn beyond the points, as a factor in compute; dashed there."""
+WITHIN, BEYOND = 2.2, 0.9
+"""Widths of a frontier within what was tried and beyond, in points."""
+UNTRIED = "thin: not tried, the law alone"
 
 
-def draw(material: Material, answers: Answers, by_family: Mapping[str, Sequence[LearningCurve]]) -> dict[str, bytes]:
-    """Return all figures by file name; those that there is nothing to draw of are left out.
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """The figures of a report, by file name.
+
+    Attributes:
+        files: PNG files. alts: what each shows, for those who cannot see it.
+        absent: the reason for each figure that there is nothing to draw of.
+        left_out: by figure, the families that are not in it, each with the reason.
+    """
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    alts: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def draw(material: Material, assembled: Assembled) -> Drawn:
+    """Draw all figures of a report; those that there is nothing to draw of are named with the reason.
 
     Args:
         material: what the report is made of.
-        answers: what was fitted.
-        by_family: the sound trajectories of each family (see `standings.curves`).
+        assembled: the answers, the trajectories and the fits.
     """
+    style = styles(material.families(), material.planned_families())
     with house_style():
-        return _draw(material, answers, by_family, styles(material.families(), material.planned_families()))
+        drawn = Drawn()
+        _answers(drawn, material, assembled, style)
+        _checks(drawn, material, assembled, style)
+    return drawn
 
 
-def _draw(
-    material: Material, answers: Answers, by_family: Mapping[str, Sequence[LearningCurve]], style: Mapping[str, Style]
-) -> dict[str, bytes]:
-    found = {"loss_against_compute.png": loss_against_compute(answers, by_family, style)}
-    if any(by_family.values()):
-        found["loss_against_size.png"] = by_size(by_family, style)
-        found["loss_against_data.png"] = by_data(by_family, style)
-    if any(fit.path for fit in answers.families):
-        found["optimal_model.png"] = optimal_model(answers, style)
-    if material.searches:
-        found["learning_rates.png"] = rate_figure(material.searches, style)
-    return found
+def _answers(drawn: Drawn, material: Material, assembled: Assembled, style: Mapping[str, Style]) -> None:
+    answers, by_family, unit = assembled.answers, assembled.curves, material.data_unit
+    named = listed(dict.fromkeys(material.families()))
+    nothing = None if any(by_family.values()) else "no point has a positive, finite loss off the starting plateau"
+    no_path = None if any(fit.path for fit in answers.families) else "no fit has a compute-optimal frontier"
+    figures: list[tuple[str, str | None, Callable[[], bytes], str]] = [
+        (
+            "loss_against_compute.png",
+            None if any(map(_can_be_drawn, answers.excluded)) else nothing,
+            lambda: loss_against_compute(answers, by_family, style),
+            f"Validation loss against training compute for {named}: points, trajectories and fitted frontiers.",
+        ),
+        (
+            "optimal_model.png",
+            no_path,
+            lambda: optimal_model(answers, style, unit),
+            f"Compute-optimal size and data against compute for {named}, with 95 % bands.",
+        ),
+        (
+            "loss_against_size.png",
+            nothing,
+            lambda: by_size(by_family, style),
+            f"Validation loss against size for {named}, a line for each data budget.",
+        ),
+        (
+            "loss_against_data.png",
+            nothing,
+            lambda: by_data(by_family, style, data_axis(unit)),
+            f"Validation loss against data for {named}, a line for each size.",
+        ),
+    ]
+    if material.searches or material.facts is not None:
+        rates = "Validation loss against learning rate at each rung of the searches, with the chosen rates."
+        missing = None if material.searches else "no learning rate was searched for"
+        figures.append(("learning_rates.png", missing, lambda: rate_figure(material.searches, style), rates))
+    for name, reason, made, alt in figures:
+        if reason is None:
+            drawn.files[name], drawn.alts[name] = made(), alt
+        else:
+            drawn.absent[name] = reason
+
+
+def _checks(drawn: Drawn, material: Material, assembled: Assembled, style: Mapping[str, Style]) -> None:
+    fits, unit = assembled.fits, material.data_unit
+    figures: dict[str, Callable[[], Picture]] = {
+        "isoflop_valleys.png": lambda: valley_figure(fits, style=style),
+        "residuals.png": lambda: residual_figure(fits, data_unit=unit, style=style),
+        "local_exponents.png": lambda: exponent_figure(fits, material.points, data_unit=unit, style=style),
+        "windows.png": lambda: window_figure(fits, style=style),
+        "rolling_origin.png": lambda: origin_figure(fits, style=style),
+    }
+    for name, made in figures.items():
+        try:
+            picture = made()
+        except NothingToDraw as reason:
+            drawn.absent[name] = str(reason)
+            continue
+        drawn.files[name], drawn.alts[name] = picture.png(), picture.alt
+        drawn.left_out[name] = picture.absent
 
 
 def loss_against_compute(
@@ -57,7 +146,7 @@ def loss_against_compute(
             axes.plot(curve.flops, curve.loss, color=look.colour, alpha=0.35, linewidth=0.8, zorder=2)
             axes.plot(curve.flops, curve.loss, look.marker, color=look.colour, markersize=3.2, alpha=0.75, zorder=3)
             losses += list(curve.loss)
-        _line(axes, fit.path, "loss", look.colour)
+        _line(axes, fit.path, "loss", look)
     crosses = _excluded(axes, answers.excluded, style)
     losses += crosses
     if answers.headline.common_flops is not None and len(answers.families) > 1:
@@ -81,40 +170,41 @@ def loss_against_compute(
         axes.set_ylim(min(losses) / 1.15, max(losses) * 1.15)
     axes.set_xlabel("training compute C (FLOP)")
     axes.set_ylabel("validation loss")
-    _legend(axes, answers, style, excluded=bool(crosses))
-    figure.legend(loc="outside right upper")
+    legend_below(figure, _legend(answers, style, excluded=bool(crosses)))
     return png(figure)
 
 
-def optimal_model(answers: Answers, style: Mapping[str, Style]) -> bytes:
+def optimal_model(answers: Answers, style: Mapping[str, Style], data_unit: str | None = None) -> bytes:
     """Return the compute-optimal N and D against compute, with 95 % bands."""
     figure = new_figure(9.6, 4.9)
     axes = panels(figure, 1, 2, share=False)
-    for panel, name, label in zip(axes, ("params", "data"), ("size N* (parameters)", "data D*"), strict=True):
+    data = f"data D* ({data_unit})" if data_unit else "data D*"
+    for panel, name, label in zip(axes, ("params", "data"), ("size N* (parameters)", data), strict=True):
         values: list[float] = []
         for fit in answers.families:
-            _line(panel, fit.path, name, style[fit.family].colour)
+            _line(panel, fit.path, name, style[fit.family])
             values += [getattr(optimum, name).value for optimum in fit.path]
         log_axis(panel, "x", [optimum.flops for fit in answers.families for optimum in fit.path])
         log_axis(panel, "y", values)
         panel.set_ylim(min(values) / 2.5, max(values) * 2.5)  # a band that spans everything must not flatten the lines
         panel.set_xlabel("training compute C (FLOP)")
         panel.set_ylabel(f"compute-optimal {label}")
-    for fit in answers.families:
-        a, b = fit.params_exponent, fit.data_exponent
+    legend: list[Artist] = []
+    for fit in (fit for fit in answers.families if fit.path):
+        a, b, look = fit.params_exponent, fit.data_exponent, style[fit.family]
         law = f": $N^* \\propto C^{{{a.value:.2f}}}$, $D^* \\propto C^{{{b.value:.2f}}}$" if a and b else ""
-        if fit.path:
-            axes[0].plot([], [], color=style[fit.family].colour, linewidth=2, label=fit.family + law)
-    axes[0].plot([], [], color="#777777", linewidth=2, linestyle="--", label="not tried: the law alone")
-    figure.legend(loc="outside lower center", ncols=min(3, 1 + sum(bool(fit.path) for fit in answers.families)))
+        legend.append(mark(name_of(fit.family) + law, color=look.colour, linestyle=look.line, linewidth=2))
+    legend_below(figure, [*legend, mark(UNTRIED, linewidth=BEYOND)])
     return png(figure)
 
 
-def _line(axes: "Axes", path: Sequence[OptimumRow], name: str, colour: str) -> None:
-    """Draw a value along the frontier with its band: solid within what was tried, dashed beyond."""
-    for part, dashed in _runs(path):
+def _line(axes: "Axes", path: Sequence[OptimumRow], name: str, look: Style) -> None:
+    """Draw a value along the frontier with its band: thick within what was tried, thin beyond."""
+    colour = look.colour
+    for part, beyond in _runs(path):
         flops, values = [o.flops for o in part], [getattr(o, name) for o in part]
-        axes.plot(flops, [v.value for v in values], "--" if dashed else "-", color=colour, linewidth=2.0, zorder=4)
+        width = BEYOND if beyond else WITHIN
+        axes.plot(flops, [v.value for v in values], linestyle=look.line, color=colour, linewidth=width, zorder=4)
     if path and all(getattr(o, name).bounded for o in path):
         flops, values = [o.flops for o in path], [getattr(o, name) for o in path]
         low, high = [v.low for v in values], [v.high for v in values]
@@ -137,23 +227,30 @@ def _excluded(axes: "Axes", excluded: Sequence[Excluded], style: Mapping[str, St
     drawn = []
     for point in excluded:
         look = style.get(point.family)
-        if look is not None and point.loss > 0 and point.flops > 0 and point.loss < float("inf"):
+        if look is not None and _can_be_drawn(point):
             axes.plot([point.flops], [point.loss], "x", color=look.colour, markersize=5, alpha=0.7, zorder=2)
             drawn.append(point.loss)
     return drawn
 
 
-def _legend(axes: "Axes", answers: Answers, style: Mapping[str, Style], *, excluded: bool) -> None:
+def _can_be_drawn(point: Excluded) -> bool:
+    return 0 < point.loss < float("inf") and 0 < point.flops < float("inf")
+
+
+def _legend(answers: Answers, style: Mapping[str, Style], *, excluded: bool) -> "list[Artist]":
+    found: list[Artist] = []
     for fit in answers.families:
         look = style[fit.family]
-        gamma = fit.loss_exponent
-        text = fit.family if gamma is None else f"{fit.family}: γ = {gamma.value:.3g}"
+        gamma, name = fit.loss_exponent, name_of(fit.family)
+        text = name if gamma is None else f"{name}: γ = {gamma.value:.3g}"
         if gamma is not None and gamma.bounded:
             text += f" [{gamma.low:.3g}, {gamma.high:.3g}]"
         if not fit.path:
             text += " (points alone: no fit)"
-        axes.plot([], [], color=look.colour, marker=look.marker, markersize=4, linewidth=2, label=text)
+        line = {"color": look.colour, "marker": look.marker, "markersize": 4, "linewidth": 2, "linestyle": look.line}
+        found.append(mark(text, **line))
     if any(fit.path for fit in answers.families):
-        axes.plot([], [], color="#777777", linewidth=2, linestyle="--", label="not tried: the law alone")
+        found.append(mark(UNTRIED, linewidth=BEYOND))
     if excluded:
-        axes.plot([], [], "x", color="#777777", markersize=5, label="kept out of the fit")
+        found.append(mark("kept out of the fit", linestyle="none", marker="x", markersize=5))
+    return found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from raysweep.core.text import scaled
 from raysweep.report.content.standings import LearningCurve
-from raysweep.report.figures.canvas import log_axis, new_figure, panels, png
+from raysweep.report.figures.canvas import log_axis, name_of, new_figure, panels, png
 from raysweep.report.figures.palette import Style, shade
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ Line = tuple[float, list[float], list[float]]
 """What is held fixed, then x and loss."""
 
 
-def by_data(by_family: Mapping[str, Sequence[LearningCurve]], style: Mapping[str, Style]) -> bytes:
-    """Return loss against data, a line for each size."""
+def by_data(by_family: Mapping[str, Sequence[LearningCurve]], style: Mapping[str, Style], label: str) -> bytes:
+    """Return loss against data, a line for each size; `label` is that of the axis."""
     lines = {
         family: _thinned([(curve.params, list(curve.data), list(curve.loss)) for curve in curves])
         for family, curves in by_family.items()
     }
-    return _figure(lines, style, "data seen D (atoms)", "N = {}")
+    return _figure(lines, style, label, "N = {}")
 
 
 def by_size(by_family: Mapping[str, Sequence[LearningCurve]], style: Mapping[str, Style]) -> bytes:
@@ -100,7 +100,7 @@ def _panel(axes: "Axes", family: str, lines: Sequence[Line], look: Style, legend
                 legend.format(scaled(fixed)), (x, y), xytext=(5, 0), textcoords="offset points", va="center",
                 fontsize=7, color="#333333",
             )  # fmt: skip
-    axes.set_title(family, color=look.colour, fontweight="bold")
+    axes.set_title(name_of(family), color=look.colour, fontweight="bold")
     if not lines:
         axes.text(0.5, 0.5, "no two points to join", transform=axes.transAxes, ha="center", color="#777777")
 

@@ -1,28 +1,47 @@
-"""A colour and a marker for each family, the same ones in every figure and in the page."""
+"""A colour, a marker and a line for each family, the same ones in every figure and in the page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Okabe and Ito 2008, "Color Universal Design": told apart with any colour vision. Its yellow is left out (too light
-# for lines on white); black comes last.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# for lines on white); wine (Tol 2021, "Colour Schemes") is the eighth: as far from the others under any simulated
+# colour vision as they are from each other.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+Line = tuple[float, tuple[float, ...] | None]
+"""A line style as matplotlib takes it: the offset, and lengths of dashes and gaps in units of the line's width."""
+_LINES: tuple[Line, ...] = (
+    (0.0, None),
+    (0.0, (5.0, 1.3)),
+    (0.0, (1.2, 1.2)),
+    (0.0, (5.0, 1.3, 1.2, 1.3)),
+    (0.0, (9.0, 1.6)),
+    (0.0, (5.0, 1.3, 1.2, 1.3, 1.2, 1.3)),
+    (0.0, (2.6, 1.3)),
+    (0.0, (9.0, 1.6, 2.6, 1.6)),
+)
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a family is drawn; the marker tells it apart where colour cannot (print, more families than colours)."""
+    """How a family is drawn; marker and line tell it apart where colour cannot (print, more families than colours)."""
 
     colour: str
     marker: str
+    line: Line = (0.0, None)
 
 
 def styles(families: Sequence[str], planned: Sequence[str] = ()) -> dict[str, Style]:
     """Return a style for each family, by its place in the search space (`planned`): the same before all have points."""
     families = tuple(dict.fromkeys([*planned, *families]))
-    return {
-        family: Style(_COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]) for i, family in enumerate(families)
-    }
+    return {family: _style(place) for place, family in enumerate(families)}
+
+
+def _style(place: int) -> Style:
+    """Colours repeat after eight families, with other markers and lines."""
+    count = len(_COLOURS)
+    other = (place + place // count) % count
+    return Style(_COLOURS[place % count], _MARKERS[other], _LINES[other])
 
 
 def shade(colour: str, share: float) -> tuple[float, float, float]:
