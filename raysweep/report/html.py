@@ -88,17 +88,6 @@ def render(material: Material, answers: Answers, drawn: Drawn, made_with: Mappin
     )
     environment.filters["number"] = scaled
     environment.filters["knobs"] = knobs
-    pictures = [
-        {
-            "title": title,
-            "caption": caption,
-            "alt": drawn.alts[name],
-            "left_out": drawn.left_out.get(name, {}),
-            "data": base64.b64encode(drawn.files[name]).decode(),
-        }
-        for name, (title, caption) in FIGURES.items()
-        if name in drawn.files
-    ]
     facts = material.facts or {}
     space = facts.get("space")
     return environment.get_template("report.html.j2").render(
@@ -112,7 +101,7 @@ def render(material: Material, answers: Answers, drawn: Drawn, made_with: Mappin
         study_source=study.SOURCE,
         searches=material.searches,
         broken=material.broken,
-        pictures=pictures,
+        pictures=_pictures(drawn),
         not_drawn={FIGURES[name][0]: reason for name, reason in drawn.absent.items()},
         unit=(material.data_unit or "unit of D").removesuffix("s"),
         units=material.data_unit or "units of D",
@@ -124,6 +113,20 @@ def render(material: Material, answers: Answers, drawn: Drawn, made_with: Mappin
         regret=_regret(answers),
         excluded_groups=grouped(answers.excluded),
     )
+
+
+def _pictures(drawn: Drawn) -> list[dict[str, object]]:
+    return [
+        {
+            "title": title,
+            "caption": caption,
+            "alt": drawn.alts[name],
+            "left_out": drawn.left_out.get(name, {}),
+            "data": base64.b64encode(drawn.files[name]).decode(),
+        }
+        for name, (title, caption) in FIGURES.items()
+        if name in drawn.files
+    ]
 
 
 def _architectures(material: Material) -> dict[str, str]:
