@@ -38,7 +38,7 @@ class Sweep:
         return self.resolved.space
 
     def plan(self, *, measure: bool = False) -> Plan:
-        """Plan every trajectory of the grid, as things stand in the trial store; reused trials are copied into it."""
+        """Plan every trajectory of the grid, by the state of the trial store; reused trials are copied into it."""
         state_of = self.reused.state if self.reused else None
         grid = current_plan(self.resolved, self.store, measure=measure, reused=state_of)
         if self.reused is not None:
@@ -67,7 +67,7 @@ def prepare(space: Space, progress: Progress, lock: DriverLease) -> Sweep:
     """Resolve a search space, make its structure store if there is none, and apply `changed_code` to its trials.
 
     Raises:
-        RaysweepError: the storage is another sweep's, or the space asks for what cannot be had.
+        RaysweepError: the storage is another sweep's, or the space asks for something unavailable.
     """
     store = TrialStore(space.storage, lock)
     resolved = resolve(space, store, make_data=lambda space: _make_data(space, progress))

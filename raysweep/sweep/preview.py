@@ -21,7 +21,7 @@ from raysweep.sweep.tuning.rates import given_rates, known_rates
 def plan(space: Space) -> Plan:
     """Plan a run without running it; nothing is written but measured costs.
 
-    With RAY_ADDRESS the nodes of that cluster are asked what they have.
+    With RAY_ADDRESS the resources of that cluster's nodes are queried.
 
     Raises:
         SpaceError: the search space asks for more structures than its store has, or a trial fits on no node.

@@ -62,7 +62,7 @@ class Progress:
     """A listener that prints a line for each trial that ended; failures of the output do not end a sweep."""
 
     def __init__(self, console: Console | None = None) -> None:
-        # The stream of now, not the one of later: what Ray prints meanwhile is turned into the log (see `quiet`).
+        # Today's standard output, not a later one: what Ray prints meanwhile is redirected to the log (see `quiet`).
         self.console = console or console_on(lossy_output())
         self.console.file = Output(self.console.file, "standard output", lossy=True)  # type: ignore[arg-type, assignment]
         self._live: LiveLine | None = None
@@ -81,7 +81,7 @@ class Progress:
         self._print(Text(sound(masked(text))))
 
     def _print(self, text: Text) -> None:
-        if self.console.is_terminal:  # words that are longer than a line, such as paths, are left for it to break
+        if self.console.is_terminal:  # the terminal breaks words longer than a line, such as paths
             self.console.print(text, overflow="ignore", crop=False)
         else:
             self.console.print(text, soft_wrap=True)
@@ -106,7 +106,7 @@ class Progress:
         Args:
             total: trials of both stages, as far as they are known.
             done: trials that an earlier run ended.
-            cost_left: of all trials that are left, in the unit of `costs`.
+            cost_left: of all remaining trials, in the unit of `costs`.
             labels: of trials to come, so that their lines align.
         """
         self._total, self._done, self._points = total, done, 0
@@ -163,7 +163,7 @@ class Progress:
             self._print(Text.assemble(head, " ", rest))
             return
         indent = head.cell_len + 1
-        if indent + len(rest) > self.console.width:  # no room to align it: it goes on below its beginning
+        if indent + len(rest) > self.console.width:  # no room to align it: it continues below its start
             room = max(20, self.console.width - indent)
             lines = textwrap.wrap(" ".join(rest.split()), room, break_long_words=False, break_on_hyphens=False)
             rest = ("\n" + " " * indent).join(lines)

@@ -1,12 +1,12 @@
-"""Runs a sweep, step by step; running it again goes on where it stopped.
+"""Runs a sweep, step by step; running it again resumes it.
 
     prepare   the storage is leased, the search space resolved (which makes the structure store where there is none)
     plan      every trajectory of the grid, by the learning rates that are known and what the trial store has
-    train     what is left: costs, then learning rates and grid in one Ray Tune run, adaptive rounds included
+    train     the rest: costs, then learning rates and grid in one Ray Tune run, adaptive rounds included
     finish    assignments and `points.parquet`
 
 The steps share a `Sweep`, which never changes, and pass plans on, which are values. Whatever happens in between is in
-the trial store, and a new plan is worked out from it.
+the trial store, from which a new plan is made.
 """
 
 import contextlib
@@ -81,12 +81,12 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
         console: where progress is printed; standard output by default.
 
     Raises:
-        RaysweepError: what the search space asks for cannot be had, another driver runs this sweep, or another thread
+        RaysweepError: what the search space asks for is unavailable, another driver runs this sweep, or another thread
             of this process runs one.
-        Interrupted: on SIGINT, SIGTERM or SIGHUP; the same call goes on from there.
+        Interrupted: on SIGINT, SIGTERM or SIGHUP; the same call resumes.
         ClusterLostError: the Ray cluster died; likewise.
-        CapReachedError: the sweep has spent what `caps` allows; with a higher cap the same call goes on.
-        LeaseLostError: another driver has taken the sweep over, since this one was not heard of for too long.
+        CapReachedError: the sweep has spent what `caps` allows; with a higher cap the same call resumes.
+        LeaseLostError: another driver has taken over the sweep, since this one sent no heartbeat for too long.
     """
     began = time.monotonic()
     progress = Progress(console)

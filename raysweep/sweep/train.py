@@ -40,9 +40,9 @@ def train(sweep: Sweep, grid: Plan, mirror: Callable[[Space], Listener] | None) 
         mirror: makes a listener that mirrors the trials elsewhere; None: no mirror.
 
     Raises:
-        RaysweepError: a size is no network, the entrypoint is unusable, or no node can hold a trial.
+        RaysweepError: a size is not a network, the entrypoint is unusable, or no node can hold a trial.
         CapReachedError: the sweep has spent what `caps` allows.
-        KeyboardInterrupt: it was told to end, or its cluster is lost.
+        KeyboardInterrupt: it was stopped, or its cluster is lost.
     """
     sweep.resolved.check_networks()
     _check_entrypoint(sweep.space)
@@ -93,7 +93,7 @@ def log_of(storage: str) -> str:
 
 def _scratch(storage: str, stack: contextlib.ExitStack) -> tuple[Path, Path]:
     """Return a temporary folder for Ray Tune's files, and the log file for Ray's output."""
-    # Not in the storage: what Tune does on a disk that is full hides why the sweep ends.
+    # Not in the storage: Tune's behaviour on a full disk would hide why the sweep ends.
     folder = stack.enter_context(temporary_folder("sweep")).path
     return folder / "tune", folder / layout.RAY_LOG if "://" in storage else Path(log_of(storage))
 

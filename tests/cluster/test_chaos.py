@@ -74,7 +74,7 @@ def test_last_host_that_can_hold_a_trial_ends_the_sweep_with_a_line(
     assert driver.wait(150) == 75, log.read_text()
     assert time.monotonic() - began < 120
     told = log.read_text()
-    assert "is left that can hold a trial; one is waited for up to 45 s" in told
+    assert "is left that can hold a trial; waiting up to 45 s for one" in told
     assert "is left that can hold a trial: start Ray on one again. What was saved is kept" in told
     hosts.start_worker()
     hosts.wait_for_nodes(2)

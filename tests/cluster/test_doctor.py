@@ -58,7 +58,7 @@ def test_seeded_faults_are_named_with_their_remedies(hosts: Cluster, tmp_path: P
         "sessions": (worker, "unused Ray sessions (1) take up 0.3 GiB", "rm -r "),
         "limits": (worker, "may open 900 files", "ulimit -n 65536"),
         "clock": (worker, " s fast", "NTP"),
-        "resources": ("cluster", "a trial asks for 1 GPU and no node has more than 0", "ask for less"),
+        "resources": ("cluster", "a trial requests 1 GPU and no node has more than 0", "request less"),
         "mlflow": ("here", "MLflow at http://127.0.0.1:9 cannot be reached", "start the server"),
         "token": ("here", "others may read the cluster's token", f"chmod 600 {home}/.ray/auth_token"),
         "ports": ("cluster", "Ray requires no token", "RAY_AUTH_MODE=token"),

@@ -28,8 +28,8 @@ def test_trials_go_where_they_fit_and_one_that_fits_nowhere_is_refused(
         log.write_bytes(b"")
         asked = [command, str(space), f"storage={tmp_path / 'other'}", "resources.gpu=2"]
         assert hosts.drive(asked, log).wait(60) == 1
-        assert "resources.gpu: a trial asks for 2 GPU and no node has more than 1; ask for less" in log.read_text()
+        assert "resources.gpu: a trial requests 2 GPU and no node has more than 1; request less" in log.read_text()
         assert not list((tmp_path / "other").glob("trials/*"))
     log.write_bytes(b"")
     assert hosts.drive(["plan", str(space), f"storage={tmp_path / 'other'}", "resources.cpu=3"], log).wait(60) == 1
-    assert "resources.cpu: a trial asks for 3 CPU and no node has more than 2" in log.read_text()
+    assert "resources.cpu: a trial requests 3 CPU and no node has more than 2" in log.read_text()

@@ -33,7 +33,7 @@ def test_the_node_that_cannot_take_part_is_named_with_the_remedy(hosts: Cluster,
         hosts.environment["RAYSWEEP_ENVIRONMENT"] = environment
         assert hosts.drive(["run", str(space)], log).wait(120) == 1, log.read_text()
         text = log.read_text()
-        assert "no trial was begun" in text
+        assert "no trial was started" in text
         assert not list((storage / "trials").glob("*"))
         assert not list(storage.glob(".check-*")), "the check left something behind"
         assert f"node {hosts.head.address} " not in text

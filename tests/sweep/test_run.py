@@ -158,7 +158,7 @@ def test_storage_that_cannot_be_written_is_named(make_space: SpaceMaker, console
 
 
 def test_trial_that_no_node_can_hold_is_refused(make_space: SpaceMaker, console: Console, one_ray: None) -> None:
-    with pytest.raises(SpaceError, match=r"resources.cpu: a trial asks for 999 CPU and no node has more than 2"):
+    with pytest.raises(SpaceError, match=r"resources.cpu: a trial requests 999 CPU and no node has more than 2"):
         run(make_space(resources={"cpu": 999}), console=console)
 
 

@@ -22,18 +22,18 @@ def check_fits(resources: Resources, nodes: Sequence[Mapping[str, float]], error
         if wanted > most:
             raise error(
                 ("resources", key),
-                f"a trial asks for {wanted:g} {name} and no node has more than {most:g}; ask for less, or add a node "
+                f"a trial requests {wanted:g} {name} and no node has more than {most:g}; request less, or add a node "
                 "that has it",
             )
     if not fits(resources, nodes):
         raise error(
             ("resources",),
-            f"no node has both {resources.cpu:g} CPU and {resources.most['GPU']:g} GPU; ask for less",
+            f"no node has both {resources.cpu:g} CPU and {resources.most['GPU']:g} GPU; request less",
         )
 
 
 def fits(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> bool:
-    """Return whether some node can hold a trial."""
+    """Whether some node can hold a trial."""
     wanted = resources.most
     return any(all(node.get(name, 0.0) >= count for name, count in wanted.items()) for node in nodes)
 

@@ -18,7 +18,7 @@ _Result = TypeVar("_Result")
 RETRIES = 5
 """How often a task is repeated after its worker or node died; results do not change, since tasks are pure."""
 LOOK_SECONDS = 10.0
-"""Between two requests for the number of cores of the cluster: nodes come and go."""
+"""Time between two queries of the number of cores of the cluster: nodes come and go."""
 
 
 def data_workers(address: str | None, workers: int | None) -> Pool:
@@ -90,8 +90,8 @@ class RayWorkers:
         except RayError as error:
             raise DataError(
                 f"a worker of the Ray cluster at {self._address} died {RETRIES + 1} times on one task, most likely for "
-                f"want of memory, or the cluster is gone ({type(error).__name__}). What was made is kept: run the same "
-                "command again"
+                f"want of memory, or the cluster is gone ({type(error).__name__}). Finished parts are kept; run the "
+                "same command again"
             ) from error
         finally:
             for reference in running:

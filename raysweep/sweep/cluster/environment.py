@@ -17,7 +17,7 @@ from raysweep.core.errors import ClusterError
 from raysweep.core.version import PACKAGE_FOLDER, __version__
 
 VARIABLE = "RAYSWEEP_ENVIRONMENT"
-"""Environment variable with the environment that a job requires, as JSON; `any`: none in particular."""
+"""Environment variable with the environment that a job requires, as JSON; `any`: no requirement."""
 ANY = "any"
 SAME_VERSIONS = "install the same versions on every node (pip install -c constraints.txt)"
 PACKAGES = (
@@ -32,7 +32,7 @@ _SOURCE = "raysweep source"
 def environment() -> dict[str, str]:
     """Return the versions of this process's environment: Python, raysweep, its source's hash, and `PACKAGES`.
 
-    The local part of a version (`2.13.0+cu130`) is left out: it names the device that a package was built for.
+    The local part of a version (`2.13.0+cu130`) is dropped: it names the device that a package was built for.
     """
     found = {"python": ".".join(platform.python_version_tuple()[:2]), "raysweep": __version__}
     found[_SOURCE] = source_digest(PACKAGE_FOLDER)
@@ -111,7 +111,7 @@ def pip_packages() -> list[str]:
             try:
                 wanted[child] = metadata.version(child).partition("+")[0]
             except metadata.PackageNotFoundError:
-                continue  # of another platform
+                continue  # for another platform
             todo.append(child)
     return [f"{name}=={version}" for name, version in sorted(wanted.items())]
 

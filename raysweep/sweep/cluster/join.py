@@ -48,7 +48,7 @@ def cluster(space: Space) -> Iterator[ClusterWatch]:
 
 
 def check_before_data(space: Space) -> None:
-    """Check, before data is made for minutes, that the sweep can run after it.
+    """Check, before minutes of making data, that the sweep can run afterwards.
 
     The nodes of RAY_ADDRESS must reach the storage and the place of the store; without RAY_ADDRESS, Ray must be able
     to start here.
@@ -99,10 +99,10 @@ def joined(address: str) -> Iterator[ClusterWatch]:
         _join(address)
         with _left_in_order(watch, own):
             folder = session_folder()
-            if own is not None and folder is not None:  # Ray itself leaves its folder behind, however it ends
+            if own is not None and folder is not None:  # Ray itself never removes its folder
                 own.adopt(folder)
             watch.joined(ray.get_runtime_context().get_node_id())
-            with interruptible():  # again, since Ray has put a handler of its own for SIGTERM
+            with interruptible():  # again, since Ray has installed its own handler for SIGTERM
                 yield watch
 
 
@@ -115,13 +115,13 @@ def _left_in_order(watch: ClusterWatch, own: TemporaryFolder | None) -> Iterator
         yield
     except Exception:
         if own is not None:
-            own.release()  # its logs may say why
+            own.release()  # its logs may explain the error
         raise
     finally:
         watch.left()
         if watch.lost:
             if own is not None:
-                own.release()  # the line that says why names a log in it
+                own.release()  # the error message names a log in it
             kill_services()  # `ray.shutdown` would ask them, and wait
         ray.shutdown()
 
@@ -130,7 +130,7 @@ def _join(address: str) -> None:
     local = address == "local"
     if local:
         require_room()
-        # Ray would start an idle worker for each core, which no trial uses: Tune's workers are started for it.
+        # Ray would start an idle worker for each core, which no trial uses: Tune starts its own workers.
         os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
     else:
         os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(CORE_SECONDS))
@@ -142,7 +142,7 @@ def _join(address: str) -> None:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         if local:
             raise ClusterError(
-                f"Ray cannot start here: {reason}. `raysweep doctor` may know more; Ray's logs are in {ray_root()}"
+                f"Ray cannot start here: {reason}. `raysweep doctor` may find the cause; Ray's logs are in {ray_root()}"
             ) from error
         raise ClusterError(
             f"no Ray cluster at {address!r} ({reason}). Start one (`ray start --head`), or name another address "

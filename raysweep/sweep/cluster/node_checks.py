@@ -61,7 +61,7 @@ def require_nodes(storage: str, readable: Sequence[str], wanted: Mapping[str, st
     nodes = alive_nodes()
     faults = check_nodes(nodes, storage, readable, wanted)
     if faults:
-        raise ClusterError(f"not every node can take part, so no trial was begun: {'; '.join(map(str, faults))}")
+        raise ClusterError(f"not every node can take part, so no trial was started: {'; '.join(map(str, faults))}")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Inspection:
 
 
 def _inspect(asked: Mapping[str, str], expected: Mapping[str, str | None]) -> Inspection:
-    """On a node: read the driver's file in the storage, and write another one beside it."""
+    """On a node: read the driver's file in the storage, and write another one next to it."""
     seen, trouble = None, None
     try:
         filesystem, root = open_location(asked["storage"])
@@ -87,7 +87,7 @@ def _inspect(asked: Mapping[str, str], expected: Mapping[str, str | None]) -> In
         if seen is not None:
             name = own_node_id()
             write_whole(filesystem, f"{root}/{asked['name']}/{name}", f"{asked['token']} {name}".encode())
-    except Exception as error:  # noqa: BLE001 - the user has to see whatever a file system raises
+    except Exception as error:  # noqa: BLE001 - the user must see whatever a file system raises
         trouble = _of_file_system(error)
     unread = []
     for place, content in expected.items():
@@ -144,7 +144,7 @@ class _Probe:
         return faults
 
     def _has_written(self, node: Node) -> bool:
-        """Return whether this process reads what a node wrote; NFS may cache for a moment that a file is absent."""
+        """Whether this process reads what a node wrote; NFS may cache for a moment that a file is absent."""
         path, expected = f"{self._folder}/{node.node_id}", f"{self.token} {node.node_id}".encode()
         return wait_until(lambda: read_whole(self._filesystem, path) == expected, seconds=5.0, pause=0.2)
 

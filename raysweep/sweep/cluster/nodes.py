@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 ANSWER_SECONDS = 60.0
-"""For a node to start a worker and answer."""
+"""Time limit for a node to start a worker and answer."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ def own_node_id() -> str:
 
 
 def all_here(nodes: Sequence[Node]) -> bool:
-    """Return whether this process's own node is the only one, so that workers reach whatever this process reaches."""
+    """Whether this process's own node is the only one, so that workers reach whatever this process reaches."""
     return [node.node_id for node in nodes] == [own_node_id()]
 
 
 def ask_nodes(
     nodes: Sequence[Node], function: Callable[..., T], *arguments: object, seconds: float = ANSWER_SECONDS
 ) -> list[NodeAnswer[T]]:
-    """Call a function on every node at once, beside whatever runs there.
+    """Call a function on every node concurrently, whatever else runs there.
 
     Args:
         nodes: the nodes.
@@ -76,7 +76,7 @@ def ask_nodes(
     answers: list[NodeAnswer[T]] = []
     for reference, node in pending.items():
         if reference not in ready:
-            answers.append(NodeAnswer(node, None, f"gave no answer within {seconds:.0f} s"))
+            answers.append(NodeAnswer(node, None, f"did not answer within {seconds:.0f} s"))
             ray.cancel(reference, force=True)
             continue
         try:

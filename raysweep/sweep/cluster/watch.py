@@ -1,7 +1,7 @@
 """Watch the parts of a cluster that a driver depends on: the head, the local Ray, a host that can hold a trial.
 
-Ray itself waits for ever where the raylet of a driver's host is dead; where the head is dead, its core ends the process
-after 60 s, from C++ and without a message. So a thread polls, reports what it finds, and stops the sweep in order.
+Ray itself waits for ever if the raylet of a driver's host is dead; if the head is dead, its core ends the process after
+60 s, from C++ and without a message. So a thread polls, reports what it finds, and stops the sweep cleanly.
 """
 
 import contextlib
@@ -29,15 +29,15 @@ from raysweep.sweep.cluster.ray.services import (
 )
 
 PROBE_SECONDS = 2.0
-"""Between two polls."""
+"""Time between two polls."""
 ANSWER_SECONDS = 5.0
 """Time limit of one request to the head."""
 HEAD_SECONDS = 40.0
-"""How long the head may not answer: one with persistent state (Redis) may restart meanwhile."""
+"""How long the head may fail to answer: one with persistent state (Redis) may restart meanwhile."""
 HOSTS_SECONDS = 45.0
 """How long there may be no host that can hold a trial, without an autoscaler."""
 GRACE_SECONDS = 45.0
-"""For a sweep to stop in order after its cluster is lost; then its process is ended from this thread."""
+"""Time for a sweep to stop cleanly after its cluster is lost; then this thread ends its process."""
 NEWS_SECONDS = 120.0
 """For how long the loss of a host may explain the death of a worker."""
 CORE_SECONDS = 150
@@ -61,10 +61,10 @@ class _Host:
 
     report: NodeReport
     changed: float
-    """Time of the first report of its present state, alive or dead."""
+    """Time of the first report of its current state, alive or dead."""
 
     def answers(self) -> bool:
-        """Return whether its raylet accepts connections at present."""
+        """Whether its raylet accepts connections at the moment."""
         try:
             socket.create_connection((self.report.address, self.report.port), timeout=ANSWER_SECONDS / 2).close()
         except OSError:
@@ -114,7 +114,7 @@ class ClusterWatch:
         self._fits = fits
 
     def host_lost(self, address: str | None) -> bool:
-        """Return whether a host is lost, or was lost a moment ago, so that a worker died with it.
+        """Whether a host is lost, or was lost a moment ago, so that a worker died with it.
 
         Args:
             address: of the host; None: any.
@@ -177,9 +177,7 @@ class ClusterWatch:
         now = time.monotonic()
         if self._silent_since is None:
             self._silent_since = now - ANSWER_SECONDS
-            logger.warning(
-                "the head of the %s does not answer; it is waited for up to %.0f s", self._name, HEAD_SECONDS
-            )
+            logger.warning("the head of the %s does not answer; waiting up to %.0f s", self._name, HEAD_SECONDS)
         if now - self._silent_since < HEAD_SECONDS:
             return None
         return f"the head of the {self._name} has not answered for {now - self._silent_since:.0f} s{_log(HEAD)}"
@@ -202,7 +200,7 @@ class ClusterWatch:
         grows = any(host.report.launched for host in self._hosts.values()) or autoscales(ANSWER_SECONDS)
         if self._no_host_since is None:
             self._no_host_since = now
-            wait = "its autoscaler may bring one" if grows else f"one is waited for up to {HOSTS_SECONDS:.0f} s"
+            wait = "its autoscaler may bring one" if grows else f"waiting up to {HOSTS_SECONDS:.0f} s for one"
             logger.warning("no host of the %s is left that can hold a trial; %s", self._name, wait)
         if grows or now - self._no_host_since < HOSTS_SECONDS:
             return None

@@ -14,7 +14,7 @@ from raysweep.sweep.space.running import Caps
 DISK_EVERY_SECONDS = 30.0
 """Interval between two scans of a storage, which may hold many files."""
 EXIT_CODE = 130
-"""As of a sweep that was interrupted (128 + SIGINT): it is not complete, and the same command goes on with it."""
+"""That of an interrupted sweep (128 + SIGINT): it is not complete, and the same command resumes it."""
 
 
 class CapReachedError(Stopped):
@@ -28,7 +28,7 @@ class Spending:
     """What a sweep has spent: FLOPs, device hours and trials over all its runs, hours of this run, disk space in use.
 
     A trial of an earlier run costs what its points say, or the wall-clock of its attempts where they have no seconds.
-    The spending of a driver that was killed, on trials that had not ended, is unknown and counts once they go on.
+    What a killed driver spent on trials that had not ended is unknown, and counts once they resume.
     """
 
     def __init__(self, caps: Caps, store: TrialStore) -> None:
@@ -39,7 +39,7 @@ class Spending:
         self._seconds: dict[str, float] = {}
         self._before: dict[str, float] = {}
         self._started: dict[str, float] = {}
-        self._trials = {i for i in store.ids() if store.record(i).attempt}  # not what was taken over from elsewhere
+        self._trials = {i for i in store.ids() if store.record(i).attempt}  # not trials copied from elsewhere
         self._disk = (-math.inf, 0.0)
         if self._caps.flops is not None or self._caps.device_hours is not None:
             for trial_id in sorted(self._trials):
@@ -60,7 +60,7 @@ class Spending:
         self._seconds[trial_id] = max(self._seconds.get(trial_id, 0.0), seconds)
 
     def full(self, trial_id: str) -> str | None:
-        """Return why a trial may not begin, or None; a trial that was begun before may always go on."""
+        """Return why a trial may not begin, or None; a trial that was begun before may always resume."""
         if self._caps.trials is None or trial_id in self._trials or len(self._trials) < self._caps.trials:
             return None
         return self._reason("trials", len(self._trials), "trials begun")

@@ -20,7 +20,7 @@ from raysweep.sweep.space.running import Resources
 from raysweep.sweep.stages.stage import Stage
 
 CANCELLING_SECONDS = 3.0
-"""Time limit for recording how running trials ended, once the sweep has been told to stop."""
+"""Time limit for recording how running trials ended, once the sweep is being stopped."""
 LATE_SECONDS = 15.0
 """Grace period after a time limit, for the worker to end its trial itself; a stopped one (SIGSTOP) does not."""
 
@@ -33,7 +33,7 @@ class Launch:
     number: int
     """How often this process has launched the trial, from 1."""
     alone: bool
-    """Whether it gets a node to itself."""
+    """Whether it runs alone on a node."""
 
 
 @dataclass
@@ -52,7 +52,7 @@ class _Running:
 
 @dataclass
 class _Trial:
-    """What is remembered about a trial across its workers."""
+    """State of a trial that outlives its workers."""
 
     points: list[Point] = field(default_factory=list)
     launches: int = 0
@@ -76,12 +76,12 @@ class Dispatcher:
         """Begin with nothing launched.
 
         Args:
-            stage: the source of trials, which is told how they go.
+            stage: the source of trials, which is notified of their progress.
             store: the trial store.
             resources: of a trial, and the limits on it.
             spending: the account of what the sweep has spent, against its caps.
-            say: is told, in a line, of each trial that lost its worker and is retried.
-            host_lost: whether the host of an address is lost; None: nobody knows but Ray's errors.
+            say: called with a line for each trial that lost its worker and is retried.
+            host_lost: whether the host of an address is lost; None: only Ray's errors show it.
         """
         self._stage, self._store, self._resources, self._spending = stage, store, resources, spending
         self._say, self._host_lost = say, host_lost
@@ -95,18 +95,18 @@ class Dispatcher:
 
     @property
     def finished(self) -> bool:
-        """Whether no trial is left, not even one that may have to be retried, or none may begin any more."""
+        """Whether no trial remains, not even one that may have to be retried, or none may start any more."""
         return self.cap is not None or (not (self._retries or self._alone or self._running) and self._stage.finished)
 
     def next_trial(self) -> Launch | None:
-        """Return the trial to run next, None where there is none at present."""
+        """Return the trial to run next; None if there is none at the moment."""
         if self._resources.parallel is not None and len(self._running) >= self._resources.parallel:
             return None
         if any(run.launch.alone and run.started is None for run in self._running.values()):
             return None  # so that a node becomes free for it
         alone = False
         spec = self._retries.pop(0) if self._retries else self._stage.next_trial()
-        if spec is None and self._alone:  # when nothing else is ready, since it waits for a whole node
+        if spec is None and self._alone:  # only if nothing else is ready, since it waits for a whole node
             spec, alone = self._alone.pop(0), True
         self.cap = self._spending.full(spec.trial_id) if spec is not None else None
         if spec is None or self.cap is not None:
@@ -118,7 +118,7 @@ class Dispatcher:
         return launch
 
     def started(self, trial_id: str) -> None:
-        """Note that a worker has the trial; the stage hears of it once, since a retried trial goes on."""
+        """Note that a worker has the trial; the stage is notified once, since a retried trial continues."""
         run, trial = self._running[trial_id], self._trials[trial_id]
         run.started = run.last_heard = time.monotonic()
         self._spending.began(trial_id)
@@ -141,11 +141,11 @@ class Dispatcher:
         self._running[trial_id].last_heard = time.monotonic()
 
     def cap_reached(self) -> str | None:
-        """Return which cap the sweep has reached, in words; None where none is."""
+        """Return the cap that the sweep has reached, in words; None if there is none."""
         return self._spending.reached()
 
     def overdue(self, trial_id: str) -> bool:
-        """Return whether a worker is to be killed, once: it overran its limit and did not end the trial itself."""
+        """Whether to kill a worker: it overran its limit and did not end the trial itself; True only once."""
         run = self._running.get(trial_id)
         if run is None or run.killed or run.overrun(self.limits, LATE_SECONDS) is None:
             return False
@@ -201,7 +201,7 @@ class Dispatcher:
         self._stage.ended(trial_id, record)
 
     def cancel(self) -> None:
-        """Write that running trials are cancelled, as far as time allows; an end that a worker has written stands."""
+        """Write that running trials are cancelled, as far as time allows; an end that a worker has written is kept."""
         if self._store.lease is not None and self._store.lease.lost:
             return  # another driver has the trials
         until = time.monotonic() + CANCELLING_SECONDS

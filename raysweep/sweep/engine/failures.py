@@ -25,7 +25,7 @@ class Failure(enum.Enum):
 
 
 def cause_of_failure(error: str) -> Failure:
-    """Tell the cause from the text of Ray's error (ActorDiedError, OutOfMemoryError of ray.exceptions)."""
+    """Find the cause in the text of Ray's error (ActorDiedError, OutOfMemoryError of ray.exceptions)."""
     if _NODE.search(error):
         return Failure.NODE
     return Failure.MEMORY if _MEMORY.search(error) else Failure.FAULT
@@ -44,7 +44,7 @@ def full_storage(error: str) -> str | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an exception reports a failed allocation, on the host or on a device (torch's included)."""
+    """Whether an exception reports a failed allocation, on the host or on a device (torch's included)."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and _NO_MEMORY.search(shown_error(error)) is not None

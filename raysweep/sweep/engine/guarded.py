@@ -1,4 +1,4 @@
-"""A dispatcher within Ray Tune's loop, which would take an error of raysweep for the trial's."""
+"""A dispatcher within Ray Tune's loop, which would attribute an error of raysweep to the trial."""
 
 from collections.abc import Callable
 from typing import TypeVar

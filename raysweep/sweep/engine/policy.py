@@ -1,6 +1,6 @@
 """What becomes of a trial whose worker ended: it resumes, is retried alone on a node, or has ended.
 
-A pure function of what is known of the worker; `dispatch` carries the decision out.
+A pure function of what is known about the worker; `dispatch` carries out the decision.
 """
 
 import enum
@@ -26,13 +26,13 @@ class WorkerEnd:
     """What is known about a worker that ended, and about its trial."""
 
     error: str
-    """Ray's, as text."""
+    """Ray's error, as text."""
     failure: Failure | None
     """Cause of the failure; None if the worker recorded the end itself."""
     written: TrialState
-    """State that the worker left in the trial store; open if it had no time to record the end."""
+    """State that the worker wrote to the trial store; open if it had no time to record the end."""
     overrun: str | None = None
-    """The limit on time that the trial has passed, in words."""
+    """The time limit that the trial has exceeded, in words."""
     failures: int = 0
     """Workers that the trial has lost before, by its own fault."""
     was_alone: bool = False

@@ -28,8 +28,8 @@ from raysweep.sweep.guests.protection import (
     described,
     empty_command_line,
     kept_streams,
-    kept_surroundings,
     own_streams,
+    preserved_environment,
     seed_generators,
     shown_error,
 )
@@ -46,12 +46,12 @@ def run_trial(config: Config) -> None:
     """Run one trial, reporting each point to Ray Tune.
 
     Args:
-        config: `storage` and `data`, locations; `spec`, a TrialSpec as JSON; `code`, that of the training, as the
-            driver knows it (see `code.code_of`); `cpu` and `gpu`, what the trial holds;
+        config: `storage` and `data`, locations; `spec`, a TrialSpec as JSON; `code`, that of the training in the
+            driver (see `code.code_of`); `cpu` and `gpu`, the trial's resources;
             `path`, where the driver finds an entrypoint's module; `timeout` and `stall`, limits in seconds.
 
     Raises:
-        MemoryError: the trial ran out of memory, so that no other one is given this process, which may still hold it.
+        MemoryError: the trial ran out of memory; no other one may use this process, which may still hold it.
     """
     from ray import tune  # a trial runs without Ray too (see `execute`)
 
@@ -63,7 +63,7 @@ def run_trial(config: Config) -> None:
     data = None if config["data"] is None else str(config["data"])
     code = None if config["code"] is None else str(config["code"])
     claim = store.begin(spec, code)
-    with _surroundings(spec):
+    with _guest_environment(spec):
         state = execute(
             spec,
             store,
@@ -78,16 +78,16 @@ def run_trial(config: Config) -> None:
 
 
 @contextlib.contextmanager
-def _surroundings(spec: TrialSpec) -> Iterator[None]:
-    """Protect the process, which trains other trials later, from a user's own training."""
+def _guest_environment(spec: TrialSpec) -> Iterator[None]:
+    """Protect the process, which later trains other trials, from a user's own training."""
     if spec.entrypoint is None:
         yield
         return
     with kept_streams(), own_streams(), empty_command_line(spec.entrypoint.partition(":")[0]):
-        # What its module sets when it is imported stays, since it is imported once: all trials find the same.
-        with contextlib.suppress(RaysweepError):  # which the trial raises, too
+        # What its module sets on import is kept, since it is imported once: all trials see the same.
+        with contextlib.suppress(RaysweepError):  # the trial raises it, too
             load_entrypoint(spec.entrypoint)
-        with kept_surroundings():
+        with preserved_environment():
             enter_folder(spec.entrypoint)
             seed_generators(int(spec.trial_id, 16))
             yield
@@ -114,13 +114,13 @@ def execute(
     report: Report,
     limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> TrialState | None:
-    """Run a trial to its end and write that end; return it, None if another worker has begun the trial anew.
+    """Run a trial to its end and write that end; return it, None if another worker has restarted the trial.
 
-    A trial that raises ends FAILED, one that leaves the finite numbers DIVERGED, one that gets no memory OUT_OF_MEMORY;
-    one that passes a limit ends TIMED_OUT, with its process. All keep the points before the end.
+    A trial that raises ends FAILED, one whose loss is not finite DIVERGED, one that gets no memory OUT_OF_MEMORY;
+    one that exceeds a limit ends TIMED_OUT, with its process. All keep the points before the end.
 
     Raises:
-        StorageError: its storage cannot be written, which is for the driver to tell; the trial goes on later.
+        StorageError: its storage cannot be written to, which the driver reports; the trial resumes later.
     """
     points: list[Point] = []
     watchdog = Watchdog(limits, lambda why: store.end(claim, TrialState.TIMED_OUT, points, why))
@@ -131,7 +131,7 @@ def execute(
             if not store.holds(claim):
                 return None
             points.append(found)
-            report(len(points) - 1, found)  # its errors pass: that the driver is gone is no fault of the training
+            report(len(points) - 1, found)  # its errors propagate: a driver that is gone is no fault of the training
             watchdog.go_on()
     finally:
         watchdog.stop()
@@ -169,14 +169,14 @@ class _Training:
             return _End(TrialState.DIVERGED, shown_error(error, LONGEST).partition(": ")[2])
         except StorageError:
             raise
-        except RaysweepError as error:  # says what to mend, and where
+        except RaysweepError as error:  # says what to fix, and where
             return _End(TrialState.FAILED, shown_error(error, LONGEST))
         except Exception as error:  # noqa: BLE001 - whatever a training raises ends this trial and no other
             state = TrialState.OUT_OF_MEMORY if is_out_of_memory(error) else TrialState.FAILED
             return _End(state, described(error))
 
     def close(self) -> None:
-        """Let the training clean up."""
+        """Close the training's generator, so that it cleans up."""
         getattr(self._points, "close", lambda: None)()
 
 

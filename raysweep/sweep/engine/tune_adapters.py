@@ -35,7 +35,7 @@ class Feed(Searcher):
         return None if launch is None else self._guarded.config_of(launch)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, object] | None = None, error: bool = False) -> None:
-        """Do nothing: `Watcher` is told."""
+        """Do nothing: `Watcher` is notified."""
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: the trial store is what a resume reads."""
@@ -61,7 +61,7 @@ class Scheduler(FIFOScheduler):
         self._controller = tune_controller
 
     def kill_workers(self) -> None:
-        """Kill all workers and free what they hold of a Ray that outlives the sweep; Tune itself leaves them."""
+        """Kill all workers and free their resources of a Ray that outlives the sweep; Tune itself does not."""
         if self._controller is not None:
             self._controller._actor_manager.cleanup()  # type: ignore[no-untyped-call]
 
@@ -78,7 +78,7 @@ class Scheduler(FIFOScheduler):
 
 
 class Watcher(Callback):
-    """Passes beginnings and ends on, and looks after lease, cluster, limits and caps between them."""
+    """Passes on starts and ends of trials, and checks lease, cluster, limits and caps between them."""
 
     def __init__(self, guarded: Guarded, check: Callable[[], object]) -> None:
         self._guarded, self._check = guarded, check
@@ -86,7 +86,7 @@ class Watcher(Callback):
     __getstate__ = Guarded.__getstate__
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: object) -> None:
-        """Look after lease and cluster (`check` raises where they are lost), limits and caps."""
+        """Check lease and cluster (`check` raises if they are lost), limits and caps."""
         self._check()
         for trial in trials:
             actor = trial.temporary_state.ray_actor
@@ -114,6 +114,6 @@ def _id(trial: Trial) -> str:
 
 
 def _error_of(trial: Trial) -> str:
-    """Return Ray's error of a worker; `Trial.get_error` reads a copy that is not made yet at this time."""
+    """Return Ray's error of a worker; `Trial.get_error` reads a copy that does not exist yet at this time."""
     path = Path(str(trial.error_file))
     return path.read_text(errors="backslashreplace") if path.exists() else "Ray gave no reason"

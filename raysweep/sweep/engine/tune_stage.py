@@ -41,12 +41,12 @@ def run_stage(
         space: resources and caps, and where data and trials are.
         store: where trials are written.
         scratch: a local folder for the files that Tune insists on, deleted afterwards.
-        say: is told, in a line, of each trial that lost its worker and is retried.
-        watch: of the cluster; None: nobody looks whether it, or a host of it, is lost.
+        say: called with a line for each trial that lost its worker and is retried.
+        watch: of the cluster; None: nobody checks whether it, or a host of it, is lost.
 
     Raises:
         CapReachedError: the sweep has spent what its search space allows.
-        KeyboardInterrupt: it was told to end, or its cluster is lost.
+        KeyboardInterrupt: it was stopped, or its cluster is lost.
     """
     spending = Spending(space.caps, store)
     reached = spending.reached()
@@ -68,13 +68,13 @@ def run_stage(
         try:
             tuner.fit()
         except KeyboardInterrupt:
-            if watch is None or not watch.lost:  # else nobody is there to kill them
+            if watch is None or not watch.lost:  # otherwise nobody can kill them
                 scheduler.kill_workers()
             dispatcher.cancel()
             raise
         except Exception as error:
             if guarded.error is None:
-                raise  # Tune's own; else it stumbled over what ended the sweep
+                raise  # Tune's own error; otherwise a consequence of what ended the sweep
             raise guarded.error from error
     if guarded.error is not None:
         raise guarded.error
@@ -112,7 +112,7 @@ def _tuner(
 
 
 def _configs(space: Space, store: TrialStore, dispatcher: Dispatcher) -> Callable[[Launch], dict[str, object]]:
-    """Return the function that makes what `run_trial` is called with."""
+    """Return the function that builds the configuration of `run_trial`."""
     present = codes(
         space.entrypoint, space.architectures, store
     )  # as it is now: a worker that finds other code says so
@@ -145,7 +145,7 @@ def _configs(space: Space, store: TrialStore, dispatcher: Dispatcher) -> Callabl
 
 
 def _placement(resources: Resources) -> Callable[[dict[str, object]], tune.PlacementGroupFactory]:
-    """Return the function that says what Ray is asked for on behalf of a trial."""
+    """Return the function that gives the resources to request from Ray for a trial."""
     whole = whole_node(resources)
 
     def placement(config: dict[str, object]) -> tune.PlacementGroupFactory:

@@ -22,12 +22,12 @@ class Limits:
     """Limits on a trial's wall-clock, in seconds; None: no limit."""
 
     timeout: float | None = None
-    """For the whole attempt."""
+    """Limit on the whole attempt."""
     stall: float | None = None
-    """Between two points."""
+    """Limit between two points."""
 
     def overrun(self, elapsed: float, silent: float) -> str | None:
-        """Return which limit is passed, in a sentence; None if neither is."""
+        """Return which limit is exceeded, in a sentence; None if neither is."""
         if self.timeout is not None and elapsed >= self.timeout:
             return f"ended after {self.timeout:g} s (resources.timeout_seconds)"
         if self.stall is not None and silent >= self.stall:

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 from raysweep.core.errors import RaysweepError, TrialError
 from raysweep.core.points import Point
 from raysweep.core.trial import TrialSpec
-from raysweep.sweep.guests.protection import empty_command_line, kept_host, kept_surroundings, shown, shown_error, told
+from raysweep.sweep.guests.protection import (
+    empty_command_line,
+    kept_host,
+    preserved_environment,
+    shown,
+    shown_error,
+    told,
+)
 from raysweep.sweep.guests.values import CheckedCost, checked_cost
 from raysweep.sweep.guests.yielded import PointCheck
 
@@ -99,11 +106,11 @@ def _callable(entrypoint: str, found: object) -> Callable[..., object]:
 def entrypoint_points(spec: TrialSpec, store: "Store | None", checkpoints: str, device: str) -> Iterator[Point]:
     """Yield the points of an entrypoint's training, checked, one at each budget of the trial.
 
-    A training that goes on after its last budget is ended there.
+    A training that continues after its last budget is ended there.
 
     Raises:
-        TrialError: it yields what is no point at a budget, misses one, or tries to end the process.
-        DivergedError: its loss left the finite numbers.
+        TrialError: it yields something other than a point at a budget, misses one, or tries to end the process.
+        DivergedError: its loss is no longer finite.
     """
     name, check, process = str(spec.entrypoint), PointCheck(spec), os.getpid()
     source: Iterator[object] | None = None
@@ -114,7 +121,7 @@ def entrypoint_points(spec: TrialSpec, store: "Store | None", checkpoints: str, 
                     source = _begin(spec, store, checkpoints, device)
                 value = next(source, _END)
                 if os.getpid() != process:
-                    os._exit(1)  # a copy of the worker that the training forked, and that is not to report anything
+                    os._exit(1)  # a fork of the worker by the training, which must not report anything
                 if value is _END or check.complete:
                     break
                 point = check.take(value)
@@ -127,7 +134,7 @@ def entrypoint_points(spec: TrialSpec, store: "Store | None", checkpoints: str, 
             if point is not None:
                 yield point
     finally:
-        with contextlib.suppress(BaseException):  # the points are had, whatever it does on leaving
+        with contextlib.suppress(BaseException):  # all points have arrived, whatever it does on closing
             getattr(source, "close", lambda: None)()
     check.end()
 
@@ -160,7 +167,7 @@ def entrypoint_cost(spec: TrialSpec, store: "Store | None") -> CheckedCost | Non
         return None
     place = f"entrypoint {entrypoint!r}: its cost(spec, store) for size {dict(spec.size)}"
     try:
-        with kept_surroundings(), empty_command_line(entrypoint.partition(":")[0]):
+        with preserved_environment(), empty_command_line(entrypoint.partition(":")[0]):
             enter_folder(entrypoint)
             found = measure(spec.model_copy(deep=True), store)
     except (RaysweepError, KeyboardInterrupt):

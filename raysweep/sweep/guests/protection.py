@@ -18,7 +18,7 @@ _LIBRARIES = os.path.dirname(os.__file__)
 
 
 @contextlib.contextmanager
-def kept_surroundings() -> Iterator[None]:
+def preserved_environment() -> Iterator[None]:
     """Restore the process for its next trial after the block: working folder, environment, streams, settings."""
     with kept_host(), _kept_environment(), _kept_settings():
         yield
@@ -64,7 +64,7 @@ def _kept_folder() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _kept_signals() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # Python lets no other thread set handlers
+    if threading.current_thread() is not threading.main_thread():  # only Python's main thread may set handlers
         yield
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
@@ -94,7 +94,7 @@ def _kept_environment() -> Iterator[None]:
         if dict(os.environ) != environment:
             os.environ.clear()
             os.environ.update(environment)
-        # Places that it added stay: modules found there may import others of them later.
+        # Folders that it added are kept: modules found there may import others later.
         sys.path[:0] = [place for place in places if place not in sys.path]
 
 
@@ -125,7 +125,7 @@ def _torch_settings() -> tuple[str, bool, str] | None:
 def seed_generators(seed: int) -> None:
     """Seed the global generators of random, NumPy and torch, as far as they are loaded.
 
-    A training that draws from them unseeded would else depend on the trials that its process had before.
+    A training that draws from them unseeded would otherwise depend on the trials that its process ran before.
     """
     random.seed(seed)
     if (numpy := sys.modules.get("numpy")) is not None:
@@ -176,7 +176,7 @@ def shown_error(error: BaseException, longest: int = 500) -> str:
     try:
         text = str(error)
     except BaseException:  # noqa: BLE001 - other people's code
-        text = "(its text cannot be had)"
+        text = "(its text cannot be read)"
     text = _line(text[: 4 * longest])
     return f"{type(error).__name__}: {text if len(text) <= longest else text[: longest - 3] + '...'}"
 

@@ -26,7 +26,7 @@ def number(value: object, name: str, *, whole: bool = False) -> float | int:
         whole: whether it has to be an integer.
 
     Raises:
-        ValueError: it is no number, or out of range; says why.
+        ValueError: it is not a number, or out of range; the message says why.
     """
     if value is None or np.ma.is_masked(value):
         raise ValueError("a number is missing")

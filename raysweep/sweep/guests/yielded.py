@@ -1,8 +1,8 @@
 """The checks on the points that an entrypoint yields.
 
-Nothing behind these checks converts or doubts a value again: a number is a Python number, finite and in range, and a
-point lies at a budget of its trial. What does not pass is refused at once, in words that name entrypoint, field, value
-and remedy; what was wrong once would be wrong at every retry.
+Nothing after these checks converts or validates a value again: a number is a Python number, finite and in range, and a
+point is at a budget of its trial. What fails is refused at once, by a message with entrypoint, field, value and remedy:
+it would fail again at every retry.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from raysweep.sweep.guests.protection import shown
 from raysweep.sweep.guests.values import OPTIONAL, number
 
 TOLERANCE = 0.1
-"""How far from its budget a point may be taken, as a share of the budget."""
+"""How far from its budget a point may be, as a share of the budget."""
 SAME = 1e-6
 """Numbers that differ by no larger share are equal: a budget may have passed through float32."""
 _FROM_SPEC = frozenset({"trial_id", "architecture", "size", "seed", "learning_rate"})
@@ -43,7 +43,7 @@ class PointCheck:
         self._pending = {"data": list(spec.data_budgets), "flops": list(spec.flops_budgets)}
         self._last: dict[str, Point] = {}
         self._params: int | None = None
-        self._beside: list[float] = []
+        self._off_budget: list[float] = []
         self._count = 0
 
     @property
@@ -55,7 +55,7 @@ class PointCheck:
         """Convert a yielded value into a point with plain values, None for a point between two budgets.
 
         Raises:
-            TrialError: it is no point of this trial at its next budget.
+            TrialError: it is not a point of this trial at its next budget.
             DivergedError: its loss is not finite.
         """
         self._count += 1
@@ -67,7 +67,7 @@ class PointCheck:
         self._params = point.params
         budget = self._budget_of(point)
         if budget is None:
-            self._beside.append(point.budget)
+            self._off_budget.append(point.budget)
             self._refuse_passed(point)
             return None
         self._check_reached(point, budget)
@@ -79,7 +79,7 @@ class PointCheck:
         return kept
 
     def end(self) -> None:
-        """Check that no budget is missing at the end; compute budgets that the training does not reach may be.
+        """Check that no budget is missing at the end; only compute budgets that the training does not reach may be.
 
         Raises:
             TrialError: names those that are.
@@ -88,11 +88,11 @@ class PointCheck:
         if not missing and self._last:
             return
         missing = missing or self._pending["flops"]
-        beside = f"; its points at {_listed(self._beside)} are at no budget" if self._beside else ""
+        off_budget = f"; its points at {_listed(self._off_budget)} are at no budget" if self._off_budget else ""
         if not self._count:
-            beside = "; the training yielded no point"
+            off_budget = "; the training yielded no point"
         self._fail(
-            f"ended without a point at budget {_listed(missing)}{beside}. Yield a point, with `budget` and "
+            f"ended without a point at budget {_listed(missing)}{off_budget}. Yield a point, with `budget` and "
             "`budget_kind`, at each of spec.data_budgets and spec.flops_budgets, those before a checkpoint again"
         )
 
@@ -138,7 +138,7 @@ class PointCheck:
             self._refuse(field.name, value, reason, f"it is: {meaning}")
 
     def _budget_of(self, point: Point) -> float | None:
-        """Return the budget of the trial that a point was taken at, None for a point at none."""
+        """Return the trial's budget that a point is at; None if it is at none."""
         kind, spec = point.budget_kind, self._spec
         budgets = spec.data_budgets if kind == "data" else spec.flops_budgets
         budget = next((b for b in sorted(budgets) if abs(point.budget - b) <= SAME * b), None)

@@ -22,13 +22,13 @@ from raysweep.tracking.sweep_runs import MlflowPlace
 
 
 def sync(space: Space) -> SyncResult:
-    """Make MLflow equal to the trial store; done twice, the second time changes nothing.
+    """Make MLflow equal to the trial store; idempotent.
 
-    A sweep that runs meanwhile keeps its open trials to itself.
+    The open trials of a sweep that is running are left alone.
 
     Raises:
         SpaceError: the storage holds another sweep.
-        TrackingError: MLflow cannot be reached, or refuses; nothing is lost, and the same call goes on from there.
+        TrackingError: MLflow cannot be reached, or refuses a write; nothing is lost, and the same call resumes.
     """
     refuse_other_sweep(space, SweepReader(space.storage))
     running: str | None = None
@@ -73,10 +73,10 @@ def is_equal(space: Space) -> bool:
 
 
 def catch_up(space: Space) -> tuple[str, ...]:
-    """Write what MLflow lacks after a sweep: its mirror may have been killed, or MLflow away.
+    """Write what MLflow lacks after a sweep: its mirror may have been killed, or MLflow unreachable.
 
     Returns:
-        Remarks for the user: what was found torn, and why MLflow could not be written.
+        Notes for the user: which files are torn, and why MLflow could not be written to.
     """
     if is_equal(space):
         return ()

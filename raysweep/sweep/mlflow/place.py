@@ -17,7 +17,7 @@ def place_of(space: Space) -> MlflowPlace:
     Raises:
         TrackingError: no tracking URI is given, and the storage is not a local folder.
     """
-    uri = space.tracking.uri or default_uri(space.storage)  # before the storage is asked, which may be far away
+    uri = space.tracking.uri or default_uri(space.storage)  # before accessing the storage, which may be slow
     local = "://" not in space.storage
     root = open_location(space.storage)[1]
     return MlflowPlace(

@@ -1,4 +1,4 @@
-"""The points of a search space's sweep: from its MLflow, or from its storage where it has none that can be asked."""
+"""The points of a search space's sweep: from its MLflow, or from its storage where MLflow cannot be queried."""
 
 import os
 
@@ -15,7 +15,7 @@ def points_of(space: Space) -> pa.Table:
     """Read the points of a space's sweep, as the estimator takes them.
 
     Raises:
-        TrackingError: MLflow cannot be asked, or has no such sweep.
+        TrackingError: MLflow cannot be queried, or has no such sweep.
         FrontierError: there are no points yet.
     """
     if not space.tracking.enabled:
@@ -23,7 +23,7 @@ def points_of(space: Space) -> pa.Table:
     place = place_of(space)
     database = database_of(place.uri)
     if database is not None and database.exists() and not os.access(database, os.W_OK):
-        # MLflow asks no database on a disk that is read-only; the storage has the same points.
+        # MLflow cannot query a database on a read-only disk; the storage has the same points.
         return read_store(space.storage)
     runs = read_points(
         place.experiment, place.uri, sweep_name=place.sweep, storage=place.storage or None, log=place.log

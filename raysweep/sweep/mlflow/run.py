@@ -14,10 +14,10 @@ from raysweep.sweep.space.space import Space
 
 
 def run(space: Space, *, mirror: Mirror | None = None, console: Console | None = None) -> SweepResult:
-    """Run a sweep to its end, or what is left of it; nothing that is done is done again.
+    """Run a sweep to its end, or the rest of it; finished work is not repeated.
 
     With `tracking.enabled` (the default) its trials are mirrored into MLflow while it runs, and MLflow is made equal to
-    the trial store at the end. MLflow that is away costs no trial: `sync` makes up for it (see `SweepResult.notes`).
+    the trial store at the end. An unreachable MLflow costs no trial: `sync` catches up (see `SweepResult.notes`).
 
     Args:
         space: the search space.
@@ -28,10 +28,10 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
         RaysweepError: the resources or data that the search space asks for are not available, another driver runs this
             sweep, or another thread of this process runs one.
         TrackingError: the search space names no place for MLflow, and its storage cannot hold a database.
-        Interrupted: on SIGINT, SIGTERM or SIGHUP; the same call goes on from there.
+        Interrupted: on SIGINT, SIGTERM or SIGHUP; the same call resumes.
         ClusterLostError: the Ray cluster died; likewise.
-        CapReachedError: the sweep has spent what `caps` allows; with a higher cap the same call goes on.
-        LeaseLostError: another driver has taken the sweep over, since this one was not heard of for too long.
+        CapReachedError: the sweep has spent what `caps` allows; with a higher cap the same call resumes.
+        LeaseLostError: another driver has taken over the sweep, since this one sent no heartbeat for too long.
     """
     if mirror is not None or not space.tracking.enabled:
         return sweep_run.run(space, mirror=mirror, console=console)

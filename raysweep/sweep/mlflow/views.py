@@ -11,7 +11,7 @@ from raysweep.tracking.views import TrialView
 
 
 def trial_views(reader: SweepReader) -> list[TrialView]:
-    """Read every trial of a storage, in whatever state; damage is noted in the reader's `notes`."""
+    """Read every trial of a storage, in any state; damage is noted in the reader's `notes`."""
     serving: dict[str, list[Assignment]] = {}
     for assignment in reader.assignments():
         serving.setdefault(assignment.trial_id, []).append(assignment)
@@ -35,7 +35,7 @@ def _view(reader: SweepReader, trial_id: str, served: list[Assignment]) -> Trial
 
 
 def _described(reader: SweepReader, row: Assignment) -> tuple[dict[str, str], dict[str, str]]:
-    """Describe a trial by parameters and tags; one whose specification is lost by its assignment alone."""
+    """Describe a trial by parameters and tags; one whose specification is lost only by its assignment."""
     try:
         return describe(reader.spec(row.trial_id), row.family, row.stage)
     except TrialError as error:  # one trial's damage must not keep the others out of MLflow

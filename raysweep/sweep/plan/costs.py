@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from raysweep.data.store.store import Store
 
 USABLE = 0.95
-"""Share of a GPU's memory that is left beside its driver."""
+"""Share of a GPU's memory that its driver leaves free."""
 HEADROOM = 1.3
-"""Over the memory of a training step: optimizer, evaluation, and batches larger than those measured."""
+"""Factor on the memory of a training step: optimizer, evaluation, and batches larger than those measured."""
 MOST_PACKED = 16
 """Largest number of trials on one GPU: more would wait for each other."""
 
@@ -116,7 +116,7 @@ class CostBook:
         first = _measure(spec, store, gpu)
         if first is None:
             return None
-        second = _measure(spec, store, gpu) or first  # again, since other processes only ever make a measurement longer
+        second = _measure(spec, store, gpu) or first  # again, since other processes can only lengthen a measurement
         seconds = min(float(first.seconds_per_atom), float(second.seconds_per_atom))
         memory = (getattr(second, name, None) for name in ("peak_memory", "device_memory"))
         return Cost(int(first.params), float(first.flops_per_atom), seconds, *memory)

@@ -51,7 +51,7 @@ class Course:
         return tuple(flops for flops in self.flops if flops <= cost.flops_per_atom * most)
 
     def possible(self, facts: DataFacts, cost: Cost) -> bool:
-        """Return whether a size reaches any of the budgets."""
+        """Whether a size reaches any of the budgets."""
         return bool(self.structures or self.reached(facts, cost))
 
     def timed(self, cost: Cost) -> "Course":
@@ -66,8 +66,8 @@ class Course:
     def isoflop(self, bounds: tuple[float, float], facts: DataFacts, cost: Cost) -> "Course":
         """Keep only the compute budgets at which a size's D/N lies within bounds.
 
-        With fewer atoms per parameter, or more, the size is far from the optimum at that compute, and its point would
-        say little. A trajectory ends at the largest of its budgets.
+        With fewer atoms per parameter, or more, the size is far from the optimum at that compute, and its point is
+        uninformative. A trajectory ends at the largest of its budgets.
         """
         ratios = {flops: flops / cost.flops_per_atom / cost.params for flops in self.reached(facts, cost)}
         chosen = tuple(flops for flops, ratio in ratios.items() if bounds[0] <= ratio <= bounds[1])
@@ -206,7 +206,7 @@ def _unreached(
 def unreached_notes(
     grid: Grid, facts: DataFacts, designed: Sequence[Course], costs: Mapping[str, Sequence[Cost | None]]
 ) -> tuple[str, ...]:
-    """Return a sentence about the compute budgets of a full design that no size reaches, and so are left out."""
+    """Return a sentence about the compute budgets of a full design that no size reaches, which are skipped."""
     known = [cost for each in costs.values() for cost in each if cost is not None]
     if grid.design != "full" or not known:
         return ()

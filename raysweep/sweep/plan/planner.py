@@ -78,7 +78,7 @@ def make_plan(
 
 @dataclass(frozen=True, kw_only=True)
 class _Draft:
-    """A trajectory of the grid, of which it is still open at which budget it ends."""
+    """A trajectory of the grid whose final budget is not decided yet."""
 
     family: str
     architecture: str
@@ -86,7 +86,7 @@ class _Draft:
     seed: int
     rate: float | None
     whole: Course
-    """As the grid has it, the same for all sizes."""
+    """The grid's, the same for all sizes."""
     probe: TrialSpec | None
     """Its specification on the whole course, at any learning rate; None while the data is still to be made."""
     cost: Cost | None

@@ -1,4 +1,4 @@
-"""What a plan costs in all: by family, on this cluster, in money, and beside the naive grid of a run for each point."""
+"""What a plan costs in all: by family, on this cluster, in money, and relative to a grid of one run per point."""
 
 import glob
 import os
@@ -125,8 +125,8 @@ def missing(resources: Resources) -> str | None:
     for name, count in resources.most.items():
         if count > present[name]:
             return (
-                f"no trial can run here: resources.{name.lower()} asks for {count:g} {name}, and this machine has "
-                f"{present[name]:g}; ask for less, or join a cluster (RAY_ADDRESS)"
+                f"no trial can run here: resources.{name.lower()} requests {count:g} {name}, and this machine has "
+                f"{present[name]:g}; request less, or join a cluster (RAY_ADDRESS)"
             )
     return None
 

@@ -1,6 +1,6 @@
 """Detection of trials whose entrypoint or plug-in has changed since they ran.
 
-Which digests were declared equal is kept in `code.json`; each trial's record says by which code it was made.
+Digests that were declared equal are in `code.json`; each trial's record says which code produced it.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ class Codes:
     """Digests that the user declared equal, by name."""
 
     def differs(self, code: str | None) -> bool:
-        """Return whether a trial's code differs from the present code of that name; False where none is recorded."""
+        """Whether a trial's code differs from the current code of that name; False where none is recorded."""
         name, _, digest = (code or "").partition("@")
         now = self.present.get(name)
         if now is None or digest == now:
@@ -31,13 +31,13 @@ class Codes:
         return not (digest in equal and now in equal)
 
     def now(self, spec: TrialSpec) -> str | None:
-        """Return the present code of a trial in the form of its record; None for raysweep's own training."""
+        """Return the current code of a trial in the form of its record; None for raysweep's own training."""
         name = spec.entrypoint or spec.architecture
         return f"{name}@{self.present[name]}" if name in self.present else None
 
 
 def codes(entrypoint: str | None, architectures: Iterable[str], store: TrialStore) -> Codes:
-    """Compute the present code digests of an entrypoint, or of plug-ins' architectures."""
+    """Compute the current code digests of an entrypoint, or of plug-ins' architectures."""
     present = {}
     for architecture in architectures:
         code = code_named(entrypoint, architecture)

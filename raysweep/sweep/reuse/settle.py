@@ -15,7 +15,7 @@ def settle(space: Space, store: TrialStore) -> str | None:
     """Apply `changed_code` to trials made by other code; return a line about it, or None.
 
     Raises:
-        SpaceError: it is for the user to say (`changed_code: ask`); names the code, the trials and the remedies.
+        SpaceError: the user has to decide (`changed_code: ask`); names the code, the trials and the remedies.
     """
     known = codes(space.entrypoint, space.architectures, store)
     old = changed(store, known)
@@ -38,7 +38,7 @@ def settle(space: Space, store: TrialStore) -> str | None:
 
 
 def _has_something(store: TrialStore, trial_id: str) -> bool:
-    """Return whether a trial has results to ask about; one that failed before its first point has none."""
+    """Whether a trial has results to ask about; one that failed before its first point has none."""
     state = store.state(trial_id)
     if state == TrialState.FAILED:
         return bool(store.points(trial_id).num_rows)

@@ -24,7 +24,7 @@ class ReusedTrials:
         self._codes = codes(space.entrypoint, space.architectures, TrialStore(space.storage))
         self._keep = space.changed_code == "keep"
         self.other_code: set[str] = set()
-        """Trials that differ in their code alone, and so are not reused."""
+        """Trials that differ only in their code, and so are not reused."""
         for (store, ids), (_, index) in zip(self._stores, stores, strict=True):
             if not ids:
                 raise space.error(
@@ -46,7 +46,7 @@ class ReusedTrials:
     def _holder(self, spec: TrialSpec) -> TrialStore | None:
         for store, ids in self._stores:
             record = store.usable_record(spec) if spec.trial_id in ids else None
-            # Not a trial that ASHA stopped: whether it goes on is for the search of this sweep to decide.
+            # Not a trial that ASHA stopped: this sweep's search decides whether it continues.
             if record is None or not record.state.ends_trajectory:
                 continue
             if self._keep or not self._codes.differs(record.code):

@@ -28,7 +28,7 @@ def refuse_other_searches(source: Source) -> None:
     def visit(value: object, path: tuple[Key, ...]) -> None:
         if path[:1] == ("learning_rate",) and path[:2] not in ((), ("learning_rate",)):
             if isinstance(value, dict) and path[:2] != ("learning_rate", "rates"):
-                raise source.error(path, f"a mapping cannot stand here: {_ONLY_THE_RATE}")
+                raise source.error(path, f"a mapping is not allowed here: {_ONLY_THE_RATE}")
             return
         if isinstance(value, dict):
             if (
@@ -50,7 +50,7 @@ def refuse_other_searches(source: Source) -> None:
 def refuse_unusable_numbers(source: Source, model: type[BaseModel]) -> None:
     """Raise a SpaceError where infinity, no number, or one beyond all bounds is written, or a text for a number.
 
-    By itself pydantic would take `true` for 1 and "3" for 3.
+    Pydantic itself would accept `true` as 1 and "3" as 3.
     """
 
     def visit(value: object, annotation: object, path: tuple[Key, ...]) -> None:
@@ -133,7 +133,7 @@ def first_error(source: Source, error: ValidationError, model: type[BaseModel]) 
     lines = [
         str(source.error(*_at_its_key(path, _reason(path, all_, model), model)))
         for path, all_ in found.items()
-        # Pydantic counts items after those that are wrong were left out.
+        # Pydantic counts items after dropping the invalid ones.
         if all_[0]["type"] != "too_short" or not any(other[:-1] == path for other in found)
     ]
     return SpaceError("\n".join(lines))

@@ -20,7 +20,7 @@ from raysweep.sweep.space.yaml_lines import ErrorAt
 
 @dataclass(frozen=True)
 class DataFacts:
-    """Of the training part of a store."""
+    """Facts about the training part of a store."""
 
     fingerprint: str
     structures: int | None
@@ -50,7 +50,7 @@ class DataFacts:
 
 
 def in_structures(grid: Grid, facts: DataFacts | None, error: ErrorAt) -> Grid:
-    """Turn a grid's data budgets in atoms into structures: as many as first hold that many atoms.
+    """Convert a grid's data budgets in atoms into structures: the fewest with at least that many atoms.
 
     Args:
         grid: the joint grid.
@@ -58,7 +58,7 @@ def in_structures(grid: Grid, facts: DataFacts | None, error: ErrorAt) -> Grid:
         error: makes the error about a key.
 
     Raises:
-        SpaceError: the structure store is not there yet, or holds too few atoms.
+        SpaceError: the structure store does not exist yet, or has too few atoms.
     """
     if not grid.atoms:
         return grid

@@ -40,7 +40,7 @@ def refuse_other_sweep(space: Space, reader: SweepReader, fingerprint: str | Non
     Args:
         space: the search space.
         reader: of its storage.
-        fingerprint: of the structure store; None: the store is asked, where it is there.
+        fingerprint: of the structure store; None: read from the store, if it exists.
 
     Raises:
         SpaceError: the storage is another sweep's; names both and the remedy.

@@ -25,7 +25,7 @@ Count = Callable[[int], int]
 def with_sizes(space: Space, store: TrialStore) -> Space:
     """Replace each ladder of parameters by a list of widths; notes go to the store.
 
-    Widths are kept in `sizes.json`, so that they are worked out (seconds each) once.
+    Widths are kept in `sizes.json`, so that they are solved for (seconds each) once.
 
     Raises:
         SpaceError: no width comes near a number of parameters, or the structure store, whose elements count, is absent.

@@ -13,7 +13,7 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 LABEL = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 """A family's label: no dot, so that `families.LABEL.key=value` overrides are not ambiguous."""
 PLACE = r"^[^\x00-\x1f\x7f]{1,4000}$"
-"""Of folders and URIs."""
+"""Pattern of folders and URIs."""
 
 
 def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:

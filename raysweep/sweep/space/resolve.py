@@ -56,11 +56,11 @@ def resolve(space: Space, store: TrialStore, *, make_data: Callable[[Space], Non
 
     Args:
         space: the search space as it was read.
-        store: its storage; solved widths are kept there, and notes are left.
+        store: its storage; solved widths and notes are kept there.
         make_data: makes the structure store where it is absent; None: what depends on it stays unknown.
 
     Raises:
-        SpaceError: the storage is another sweep's, or the space asks for what its structures cannot give.
+        SpaceError: the storage is another sweep's, or the space asks for more than its structures provide.
     """
     refuse_other_sweep(space, store)  # before minutes of making data, not after
     facts = data_facts(space)

@@ -95,7 +95,7 @@ def parse_space(text: str, name: str = "search space", overrides: Sequence[str] 
 
 
 def _make_importable(folder: str) -> None:
-    """Find an entrypoint's module beside the search space and in the current folder; workers look where we do.
+    """Find an entrypoint's module next to the search space and in the current folder; workers look there, too.
 
     Last, so that a file there hides no library. The `raysweep` script, unlike `python -m`, does not look there.
     """

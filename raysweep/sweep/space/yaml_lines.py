@@ -110,7 +110,7 @@ def parse(text: str, name: str) -> Source:
         character = chr(error.character) if isinstance(error.character, int) else error.character
         raise SpaceError(f"{name}:{line}: not plain YAML: the character {character!r} is not allowed") from error
     except RecursionError as error:
-        raise SpaceError(f"{name}: nested too deeply, or an alias within what it stands for; write it flat") from error
+        raise SpaceError(f"{name}: nested too deeply, or an alias within its own anchor; write it flat") from error
     except YAMLError as error:
         raise SpaceError(f"{name}: not plain YAML: {error}") from error
     return Source(name, value, lines)
@@ -198,7 +198,7 @@ def override(source: Source, assignments: Sequence[str]) -> Source:
             dotted = key.replace("[", ".").replace("]", "")
             raise SpaceError(f"override {assignment!r}: items of lists are named with dots: {dotted}={text}")
         if len(path) > MAX_DEPTH:
-            raise SpaceError(f"override {assignment!r:.80}: no key of a search space lies so deep")
+            raise SpaceError(f"override {assignment!r:.80}: no key of a search space is nested so deeply")
         value = _assign(value, path, parse(text, f"override {assignment!r}").value, assignment)
         overridden[path] = assignment
     return Source(source.name, value, source.lines, overridden)
@@ -215,5 +215,5 @@ def _assign(value: Value, path: Sequence[str], new: Value, assignment: str) -> V
     if value is None:
         value = {}
     if not isinstance(value, dict):
-        raise SpaceError(f"override {assignment!r}: {path[0]!r} lies below a single value ({value!r})")
+        raise SpaceError(f"override {assignment!r}: {path[0]!r} is below a single value ({value!r})")
     return {**value, path[0]: _assign(value.get(path[0]), path[1:], new, assignment)}

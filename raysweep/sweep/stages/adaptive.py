@@ -1,8 +1,8 @@
 """The choice of the trajectories of a grid that are worth their compute, in rounds, each by the points before it.
 
 The first round spreads over all sizes at equal compute. Each later one fits the law to what is there, takes the
-interval of the answer in question, and lets `frontier.next_runs` choose among the trajectories that are left, at every
-length that the grid allows, until the interval is as narrow as was asked for, or the budget is spent.
+interval of the answer in question, and lets `frontier.next_runs` choose among the remaining trajectories, at every
+length that the grid allows, until the interval is as narrow as requested, or the budget is spent.
 
 A family's rounds depend on its own points and on nothing else, so more workers, or other families, never change them.
 """
@@ -24,7 +24,7 @@ ENLARGED = 2.0
 """While no fit is possible, a round's trajectories cost up to this multiple of the dearest one before."""
 AT_ONCE = 16
 """Most trajectories of a round: each is charged this share of the round's budget on top of its cost, so that
-one that tells more is preferred to many that cost next to nothing."""
+one informative trajectory is preferred to many that cost next to nothing."""
 MARGIN = 0.95
 """A round aims below the requested width by this factor, since its prediction is an estimate."""
 
@@ -88,7 +88,7 @@ def next_round(
     left = [candidate for candidate in candidates if candidate.run not in begun]
     found = _fit(points)
     interval = _interval(found, settings)
-    # Without runs to tell trajectories apart by, the interval is too narrow to end on.
+    # Without runs that show how trajectories differ, the interval is too narrow to stop on.
     told = found is not None and interval is not None and not found.status.found(Kind.TOO_FEW_TRAJECTORIES)
     if told and interval is not None and settings.width is not None and _width(interval, settings) <= settings.width:
         return Round(chosen=(), interval=interval, ended="width")
@@ -103,7 +103,7 @@ def next_round(
 def _fit(points: pa.Table) -> Fit | None:
     try:
         found = fit(points)
-    except FrontierError:  # too few points to speak of a law
+    except FrontierError:  # too few points for a law
         return None
     return found if found.status.usable else None
 

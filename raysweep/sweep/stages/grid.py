@@ -19,7 +19,7 @@ class _Work:
 
 
 class GridStage:
-    """Hands out the trajectories that are not done, the longest first, so that no long one is left for the end."""
+    """Hands out the trajectories that are not done, the longest first, so that no long one remains for the end."""
 
     name = GRID
 
@@ -65,11 +65,11 @@ class GridStage:
         return False
 
     def ended(self, trial_id: str, record: TrialRecord) -> None:
-        """Pass the end on."""
+        """Pass on the end."""
         self._listener.trial_ended(trial_id, record.state, record.message)
 
     def cancelled(self, trial_id: str, record: TrialRecord) -> None:
-        """Pass the end on."""
+        """Pass on the end."""
         self.ended(trial_id, record)
 
 

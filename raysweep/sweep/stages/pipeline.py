@@ -1,7 +1,7 @@
 """Both stages as one source of trials: the grid of a family begins as soon as its learning rate is known.
 
-A stage's last trials would leave workers idle, and each new Tuner starts its workers anew: one Tuner for both has
-neither cost. What is trained does not change by it, since no trial knows of any other.
+A stage's last trials would leave workers idle, and each new Tuner restarts its workers: one Tuner for both avoids
+both costs. It does not change what is trained, since trials are independent.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """The rounds of `run --adaptive`: those chosen so far, kept with the sweep, and the stage that asks for more.
 
-What was chosen stands in `adaptive.json`, so a sweep that was cut short goes on with the round that it was in.
+Choices are kept in `adaptive.json`, so an interrupted sweep continues with its current round.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ class Rounds:
         if isinstance(kept, dict):
             self._chosen = {str(label): [str(i) for i in ids] for label, ids in kept.items()}
         self._over: dict[str, str] = {}
-        """Why the rounds of a family are over, where this process knows."""
+        """Why the rounds of a family are over, if this process knows."""
 
     def chosen(self, whole: Plan) -> Plan:
         """Return the trajectories of a plan chosen so far; for a family without any, its first round.
@@ -72,7 +72,7 @@ class Rounds:
         return dataclasses.replace(part, notes=(*part.notes, note))
 
     def over(self, whole: Plan) -> bool:
-        """Return whether every chosen trajectory has ended, and no family needs more."""
+        """Whether every chosen trajectory has ended, and no family needs more."""
         return all(trial.state.is_final for trial in self.chosen(whole).trials) and not any(
             self._next(label, of_family).chosen for label, of_family in by_family(whole).items()
         )
@@ -162,7 +162,7 @@ class AdaptiveGrid(GridStage):
 
         Args:
             grid: the plan of every trajectory of the grid at each of its lengths.
-            listener: is told how trials go.
+            listener: notified of the trials' progress.
             rounds: choose from it.
             begun: called with each new round: the plan of all rounds by then, and that of the new one.
         """

@@ -13,7 +13,7 @@ from raysweep.sweep.cluster.driver.signals import Interrupted
 from raysweep.sweep.cluster.watch import ClusterLostError
 
 CLOSING_SECONDS = 3.0
-"""Time limit for a mirror to write what is left once the sweep has been told to stop; a later run catches up."""
+"""Time limit for a mirror to write the rest when the sweep is stopped; a later run catches up."""
 
 
 class Stage(Protocol):
@@ -23,7 +23,7 @@ class Stage(Protocol):
     """"grid" or "learning_rate"."""
 
     def next_trial(self) -> TrialSpec | None:
-        """Return the next trial to run, None if there is none at present."""
+        """Return the next trial to run; None if there is none at the moment."""
 
     @property
     def finished(self) -> bool:
@@ -91,7 +91,7 @@ class Listeners:
 
 @contextlib.contextmanager
 def closing(listener: Listener) -> Iterator[None]:
-    """Close a listener after the block; a slow one is not waited for when the sweep was told to end."""
+    """Close a listener after the block; does not wait for a slow one when the sweep is stopped."""
     try:
         yield
     except (Interrupted, ClusterLostError):

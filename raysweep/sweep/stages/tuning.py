@@ -21,7 +21,7 @@ from raysweep.sweep.tuning.search import RateCandidate, RateSearch
 
 @dataclass
 class _Told:
-    """What the listener was told about a trial."""
+    """What was reported to the listener about a trial."""
 
     started: bool = False
     points: int = 0
@@ -31,8 +31,8 @@ class _Told:
 class TuningStage:
     """Hands out the trials of all searches; those that ended in an earlier run are read back from the store.
 
-    A trial may have gone on after the rung at which ASHA's verdict stops it (see `asha`): its points beyond are dropped
-    from the store, and the listener hears only of what is certain.
+    A trial may have continued after the rung at which ASHA's verdict stops it (see `asha`): points beyond are dropped from
+    the store, and only what is certain is reported to the listener.
     """
 
     name = LEARNING_RATE
@@ -113,7 +113,7 @@ class TuningStage:
         self._settle(search)
 
     def cancelled(self, trial_id: str, record: TrialRecord) -> None:
-        """Tell the listener; no verdict may rest on a trial that goes on later."""
+        """Notify the listener; no verdict may depend on a trial that is resumed later."""
         told = self._told[trial_id]
         if told.started and not told.ended:
             told.ended = True

@@ -2,9 +2,9 @@
 
 ASHA compares a trial at each rung with those that reached the rung before it, so which trials survive depends on which
 worker was faster, and a resumed stage has other survivors than an uninterrupted one. Here "before" means the order in
-which the learning rates were asked: a trial is compared with the trials asked before it, whenever they arrive. Where
-one of them has not arrived yet the decision is open and the trial goes on; the decision falls as soon as it can, and
-what the trial did after the rung at which it is then stopped is dropped. Same losses, same survivors, on any number of
+which the learning rates were asked: a trial is compared with the trials asked before it, whenever they arrive. While
+one of them has not arrived the decision is open and the trial continues; it is made as soon as possible, and what
+the trial did after the rung at which it is then stopped is dropped. Same losses, same survivors, on any number of
 workers.
 """
 
@@ -36,13 +36,13 @@ class Verdict:
 def judge(curves: Sequence[RungLosses], rungs: int, reduction_factor: float) -> list[Verdict]:
     """Return the verdict on each trial, in the order in which they were asked.
 
-    A trial goes on from a rung when it is among the best ⌈n / reduction_factor⌉ of the n trials asked up to it that
+    A trial continues past a rung if it is among the best ⌈n / reduction_factor⌉ of the n trials asked up to it that
     reached the rung. The last rung is the end of the trial: nothing is decided there.
 
     Args:
         curves: of all trials asked so far, in the order of asking.
         rungs: number of rungs, the last one included.
-        reduction_factor: η of the paper: one in so many goes on.
+        reduction_factor: η of the paper: one in this many continues.
     """
     recorded: list[list[float]] = [[] for _ in range(rungs)]
     known = [True] * rungs  # whether all trials asked so far have shown whether, and with what, they reach the rung

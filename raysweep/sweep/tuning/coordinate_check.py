@@ -163,5 +163,5 @@ def in_processes(
                 future.result()
                 progress(done)
         finally:
-            pool.shutdown(cancel_futures=True)  # what went wrong is told now, not after all others
+            pool.shutdown(cancel_futures=True)  # the error is raised now, not after all other jobs
         return [futures[index].result() for index in range(len(jobs))]

@@ -15,7 +15,7 @@ WINDOW = 1.3
 """Trials within this factor of the lowest loss count as the best region."""
 
 LEVEL = 1.1
-"""Losses within this factor of the lowest are taken for equally good where no parabola can be drawn."""
+"""Losses within this factor of the lowest count as equally good where no parabola can be fitted."""
 
 Curves = Sequence[tuple[float, Sequence[float]]]
 """(learning rate, losses at the rungs that it reached) of each trial; fewer losses where it was stopped or diverged."""
@@ -36,8 +36,8 @@ class Choice:
 def choose(curves: Curves, rungs: int) -> Choice | None:
     """Choose the learning rate, None if no trial was completed.
 
-    The parabola goes through the best region at the last rung; earlier rungs have no say, since they favour higher
-    rates than the whole of the data does. Where there is none, the loss typically rises like a cliff above the best
+    The parabola goes through the best region at the last rung; earlier rungs are ignored, since they favour higher
+    rates than all of the data does. Where there is none, the loss typically rises like a cliff above the best
     rate, and the lowest loss stands at its brink: then the middle of the rates that do equally well is taken.
     """
     final = [(rate, losses[-1]) for rate, losses in curves if len(losses) == rungs]

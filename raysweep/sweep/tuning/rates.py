@@ -93,7 +93,7 @@ def _power_laws(
             slope, constant = np.polyfit(np.log(list(known)), np.log(list(known.values())), 1)
             for size in family.members():
                 rate = float(np.exp(constant + slope * np.log(float(size["width"]))))
-                found[label, size_json(size)] = rounded(rate, 6)  # no digits that a search does not give
+                found[label, size_json(size)] = rounded(rate, 6)  # no more digits than a search gives
     return found
 
 

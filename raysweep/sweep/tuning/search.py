@@ -7,8 +7,8 @@ through which a power law in width gives the others (`power_law`, see `rates`); 
 A search is one Optuna study and one ASHA, over the learning rate alone:
 
 1. `spread` rates, even on the log scale, are tried first, from the middle of the range outwards;
-2. once all of them have ended, the study is told of them in the order in which they were asked for, and its TPE is
-   asked for the rest;
+2. once all of them have ended, they are reported to the study in the order in which they were asked for, and its TPE
+proposes the rest;
 3. while the best rate is the lowest or highest one tried, the range is widened by two rates, `widenings` times at most;
 4. the rate is chosen at the vertex of a parabola through the best region (`rate_choice`).
 
@@ -164,7 +164,7 @@ def spread_rates(low: float, high: float, count: int) -> list[float]:
 def ask_optuna(
     candidates: Sequence[RateCandidate], verdicts: Sequence[Verdict], settings: LearningRate, count: int, apart: float
 ) -> list[float]:
-    """Ask Optuna's TPE for rates, having told it of all trials in order: the same losses give the same rates.
+    """Ask Optuna's TPE for rates, after reporting all trials to it in order: the same losses give the same rates.
 
     Args:
         candidates: all trials so far, ended.
@@ -192,8 +192,8 @@ def ask_optuna(
     rates: list[float] = []
     for _ in range(count):
         asked = [float(study.ask(space).params["learning_rate"]) for _ in range(ASKED_FOR_EACH)]
-        # TPE repeats itself where it is sure, and the same rate again teaches nothing: the first one that keeps its
-        # distance is taken, else the one that keeps most.
+        # TPE repeats itself where it is certain, and repeating a rate adds nothing: the first one at a distance is
+        # taken, otherwise the most distant one.
         distances = [min(abs(math.log(rate / other)) for other in (*tried, *rates)) for rate in asked]
         best = next((i for i, d in enumerate(distances) if d >= apart), int(np.argmax(distances)))
         rates.append(rounded(asked[best], RATE_DIGITS))

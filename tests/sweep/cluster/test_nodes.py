@@ -55,9 +55,9 @@ def test_what_a_node_wrote_has_to_be_read_by_the_driver(tmp_path: Path) -> None:
 
 def test_a_node_that_gives_no_answer_is_named(tmp_path: Path) -> None:
     with node_checks._Probe(str(tmp_path)) as probe:
-        answer: NodeAnswer[Inspection] = NodeAnswer(NODE, None, "gave no answer within 60 s")
+        answer: NodeAnswer[Inspection] = NodeAnswer(NODE, None, "did not answer within 60 s")
         (wrong,) = probe.faults(answer, None)
-        assert str(wrong).startswith("node 10.0.0.2 (second) gave no answer within 60 s; ")
+        assert str(wrong).startswith("node 10.0.0.2 (second) did not answer within 60 s; ")
 
 
 def test_a_driver_that_cannot_write_is_told_before_anybody_is_asked() -> None:
@@ -73,8 +73,8 @@ def test_a_node_without_raysweep_is_told_apart() -> None:
 @pytest.mark.parametrize(
     ("resources", "missing"),
     [
-        ({"cpu": 3}, r"toy.yaml.*resources.cpu: a trial asks for 3 CPU and no node has more than 2"),
-        ({"gpu": 2}, r"resources.gpu: a trial asks for 2 GPU and no node has more than 1; ask for less, or add a node"),
+        ({"cpu": 3}, r"toy.yaml.*resources.cpu: a trial requests 3 CPU and no node has more than 2"),
+        ({"gpu": 2}, r"resources.gpu: a trial requests 2 GPU and no node has more than 1; request less, or add a node"),
     ],
 )
 def test_plan_refuses_a_trial_that_fits_on_no_node_of_the_cluster(

@@ -14,9 +14,9 @@ import torch
 
 from raysweep.core.errors import RaysweepError
 from raysweep.core.trial import NO_DATA, TrialSpec
-from raysweep.sweep.engine.trainable import _surroundings
+from raysweep.sweep.engine.trainable import _guest_environment
 from raysweep.sweep.guests.entrypoint import entrypoint_cost, load_entrypoint
-from raysweep.sweep.guests.protection import kept_surroundings
+from raysweep.sweep.guests.protection import preserved_environment
 
 
 def spec_of(module: str, seed: int = 0) -> TrialSpec:
@@ -49,7 +49,7 @@ CHANGES: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
 def test_what_a_trial_changes_of_its_process_the_next_does_not_find(what: str) -> None:
     change, look = CHANGES[what]
     before = look()
-    with kept_surroundings():
+    with preserved_environment():
         change()
         assert look() != before
     assert look() == before
@@ -57,7 +57,7 @@ def test_what_a_trial_changes_of_its_process_the_next_does_not_find(what: str) -
 
 def test_places_that_a_trial_added_to_the_path_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
-    with kept_surroundings():
+    with preserved_environment():
         sys.path.append(str(tmp_path))
     assert sys.path[-1] == str(tmp_path)
 
@@ -74,7 +74,7 @@ def test_what_a_module_sets_when_it_is_imported_all_its_trials_find(
     monkeypatch.chdir("/")
     try:
         for _ in range(2):
-            with _surroundings(spec_of("sets_up")):
+            with _guest_environment(spec_of("sets_up")):
                 found = os.environ["GUEST_DATA"], torch.get_default_dtype(), os.getcwd()
                 assert found == ("here", torch.float64, str(tmp_path))
             assert os.getcwd() == "/"
@@ -110,7 +110,7 @@ def test_driver_that_imports_a_module_keeps_folder_streams_signals_and_filters(
 
 def test_global_generators_give_a_trial_the_same_numbers_whatever_ran_before_it() -> None:
     def draw(seed: int) -> tuple[float, float, float]:
-        with _surroundings(spec_of("no_such_module", seed)):
+        with _guest_environment(spec_of("no_such_module", seed)):
             return random.random(), float(np.random.random()), float(torch.rand(()))  # noqa: NPY002 - as theirs do
 
     first, other = draw(0), draw(1)

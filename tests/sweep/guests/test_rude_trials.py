@@ -14,7 +14,7 @@ from raysweep.core.errors import RaysweepError
 from raysweep.core.trial import NO_DATA, TrialSpec, TrialState
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.guests.entrypoint import entrypoint_cost, entrypoint_points, load_entrypoint
-from raysweep.sweep.guests.protection import kept_surroundings, own_streams
+from raysweep.sweep.guests.protection import own_streams, preserved_environment
 from raysweep.sweep.run import run
 from raysweep.sweep.space.space import Space
 
@@ -140,7 +140,7 @@ def test_each_misbehaviour_is_a_refusal_by_name_or_the_right_values_and_others_g
 def test_what_belongs_to_the_process_is_put_back() -> None:
     here, environment, streams = os.getcwd(), dict(os.environ), (sys.stdout, sys.stderr)
     places = [os.fstat(descriptor).st_ino for descriptor in (1, 2)]
-    with kept_surroundings(), own_streams():
+    with preserved_environment(), own_streams():
         rude_trials.leave_folder()
         rude_trials.close_streams()
         os.environ.clear()

@@ -136,7 +136,7 @@ def test_what_this_machine_cannot_hold_is_said(make_space: SpaceMaker, monkeypat
     rates = {"rates": {"a": 0.02, "b": 0.02}}
     found = plan(make_space(learning_rate=rates, resources={"gpu": 2}))
     assert found.slots is None
-    assert "resources.gpu asks for 2 GPU, and this machine has 0; ask for less, or join a cluster" in found.table()
+    assert "resources.gpu requests 2 GPU, and this machine has 0; request less, or join a cluster" in found.table()
 
 
 def test_design_without_costs_is_refused(

@@ -116,7 +116,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
         ("grid.seeds[0]=1", "items of lists are named with dots: grid.seeds.0=1"),
         ("grid.seeds.-1=1", "'-1' is not an index below 2"),
         ("grid.seeds.²=1", "'²' is not an index below 2"),
-        ("a." * 5000 + "b=1", "no key of a search space lies so deep"),
+        ("a." * 5000 + "b=1", "no key of a search space is nested so deeply"),
         ("grid.seeds=1\x00", r"the character '\x00' is not allowed"),
     ],
 )

@@ -1,6 +1,6 @@
 """A message on the terminal for a driver that dies without printing one: killed, out of memory, or ended by Ray's core.
 
-No Python code runs in such an end, so a shell prints the message when the pipe from the driver closes.
+No Python code runs when it dies like that, so a shell prints the message when the pipe from the driver closes.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ def exit_message(log: str) -> Iterator[None]:
         f"is {log}. What was saved is kept; run the same command again to go on where it stopped"
     )
     try:
-        # A session of its own: signals to the driver's group are not meant for it.
+        # In its own session: signals to the driver's group must not reach it.
         shell = subprocess.Popen(
             ["/bin/sh", "-c", _SCRIPT, "sh", text],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, text=True,
         )  # fmt: skip
-    except OSError:  # no shell, or no further process is allowed: a sweep needs neither
+    except OSError:  # no shell, or no further process allowed: a sweep needs neither
         yield
         return
     _shells.append(shell)

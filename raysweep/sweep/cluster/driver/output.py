@@ -36,7 +36,7 @@ def quiet(log: Path | None) -> Iterator[None]:
         yield
         return
     log.parent.mkdir(parents=True, exist_ok=True)
-    _mask_file(log)  # of a driver that was killed
+    _mask_file(log)  # left by a driver that was killed
     _flush_errors()
     original = _duplicate_errors()
     target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -66,7 +66,7 @@ def _flush_errors() -> None:
 
 
 def _duplicate_errors() -> int:
-    """Duplicate standard error's descriptor, or open /dev/null if it is closed, lest the log take its number."""
+    """Duplicate the descriptor of stderr, or open /dev/null if it is closed, so that the log cannot get its number."""
     try:
         return os.dup(2)
     except OSError:

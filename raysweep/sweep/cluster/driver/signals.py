@@ -1,9 +1,9 @@
 """SIGINT, SIGTERM and SIGHUP: the first stops a sweep so that it can be resumed, a second one ends it at once.
 
-SIGHUP comes when the terminal is closed or its connection is cut. Where it is ignored (`nohup`), it stays so, and the
-sweep goes on.
+SIGHUP comes when the terminal is closed or its connection is cut. Where it is ignored (`nohup`), it stays ignored, and
+the sweep continues.
 
-Exit statuses of a sweep that the same command goes on with: 128 and the signal's number; 130 where a cap is reached; 75
+Exit statuses of a sweep that the same command resumes: 128 and the signal's number; 130 where a cap is reached; 75
 (EX_TEMPFAIL of sysexits.h) where its Ray cluster was lost, or another driver took it over.
 """
 
@@ -41,7 +41,7 @@ def interruptible() -> Iterator[None]:
     """Raise `Interrupted` in the block on the first SIGINT, SIGTERM or SIGHUP; a second one ends the process.
 
     Blocks may be nested, the inner one where a library has installed handlers of its own in between; a second signal
-    ends the process wherever the first one came. Ray Tune has no handler for SIGTERM, which Kubernetes and Slurm
+    ends the process wherever the first one arrived. Ray Tune has no handler for SIGTERM, which Kubernetes and Slurm
     send: its driver aborts with code 134.
     """
     if threading.current_thread() is not threading.main_thread():

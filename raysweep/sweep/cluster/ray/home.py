@@ -22,7 +22,7 @@ NOWHERE = "/nonexistent"
 
 
 def has_home() -> bool:
-    """Return whether this user has a home directory: containers may run as an unknown user id, without HOME."""
+    """Whether this user has a home directory: containers may run as an unknown user id, without HOME."""
     try:
         Path.home()
     except RuntimeError:
@@ -43,13 +43,13 @@ def token_file(environment: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def has_token(environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether Ray finds a token, in the environment or in a file."""
+    """Whether Ray finds a token, in the environment or in a file."""
     path = token_file(environment)
     return bool(environment.get("RAY_AUTH_TOKEN")) or (path is not None and os.access(path, os.R_OK))
 
 
 def can_keep_token() -> bool:
-    """Return whether Ray can save a token that it generates."""
+    """Whether Ray can save a token that it generates."""
     path = token_file()
     return path is not None and can_make(path.parent)
 

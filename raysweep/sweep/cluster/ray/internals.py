@@ -1,7 +1,7 @@
-"""The private parts of Ray that a sweep uses, all of them; any release of Ray may change them.
+"""All private parts of Ray that a sweep uses; any release of Ray may change them.
 
-Ray's public calls block while its head or its raylet is dead, which is when these are needed. What a part is for stands
-beside it; a test names each that is gone.
+Ray's public calls block while its head or its raylet is dead, which is when these are needed. The purpose of each
+part is documented at it; a test names each that no longer exists.
 """
 
 import subprocess
@@ -69,7 +69,7 @@ def logs_folder() -> Path | None:
 
 
 def free_resources() -> list[dict[str, float]]:
-    """Return the resources of each node that nobody uses now; Ray's public call sums them over the nodes."""
+    """Return each node's free resources; Ray's public call sums them over the nodes."""
     import ray._private.state
 
     free: Mapping[str, dict[str, float]] = ray._private.state.available_resources_per_node()  # type: ignore[no-untyped-call]
@@ -77,14 +77,14 @@ def free_resources() -> list[dict[str, float]]:
 
 
 def count_no_callbacks() -> None:
-    """Keep Tune from counting callbacks for Ray's statistics, for which it imports MLflow and others, for seconds."""
+    """Keep Tune from recording callbacks for Ray's usage statistics, which imports MLflow and others for seconds."""
     from ray.air._internal import usage
 
     usage.tag_callbacks = lambda callbacks: False
 
 
 def requires_token() -> bool:
-    """Return whether Ray, as this process's environment has it, lets in only who has the token."""
+    """Whether Ray, in this process's environment, admits only clients with the token."""
     from ray._private.authentication.authentication_utils import is_token_auth_enabled
 
     return bool(is_token_auth_enabled())

@@ -1,4 +1,4 @@
-"""Ray's services and its head, asked in ways that do not block where they are dead, unlike Ray's public calls."""
+"""Queries of Ray's services and its head that, unlike Ray's public calls, do not block if they are dead."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ class NodeReport:
 
     address: str
     port: int
-    """Of its raylet."""
+    """Address of its raylet."""
     resources: Mapping[str, float]
     alive: bool
     launched: bool
@@ -57,7 +57,7 @@ def reported_nodes(seconds: float) -> dict[str, NodeReport] | None:
 
 
 def autoscales(seconds: float) -> bool:
-    """Return whether an autoscaler manages the cluster: it reports nodes by type, a mere observer each by its id."""
+    """Whether an autoscaler manages the cluster: it reports nodes by type, a mere observer each by its id."""
     client = head_client()
     with contextlib.suppress(Exception):  # no answer, or an unknown one: assume no autoscaler
         report = client and client.internal_kv_get(AUTOSCALER_STATUS, None, timeout=seconds)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from raysweep.sweep.cluster.ray.home import NOWHERE, has_home
 
-# Tune writes no result files and no console tables, since the trial store has it all, and no snapshots of the
-# experiment, since nothing is ever resumed from them.
+# Tune writes no result files and no console tables, since the trial store has everything, and no snapshots of
+# the experiment, since nothing is ever resumed from them.
 _OURS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
