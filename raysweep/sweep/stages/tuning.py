@@ -31,8 +31,8 @@ class _Told:
 class TuningStage:
     """Hands out the trials of all searches; those that ended in an earlier run are read back from the store.
 
-    A trial may have continued after the rung at which ASHA's verdict stops it (see `asha`): points beyond are dropped from
-    the store, and only what is certain is reported to the listener.
+    A trial may have continued after the rung at which ASHA's verdict stops it (see `asha`): points beyond
+    are dropped from the store, and only what is certain is reported to the listener.
     """
 
     name = LEARNING_RATE

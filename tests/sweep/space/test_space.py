@@ -134,7 +134,7 @@ def test_overrides_set_values_lists_items_and_new_keys() -> None:
         ("grid.sedes=1", "override 'grid.sedes=1': grid.sedes: unknown key; nearest: seeds"),
         ("resources.gpu=0.3", "resources: gpu (0.3) must be a whole number or 1/n"),
         ("grid", "override 'grid': write key=value"),
-        ("name.first=x", "lies below a single value ('toy')"),
+        ("name.first=x", "is below a single value ('toy')"),
         ("families.a.sizes.width.9=1", "is not an index below 2"),
         ("learning_rate.rates.z=1", "learning_rate.rates.z: no such family; known: a"),
     ],
