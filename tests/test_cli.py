@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -19,8 +18,8 @@ from raysweep.cli.app import main
 from raysweep.cli.sweeps import ui_command
 from raysweep.storage.lease import driver_lease
 from raysweep.storage.trial_store import TrialStore
+from tests.drivers import RAYSWEEP, run
 
-RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
 TOYS = str(Path(__file__).parent / "sweep")
 SPACE = """
 name: toy
@@ -47,8 +46,7 @@ class Done:
 
 def raysweep(*arguments: str, folder: Path, ok: bool = True) -> Done:
     """Run a command in a process of its own."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([RAYSWEEP, *arguments], capture_output=True, text=True, cwd=folder, env=environment)
+    done = run([RAYSWEEP, *arguments], folder=folder, environment={**os.environ, "OMP_NUM_THREADS": "1"})
     if ok:
         assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

@@ -1,8 +1,6 @@
 """A sweep of naps in a process of its own, to be killed."""
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +9,7 @@ import yaml
 
 from raysweep.core.trial import TrialState
 from raysweep.storage.trial_store import TrialStore
+from tests.drivers import Driver
 
 HERE = Path(__file__).parent
 TOY = HERE.parent / "sweep"
@@ -53,15 +52,10 @@ class Sweep:
         self.yaml.write_text(yaml.safe_dump(content))
         self.store = TrialStore(str(self.storage))
 
-    def start(self) -> "subprocess.Popen[str]":
+    def start(self) -> Driver:
         path = os.pathsep.join([str(TOY), os.environ.get("PYTHONPATH", "")])
-        return subprocess.Popen(
-            [sys.executable, str(HERE / "drive.py"), str(self.yaml)],
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+        return Driver([str(HERE / "drive.py"), str(self.yaml)], environment=environment)
 
     def finish(self) -> str:
         driver = self.start()
@@ -80,10 +74,10 @@ class Sweep:
         files = (Path(self.store.checkpoints(i), "process.txt") for i in running)
         return [int(path.read_text()) for path in files if path.exists()]
 
-    def wait(self, reached: Callable[[], bool], driver: "subprocess.Popen[str]", seconds: float = 60) -> None:
+    def wait(self, reached: Callable[[], bool], driver: Driver, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
         while not reached():
-            assert driver.poll() is None, driver.stdout.read() if driver.stdout else ""
+            assert driver.poll() is None, driver.stdout.read()
             assert time.monotonic() < end, "the sweep did not get there"
             time.sleep(0.05)
 
@@ -101,7 +95,7 @@ def child(parent: int, name: str) -> int:
     return 0
 
 
-def kill(driver: "subprocess.Popen[str]") -> None:
+def kill(driver: Driver) -> None:
     """Kill a driver as the system does when memory runs out, and close its pipe."""
     driver.kill()
     driver.communicate(timeout=30)

@@ -4,14 +4,14 @@ import contextlib
 import os
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from killable import TOY
 
-RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
+from tests.drivers import RAYSWEEP, run
+
 WAYS = {
     "good": "well",
     "bug": "raise",
@@ -32,14 +32,8 @@ STATES = {
 
 def raysweep(*words: str) -> "subprocess.CompletedProcess[str]":
     path = os.pathsep.join([str(TOY), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run(
-        [RAYSWEEP, *words],
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    return run([RAYSWEEP, *words], environment=environment)
 
 
 @pytest.mark.timeout(300)

@@ -2,7 +2,6 @@
 
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from killable import Sweep, kill
+
+from tests.drivers import Driver
 
 SweepMaker = Callable[..., Sweep]
 WORKERS = 2
@@ -44,8 +45,8 @@ class Told:
     """A sweep whose driver met a second one, was told to end, and was followed by a third."""
 
     sweep: Sweep
-    first: "subprocess.Popen[str]"
-    second: "subprocess.Popen[str]"
+    first: Driver
+    second: Driver
     refusal: str
     farewell: str
     seconds: float

@@ -22,9 +22,9 @@ from raysweep.sweep.space.facts import data_facts
 from raysweep.sweep.space.identity import write_identity
 from raysweep.sweep.space.space import Space, load_space
 from raysweep.sweep.tuning.rates import known_rates
+from tests.drivers import RAYSWEEP, run
 
 TOYS = str(Path(__file__).parent)
-RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
 
 
 def write_space(path: Path, storage: object, **changes: object) -> Path:
@@ -89,6 +89,6 @@ def command(*arguments: str, folder: Path, **variables: str) -> "subprocess.Comp
     """Run the command line in a process of its own, which finds the toy trials."""
     path = os.pathsep.join([TOYS, os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **variables}
-    done = subprocess.run([RAYSWEEP, *arguments], capture_output=True, text=True, cwd=folder, env=environment)
+    done = run([RAYSWEEP, *arguments], folder=folder, environment=environment)
     assert "Traceback" not in done.stderr, done.stderr
     return done

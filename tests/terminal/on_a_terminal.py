@@ -16,9 +16,10 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 CONTROL = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[=>78])|\x07")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -35,6 +36,27 @@ os.execvpe(sys.argv[2], sys.argv[2:], os.environ)
 """
 
 
+class Process(Protocol):
+    """What a command on a terminal is, whoever started it."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
+
+
+def _new_process(
+    command: Sequence[str], *, folder: Path | None, environment: Mapping[str, str] | None, terminal: str
+) -> Process:
+    return subprocess.Popen(
+        [sys.executable, "-S", "-c", _ON_IT, terminal, *command],
+        cwd=folder,
+        env=None if environment is None else dict(environment),
+        stdin=subprocess.DEVNULL,
+    )
+
+
 class OnTerminal:
     """A command on a terminal; its whole session is ended with the block."""
 
@@ -46,6 +68,7 @@ class OnTerminal:
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
         show: bool = False,
+        start: Callable[..., Process] | None = None,
     ) -> None:
         """Start the command.
 
@@ -55,16 +78,13 @@ class OnTerminal:
             folder: where to run it.
             environment: of the command; that of this process by default.
             show: also print what it prints, as it comes.
+            start: starts it (`tests.drivers.Driver`); by default as a shell does, in a new process.
         """
         self._show, self._text, self._news = show, "", threading.Condition()
         self._master, self._slave = os.openpty()  # held until the command ends: a terminal that nobody has open is over
         self.resize(columns)
-        self._process = subprocess.Popen(
-            [sys.executable, "-S", "-c", _ON_IT, os.ttyname(self._slave), *command],
-            cwd=folder,
-            env=None if environment is None else dict(environment),
-            stdin=subprocess.DEVNULL,
-        )
+        how = {"folder": folder, "environment": environment, "terminal": os.ttyname(self._slave)}
+        self._process: Process = (start or _new_process)(command, **how)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

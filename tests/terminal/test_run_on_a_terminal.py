@@ -2,13 +2,13 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from commands import RAYSWEEP, environment, toy_folder
 from on_a_terminal import COLOUR, OnTerminal
+
+from tests.drivers import Driver, run
 
 SCRIPT = """
 import io, sys, threading
@@ -61,7 +61,7 @@ def test_run_prints_the_frontier_and_ends_well_then_again(folder: Path) -> None:
 
 def test_a_script_prints_after_each_run_in_any_thread_and_with_any_standard_output(folder: Path) -> None:
     (folder / "script.py").write_text(SCRIPT)
-    with OnTerminal([sys.executable, "script.py"], folder=folder, environment=environment()) as running:
+    with OnTerminal(["script.py"], folder=folder, environment=environment(), start=Driver) as running:
         assert running.end() == 0, running.text
     assert "ran 3 complete True\nstreams kept True\n" in running.text
     assert "ran 1 complete False\nreplaced stream kept True\n" in running.text
@@ -70,7 +70,7 @@ def test_a_script_prints_after_each_run_in_any_thread_and_with_any_standard_outp
 
 def test_a_terminal_without_control_codes_gets_none_while_something_is_made_and_trained(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(REAL_SPACE)
-    how = {"columns": 80, "folder": tmp_path, "environment": environment(TERM="dumb", FORCE_COLOR="1")}
+    how = {"columns": 80, "folder": tmp_path, "environment": environment(TERM="dumb", FORCE_COLOR="1"), "start": Driver}
     with OnTerminal([RAYSWEEP, "run", "small.yaml"], **how) as running:
         assert running.end() == 0, running.text
     assert "\x1b" not in running.raw
@@ -81,7 +81,7 @@ def test_a_terminal_without_control_codes_gets_none_while_something_is_made_and_
 
 
 def test_colours_are_not_for_everyone_windows_change_and_ctrl_c_ends_a_sweep(folder: Path) -> None:
-    how = {"columns": 80, "folder": folder, "environment": environment(NO_COLOR="1")}
+    how = {"columns": 80, "folder": folder, "environment": environment(NO_COLOR="1"), "start": Driver}
     with OnTerminal([RAYSWEEP, "run", "toy.yaml", SIZES], **how) as running:
         running.wait_for(r"\[1/6\] done ")
         running.resize(40)
@@ -98,7 +98,7 @@ def test_colours_are_not_for_everyone_windows_change_and_ctrl_c_ends_a_sweep(fol
 
 
 def test_closing_the_terminal_ends_a_sweep_so_that_it_resumes(folder: Path) -> None:
-    how = {"columns": 80, "folder": folder, "environment": environment()}
+    how = {"columns": 80, "folder": folder, "environment": environment(), "start": Driver}
     with OnTerminal([RAYSWEEP, "run", "toy.yaml", SIZES], **how) as running:
         running.wait_for(r"\[1/6\] done ")
         running.close()
@@ -107,8 +107,7 @@ def test_closing_the_terminal_ends_a_sweep_so_that_it_resumes(folder: Path) -> N
     states = [json.loads(path.read_text())["state"] for path in (folder / "sweep" / "trials").glob("*/state.json")]
     assert "done" in states
     assert "running" not in states
-    command = [RAYSWEEP, "run", "toy.yaml", SIZES]
-    again = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
+    again = run([RAYSWEEP, "run", "toy.yaml", SIZES], folder=folder, environment=environment())
     assert again.returncode == 0, again.stderr
     assert "[6/6] done" in again.stdout
     assert "\x1b" not in again.stdout + again.stderr

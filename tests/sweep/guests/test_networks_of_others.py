@@ -12,10 +12,10 @@ from raysweep.core.trial import TrialState
 from raysweep.data.generation.xtb import make_store
 from raysweep.models.registry import GROUP
 from raysweep.storage.trial_store import TrialStore
+from tests.drivers import RAYSWEEP, run
 from tests.kept_workers import KeptWorkers
 
 ROOT = Path(__file__).parents[3]
-RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
 MODULE = """
 from tests.training.networks import NETWORKS
 locals().update({name.upper(): network for name, network in NETWORKS.items()})
@@ -57,10 +57,7 @@ def called(folder: Path, command: str, network: str, **changes: object) -> "subp
     }
     (folder / "others.yaml").write_text(yaml.safe_dump(content))
     path = os.pathsep.join([str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run(
-        [RAYSWEEP, command, "others.yaml"], cwd=folder, env={**os.environ, "PYTHONPATH": path}, text=True,
-        capture_output=True, timeout=240,
-    )  # fmt: skip
+    return run([RAYSWEEP, command, "others.yaml"], folder=folder, environment={**os.environ, "PYTHONPATH": path})
 
 
 @pytest.mark.parametrize(

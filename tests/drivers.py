@@ -1,0 +1,129 @@
+"""Processes that run `raysweep` or a script, forked from one that has imported Ray, torch and MLflow already."""
+
+import atexit
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
+
+
+class Driver:
+    """A process forked by the server; has what the tests use of `subprocess.Popen`."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        terminal: str = "",
+        errors: IO[str] | None = None,
+    ) -> None:
+        """Start `raysweep ...` or `SCRIPT.py ...`.
+
+        Args:
+            command: the program and its arguments.
+            folder: where to run it; here by default.
+            environment: its variables; those of this process by default.
+            terminal: the path of a terminal, which gets all that it prints; a pipe (`stdout`) by default.
+            errors: the file that gets its standard error; the pipe by default.
+        """
+        request = {
+            "command": list(command),
+            "folder": str(folder or Path.cwd()),
+            "environment": dict(os.environ if environment is None else environment),
+            "terminal": terminal,
+        }
+        self.returncode: int | None = None
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.connect(_server())
+        read, write = os.pipe()
+        with open(os.devnull) as nothing, open(write, "w") as output:
+            streams = [nothing.fileno(), output.fileno(), (errors or output).fileno()]
+            socket.send_fds(self._connection, [json.dumps(request).encode()], streams)
+        self.stdout = open(read)
+        if terminal:
+            self.stdout.close()
+        self._answers = self._connection.makefile("r")
+        self.pid = int(self._answers.readline())
+
+    def poll(self) -> int | None:
+        return self._ended(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self._ended(timeout) is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+        assert self.returncode is not None
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, None]:
+        """Wait for the end, and return what was printed."""
+        read: list[str] = []
+        reader = threading.Thread(target=lambda: read.append(self.stdout.read()), daemon=True)
+        reader.start()
+        self.wait(timeout)
+        reader.join(10)  # a child that outlives its driver may have the pipe open
+        self.stdout.close()
+        return "".join(read), None
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def _ended(self, timeout: float | None) -> int | None:
+        if self.returncode is None and select.select([self._connection], [], [], timeout)[0]:
+            self.returncode = int(self._answers.readline())
+            self._answers.close()
+            self._connection.close()
+        return self.returncode
+
+
+def run(
+    command: Sequence[str],
+    *,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    seconds: float = 240,
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end."""
+    with tempfile.TemporaryFile("w+") as errors:
+        driver = Driver(command, folder=folder, environment=environment, errors=errors)
+        try:
+            output, _ = driver.communicate(seconds)
+        finally:
+            driver.kill()
+        errors.seek(0)
+        return subprocess.CompletedProcess(list(command), driver.wait(), output, errors.read())
+
+
+@cache
+def _server() -> str:
+    """Start the server of this test process, which ends with it; return its socket."""
+    folder = tempfile.mkdtemp(prefix="forks-")
+    atexit.register(shutil.rmtree, folder)
+    server = subprocess.Popen(
+        [sys.executable, str(Path(__file__).parent / "fork_server.py"), f"{folder}/socket"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    assert server.stdout.readline() == "ready\n", "the server of forks did not start"
+    atexit.register(server.communicate)
+    return f"{folder}/socket"

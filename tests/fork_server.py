@@ -1,0 +1,117 @@
+"""A process that has imported what a sweep's driver needs, and forks a driver whenever it is asked for one.
+
+Importing Ray, torch and MLflow takes a driver longer than a toy sweep takes, so tests that start many drivers start
+them from here (see tests/drivers.py). A fork is a process of its own, in a session, folder and environment of its own;
+only its modules were imported before it began.
+
+    python fork_server.py SOCKET
+"""
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+import threading
+from typing import Any
+
+from raysweep.cli.app import main as raysweep
+from raysweep.sweep.cluster.ray.variables import ray_variables
+
+LONGEST_REQUEST = 1_000_000
+PRELOADED = (
+    "torch", "ray", "ray.tune", "mlflow", "mlflow.tracking", "mlflow.entities", "mlflow.store.db.utils", "optuna",
+    "mlflow.store.tracking.sqlalchemy_store", "pandas", "pyarrow.parquet", "scipy.optimize", "scipy.stats", "jinja2",
+    "matplotlib.figure", "matplotlib.backends.backend_agg", "rich.live", "raysweep.report", "raysweep.tracking",
+    "raysweep.frontier", "raysweep.sweep.run", "raysweep.sweep.engine.tune_stage", "raysweep.sweep.engine.trainable",
+)  # fmt: skip
+
+
+def serve(listener: socket.socket) -> dict[str, Any]:
+    """Answer each connection with the pid of a fork and, once that has ended, its status; return in each fork."""
+    woken, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    running: dict[int, socket.socket] = {}
+    while True:
+        ready, _, _ = select.select([listener, woken, sys.stdin], [], [])
+        if sys.stdin in ready:  # whoever started this process has ended
+            sys.exit()
+        if woken in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(woken, 4096)
+            for pid in list(running):
+                ended, status = os.waitpid(pid, os.WNOHANG)
+                if ended:
+                    with running.pop(pid) as connection, contextlib.suppress(OSError):
+                        connection.send(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+        if listener in ready:
+            connection, _ = listener.accept()
+            message, streams, _, _ = socket.recv_fds(connection, LONGEST_REQUEST, 3)
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for opened in (woken, wake):
+                    os.close(opened)
+                for opened in (listener, connection, *running.values()):
+                    opened.close()
+                return {**json.loads(message), "streams": streams}
+            for stream in streams:
+                os.close(stream)
+            running[pid] = connection
+            connection.send(f"{pid}\n".encode())
+
+
+def become(request: dict[str, Any]) -> None:
+    """Turn this process into what a shell would have started: its session, terminal, streams, folder and environment."""
+    os.setsid()
+    streams = request["streams"]
+    if request["terminal"]:  # the first that a new session opens is its own
+        streams = [os.open(request["terminal"], os.O_RDWR)] * 3
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    for stream in {*streams} - {0, 1, 2}:
+        os.close(stream)
+    for name in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.default_int_handler if name == signal.SIGINT else signal.SIG_DFL)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:0] = [path for path in paths if path not in sys.path]
+    sys.stdin = open(0, closefd=False)
+    sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False), line_buffering=os.isatty(1), encoding="utf-8")
+    sys.stderr = io.TextIOWrapper(open(2, "wb", closefd=False), line_buffering=True, encoding="utf-8")
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
+
+
+def main() -> None:
+    """Import, then serve; each fork runs its program and ends as a Python process ends."""
+    with ray_variables():
+        for name in PRELOADED:
+            importlib.import_module(name)
+    threads = [thread.name for thread in threading.enumerate()]
+    assert threads == ["MainThread"], f"forks would lack threads that an import started: {threads}"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(sys.argv[1])
+        listener.listen()
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        request = serve(listener)
+    become(request)
+    program, *sys.argv[1:] = request["command"]
+    sys.argv[0] = program
+    if os.path.basename(program) == "raysweep":
+        sys.exit(raysweep())
+    sys.path.insert(0, os.path.dirname(program))
+    runpy.run_path(program, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
