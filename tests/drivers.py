@@ -53,7 +53,7 @@ class Driver:
         with open(os.devnull) as nothing, open(write, "w") as output:
             streams = [nothing.fileno(), output.fileno(), (errors or output).fileno()]
             socket.send_fds(self._connection, [json.dumps(request).encode()], streams)
-        self.stdout = open(read)
+        self.stdout = os.fdopen(read)
         if terminal:
             self.stdout.close()
         self._answers = self._connection.makefile("r")

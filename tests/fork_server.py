@@ -69,7 +69,7 @@ def serve(listener: socket.socket) -> dict[str, Any]:
 
 
 def become(request: dict[str, Any]) -> None:
-    """Turn this process into what a shell would have started: its session, terminal, streams, folder and environment."""
+    """Become what a shell would have started: take its session, terminal, streams, folder and environment."""
     os.setsid()
     streams = request["streams"]
     if request["terminal"]:  # the first that a new session opens is its own
@@ -85,9 +85,9 @@ def become(request: dict[str, Any]) -> None:
     os.environ.update(request["environment"])
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:0] = [path for path in paths if path not in sys.path]
-    sys.stdin = open(0, closefd=False)
-    sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False), line_buffering=os.isatty(1), encoding="utf-8")
-    sys.stderr = io.TextIOWrapper(open(2, "wb", closefd=False), line_buffering=True, encoding="utf-8")
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb", closefd=False), line_buffering=os.isatty(1), encoding="utf-8")
+    sys.stderr = io.TextIOWrapper(os.fdopen(2, "wb", closefd=False), line_buffering=True, encoding="utf-8")
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
 
 
