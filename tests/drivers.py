@@ -43,7 +43,7 @@ class Driver:
         request = {
             "command": list(command),
             "folder": str(folder or Path.cwd()),
-            "environment": dict(os.environ if environment is None else environment),
+            "environment": _without_token_mode(os.environ if environment is None else environment),
             "terminal": terminal,
         }
         self.returncode: int | None = None
@@ -111,6 +111,14 @@ def run(
         return subprocess.CompletedProcess(list(command), driver.wait(), output, errors.read())
 
 
+def _without_token_mode(environment: Mapping[str, str]) -> dict[str, str]:
+    """Leave out what a Ray that this process has joined wrote there.
+
+    Ray takes the mode from its environment when it is imported, which the server did without, or when it starts itself.
+    """
+    return {name: value for name, value in environment.items() if (name, value) != ("RAY_AUTH_MODE", "token")}
+
+
 @cache
 def _server() -> str:
     """Start the server of this test process, which ends with it; return its socket."""
@@ -118,7 +126,9 @@ def _server() -> str:
     atexit.register(shutil.rmtree, folder)
     server = subprocess.Popen(
         [sys.executable, str(Path(__file__).parent / "fork_server.py"), f"{folder}/socket"],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # Ray reads its variables once for all: those of a test are for its driver alone.
+        env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        | {"OMP_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

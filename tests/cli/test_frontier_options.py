@@ -100,9 +100,11 @@ def test_families_are_compared_on_request(tmp_path: Path) -> None:
 
 
 def test_distinct_data_are_a_column_and_an_amount(tmp_path: Path) -> None:
-    frame = points(0.0)
+    frame = points()
+    noise = frame["L"] / points(0.0)["L"]
     frame["U"] = np.where(np.arange(36) % 2, frame["D"], np.minimum(frame["D"], 2e9))
-    frame["L"] = 1.8 + 482 * frame["N"] ** -0.35 + 2085 * effective_data(frame["D"], frame["U"], 15.0) ** -0.37
+    law = 1.8 + 482 * frame["N"] ** -0.35 + 2085 * effective_data(frame["D"], frame["U"], 15.0) ** -0.37
+    frame["L"] = law * noise
     frame.to_csv(tmp_path / "p.csv", index=False)
     options = ["--unique-data", "U", "--law", "data_constrained", "--optimal", "1e20"]
     (free,), (held,) = (

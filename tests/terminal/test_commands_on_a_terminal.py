@@ -8,6 +8,7 @@ from finished_sweep import finish
 from on_a_terminal import COLOUR, OnTerminal
 
 from raysweep.sweep.space.space import load_space
+from tests.drivers import Driver
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def shown(folder: Path, *arguments: str, columns: int = 80, **changes: str) -> OnTerminal:
     """Run a command to its end, which must be a good one."""
-    with OnTerminal([RAYSWEEP, *arguments], columns=columns, folder=folder, environment=environment(**changes)) as ran:
+    how = {"columns": columns, "folder": folder, "environment": environment(**changes), "start": Driver}
+    with OnTerminal([RAYSWEEP, *arguments], **how) as ran:
         assert ran.end() == 0, ran.text
     assert "Traceback" not in ran.text
     return ran

@@ -23,6 +23,8 @@ from raysweep.sweep.space.running import Resources
 from raysweep.sweep.space.space import Space
 
 REACH_SECONDS = 5.0
+START_SECONDS = 120
+"""That the first service of a local Ray may take to start; Ray's own 30 s are too few on a busy machine."""
 
 
 @contextlib.contextmanager
@@ -132,6 +134,7 @@ def _join(address: str) -> None:
         require_room()
         # Ray would start an idle worker for each core, which no trial uses: Tune starts its own workers.
         os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
+        os.environ.setdefault("RAY_gcs_server_port_wait_time_s", str(START_SECONDS))
     else:
         os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(CORE_SECONDS))
     try:
