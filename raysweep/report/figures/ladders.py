@@ -60,6 +60,9 @@ def _across(curves: Sequence[LearningCurve]) -> list[Line]:
 def _thinned(lines: Sequence[Line]) -> list[Line]:
     if len(lines) <= LINES:
         return list(lines)
+    lines = [line for line in lines if len(line[1]) > 1] or lines
+    if len(lines) <= LINES:
+        return list(lines)
     return [lines[round(i * (len(lines) - 1) / (LINES - 1))] for i in range(LINES)]
 
 

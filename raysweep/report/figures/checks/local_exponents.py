@@ -130,7 +130,9 @@ def _panel(axes: "Axes", values: CurveExponents, look: Style) -> None:
     log_axis(axes, "x", [*map(float, found.low), *map(float, found.high)])
     axes.set_xlim(float(found.low.min()) / 1.1, float(found.high.max()) * 1.1)
     shown = np.concatenate([found.exponent, found.law[values.inside]])
-    bottom, top = (float(np.quantile(shown, share)) for share in (0.02, 0.98))
+    tenth, most = (float(np.quantile(shown, share)) for share in (0.1, 0.9))  # a failed run must not flatten the others
+    reach = max(most - tenth, found.error)
+    bottom, top = max(float(shown.min()), tenth - reach), min(float(shown.max()), most + reach)
     room = 0.12 * (top - bottom) + found.error
     axes.set_ylim(bottom - room, top + room + 0.13 * (top - bottom + 2.0 * room))
     of = "among runs of one N" if found.replicated else "about the law"

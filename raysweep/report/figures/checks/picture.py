@@ -72,9 +72,11 @@ def drawable(fits: Mapping[str, Fit], values: Callable[[str, Fit], T]) -> tuple[
         except FrontierError as error:
             absent[family] = str(error)
     if not found:
-        reasons = dict.fromkeys(absent.values())
-        told = "; ".join(reasons) if len(reasons) == 1 else "; ".join(f"{name}: {why}" for name, why in absent.items())
-        raise NothingToDraw(told or "there are no fits")
+        whose: dict[str, dict[str, None]] = {}
+        for family, reason in absent.items():
+            whose.setdefault(reason, {})[family] = None
+        told = [reason if len(whose) == 1 else f"{listed(names)}: {reason}" for reason, names in whose.items()]
+        raise NothingToDraw("; ".join(told) or "there are no fits")
     return found, absent
 
 

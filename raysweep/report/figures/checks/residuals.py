@@ -9,8 +9,9 @@ import numpy as np
 
 from raysweep.frontier import Fit
 from raysweep.frontier.fitting.misfit.directions import FEW, at_end
-from raysweep.frontier.fitting.misfit.lack_of_fit import Departure
+from raysweep.frontier.fitting.misfit.lack_of_fit import Departure, LackOfFit
 from raysweep.frontier.numerics.arrays import Floats, Mask
+from raysweep.frontier.points.findings import Kind
 from raysweep.report.figures.canvas import house_style, legend_below, log_axis, mark, name_of, new_figure
 from raysweep.report.figures.checks.picture import (
     Families,
@@ -33,6 +34,8 @@ GROUPS = 6
 """Groups of points that a trend is the means of, where N, D or C has more values than `FEW`."""
 MARKED = 3
 """Departures that are marked, the largest first."""
+LEAST = 3
+"""Points in a group."""
 _LETTERS = 132
 """Of a line above a row of panels."""
 _REACH = 6.0
@@ -104,14 +107,17 @@ def residuals_of(fit: Fit) -> Residuals:
 def trend(values: Floats, percent: Floats) -> tuple[Floats, Floats, Floats]:
     """Mean residual of groups of points by rising value: where, mean, standard error, each of shape (groups,).
 
-    A group is one value where there are few, else a share of the points.
+    A group is one value where there are few, else a share of the points; of `LEAST` points, or there is none.
     """
     logs = np.log(values)
     distinct = np.unique(np.round(logs, 2))
+    most = min(GROUPS, values.size // LEAST)
+    if most < 2:
+        return np.empty(0), np.empty(0), np.empty(0)
     edges = (
         0.5 * (distinct[1:] + distinct[:-1])
-        if distinct.size <= FEW
-        else np.quantile(logs, np.linspace(0, 1, GROUPS + 1)[1:-1])
+        if distinct.size <= min(FEW, values.size // LEAST)
+        else np.quantile(logs, np.linspace(0, 1, most + 1)[1:-1])
     )
     label = np.searchsorted(edges, logs)
     groups = [np.flatnonzero(label == k) for k in np.unique(label)]
@@ -126,6 +132,12 @@ def sentence(fit: Fit) -> str:
     found = fit.lack_of_fit
     if found is None:
         return "too few points to test"
+    if any(item.kind is Kind.BEFORE_WINDOW for item in fit.excluded):
+        return f"within the window of the fit: {_verdict(fit, found)}"
+    return _verdict(fit, found)
+
+
+def _verdict(fit: Fit, found: LackOfFit) -> str:
     if not found.significant:
         beyond = " beyond the noise of runs" if fit.run_noise is not None else ""
         return f"no systematic trend{beyond} (p = {found.p_value:.2g})"

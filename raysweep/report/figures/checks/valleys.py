@@ -9,7 +9,9 @@ from raysweep.core.text import scaled
 from raysweep.frontier import Fit
 from raysweep.frontier.approaches.minima import DRAWS, IsoflopValley, valleys_of
 from raysweep.frontier.approaches.options import make_options
+from raysweep.frontier.fitting.budgets import LEAST_BUDGETS, LEAST_SIZES
 from raysweep.frontier.laws.laws import Surface
+from raysweep.frontier.points.findings import count_of
 from raysweep.report.figures.canvas import grid, house_style, legend_below, log_axis, mark, name_of
 from raysweep.report.figures.checks.picture import NothingToDraw, Picture, drawable, families, listed
 from raysweep.report.figures.palette import Style, shade
@@ -30,7 +32,7 @@ def valley_figure(fits: Mapping[str, Fit] | Fit, *, style: Mapping[str, Style] |
         style: of the families; None: the palette's.
 
     Raises:
-        NothingToDraw: no family has a compute budget with enough sizes.
+        NothingToDraw: no family has three compute budgets with enough sizes.
     """
     given = families(fits, style)
     found, absent = drawable(given.fits, lambda _, fit: _valleys(fit))
@@ -53,7 +55,13 @@ def _valleys(fit: Fit) -> tuple[IsoflopValley, ...]:
     if not fit.samples.count:
         raise NothingToDraw(f"no points: {fit.status.sentence}")
     options = make_options(method="isoflop", seed=fit.seed, bootstraps=min(fit.bootstraps, DRAWS))
-    return valleys_of(fit.samples, options)
+    found = valleys_of(fit.samples, options)
+    if len(found) < LEAST_BUDGETS:
+        counted = count_of(len(found), "has", "have", "compute budget")
+        raise NothingToDraw(
+            f"only {counted} {LEAST_SIZES} model sizes; exponents that all valleys share need {LEAST_BUDGETS}"
+        )
+    return found
 
 
 def _thinned(found: Sequence[IsoflopValley]) -> Sequence[IsoflopValley]:
