@@ -62,7 +62,7 @@ class Fit:
         leave_one_out: the law without each trajectory in turn, or each point where points have none in common
             (`influence` tells its effect on a).
         run_noise: what runs of one size differ by, where it was fitted with the law; the estimate is then that of
-            generalised least squares, `objective` half of its squares, and the draws have all that is uncertain.
+            generalised least squares, `objective` half of its squares; with `run_noise_left_out` only draws know of it.
         shared: parameters in common with other families; their draws are joint, `leave_one_out` is without any's units.
     """
 

@@ -10,7 +10,7 @@ from raysweep.frontier.approaches.certificate import bound_findings, minimum_fin
 from raysweep.frontier.approaches.options import Options
 from raysweep.frontier.approaches.outliers import outlier_findings
 from raysweep.frontier.approaches.reservations import repeats_findings
-from raysweep.frontier.approaches.runs import draw_laws, fit_together, law_of, noise_findings
+from raysweep.frontier.approaches.runs import doubt_findings, draw_laws, fit_together, law_of, noise_findings
 from raysweep.frontier.fitting.budgets import LEAST_BUDGETS, distinct_budgets
 from raysweep.frontier.fitting.costs import cost_findings
 from raysweep.frontier.fitting.data_constrained import draw_data_constrained, fit_data_constrained
@@ -38,12 +38,12 @@ def parametric(blank: Fit, options: Options, weights: Floats | None, mixed: Mixe
     """Fit the law to the points of a blank fit, and refit it to resamples of the given weights (k, n).
 
     Where several points share a trajectory, the noise of runs is fitted with the law; `mixed` is that fit where it was
-    made with other families'.
+    made with other families'. Where that is not to be believed, whole trajectories are drawn.
     """
     samples, form, repeats = blank.samples, options.form, np.inf
     if mixed is None:
         mixed = fit_together({blank.architecture: samples}, options).get(blank.architecture)
-    if mixed is not None:
+    if mixed is not None and (mixed.doubt is None or mixed.independent):
         return _with_run_noise(blank, options, weights, mixed)
     if form.toward_largest:
         samples = toward_largest(samples, form.parameters)
@@ -55,7 +55,8 @@ def parametric(blank: Fit, options: Options, weights: Floats | None, mixed: Mixe
     else:
         found = fit_surface(samples, form, *arguments)
     fit = replace(with_minimum(blank, found.minimum), estimate=found.surface, trust=found.trust)
-    fit = with_lack_of_fit(with_findings(fit, _findings(samples, found, form)), surface_misfit(samples, found, form))
+    findings = [*_findings(samples, found, form), *doubt_findings(mixed)]
+    fit = with_lack_of_fit(with_findings(fit, findings), surface_misfit(samples, found, form))
     if weights is None:
         return fit
     draws, converged = draw(samples, found, form, weights, repeats)
@@ -72,7 +73,8 @@ def _with_run_noise(blank: Fit, options: Options, weights: Floats | None, mixed:
     samples, form = blank.samples, options.form
     found = replace(mixed.fit, surface=law_of(mixed, form))
     fit = replace(with_minimum(blank, found.minimum), estimate=found.surface, trust=found.trust, run_noise=mixed.noise)
-    findings = [*_findings(samples, found, form, mixed), *noise_findings(samples, form, mixed.noise)]
+    findings = [*_findings(samples, found, form, None if mixed.independent else mixed), *doubt_findings(mixed)]
+    findings += noise_findings(samples, form, mixed.noise)
     fit = with_lack_of_fit(with_findings(fit, findings), surface_misfit(samples, found, form))
     if weights is None:
         return fit

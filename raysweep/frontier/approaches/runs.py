@@ -1,6 +1,7 @@
 """The noise of runs as the parametric approach takes it: which points have some, what it says, and the law's draws."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -8,9 +9,18 @@ import numpy as np
 from raysweep.frontier.approaches.options import Options
 from raysweep.frontier.fitting.costs import fit_cost_draws, is_proportional
 from raysweep.frontier.fitting.levels import determined
-from raysweep.frontier.fitting.run_noise.mixed import MixedFit, draw_mixed, fit_mixed, without_each_run
+from raysweep.frontier.fitting.run_noise.covariance import USUAL, WIDE
+from raysweep.frontier.fitting.run_noise.doubts import doubt
+from raysweep.frontier.fitting.run_noise.mixed import (
+    MixedFit,
+    as_independent,
+    deviations_about,
+    draw_mixed,
+    fit_mixed,
+    without_each_run,
+)
 from raysweep.frontier.fitting.run_noise.noise import RunNoise
-from raysweep.frontier.fitting.surfaces import fit_surface, to_surface
+from raysweep.frontier.fitting.surfaces import SurfaceFit, fit_surface, to_surface
 from raysweep.frontier.fitting.trajectories import determined_without_any, trajectories
 from raysweep.frontier.laws.forms import Form
 from raysweep.frontier.laws.laws import CostModel, Surface
@@ -34,16 +44,37 @@ def remembers(samples: Samples, options: Options) -> bool:
 
 
 def fit_together(families: Mapping[_Name, Samples], options: Options) -> dict[_Name, MixedFit]:
-    """Fit the families whose runs have noise, with one form of noise for all."""
-    form = options.form
-    chosen = {family: samples for family, samples in families.items() if remembers(samples, options)}
-    if not chosen:
-        return {}
-    robust = [
-        (samples, fit_surface(samples, form, None, options.seed, options.starts, options.iterations))
-        for samples in chosen.values()
-    ]
-    return dict(zip(chosen, fit_mixed(robust), strict=True))
+    """Fit the families whose runs have noise, with one form of noise for all.
+
+    A family whose fit is not to be believed has its `doubt`, and no part in the fits of the others. Its law is that of
+    points taken as independent; where it has no run to spare, so that none can be left out, the noise of runs still
+    says how far its draws go.
+    """
+    arguments = (options.form, None, options.seed, options.starts, options.iterations)
+    robust = {
+        family: (samples, fit_surface(samples, *arguments))
+        for family, samples in families.items()
+        if remembers(samples, options)
+    }
+    found: dict[_Name, MixedFit] = {}
+    while robust:
+        shown = any(determined_without_any(samples, options.form) for samples, _ in robust.values())
+        fits = dict(zip(robust, fit_mixed(list(robust.values()), WIDE if shown else USUAL), strict=True))
+        found |= {family: _judged(one, *robust[family], options.form) for family, one in fits.items()}
+        doubted = {family for family in robust if found[family].doubt is not None}
+        if not doubted:
+            break
+        robust = {family: one for family, one in robust.items() if family not in doubted}
+    return {family: found[family] for family in families if family in found}
+
+
+def _judged(mixed: MixedFit, samples: Samples, plain: SurfaceFit, form: Form) -> MixedFit:
+    """Enter whether a fit is to be believed, and what is left where it is not."""
+    deviations = deviations_about(samples, plain, float(np.log(mixed.noise.params)))
+    why = doubt(mixed, plain, deviations)
+    if why is not None and not determined_without_any(samples, form):
+        mixed = as_independent(mixed, plain, deviations)
+    return replace(mixed, doubt=why)
 
 
 def law_of(mixed: MixedFit, form: Form) -> Surface:
@@ -92,3 +123,16 @@ def noise_findings(samples: Samples, form: Form, noise: RunNoise) -> Iterable[Fi
             "shows of what runs differ by: intervals rest on what is usual; add sizes or seeds"
         )
         yield caution(Kind.TOO_FEW_TRAJECTORIES, text)
+
+
+def doubt_findings(mixed: MixedFit | None) -> Iterable[Finding]:
+    """Say that the noise of runs was left out of the fit, and why."""
+    if mixed is not None and mixed.doubt is not None:
+        drawn = (
+            "intervals rest on the noise that is usual" if mixed.independent else "intervals draw whole trajectories"
+        )
+        text = (
+            "what runs differ by cannot be told from what the law does: with the noise of runs in the fit, "
+            f"{mixed.doubt}. The law is fitted to points taken as independent, and {drawn}; add sizes or seeds"
+        )
+        yield caution(Kind.RUN_NOISE_LEFT_OUT, text)

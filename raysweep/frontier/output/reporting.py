@@ -94,7 +94,9 @@ def _range(fit: Fit) -> str:
 
 
 def _objective(fit: Fit) -> str:
-    return "sum of Huber losses" if fit.run_noise is None else "half the sum of squares, in units of the noise of runs,"
+    if fit.run_noise is None or fit.status.found(Kind.RUN_NOISE_LEFT_OUT):
+        return "sum of Huber losses"
+    return "half the sum of squares, in units of the noise of runs,"
 
 
 def _intervals(fit: Fit) -> str:

@@ -75,6 +75,7 @@ class Kind(StrEnum):
     TOO_FEW_BOOTSTRAPS = "too_few_bootstraps"
     TOO_FEW_TRAJECTORIES = "too_few_trajectories"
     RUN_NOISE = "run_noise"
+    RUN_NOISE_LEFT_OUT = "run_noise_left_out"
     SHARED_PARAMETERS = "shared_parameters"
     TOO_FEW_SETTINGS = "too_few_settings"
     OPTIMUM_AT_EDGE = "optimum_at_edge"

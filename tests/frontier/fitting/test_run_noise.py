@@ -12,7 +12,7 @@ from surfaces import CHINCHILLA, surface
 from raysweep.frontier.fitting.run_noise.covariance import Deviations, estimate, sample
 from raysweep.frontier.fitting.run_noise.mixed import draw_mixed, fit_mixed, without_each_run
 from raysweep.frontier.fitting.run_noise.refits import refit
-from raysweep.frontier.fitting.run_noise.runs import Memory, arrange_runs, whiten
+from raysweep.frontier.fitting.run_noise.runs import Memory, arrange_runs, draw_errors, whiten
 from raysweep.frontier.fitting.surfaces import fit_surface
 from raysweep.frontier.laws.forms import Form
 from raysweep.frontier.numerics.solver import predict
@@ -174,6 +174,19 @@ def test_what_is_held_stays_held():
             np.testing.assert_allclose(theta[:, 2], theta[:, 4], rtol=1e-12)
         if form.law in ("data", "params"):
             np.testing.assert_array_equal(np.ptp(theta[:, 3:], axis=0), 0.0)
+
+
+def test_errors_are_drawn_with_the_dense_covariance():
+    samples = runs_of(sizes=3, budgets=3)
+    places = np.log(samples.params) - np.log(samples.params).mean(), np.log(samples.data)
+    label = np.unique(samples.trajectory, return_inverse=True)[1]
+    ones = np.ones(samples.count)
+    runs = arrange_runs(*places, label, ones, ones, 0.0)
+    count = 40_000
+    memory = Memory(memory=np.full(count, 2.2), white=np.full(count, 0.3), slope=np.full(count, -0.1))
+    errors = draw_errors(runs, memory, np.full(count, np.log(0.02)), (0,))
+    want = 0.02**2 * covariance(*places, label, 2.2, 0.3, -0.1)
+    np.testing.assert_allclose(errors.T @ errors / count, want, atol=0.03 * want.max())
 
 
 @pytest.mark.skipif(not (CASES / "seeds.parquet").exists(), reason="needs ../shared/cases")

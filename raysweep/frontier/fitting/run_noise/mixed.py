@@ -11,10 +11,10 @@ import numpy as np
 from scipy.special import ndtri
 
 from raysweep.frontier.fitting.robust import DOUBTED, MOST_SILENCED, SILENT, robust_scale
-from raysweep.frontier.fitting.run_noise.covariance import Deviations, Posterior, estimate, sample
+from raysweep.frontier.fitting.run_noise.covariance import WIDE, Deviations, Posterior, Prior, estimate, sample
 from raysweep.frontier.fitting.run_noise.noise import RunNoise
 from raysweep.frontier.fitting.run_noise.refits import Refits, gradient, refit
-from raysweep.frontier.fitting.run_noise.runs import Memory, arrange_runs, correlation, whiten
+from raysweep.frontier.fitting.run_noise.runs import Memory, arrange_runs, correlation, draw_errors, whiten
 from raysweep.frontier.fitting.surfaces import SurfaceFit
 from raysweep.frontier.fitting.trajectories import trajectories
 from raysweep.frontier.numerics.arrays import Floats, Mask
@@ -29,6 +29,7 @@ _BATCH = 1_000_000
 """Numbers in the whitened Jacobian of the draws that are fitted at once."""
 _MANY = 5000
 """Numbers in the Jacobian from which on batches are an eighth of that, which stays in the cache."""
+_INDEPENDENT = Memory(memory=np.ones(1), white=np.ones(1), slope=np.zeros(1))
 _CERTAIN = 1e-16
 _RIDGE = 1e-10
 
@@ -41,6 +42,8 @@ class MixedFit:
         fit: the law and its certificate. deviations: of the points about it. memory: the one covariance that it was
             fitted with. posterior: of all families' covariances, of which this family is number `place`.
         noise: in the user's terms.
+        doubt: why the fit is not to be believed (`doubts`), None where it is.
+        independent: whether `fit` takes points as independent, and only draws and `noise` know that they are not.
     """
 
     fit: SurfaceFit
@@ -49,26 +52,29 @@ class MixedFit:
     posterior: Posterior
     place: int
     noise: RunNoise
+    doubt: str | None = None
+    independent: bool = False
 
 
-def fit_mixed(families: Sequence[tuple[Samples, SurfaceFit]]) -> list[MixedFit]:
+def fit_mixed(families: Sequence[tuple[Samples, SurfaceFit]], prior: Prior = WIDE) -> list[MixedFit]:
     """Fit the laws of several families with noise whose form they share.
 
     Args:
         families: the points of each, of which some share a trajectory, and the robust fit of its law.
+        prior: of the covariance's form.
     """
     centre = float(np.mean([np.log(samples.params).mean() for samples, _ in families]))
     fits = [fit for _, fit in families]
     samples = [one for one, _ in families]
-    deviations = [_deviations(one, fit, centre) for one, fit in zip(samples, fits, strict=True)]
+    deviations = [deviations_about(one, fit, centre) for one, fit in zip(samples, fits, strict=True)]
     for _ in range(ROUNDS):
-        posterior = estimate(deviations)
+        posterior = estimate(deviations, prior)
         memory = _middle(posterior)
         for place, one in enumerate(samples):
             trusted = replace(fits[place], trust=_trust(deviations[place], memory, _level(posterior, place)))
-            fits[place] = _fit(trusted, _deviations(one, trusted, centre), memory)
-            deviations[place] = _deviations(one, fits[place], centre)
-    posterior = estimate(deviations)
+            fits[place] = _fit(trusted, deviations_about(one, trusted, centre), memory)
+            deviations[place] = deviations_about(one, fits[place], centre)
+    posterior = estimate(deviations, prior)
     return [
         MixedFit(
             fit=fit,
@@ -82,6 +88,22 @@ def fit_mixed(families: Sequence[tuple[Samples, SurfaceFit]]) -> list[MixedFit]:
     ]
 
 
+def as_independent(mixed: MixedFit, plain: SurfaceFit, deviations: Deviations) -> MixedFit:
+    """Take the law of points as independent, and leave what it does not know to the noise of runs.
+
+    Args:
+        mixed: a fit with the noise of runs.
+        plain: the robust fit of the same law to the same points.
+        deviations: of the points about that one.
+    """
+    return replace(mixed, fit=plain, deviations=deviations, memory=_INDEPENDENT, independent=True)
+
+
+def level_of(mixed: MixedFit) -> float:
+    """The standard deviation of ln loss among a family's runs, at the size where the noise's level is taken."""
+    return _level(mixed.posterior, mixed.place)
+
+
 def asymptote_statistic(mixed: MixedFit) -> tuple[float, float]:
     """F of E = 0 against the fitted E, and its 95 % quantile: above it E is identified."""
     from scipy import stats  # takes a second to import, as in `covariance`
@@ -92,7 +114,7 @@ def asymptote_statistic(mixed: MixedFit) -> tuple[float, float]:
     without = refit(replace(problem, free=problem.free[:, 1:]), mixed.deviations.runs, mixed.memory, theta[None, :])
     rise = float(without.squares[0]) - 2.0 * mixed.fit.minimum.objective
     freedom = mixed.noise.degrees_of_freedom
-    return rise / _level(mixed.posterior, mixed.place) ** 2, float(stats.f.ppf(0.95, 1, freedom))
+    return rise / level_of(mixed) ** 2, float(stats.f.ppf(0.95, 1, freedom))
 
 
 def draw_mixed(mixed: MixedFit, count: int, seed: int) -> tuple[Floats, Mask]:
@@ -103,6 +125,8 @@ def draw_mixed(mixed: MixedFit, count: int, seed: int) -> tuple[Floats, Mask]:
     parameters = mixed.deviations.jacobian.shape[1]
     common, own = _uniform(count, 1, seed), _uniform(count, 1 + parameters, seed, 1 + mixed.place)
     which, level = sample(mixed.posterior, mixed.place, np.column_stack([common, own[:, 0]]))
+    if mixed.independent:
+        return _draw_independent(mixed, mixed.posterior.memory.take(which), level, (seed, mixed.place))
     normal = ndtri(np.clip(own[:, 1:], 1e-9, 1.0 - 1e-9)) * np.exp(level)[:, None]
     numbers = mixed.deviations.jacobian.size
     batch = max((_BATCH if numbers < _MANY else _BATCH // 8) // numbers, 1)
@@ -111,6 +135,15 @@ def draw_mixed(mixed: MixedFit, count: int, seed: int) -> tuple[Floats, Mask]:
         for start in range(0, count, batch)
     ]
     return np.concatenate([one.theta for one in found]), np.concatenate([one.converged for one in found])
+
+
+def _draw_independent(mixed: MixedFit, noise: Memory, level: Floats, seed: tuple[int, int]) -> tuple[Floats, Mask]:
+    """Fit the law of independent points to its own losses with errors of each covariance."""
+    problem, runs = mixed.fit.prepared.problem, mixed.deviations.runs
+    start = np.repeat(mixed.fit.minimum.theta[None, :], level.size, axis=0)
+    moved = replace(problem, z=predict(problem, start[:1]) + draw_errors(runs, noise, level, seed))
+    found = refit(moved, runs, mixed.memory.take(np.zeros(level.size, dtype=np.int64)), start)
+    return found.theta, found.converged
 
 
 def without_each_run(mixed: MixedFit) -> Floats:
@@ -145,7 +178,8 @@ def _uniform(count: int, columns: int, *seed: int) -> Floats:
     return np.asarray(qmc.Sobol(columns, seed=np.random.default_rng(seed)).random_base2(most)[:count])
 
 
-def _deviations(samples: Samples, fit: SurfaceFit, centre: float) -> Deviations:
+def deviations_about(samples: Samples, fit: SurfaceFit, centre: float) -> Deviations:
+    """A family's errors about a law, `centre` the ln N at which the noise's level is taken."""
     problem, theta = fit.prepared.problem, fit.minimum.theta[None, :]
     runs = arrange_runs(
         np.log(samples.params), np.log(samples.data), trajectories(samples), fit.trust, samples.weight, centre

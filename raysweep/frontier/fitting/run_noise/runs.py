@@ -132,6 +132,23 @@ def whiten(runs: Runs, noise: Memory, columns: Floats) -> tuple[Floats, Floats]:
     return found.reshape(k, r * m, q), log_det
 
 
+def draw_errors(runs: Runs, noise: Memory, level: Floats, seed: tuple[int, ...]) -> Floats:
+    """Draw errors of ln loss of each of k covariances with their ln levels (k,), shape (k, n)."""
+    k, (r, m) = noise.memory.size, runs.place.shape
+    normal = np.random.default_rng(seed).standard_normal((2, m, k, r))
+    kept, found = np.sqrt(1.0 - noise.white)[:, None], np.zeros((k, int(runs.place.max()) + 1))
+    state = normal[0, 0]
+    for i in range(m):
+        if i:
+            fade = np.exp(-runs.step[None, :, i] / noise.memory[:, None])
+            state = fade * state + np.sqrt(1.0 - fade**2) * normal[0, i]
+        scale = np.exp(level[:, None] + noise.slope[:, None] * runs.size[None, :, i])
+        there = runs.place[:, i] >= 0
+        errors = scale * (kept * state + np.sqrt(noise.white)[:, None] * normal[1, i])
+        found[:, runs.place[there, i]] = errors[:, there]
+    return found
+
+
 def correlation(runs: Runs, noise: Memory, run: int) -> Floats:
     """The covariance of one run's points over s_i s_j, at a single covariance, doubts included, shape (m', m')."""
     there = runs.place[run] >= 0
