@@ -10,7 +10,7 @@ from raysweep.frontier.answers.arguments import coverage, distinct, not_negative
 from raysweep.frontier.answers.choice import LawChoice
 from raysweep.frontier.answers.influence import influences
 from raysweep.frontier.answers.near_optimal import frontier_band, near_optimal
-from raysweep.frontier.answers.prediction import extrapolation_factor, half_width_at, widened
+from raysweep.frontier.answers.prediction import Drift, extrapolation_factor, half_width_at, optimum_drift, widened
 from raysweep.frontier.answers.reservation import with_reservation
 from raysweep.frontier.answers.shared import SharedParameters
 from raysweep.frontier.answers.uncertainty import Uncertainty
@@ -29,7 +29,7 @@ from raysweep.frontier.fitting.run_noise.noise import RunNoise
 from raysweep.frontier.fitting.trajectories import degrees_of_freedom, resampling_units, trajectories
 from raysweep.frontier.laws.forms import Form
 from raysweep.frontier.laws.laws import Surface
-from raysweep.frontier.laws.quantities import Law, Quantity, quantity
+from raysweep.frontier.laws.quantities import OPTIMAL, Law, Quantity, quantity
 from raysweep.frontier.numerics.arrays import Floats, Indices, Scalar
 from raysweep.frontier.numerics.intervals import LEAST_DRAWS, Interval
 from raysweep.frontier.points.findings import Status
@@ -59,8 +59,7 @@ class Fit:
         lack_of_fit: whether the residuals are systematic; None where the points are too few to tell.
         draw_ids: which of the resamples the draws belong to: fits of one seed and size share their resamples.
         estimate, draws: the law, and the law of each bootstrap that converged (None where there is none).
-        leave_one_out: the law without each trajectory in turn, or each point where points have none in common
-            (`influence` tells its effect on a).
+        leave_one_out: the law without each trajectory, or each point where points have none in common (`influence`).
         run_noise: what runs of one size differ by, where it was fitted with the law; the estimate is then that of
             generalised least squares, `objective` half of its squares; with `run_noise_left_out` only draws know of it.
         shared: parameters in common with other families; their draws are joint, `leave_one_out` is without any's units.
@@ -101,8 +100,7 @@ class Fit:
             FrontierError: there is none; the message is the status.
         """
         if self.estimate is None:
-            whose = f"{self.architecture}: " if self.architecture else ""
-            raise FrontierError(f"{whose}no fit: {self.status}")
+            raise FrontierError(f"{self.architecture}: " * bool(self.architecture) + f"no fit: {self.status}")
         return self.estimate
 
     @property
@@ -178,19 +176,19 @@ class Fit:
             FrontierError: an argument has no meaning, or the law has no optimum, or no repeats (`unique_data`).
         """
         flops, regret = positive("optimal", "flops", flops), not_negative("optimal", "regret", regret)
-        level, unique_data = coverage("optimal", level), distinct("optimal", self.form, unique_data)
+        level, unique = coverage("optimal", level), distinct("optimal", self.form, unique_data)
         self._require_optimum("optimal")
-        names = ("optimal_params", "optimal_data", "optimal_loss")
-        wanted = [quantity(self.known, name, flops, unique_data) for name in names]
-        params, data, loss = (self._beyond(self.uncertainty.answer(one, level), flops) for one in wanted)
+        known = self.uncertainty
+        params, data, loss = (known.answer(quantity(self.known, one, flops, unique), level) for one in OPTIMAL)
+        params, data, loss = (self._beyond(one, flops, drifts=one is not loss) for one in (params, data, loss))
         if loss.interval and isinstance(self.known, Surface) and flops > self.samples.cost.max():
-            loss = self.loss(params.value, data.value, unique_data=unique_data, level=level)
+            loss = self.loss(params.value, data.value, unique_data=unique, level=level)
         return Optimum(
             flops=flops,
             params=params,
             data=data,
             loss=loss,
-            params_range=near_optimal(self.known, flops, (params.value, loss.value), regret, unique_data),
+            params_range=near_optimal(self.known, flops, (params.value, loss.value), regret, unique),
             regret=regret,
             extrapolation=flops / float(self.samples.cost.max()),
         )
@@ -207,8 +205,7 @@ class Fit:
             level: coverage aimed at.
 
         Raises:
-            FrontierError: an argument has no meaning, the approach gives the loss on the frontier only, or the law does
-                not know repeats (`unique_data`).
+            FrontierError: an argument has no meaning with this law, or the approach gives the frontier's loss only.
         """
         params, data = positive("loss", "params", params), positive("loss", "data", data)
         level, unique_data = coverage("loss", level), distinct("loss", self.form, unique_data)
@@ -218,13 +215,14 @@ class Fit:
         if log_interval is None:
             return self._reserved(Answer(value=value, interval=None), cost, params, data)
         assert self.residuals is not None
-        noise = half_width_at(self.residuals, self.samples, self.form.parameters, self.run_noise, params, level)
+        noise = half_width_at(self.residuals, self.samples, self.form, self.run_noise, params, level)
         half_width = float(np.hypot(0.5 * log_interval.width, noise))
         if cost > self.samples.cost.max():
             half_width *= self.extrapolation_factor
         low, high = value * float(np.exp(-half_width)), value * float(np.exp(half_width))
-        found = Answer(value=value, interval=replace(log_interval, low=low, high=high))
-        return self._reserved(found, cost, params, data)
+        return self._reserved(
+            Answer(value=value, interval=replace(log_interval, low=low, high=high)), cost, params, data
+        )
 
     def compute_for(self, loss: float, *, level: float = 0.95) -> Answer:
         """The compute at which the frontier reaches a loss; infinite where the asymptote lies above it.
@@ -239,8 +237,7 @@ class Fit:
 
     def curve(self, flops: Floats, *, level: float = 0.95) -> FrontierBand:
         """N*, D* and L* with bands along costs of shape (m,), for figures."""
-        costs = [positive("curve", "flops", cost) for cost in flops]
-        return frontier_band([self.optimal(cost, level=level) for cost in costs])
+        return frontier_band([self.optimal(positive("curve", "flops", cost), level=level) for cost in flops])
 
     @cached_property
     def uncertainty(self) -> Uncertainty:
@@ -260,13 +257,8 @@ class Fit:
 
     @cached_property
     def degrees_of_freedom(self) -> int:
-        """Of the intervals: points less fitted parameters, or trajectories less one where those are fewer.
-
-        Where the noise of runs was fitted, of its standard deviation.
-        """
-        if self.run_noise is not None:
-            return int(self.run_noise.degrees_of_freedom)
-        return degrees_of_freedom(self.samples, self.form)
+        """Of the intervals: points less parameters, or trajectories less one; of the noise of runs where fitted."""
+        return int(self.run_noise.degrees_of_freedom) if self.run_noise else degrees_of_freedom(self.samples, self.form)
 
     @cached_property
     def influence(self) -> tuple[Influence, ...]:
@@ -284,16 +276,24 @@ class Fit:
         return extrapolation_factor(self.samples, self.form, self.seed)
 
     @cached_property
+    def optimum_drift(self) -> Drift:
+        """How N* moves as larger runs enter the fit, where the points contradicted the additive law."""
+        return optimum_drift(self.surface, self.samples, self.form, self.seed) if self.choice else Drift()
+
+    @cached_property
     def _units(self) -> Indices:
         return trajectories(self.samples) if self.run_noise else resampling_units(self.samples, self.form)
 
     def _reserved(self, found: Answer, cost: float, params: float = 0.0, data: float = 0.0) -> Answer:
         return with_reservation(found, self.samples, self.lack_of_fit, (cost, params, data))
 
-    def _beyond(self, found: Answer, cost: float) -> Answer:
+    def _beyond(self, found: Answer, cost: float, *, drifts: bool = False) -> Answer:
         """Reserve an answer at a cost, and widen it where that is beyond the points."""
-        wide = found.interval is not None and cost > self.samples.cost.max() and isinstance(self.known, Surface)
-        return self._reserved(widened(found, self.extrapolation_factor) if wide else found, cost)
+        distance = float(np.log(cost / self.samples.cost.max()))
+        if found.interval and distance > 0 and isinstance(self.known, Surface):
+            further = self.optimum_drift.half_width(distance, found.interval.level) if drifts else 0.0
+            found = widened(found, self.extrapolation_factor, further)
+        return self._reserved(found, cost)
 
     def _require_optimum(self, query: str) -> None:
         if self.form.law in ("params", "data"):

@@ -21,7 +21,7 @@ _HALVINGS = 30
 def toward_largest(samples: Samples, parameters: int) -> Samples:
     """Multiply the weights by (C / largest C)^power.
 
-    The power is `STEEPEST`, or the largest at which the effective number of points (Kish 1965) is still
+    The power is `STEEPEST`, or the largest at which the effective number of points is still
     `POINTS_PER_PARAMETER` times the law's parameters; 0 where there are fewer points than that.
     """
     log_cost = np.log(samples.cost / samples.cost.max())
@@ -31,13 +31,14 @@ def toward_largest(samples: Samples, parameters: int) -> Samples:
         return np.asarray(samples.weight * np.exp(power * log_cost))
 
     low, high = 0.0, STEEPEST
-    if _effective(weight(high)) >= least:
+    if effective(weight(high)) >= least:
         return replace(samples, weight=weight(high))
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if _effective(weight(middle)) >= least else (low, middle)
+        low, high = (middle, high) if effective(weight(middle)) >= least else (low, middle)
     return replace(samples, weight=weight(low))
 
 
-def _effective(weight: Floats) -> float:
+def effective(weight: Floats) -> float:
+    """Effective number of points of given weights (Kish 1965)."""
     return float(weight.sum() ** 2 / (weight**2).sum())

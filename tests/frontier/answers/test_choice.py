@@ -5,6 +5,7 @@ import pytest
 
 from raysweep.frontier import fit, from_json, to_json
 from raysweep.frontier.answers.choice import MARGIN, choose, rolling_origins
+from raysweep.frontier.answers.prediction import noise_half_width
 from raysweep.frontier.laws.forms import Form
 from raysweep.frontier.points.findings import Kind
 
@@ -110,3 +111,25 @@ def test_what_widens_a_prediction_widens_the_optimum():
     plain = found.answer("optimal_params", flops=1e23).interval
     wide = np.log(best.params.interval.high / best.params.interval.low) / np.log(plain.high / plain.low)
     assert wide == pytest.approx(found.extrapolation_factor, rel=1e-6)
+
+
+def test_where_the_points_bend_the_best_size_widens_with_the_distance_by_its_drift():
+    found = fit(points(coupling=0.5), bootstraps=200)
+    assert found.optimum_drift.rate > 0.0
+    assert found.optimum_drift.origins > 2
+    plain = found.answer("optimal_params", flops=1e24).interval
+    wide = found.optimal(1e24).params.interval
+    own = 0.5 * np.log(plain.high / plain.low) * found.extrapolation_factor
+    further = found.optimum_drift.half_width(np.log(1e24 / found.samples.cost.max()), 0.95)
+    assert 0.5 * np.log(wide.high / wide.low) == pytest.approx(np.hypot(own, further), rel=0.05)
+    within = found.samples.cost.max() * 0.5
+    assert found.optimal(within).params.interval == found.answer("optimal_params", flops=within).interval
+    assert fit(points(), bootstraps=0).optimum_drift.rate == 0.0
+
+
+def test_residuals_count_for_the_noise_as_their_points_weigh():
+    residuals = np.concatenate([np.full(50, 0.1), np.linspace(-0.01, 0.01, 50)])
+    even = noise_half_width(residuals, 5, 0.95, np.ones(100))
+    late = noise_half_width(residuals, 5, 0.95, np.where(np.abs(residuals) > 0.05, 1e-6, 1.0))
+    assert even == pytest.approx(noise_half_width(residuals, 5, 0.95), rel=0.1)
+    assert late == pytest.approx(noise_half_width(residuals[50:], 5, 0.95), rel=0.1)
