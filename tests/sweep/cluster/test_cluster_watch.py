@@ -128,9 +128,7 @@ def test_a_head_that_is_silent_is_waited_for_and_named_at_the_end(
 ) -> None:
     with caplog.at_level(logging.WARNING, "raysweep.cluster"):
         ray.silent = True
-        until(
-            lambda: "the head of the Ray cluster at here:1 does not answer; waiting up to 40 s" in caplog.text
-        )
+        until(lambda: "the head of the Ray cluster at here:1 does not answer; waiting up to 40 s" in caplog.text)
         ray.silent = False
         until(lambda: "answers again" in caplog.text)
         watch.check()

@@ -48,7 +48,8 @@ def test_a_coupled_law_bends_away_from_the_additive_one(share):
 def test_the_finding_states_size_sign_and_place():
     points = valleys(CHINCHILLA, window=4)
     large = points["params"] > np.quantile(points["params"], 0.8)
-    found = fit(noisy(points | {"loss": points["loss"] * np.where(large, 1.08, 1.0)}), bootstraps=0)
+    points["loss"] *= np.where(large, 1.08, 1.0)
+    found = fit(noisy(points), bootstraps=0, law="additive")
     assert found.status.found(Kind.LAW_BENDS)
     first = found.lack_of_fit.departures[0]
     assert first.place == "the largest N"
@@ -143,7 +144,10 @@ def test_remembered_noise_of_runs_is_not_taken_for_a_bend():
 
 
 def test_a_bend_that_all_runs_share_is_found():
-    found = [fit(swept(np.random.default_rng([seed, 2]), bend=1.2), bootstraps=0, window="all") for seed in range(6)]
+    found = [
+        fit(swept(np.random.default_rng([seed, 2]), bend=1.2), bootstraps=0, window="all", law="additive")
+        for seed in range(6)
+    ]
     assert sum(one.status.found(Kind.LAW_BENDS) for one in found) >= 5
     assert {one.lack_of_fit.test for one in found} <= {"shapes", "transition", "curvature"}
     assert all(one.lack_of_fit.transition_ends < 5e5 for one in found if one.status.found(Kind.LAW_BENDS))
