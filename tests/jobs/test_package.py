@@ -72,7 +72,7 @@ def test_a_package_above_the_limit_names_what_is_large(tmp_path: Path) -> None:
     for name in ("pictures/cats/one.bin", "pictures/two.bin"):
         (tmp_path / "work" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "work" / name).write_bytes(os.urandom(2 * MIB))
-    with pytest.raises(RaysweepError, match=r"passes 1 MiB.*pictures/.*2\.0 MiB.*gitignore.*--max-package"):
+    with pytest.raises(RaysweepError, match=r"exceeds 1 MiB.*pictures/.*2\.0 MiB.*gitignore.*--max-package"):
         pack(tmp_path / "work", tmp_path / "p.zip", limit_mib=1)
 
 
