@@ -21,7 +21,7 @@ from raysweep.frontier.approaches.parametric import parametric
 from raysweep.frontier.approaches.refusals import refusals
 from raysweep.frontier.approaches.reservations import reservations
 from raysweep.frontier.approaches.runs import fit_together
-from raysweep.frontier.approaches.window import in_window
+from raysweep.frontier.approaches.window import in_window, with_joint_transition
 from raysweep.frontier.families.fits import FamilyFits
 from raysweep.frontier.families.sharing import Share, check_share, fit_shared
 from raysweep.frontier.fitting.misfit.local_exponents import LocalExponents, exponents_along_runs
@@ -186,9 +186,11 @@ def fit_each(points: object, **settings: Unpack[Settings]) -> dict[Family, Fit]:
 def _fit_together(
     table: pa.Table, families: Mapping[_Name, Indices], options: Options, exclude: Exclude = None
 ) -> dict[_Name, Fit]:
-    """Fit each family; what their runs differ by is estimated from all of them."""
+    """Fit each family; what their runs differ by, and whether they are in transition, is judged from all of them."""
     cleaned = {family: clean(table, rows, options.cost, exclude) for family, rows in families.items()}
-    blanks = {family: _blank(in_window(one, options), options, family) for family, one in cleaned.items()}
+    inside = {family: in_window(one, options) for family, one in cleaned.items()}
+    judged = with_joint_transition(inside, options)
+    blanks = {family: _blank(one, options, family) for family, one in judged.items()}
     usable = {family: blank.samples for family, blank in blanks.items() if blank.status.usable}
     mixed = fit_together(usable, options)
     return {family: _fit_blank(blank, options, mixed.get(family)) for family, blank in blanks.items()}

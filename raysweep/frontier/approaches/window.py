@@ -5,22 +5,31 @@ widest part D >= D0 to which no budget adds more than noise explains; it is take
 not.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from raysweep.frontier.approaches.options import Options
 from raysweep.frontier.approaches.refusals import refusals
+from raysweep.frontier.fitting.misfit.curvature import LEAST_RUNS, run_curvatures, steepening_p_value
 from raysweep.frontier.fitting.misfit.lack_of_fit import LackOfFit
 from raysweep.frontier.fitting.misfit.surfaces import surface_misfit
 from raysweep.frontier.fitting.misfit.transition import LEAST_BUDGETS_LEFT, LEAST_SPAN
 from raysweep.frontier.fitting.surfaces import fit_surface
 from raysweep.frontier.fitting.trajectories import trajectories
-from raysweep.frontier.numerics.arrays import Mask
+from raysweep.frontier.numerics.arrays import Floats, Mask
 from raysweep.frontier.points.cleaning import Cleaned
+from raysweep.frontier.points.families import Family
 from raysweep.frontier.points.findings import Finding, Kind, caution, count_of, note
 from raysweep.frontier.points.samples import Exclusion, Samples
 
+_Name = TypeVar("_Name", str, Family)
+OWN, OTHERS = 0.2, 0.01
+"""p-values below which a family's own runs, and those of the other families together, steepen more than the law."""
+LEAST_OTHERS = 2
+"""Other families: one that bends alone says nothing about another."""
 _STARTS = 16
 _EDGE = 1e-9
 
@@ -61,6 +70,43 @@ def _after_transition(cleaned: Cleaned, options: Options) -> Cleaned:
                 cleaned, inside, f"before the transition ends at D = {end:.3g}", [caution(Kind.TRANSITION, text)]
             )
     return replace(cleaned, findings=(*cleaned.findings, caution(Kind.TRANSITION, _wanted(samples, end))))
+
+
+def with_joint_transition(families: Mapping[_Name, Cleaned], options: Options) -> dict[_Name, Cleaned]:
+    """Find families in transition by the runs of the others: a few short runs of one family seldom show it alone.
+
+    A family is taken to be in transition where its own runs steepen, if not beyond chance (`OWN`), and those of the
+    other families of the sweep do so beyond it (`OTHERS`).
+    """
+    if options.window != "auto" or options.method != "parametric" or options.form.law == "data_constrained":
+        return dict(families)
+    curvatures: dict[_Name, Floats] = {}
+    for family, one in families.items():
+        if not refusals(one.samples, options) and int(trajectories(one.samples).max()) + 1 < one.samples.count:
+            curvatures[family] = _curvatures(one.samples, options)
+    return {
+        family: _told(one, curvatures[family], list(curvatures.values())) if family in curvatures else one
+        for family, one in families.items()
+    }
+
+
+def _told(cleaned: Cleaned, own: Floats, every: list[Floats]) -> Cleaned:
+    """Enter that a family is in transition where its runs (curvatures `own`) and the others' tell it together."""
+    others = [values for values in every if values is not own and values.size >= 2]
+    if len(others) < LEAST_OTHERS or any(told.kind is Kind.TRANSITION for told in cleaned.findings):
+        return cleaned
+    together = steepening_p_value(np.concatenate(others))
+    if together >= OTHERS or own.size < LEAST_RUNS or steepening_p_value(own) >= OWN:
+        return cleaned
+    seen = f" (so do those of {len(others)} other families, p = {together:.2g})"
+    text = _wanted(cleaned.samples, None).replace("in transition,", f"in transition{seen},", 1)
+    return replace(cleaned, findings=(*cleaned.findings, caution(Kind.TRANSITION, text)))
+
+
+def _curvatures(samples: Samples, options: Options) -> Floats:
+    arguments = (options.loss_delta, options.seed, min(options.starts, _STARTS), options.iterations)
+    residuals = fit_surface(samples, options.form, *arguments).minimum.residuals
+    return run_curvatures(residuals, trajectories(samples), samples.data)[0]
 
 
 def _misfit(samples: Samples, options: Options) -> LackOfFit | None:
