@@ -1,4 +1,4 @@
-"""The `raysweep` command: its groups of commands, and the exit status of what ends early or fails.
+"""The `raysweep` command: its groups of commands, and the exit statuses of early ends and failures.
 
 Nothing heavy is imported before a command needs it.
 """
@@ -15,7 +15,7 @@ from raysweep.core.version import __version__
 
 
 class _Commands(TyperGroup):
-    """Commands that may be stopped and resumed: a stop prints one line and has an exit status of its own."""
+    """Commands that can be stopped and resumed: a stop prints one line and has its own exit status."""
 
     def invoke(self, ctx: Any) -> object:  # noqa: ANN401 - Typer brings a copy of Click that it keeps to itself
         try:

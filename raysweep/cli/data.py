@@ -125,7 +125,7 @@ def summarise_data(location: str, figure: str | None) -> None:
 
 @contextmanager
 def _runner(ray: str | None) -> Iterator[InOrder | None]:
-    """Yield the function that runs the parts on a Ray cluster that is named or joined (RAY_ADDRESS), if any."""
+    """Yield the function that runs the parts on the Ray cluster given by name or by RAY_ADDRESS, if any."""
     address = ray or os.environ.get("RAY_ADDRESS")
     if not address:
         yield None
@@ -171,7 +171,7 @@ def export_data(location: str, target: str) -> None:
     store = open_store(_place(location))
     with counting("structures") as count:
         export_store(store, target, progress=count.update)
-    show(f"{target}: {len(store)} structures, a row each")
+    show(f"{target}: {len(store)} structures, one row each")
 
 
 def check_data(location: str) -> None:
@@ -181,16 +181,16 @@ def check_data(location: str) -> None:
     store = open_store(_place(location))
     with working("reading the store"):
         store.check()
-    show(f"{store.location}: whole, fingerprint {store.manifest.fingerprint}")
+    show(f"{store.location}: intact, fingerprint {store.manifest.fingerprint}")
 
 
 def _data_of(location: str) -> Data | None:
-    """Return the `data` of a search space, or None for a location that is not one."""
+    """Read the `data` of a search space; None if the location is not a search space."""
     if not location.endswith((".yaml", ".yml")):
         return None
     space = read_space(location, [])
     if space.data is None:
-        raise RaysweepError(f"{location}: the search space has no `data`, so there is no store to speak of")
+        raise RaysweepError(f"{location}: the search space has no `data`, so there is no store to use")
     return space.data
 
 
@@ -200,7 +200,7 @@ def _place(location: str) -> str:
 
 
 def _lines(info: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Flatten a nested mapping to rows of a key and a text."""
+    """Flatten a nested mapping to rows of key and text."""
     rows = []
     for key, value in info.items():
         if isinstance(value, Mapping):

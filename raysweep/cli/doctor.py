@@ -1,4 +1,4 @@
-"""`doctor`: faults that would break a sweep, here or on a cluster, each with its remedy."""
+"""`doctor`: faults that would break a sweep, here or on a cluster, and how to fix them."""
 
 import dataclasses
 import json
@@ -51,7 +51,7 @@ def show_findings(
 def _verdict(report: Diagnosis) -> str:
     faults = sum(finding.severity == "fault" for finding in report.findings)
     warnings = len(report.findings) - faults
-    return f"{faults} faults, {warnings} warnings" if report.findings else "healthy: nothing was found"
+    return f"{faults} faults, {warnings} warnings" if report.findings else "healthy: no faults found"
 
 
 def _asked(path: str | None, overrides: Sequence[str], address: str, *, allow_open: bool) -> tuple[int, str]:
@@ -65,7 +65,7 @@ def _asked(path: str | None, overrides: Sequence[str], address: str, *, allow_op
 
 
 def _remote(path: str | None, overrides: Sequence[str], address: str, *, allow_open: bool) -> Diagnosis:
-    """Collect the findings of the head node of a cluster, and those that only this machine can make."""
+    """Collect the findings of a cluster's head node, and those that only this machine can make."""
     found: list[HealthFinding] = [*judge.of_token(token_file(), named="RAY_AUTH_TOKEN_PATH" in os.environ)]
     url = address if "://" in address else f"http://{address}"
     host = url.split("://")[1].rpartition(":")[0].strip("[]/") or url

@@ -33,7 +33,7 @@ def show_hyperparameters(
     out: str | None,
     as_json: bool,
 ) -> None:
-    """Fit runs from anywhere, print the laws and the best values that were asked for, write fits and figure."""
+    """Fit runs from any source, print the laws and the best values requested, and write the fits and the figure."""
     places = [_place(text) for text in at]
     if source.endswith((".yaml", ".yml")):
         from raysweep.cli.spaces import read_run_space
@@ -97,7 +97,7 @@ def _best(found: HyperparameterFit, params: float, data: float) -> Recommendatio
 
 
 def _plain(found: HyperparameterFit, places: Sequence[tuple[float, float]]) -> dict[str, object]:
-    """Values of one family for JSON."""
+    """The values of one family, for JSON."""
     content: dict[str, object] = {
         "status": found.status.kind.value,
         "findings": [

@@ -33,10 +33,10 @@ def request_of(
     environment: Environment = "cluster",
     limit_mib: float = LIMIT_MIB,
 ) -> Request:
-    """Build the request to submit a sweep from the present folder.
+    """Build the request to submit a sweep from the current folder.
 
     Raises:
-        RaysweepError: the search space cannot be read, or names locations of this machine alone.
+        RaysweepError: the search space cannot be read, or names locations that exist on this machine alone.
     """
     space = read_space(path, overrides)
     check_reachable(space)
@@ -80,19 +80,19 @@ def submit_sweep(
             return _verdict(ended)
         lost = "the cluster has forgotten it" if ended is None else _last(ended.message)
         print_notice(f"job {job.job_id} died ({lost}); another one completes the sweep")
-    raise ClusterError(f"{RESUBMISSIONS + 1} jobs died one after the other; see the log above, then submit again")
+    raise ClusterError(f"{RESUBMISSIONS + 1} jobs died in a row; see the log above, then submit again")
 
 
 def _verdict(job: jobs.Job) -> int:
     if job.state == "STOPPED":
-        print_notice("the job was stopped; the same command goes on with what is left")
+        print_notice("the job was stopped; run the same command to resume it")
     elif job.exit_code == REFUSED:
         print_notice("nothing was run")
     elif job.state == "FAILED":
         if job.exit_code == _NOT_FOUND or ("No module named" in job.message and "raysweep" in job.message):
             print_notice(
-                "the head node has no `python`, or it has no raysweep: activate the environment that has it before "
-                "starting Ray (. .venv/bin/activate), or use --environment pip"
+                "the head node has no `python`, or its `python` has no raysweep: activate the environment that has it "
+                "before starting Ray (. .venv/bin/activate), or use --environment pip"
             )
         print_notice(f"the job ended with exit status {job.exit_code}")
     return job.exit_status
@@ -108,7 +108,7 @@ def stop_sweep(path: str, overrides: Sequence[str], address: str, *, allow_open:
         return 1
     for job in running:
         seconds = jobs.stop(client, job)
-        print_notice(f"job {job.job_id} ended after {seconds:.1f} s; `raysweep submit` goes on with what is left")
+        print_notice(f"job {job.job_id} ended after {seconds:.1f} s; `raysweep submit` resumes it")
     return 0
 
 
@@ -127,12 +127,12 @@ def show_remote_status(path: str, overrides: Sequence[str], address: str, *, as_
         print_json({"jobs": [{**vars(job), "ended": job.ended} for job in found], "sweep": json.loads(output)})
     else:
         show(output.rstrip())
-        show(_of_job(found[-1]) if found else "no job: the cluster remembers none of this sweep")
+        show(_of_job(found[-1]) if found else "no job: the cluster has no record of this sweep")
     return 0
 
 
 def output_of(logs: str) -> str:
-    """Return a command's output, without that of Ray and of the job before it."""
+    """Extract a command's own output from that of Ray and of the job."""
     return logs.partition(OUTPUT_MARK)[2].partition("\n")[2]
 
 

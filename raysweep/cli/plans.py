@@ -1,4 +1,4 @@
-"""`plan` and `schema`, which read no points and so need no frontier."""
+"""`plan` and `schema`, which read no points and so do not import the frontier."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`frontier` and `report`: exponents, compute-optimal models and the report's page, from any points."""
+"""`frontier` and `report`: exponents, compute-optimal models and the report page, from any points."""
 
 import dataclasses
 import os
@@ -48,10 +48,10 @@ class Columns:
 
 
 def computes(given: Sequence[float]) -> Sequence[float]:
-    """Check what `--optimal` was given.
+    """Check the values of `--optimal`.
 
     Raises:
-        FrontierError: one is no compute.
+        FrontierError: a value is not a compute.
     """
     for flops in given:
         if not 0 < flops < float("inf"):
@@ -60,10 +60,10 @@ def computes(given: Sequence[float]) -> Sequence[float]:
 
 
 def distinct_data(given: Sequence[str]) -> tuple[str | None, float | None]:
-    """Tell apart what `--unique-data` was given: a column's name, and an amount.
+    """Split the values of `--unique-data` into a column name and an amount.
 
     Raises:
-        RaysweepError: there are two of one kind.
+        RaysweepError: there is more than one of a kind.
     """
     amounts, columns = [], []
     for value in given:
@@ -87,7 +87,7 @@ def show_frontier(
     contrasts: bool = False,
     data_unit: str | None = None,
 ) -> None:
-    """Fit points from anywhere and print the answers; the report that is written answers the same question.
+    """Fit points from any source and print the answers; a written report answers the same question.
 
     With `contrasts` the families are compared with each other as well: gamma, and loss and N* at each compute. The
     figures name D by `data_unit`, or by what the source says it counts.
@@ -126,7 +126,7 @@ def read_material(source: str, columns: Columns, tracking_uri: str | None, data_
         return from_file(source, renamed, title, data_unit)
     if renamed:
         given = ", ".join(f"{name} = {column!r}" for name, column in renamed.items())
-        raise FrontierError(f"{source}: only a .csv or .parquet file has columns of its own to name ({given})")
+        raise FrontierError(f"{source}: only a .csv or .parquet file has columns to name ({given})")
     return from_points(_read_points(source, tracking_uri), title, data_unit=data_unit or OF_SWEEPS)
 
 
@@ -141,7 +141,7 @@ def _read_points(source: str, tracking_uri: str | None) -> pa.Table:
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     if uri is None:
         raise FrontierError(
-            f"{source}: there is no such folder, and it is no .yaml, .csv or .parquet file; for an MLflow experiment "
+            f"{source}: no such folder, and not a .yaml, .csv or .parquet file; for an MLflow experiment "
             "give --tracking-uri, or set MLFLOW_TRACKING_URI"
         )
     return frontier.read_mlflow(source, uri)
@@ -154,7 +154,7 @@ def write_report(source: str, overrides: Sequence[str], out: str | None) -> None
 
         source = read_run_space(source, overrides).storage
     elif overrides:
-        raise RaysweepError(f"{' '.join(overrides)}: only a search space takes overrides, and {source} is none")
+        raise RaysweepError(f"{' '.join(overrides)}: only a search space takes overrides, and {source} is not one")
     if source.endswith(FILES):
         material = from_file(source, {}, Path(source).stem)
         tell_report(_written(material, out or f"{Path(source).with_suffix('')}-report"))

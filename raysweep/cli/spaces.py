@@ -1,4 +1,4 @@
-"""Search spaces as the command line names them: a file, overrides, and options that are overrides too."""
+"""Search spaces from the command line: a file, overrides, and options that act as overrides."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def read_space(
 
 
 def read_run_space(path: str, overrides: Sequence[str] = (), tracking_uri: str | None = None) -> Space:
-    """Load a search space to report on its last run; print the settings in which that run differs.
+    """Load a search space to report on its last run, and print the settings that differ in that run.
 
     Raises:
         SpaceError: its storage holds another sweep.
@@ -28,5 +28,5 @@ def read_run_space(path: str, overrides: Sequence[str] = (), tracking_uri: str |
     reader = SweepReader(space.storage)
     refuse_other_sweep(space, reader)
     for sentence in differences(space, reader):
-        typer.echo(f"{path}: {sentence}; what follows is of the last run", err=True)
+        typer.echo(f"{path}: {sentence}; what follows describes the last run", err=True)
     return space

@@ -1,4 +1,4 @@
-"""`status`: the progress of a sweep, from its trial store; nothing is measured and nothing written."""
+"""`status`: the progress of a sweep, read from its trial store; nothing is measured or written."""
 
 import dataclasses
 import math
@@ -41,7 +41,7 @@ class FamilyStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """A trial that ended badly (see `TrialState.ended_badly`)."""
+    """A trial that failed (see `TrialState.ended_badly`)."""
 
     trial_id: str
     state: str

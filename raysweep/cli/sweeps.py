@@ -24,7 +24,7 @@ from raysweep.sweep.space.space import Space
 
 
 def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, adaptive: bool) -> int:
-    """Run a sweep, write its report and print its frontier; return the exit status, 0 if all of its grid ended."""
+    """Run a sweep, write its report and print its frontier; return the exit status, 0 if all of its grid finished."""
     space = read_space(path, overrides, tracking_uri, adaptive=adaptive)
     if space.tracking.enabled:
         place_of(space)  # an error before hours of work, not after
@@ -42,7 +42,7 @@ def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, 
 
 
 def _report(space: Space) -> Written:
-    """Write the report, and make MLflow equal to the trial store, report included."""
+    """Write the report, and bring MLflow up to date with the trial store and the report."""
     try:
         with working("fitting the frontier"):
             return write(from_storage(space.storage), report_folder(space.storage))
@@ -76,6 +76,6 @@ def _verdict(result: SweepResult) -> int:
     rates = f"; no learning rate was found for {', '.join(result.without_rate)}" if result.without_rate else ""
     print_notice(
         f"the sweep is not complete: trials {counts}{rates}. `raysweep status` shows which and why; "
-        "the same command tries them again"
+        "the same command retries them"
     )
     return 1

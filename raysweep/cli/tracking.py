@@ -25,7 +25,7 @@ _BY_LOSS = urllib.parse.urlencode(
 
 
 def sync_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None) -> None:
-    """Make MLflow equal to the trial store, and print what that took."""
+    """Bring MLflow up to date with the trial store, and print what was written."""
     space = read_run_space(path, overrides, tracking_uri)
     with working("looking through MLflow"):
         result = sync(space)

@@ -132,9 +132,9 @@ def _knobs(pairs: Sequence[str]) -> dict[str, SizeValue]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise SpaceError(f"{pair!r} is no KEY=VALUE; knobs are given like l_max=2.")
+            raise SpaceError(f"{pair!r} is not KEY=VALUE; give knobs as in l_max=2.")
         parsed = yaml_lines.parse(value, f"knob {pair!r}").value
         if not isinstance(parsed, int | float | str):
-            raise SpaceError(f"{pair!r}: a knob is a number, a word, true or false; knobs are given like l_max=2.")
+            raise SpaceError(f"{pair!r}: the value must be a number, a word, true or false, as in l_max=2.")
         knobs[key] = parsed
     return knobs

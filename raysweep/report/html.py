@@ -1,4 +1,4 @@
-"""One self-contained report.html: text, tables and figures in a single file, nothing fetched from anywhere."""
+"""One self-contained report.html: text, tables and figures in a single file that loads nothing else."""
 
 import base64
 import io
@@ -74,7 +74,7 @@ def render(material: Material, answers: Answers, drawn: Drawn, made_with: Mappin
     """Render the page.
 
     Args:
-        material: what the report is made of.
+        material: the content of the report.
         answers: what was fitted.
         drawn: the figures.
         made_with: versions by package.
@@ -130,7 +130,7 @@ def _pictures(drawn: Drawn) -> list[dict[str, object]]:
 
 
 def _architectures(material: Material) -> dict[str, str]:
-    """Map each family to its architecture; to itself if that is unknown."""
+    """Map each family to its architecture, or to itself if that is unknown."""
     found = {family: family for family in material.families()}
     if material.full is not None and {"family", "architecture"} <= set(material.full.column_names):
         rows = material.full.select(["family", "architecture"]).to_pylist()

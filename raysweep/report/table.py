@@ -7,7 +7,7 @@ DIGITS = 4
 
 
 def text(answers: Answers) -> str:
-    """Format the headline, the exponents, the compute-optimal models and the fits' findings, the gravest first."""
+    """Format the headline, the exponents, the compute-optimal models and the fits' findings, the most severe first."""
     parts = ["\n".join(answers.headline.sentences), _exponents(answers)]
     optima = _optima(answers)
     if optima:

@@ -1,4 +1,4 @@
-"""Writing of report.html and the figures, unless they were made from the same points by the same code already."""
+"""Writes report.html and the figures, unless the same code has already made them from the same points."""
 
 import dataclasses
 import json
@@ -23,19 +23,19 @@ class Written:
     text: str
     """The answers as text (see `table.text`)."""
     fresh: bool
-    """Whether it was made now; False if it was there already."""
+    """Whether it was made now; False if it existed already."""
 
 
 def write(material: Material, folder: str, question: Question | None = None) -> Written:
-    """Write the report of some material into a folder (or under a URI).
+    """Write a report into a folder or under a URI.
 
     Args:
-        material: what the report is made of.
+        material: the content of the report.
         folder: where it is written.
         question: which fit, and where its optimum is wanted; None: the default one.
 
     Raises:
-        FrontierError: the points cannot be read as such.
+        FrontierError: the points cannot be read.
     """
     filesystem, root = open_location(folder)
     asked = "" if question is None or question == Question() else question.key()
@@ -68,7 +68,7 @@ def write(material: Material, folder: str, question: Question | None = None) -> 
 
 
 def _standing(folder: str, key: str) -> Written | None:
-    """Find the report in a folder; None if it is of other points or other code, torn or altered."""
+    """Find the report in a folder; None if it is of other points or other code, incomplete or altered."""
     filesystem, root = open_location(folder)
     data = read_whole(filesystem, f"{root}/{layout.REPORT_RECORD}")
     try:
@@ -85,7 +85,7 @@ def _standing(folder: str, key: str) -> Written | None:
 
 
 def _code() -> str:
-    """Hash the code that fits and draws: a newer raysweep must not show an older one's answers."""
+    """Hash the code that fits and draws, so that a newer raysweep never shows an older one's answers."""
     sources = [path for room in ("report", "frontier") for path in (PACKAGE_FOLDER / room).rglob("*")]
     whole = [path.read_bytes() for path in sorted(sources) if path.suffix in (".py", ".j2")]
     return digest(b"\0".join(whole))

@@ -135,7 +135,7 @@ def test_the_report_answers_the_same_question(table: Path, tmp_path: Path) -> No
         (["--exclude", "5-3"], "exclude = '5-3'"),
         (["--exclude", "0-99999999999"], "exclude = '0-9999"),
         (["--weight", "w"], "no column 'w' for weight"),
-        (["--unique-data", "1e9"], "knows no repeats"),
+        (["--unique-data", "1e9"], "does not model repeated data"),
         (["--unique-data", "1e9", "--unique-data", "2e9"], "one column and one amount"),
         (["--law", "params", "--optimal", "1e20"], "no optimum"),
         (["--optimal", "nan"], "--optimal nan"),

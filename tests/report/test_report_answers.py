@@ -113,7 +113,7 @@ def test_no_number_is_invented_where_every_loss_is_nan():
     found = answer(from_points(table.set_column(table.column_names.index("loss"), "loss", nans), "x"))
     assert found.families[0].points == 0
     assert len(found.excluded) == table.num_rows
-    assert found.headline.sentences[0] == "There is no point that a statement could rest on."
+    assert found.headline.sentences[0] == "No point can be used, so there is nothing to report."
     assert found.headline.common_flops is None
 
 

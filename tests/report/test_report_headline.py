@@ -48,16 +48,16 @@ def test_an_overlap_is_admitted_in_words_and_in_the_order():
 
 def test_without_intervals_the_winner_comes_with_a_doubt():
     found = headline([standing("a", 0.5), standing("b", 0.9)], 1e12, None, [fit("a", None), fit("b", None)])
-    assert "no interval to judge the difference by" in found.sentences[0]
+    assert "without an interval, the difference cannot be judged" in found.sentences[0]
     assert found.sentences[-1] == "No family has enough points for an exponent."
 
 
 def test_a_family_without_sound_points_is_named():
     rows = [standing("a", 0.5, (0.4, 0.6)), standing("b", 0.9, (0.8, 1.0)), standing("flat", None)]
     found = headline(rows, 1e12, None, [fit("a", 0.3), fit("b", 0.1), fit("flat", None)])
-    assert found.sentences[1].endswith("No sound point of flat.")
+    assert found.sentences[1].endswith("No usable point of flat.")
     found = headline([standing("a", 0.5), standing("flat", None)], 1e12, None, [fit("a", 0.3)])
-    assert found.sentences[0] == "The families cannot be compared at one compute: no sound point of flat there."
+    assert found.sentences[0] == "The families cannot be compared at a common compute: no usable point of flat there."
 
 
 def test_one_family_alone_is_not_compared_with_anything():
@@ -78,7 +78,7 @@ def test_a_sweep_that_has_not_ended_says_so_last():
 def test_fits_with_reservations_are_named():
     doubtful = dataclasses.replace(fit("b", 0.1), cautions=("E is not identified",))
     found = headline([standing("a", 0.5), standing("b", 0.9)], 1e12, None, [fit("a", 0.3), doubtful])
-    assert found.sentences[-1] == "Read the fits of b with their reservations, listed below."
+    assert found.sentences[-1] == "Read the fits of b with the cautions listed below."
 
 
 @pytest.mark.parametrize("seed", range(3))

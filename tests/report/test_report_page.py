@@ -52,7 +52,7 @@ def read(page: str) -> Reader:
 
 def test_the_page_says_how_each_rate_was_chosen(material: Material, answers: Answers, drawn: Drawn):
     text = read(render(material, answers, drawn, {"raysweep": "0.1.0"})).text
-    for how in ("lowest loss", "middle of those that do equally well", "minimum of a parabola"):
+    for how in ("lowest loss", "middle of the rates that do equally well", "minimum of a parabola"):
         assert how in text
     assert "none was found" not in text
 
@@ -79,7 +79,7 @@ def test_the_page_says_what_it_has_to_say(material: Material, answers: Answers, 
     assert "ab" * 32 in text  # the store's fingerprint
     assert answers.digest in text
     assert "9.9.9" in text
-    assert "the low end of what was tried: a better rate may lie beyond." in text
+    assert "the low end of the rates tried: a better one may lie beyond." in text
     for row in study.rows():
         if row.label != "GemNet-OC":  # no family of this sweep is compared with it
             assert f"study: {row.label} {row.gamma} {row.gamma_from_law} {row.alpha} {row.beta}" in text

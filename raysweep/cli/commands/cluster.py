@@ -84,7 +84,7 @@ def doctor(
     allow_open: AllowOpen = False,
     json: Json = False,
 ) -> None:
-    """Find faults that would break a sweep, with their remedies.
+    """Find faults that would break a sweep, and say how to fix them.
 
     Versions, GPUs, disk, clocks, ports, token, stale Ray sessions; with SPACE also storage, data, MLflow and resources.
     Exit status 1 if there is a fault.

@@ -126,9 +126,9 @@ def data_summary(
     location: StoreOrSpace,
     out: Annotated[str | None, typer.Option(metavar="FILE", help="file of the picture; default: in the store")] = None,
 ) -> None:
-    """Summarize a store as a picture, and list its outliers.
+    """Draw a summary of a store and list its outliers.
 
-    Elements, sizes, energies and forces; outliers are found by rules, and none is left out of the store.
+    Elements, sizes, energies and forces; outliers are found by rules and stay in the store.
     """
     from raysweep.cli.data import summarise_data
 

@@ -166,7 +166,7 @@ def report(
 
 @app.command()
 def sync(space: Space, overrides: Overrides = None, tracking_uri: TrackingUri = None) -> None:
-    """Make MLflow equal to the trial store.
+    """Bring MLflow up to date with the trial store.
 
     Running it again changes nothing.
     """

@@ -11,9 +11,9 @@ app = typer.Typer()
 def run(
     space: Space, overrides: Overrides = None, adaptive: AdaptiveRounds = False, tracking_uri: TrackingUri = None
 ) -> None:
-    """Run a sweep, or what is left of it.
+    """Run a sweep, or resume it.
 
-    Then write the report and print the frontier. Running it again does nothing that is done.
+    Then write the report and print the frontier. Finished trials are never run again.
     """
     from raysweep.cli.sweeps import run_sweep
 

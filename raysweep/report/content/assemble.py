@@ -21,7 +21,7 @@ FURTHER = 10.0
 
 
 def trajectories(material: Material, fits: Mapping[str, Fit] | None = None) -> dict[str, list[LearningCurve]]:
-    """The sound trajectories of each family, without the points that its fit leaves out or finds far below the law."""
+    """Get the usable trajectories of each family, without points that its fit excludes or finds far below the law."""
     left_out = {} if fits is None else {family: _unsound(fit) for family, fit in fits.items()}
     return {family: curves(material.points, family, left_out.get(family, ())) for family in material.families()}
 
@@ -85,7 +85,7 @@ def _fits(material: Material, question: Question, method: Method) -> dict[str, F
 
 
 def _unsound(fit: Fit) -> tuple[int, ...]:
-    """Rows of the points that are left out, and of those that weigh nothing and lie below the law: no run's loss."""
+    """List the rows that are excluded, and those of zero weight far below the law, which no run reaches."""
     rows = [item.row for item in fit.excluded if item.kind not in (Kind.ON_PLATEAU, Kind.DUPLICATES)]
     if fit.status.found(Kind.FAR_BELOW) and fit.trust is not None:
         silent = fit.trust == 0.0

@@ -1,4 +1,4 @@
-"""What each family costs, read off its measured points."""
+"""The cost of each family, from its measured points."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def family_costs(points: pa.Table, families: Sequence[str]) -> tuple[FamilyCost,
 
     Args:
         points: a table with `params`, `data`, `flops`, optionally `seconds`, `device`, `family` or `architecture`.
-        families: those to tell of.
+        families: those wanted.
     """
     rows = points.to_pydict()
     labels = rows.get("family", rows.get("architecture"))

@@ -1,4 +1,4 @@
-"""Conversion of a fit of `raysweep.frontier` to the plain values of the report: the one place that knows both."""
+"""Conversion of a `raysweep.frontier.Fit` to the plain values of the report; nothing else knows both."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ def family_fit(
         fit: by the approach that answers.
         envelope: by the lower envelope, only for its exponent.
         computes: FLOPs at which the optimum is wanted.
-        unique_data: distinct data that the optimum may use; None: unlimited.
+        unique_data: distinct data available at the optimum; None: unlimited.
     """
     told = FamilyFit(
         family=family,
@@ -71,10 +71,10 @@ def exclusions(family: str, fit: Fit, points: pa.Table) -> tuple[Excluded, ...]:
 
 
 def run_interval(fit: Fit, standing: Standing) -> tuple[float, float] | None:
-    """The interval about a measured loss in which another such run would end; None where the fit cannot tell.
+    """The interval in which another run like a measured one would end; None if the fit has none.
 
-    This is the law's prediction interval at that size and data (its uncertainty and the noise of one run), moved to the
-    measured loss, so that at sizes that were tried it does not depend on the law's optimum.
+    This is the law's prediction interval at that size and data (its uncertainty and the noise of one run), shifted to
+    the measured loss, so that it does not depend on the law's optimum.
     """
     loss, params, data = standing.loss_at_flops, standing.params_at_flops, standing.data_at_flops
     if not fit.status.usable or fit.method != "parametric" or loss is None or params is None or data is None:
@@ -116,7 +116,7 @@ def _optimum(fit: Fit, flops: float, unique_data: float | None) -> OptimumRow:
 
 
 def _side(name: str, value: float, tried: Floats, what: str) -> str:
-    """Name the side of the tried range on which a value lies; empty where it lies inside."""
+    """Say on which side of the range tried a value lies; empty if it lies inside."""
     if tried.min() <= value <= tried.max():
         return ""
     return f"{name} {'below' if value < tried.min() else 'above'} the {what}"
@@ -129,7 +129,7 @@ def _plain(answer: Answer) -> Estimate:
 
 
 def _estimate(fit: Fit, name: str) -> Estimate | None:
-    """A parameter or exponent by its name; None where the law has none, or the fit is not usable."""
+    """Get a parameter or exponent by name; None if the law has none or the fit is unusable."""
     if not fit.status.usable:
         return None
     exponents = {"a": "params_exponent", "b": "data_exponent", "gamma": "loss_exponent"}
@@ -155,7 +155,7 @@ def _notes(fit: Fit) -> tuple[str, ...]:
 
 
 def _by_kind(findings: Sequence[Finding]) -> tuple[str, ...]:
-    """A line for each kind of finding, the gravest first and as they were found among equals."""
+    """One line per kind of finding, the most severe first."""
     kinds: dict[tuple[Severity, Kind], list[str]] = {}
     for finding in sorted(findings, key=lambda finding: -finding.severity):
         kinds.setdefault((finding.severity, finding.kind), []).append(finding.sentence)

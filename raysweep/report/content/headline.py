@@ -1,4 +1,4 @@
-"""The answer in plain words: which family is best, which scales best, and where nobody can tell."""
+"""The answer in plain words: which family is best, which scales best, and what cannot be decided."""
 
 import itertools
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ def headline(
     fits: Sequence[FamilyFit],
     reservation: str | None = None,
 ) -> Headline:
-    """Return the headline.
+    """Write the headline.
 
     Args:
-        rows: how the families stand at the largest common compute and data, the best first.
-        flops: that compute, None where there is no sound point at all.
+        rows: the families at the largest common compute and data, the best first.
+        flops: that compute, None if there is no usable point.
         data: those data.
         fits: what was fitted to each family.
-        reservation: a sentence that goes last, such as that the sweep has not ended.
+        reservation: a closing sentence, for instance that the sweep has not finished.
     """
     doubtful = [fit.family for fit in fits if fit.cautions and fit.usable]
     whose = "" if doubtful == [UNNAMED] else f" of {_listed(doubtful)}" if doubtful else ""
-    doubts = [f"Read the fits{whose} with their reservations, listed below."] if doubtful else []
+    doubts = [f"Read the fits{whose} with the cautions listed below."] if doubtful else []
     compared = _alone(rows[0], flops) if len(rows) == 1 else [*_best(rows, flops), *_by_data(rows, data)]
     return Headline(
         sentences=(*compared, *_steepest(fits), *doubts, *([reservation] if reservation else [])),
@@ -40,7 +40,7 @@ def headline(
 
 def _alone(row: Standing, flops: float | None) -> list[str]:
     if flops is None or row.loss_at_flops is None:
-        return ["There is no point that a statement could rest on."]
+        return ["No point can be used, so there is nothing to report."]
     spread = f" [{row.interval[0]:.4g}, {row.interval[1]:.4g}]" if row.interval else ""
     return [
         f"With {scaled(flops)} FLOP, the largest compute of the points, the lowest loss is {row.loss_at_flops:.4g}"
@@ -52,25 +52,25 @@ def _best(rows: Sequence[Standing], flops: float | None) -> list[str]:
     known = [row for row in rows if row.loss_at_flops is not None]
     missing = ", ".join(row.family for row in rows if row.loss_at_flops is None)
     if flops is None or len(known) < 2:
-        return [f"The families cannot be compared at one compute: no sound point of {missing or 'any'} there."]
+        return [f"The families cannot be compared at a common compute: no usable point of {missing or 'any'} there."]
     best = known[0]
     tied = [row.family for row in known[1:] if _overlap(best.interval, row.interval)]
     head = f"With {scaled(flops)} FLOP, the largest compute that all families reached, "
     if tied:
         first = (
             f"{head}{_listed([best.family, *tied])} cannot be told apart: {best.family} has the lowest loss "
-            f"({best.loss_at_flops:.4g}), but the difference is within what another run might change."
+            f"({best.loss_at_flops:.4g}), but the difference is within the run-to-run noise."
         )
     else:
         judged = best.interval is not None and known[1].interval is not None
-        doubt = "" if judged else "; there is no interval to judge the difference by"
+        doubt = "" if judged else "; without an interval, the difference cannot be judged"
         first = f"{head}{best.family} is best, with a loss of {best.loss_at_flops:.4g}{doubt}."
-    second = f"There the loss falls in the order {_ordering(known)}."
-    return [first, second + (f" No sound point of {missing}." if missing else "")]
+    second = f"There, from the highest loss to the lowest: {_ordering(known)}."
+    return [first, second + (f" No usable point of {missing}." if missing else "")]
 
 
 def _ordering(best_first: Sequence[Standing]) -> str:
-    """Return the families from the highest loss to the lowest, with ≈ between those whose intervals overlap."""
+    """Order the families from the highest loss to the lowest, with ≈ between those whose intervals overlap."""
     rows = list(reversed(best_first))
     text = f"{rows[0].family} ({rows[0].loss_at_flops:.4g})"
     for before, row in itertools.pairwise(rows):
@@ -88,7 +88,7 @@ def _by_data(rows: Sequence[Standing], data: float | None) -> list[str]:
 
 
 def _steepest(fits: Sequence[FamilyFit]) -> list[str]:
-    """Say whose loss falls fastest with compute: by the fitted law, else by the envelope."""
+    """Say whose loss falls fastest with compute, by the fitted law or else by the envelope."""
     by_law = [(fit.family, fit.loss_exponent) for fit in fits if fit.loss_exponent is not None]
     by_envelope = [(fit.family, fit.envelope_exponent) for fit in fits if fit.envelope_exponent is not None]
     known, word = (
@@ -106,7 +106,7 @@ def _steepest(fits: Sequence[FamilyFit]) -> list[str]:
     if _overlap(_ends(gamma), _ends(runner_up)) is not False:
         rivals = [name for name, other in known[1:] if _overlap(_ends(gamma), _ends(other)) is not False]
         return [
-            f"Which family's loss falls fastest with compute is open: {first} has the largest exponent{word} "
+            f"It is not settled which family's loss falls fastest with compute: {first} has the largest exponent{word} "
             f"(γ = {_interval(gamma)}), and its interval overlaps that of {_listed(rivals)}."
         ]
     return [
@@ -116,7 +116,7 @@ def _steepest(fits: Sequence[FamilyFit]) -> list[str]:
 
 
 def _overlap(first: Ends | None, second: Ends | None) -> bool | None:
-    """Return whether two intervals overlap; None where one is missing."""
+    """Check whether two intervals overlap; None if one is missing."""
     if first is None or second is None:
         return None
     return first[0] <= second[1] and second[0] <= first[1]

@@ -1,4 +1,4 @@
-"""What is asked of a table of points: which fit, at which computes. Table, JSON and page answer the same question."""
+"""A question about a table of points: which fit, and at which computes. Table, JSON and page answer the same one."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,10 +18,10 @@ class Question:
     """A fit and the computes at which its optimum is wanted.
 
     Attributes:
-        method, law, asymptote, purpose: as in `raysweep.frontier.fit`; the envelope's exponent is given beside.
+        method, law, asymptote, purpose: as in `raysweep.frontier.fit`; the envelope's exponent is always given as well.
         exclude: rows of the table to leave out, counted from 0.
         computes: FLOPs at which the compute-optimal model is wanted; none: at the largest common one and beyond it.
-        unique_data: distinct data that the optimum may use, for a law that knows repeats; None: unlimited.
+        unique_data: distinct data available at the optimum, for a law of repeated data; None: unlimited.
     """
 
     method: Method = "parametric"
@@ -33,7 +33,7 @@ class Question:
     unique_data: float | None = None
 
     def settings(self, method: Method | None = None) -> Settings:
-        """The arguments of the fit, by another method where one is given."""
+        """Get the arguments of the fit, with another method if one is given."""
         return {
             "method": method or self.method,
             "law": self.law,
@@ -42,7 +42,7 @@ class Question:
         }
 
     def key(self) -> str:
-        """A text that differs for different questions."""
+        """A text that identifies the question."""
         return repr(sorted(asdict(self).items()))
 
 
@@ -65,10 +65,10 @@ def make_question(
         purpose: "exponents" or "prediction".
         exclude: rows, or ranges of rows: "3", "3,7", "10-12".
         computes: FLOPs at which the optimum is wanted.
-        unique_data: distinct data that the optimum may use.
+        unique_data: distinct data available at the optimum.
 
     Raises:
-        FrontierError: one of them has no meaning; the message names it.
+        FrontierError: an argument is invalid; the message names it.
     """
     question = Question(
         method=method,  # type: ignore[arg-type]  # checked below, with a message
@@ -81,14 +81,16 @@ def make_question(
     )
     options = make_options(**question.settings())
     if question.unique_data is not None and options.form.law != "data_constrained":
-        raise FrontierError(f"unique_data = {unique_data:g}: law={law!r} knows no repeats; give law='data_constrained'")
+        raise FrontierError(
+            f"unique_data = {unique_data:g}: law={law!r} does not model repeated data; give law='data_constrained'"
+        )
     if question.computes and options.form.law in ("params", "data") and options.method == "parametric":
         raise FrontierError(f"optimal: a law in {law} alone has no optimum; give law='additive'")
     return question
 
 
 def _rows(text: str) -> list[int]:
-    """The rows that a text names: `3,7` or `10-12`."""
+    """Parse row numbers and ranges: `3,7` or `10-12`."""
     rows: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")

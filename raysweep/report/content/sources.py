@@ -30,7 +30,7 @@ UNNAMED = "all points"
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A trajectory of the grid that ended badly; its points before the end are kept."""
+    """A trajectory of the grid that failed; its points up to then are kept."""
 
     family: str
     size: str
@@ -41,7 +41,7 @@ class Broken:
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """Everything that a report is made from."""
+    """Everything that goes into a report."""
 
     title: str
     points: pa.Table
@@ -61,7 +61,7 @@ class Material:
     """What D counts, such as "tokens" or "atoms"; None where nothing tells."""
 
     def families(self) -> tuple[str, ...]:
-        """The families that have points, in the order of the search space, else of their first points."""
+        """The families that have points, in the order of the search space or else of their first points."""
         if "architecture" not in self.points.column_names:
             return (UNNAMED,)
         seen = dict.fromkeys(family_label(name) for name in self.points["architecture"].to_pylist())
@@ -75,7 +75,7 @@ class Material:
         return tuple(dict.fromkeys([*self.order, *(families if isinstance(families, dict) else ())]))
 
     def incomplete(self) -> str | None:
-        """A sentence about what is missing, or None if the sweep is complete."""
+        """Say what is missing; None if the sweep is complete."""
         if self.ended >= self.planned:
             return None
         absent = [name for name in self.planned_families() if name not in self.families()]
@@ -103,16 +103,16 @@ class Material:
 
 
 def canonical(points: pa.Table) -> pa.Table:
-    """Sort points into one order, whatever they were read from, so that equal points give the same fit to the bit."""
+    """Sort points into a canonical order, so that equal points give bit-identical fits wherever they were read from."""
     keys = ("architecture", "trajectory", "seed", "params", "data", "flops", "loss")
     return points.sort_by([(name, "ascending") for name in keys if name in points.column_names]).combine_chunks()
 
 
 def from_storage(location: str) -> Material:
-    """Read a sweep's storage (a folder or a URI), of a sweep that still runs too.
+    """Read a sweep's storage (a folder or a URI), also while the sweep runs.
 
     Raises:
-        FrontierError: there is no sweep, or no trajectory of its grid has ended yet.
+        FrontierError: there is no sweep, or no trajectory of its grid has finished yet.
     """
     reader = SweepReader(location)
     if not reader.assignments():  # a copy of its tables alone, without the trials
@@ -124,7 +124,7 @@ def from_storage(location: str) -> Material:
 
 
 def from_saved_table(location: str) -> Material:
-    """Read a sweep's storage, with the points as the last run wrote them rather than those of the trials.
+    """Read a sweep's storage, with the table of points that the last run wrote rather than those of the trials.
 
     Raises:
         FrontierError: there is no sweep, or no trial of it has ended yet.
@@ -134,7 +134,7 @@ def from_saved_table(location: str) -> Material:
 
 
 def from_points(points: pa.Table, title: str, *, in_order: bool = False, data_unit: str | None = None) -> Material:
-    """Make a report's material from a bare table of points, as the frontier's readers return it.
+    """Make a report's material from a table of points, as the readers of `raysweep.frontier` return it.
 
     Args:
         points: the table.
@@ -147,7 +147,7 @@ def from_points(points: pa.Table, title: str, *, in_order: bool = False, data_un
 
 
 def from_file(path: str, columns: Mapping[str, str], title: str, data_unit: str | None = None) -> Material:
-    """Read a CSV or Parquet file of points; rows keep their numbers, except a sweep's own, whose order is any.
+    """Read a CSV or Parquet file of points; rows keep their numbers, except in a sweep's own table.
 
     Args:
         path: of the file.
@@ -169,7 +169,7 @@ def from_file(path: str, columns: Mapping[str, str], title: str, data_unit: str 
 
 
 def unit_of(column: str) -> str | None:
-    """What D counts by the name of its column; None where the name does not tell.
+    """Infer what D counts from the name of its column; None if the name does not say.
 
     >>> unit_of("n_tokens"), unit_of("D_atoms"), unit_of("data")
     ('tokens', 'atoms', None)
@@ -178,7 +178,7 @@ def unit_of(column: str) -> str | None:
 
 
 def _declared_unit(table: pa.Table, column: str) -> str | None:
-    """The unit that a column's own field names, as in the tables that raysweep writes."""
+    """The unit in a field's metadata, as in the tables that raysweep writes."""
     if column not in table.column_names:
         return None
     stored = (table.schema.field(column).metadata or {}).get(b"unit")

@@ -1,4 +1,4 @@
-"""Which family has the lowest measured loss at the largest compute and data that all of them reached."""
+"""The measured losses of the families at the largest compute and data that all of them reached."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ _SAME = 0.02
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """The sound points of one trajectory, ascending in compute.
+    """The usable points of one trajectory, by rising compute.
 
     Where points name no trajectory, those of one size are joined, the lowest of each compute and data (the others are
-    runs of the same), and `runs` tells that each is a run by itself.
+    replicates), and `runs` is True: each point is a run of its own.
     """
 
     params: float
@@ -36,12 +36,12 @@ class LearningCurve:
 
 
 def curves(points: pa.Table, family: str, left_out: Collection[int] = ()) -> list[LearningCurve]:
-    """Return the trajectories of a family, without points on the starting plateau and losses that are no numbers.
+    """Get the trajectories of a family, without points on the starting plateau and losses that are not finite.
 
     Args:
         points: a table as the frontier's readers return it.
         family: its label in the column `architecture`.
-        left_out: rows that are no measurement of a run.
+        left_out: rows that do not measure a run.
     """
     rows = points.to_pydict()
     count = points.num_rows
@@ -67,7 +67,7 @@ def _place(rows: dict[str, list[float]], i: int) -> tuple[float, float, float]:
 
 
 def largest_common(by_family: Sequence[Sequence[LearningCurve]], axis: str) -> float | None:
-    """Return the largest compute ("flops") or data ("data") that every family reached; None if one has no point."""
+    """Find the largest compute ("flops") or data ("data") that every family reached; None if one has no point."""
     ends = [max((float(getattr(c, axis)[-1]) for c in family), default=np.nan) for family in by_family]
     return None if not ends or np.isnan(ends).any() else float(min(ends))
 
@@ -75,7 +75,7 @@ def largest_common(by_family: Sequence[Sequence[LearningCurve]], axis: str) -> f
 def standings(
     families: Sequence[str], by_family: Sequence[Sequence[LearningCurve]], flops: float | None, data: float | None
 ) -> tuple[Standing, ...]:
-    """Return the families by their measured loss at a compute, those without one last."""
+    """Rank the families by their measured loss at a compute, those without one last."""
     rows = []
     for family, found in zip(families, by_family, strict=True):
         at_flops = None if flops is None else _lowest(found, "flops", flops, carry=True)
@@ -95,10 +95,10 @@ def standings(
 def _lowest(
     found: Sequence[LearningCurve], axis: str, budget: float, *, carry: bool
 ) -> tuple[float, float, float] | None:
-    """Return the lowest loss at a budget, and the size and data that have it; seeds of one size and data are averaged.
+    """Find the lowest loss at a budget, with its size and data; seeds of one size and data are averaged.
 
-    With `carry`, a trajectory that ended before the budget counts with its last loss: less compute reached it; and so
-    does every run of points that name no trajectory.
+    With `carry`, a trajectory that ended before the budget counts with its last loss, which took less compute; so
+    does every run whose points name no trajectory.
     """
     by_run: dict[tuple[float, int], list[tuple[float, float]]] = {}
     for curve in found:

@@ -1,4 +1,4 @@
-"""The study that a sweep is compared with: its published exponents, to stand beside one's own."""
+"""The published exponents of the study that a sweep is compared with."""
 
 from dataclasses import dataclass
 
@@ -33,11 +33,11 @@ _ALIASES = {"mc_egnn": "egnn", "mc-egnn": "egnn", "gemnet-oc": "gemnet", "gemnet
 
 
 def rows() -> tuple[StudyRow, ...]:
-    """Return the study's architectures, from the least to the most symmetry."""
+    """List the study's architectures, by increasing symmetry."""
     return tuple(_ROWS.values())
 
 
 def nearest(architecture: str) -> StudyRow | None:
-    """Return the study's row for an architecture; None where it has none (tensor stands for eSEN's class)."""
+    """Find the study's row for an architecture; None if there is none (tensor corresponds to eSEN)."""
     name = architecture.lower()
     return _ROWS.get(_ALIASES.get(name, name))

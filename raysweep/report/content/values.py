@@ -1,4 +1,4 @@
-"""What the report says, as plain frozen values: computed once, then drawn, printed and written as JSON."""
+"""The content of the report as plain frozen values: computed once, then drawn, printed and written as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from raysweep.core.text import scaled
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A number with its 95 % interval; the ends are None where there is no interval."""
+    """A number with its 95 % interval; the ends are None if there is no interval."""
 
     value: float
     low: float | None = None
@@ -40,7 +40,7 @@ class OptimumRow:
 
     @property
     def reservation(self) -> str:
-        """What to keep in mind about it, in a few words; empty where there is nothing."""
+        """Its caveats in a few words; empty if there are none."""
         beyond = "beyond the compute of the points" if self.extrapolated else ""
         bent = "the law bends" if self.law_bends else ""
         return ", ".join(part for part in (beyond, bent, self.untried) if part)
@@ -48,7 +48,7 @@ class OptimumRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Excluded:
-    """A point that is kept out of the fit, and why."""
+    """A point excluded from the fit, and why."""
 
     family: str
     params: float
@@ -61,7 +61,7 @@ class Excluded:
 
 @dataclass(frozen=True, kw_only=True)
 class ExcludedGroup:
-    """How many points of a family are kept out for one kind of reason; `reason` is the first of them."""
+    """The number of points of a family that are excluded for one kind of reason; `reason` is the first of them."""
 
     family: str
     reason: str
@@ -69,7 +69,7 @@ class ExcludedGroup:
 
 
 def grouped(excluded: Sequence[Excluded]) -> tuple[ExcludedGroup, ...]:
-    """Return the excluded points counted by family and kind, each with what the first reason says before the colon."""
+    """Count the excluded points by family and kind, each with the part of the first reason before its colon."""
     groups: dict[tuple[str, str], list[str]] = {}
     for point in excluded:
         reason = point.reason.split(":")[0]
@@ -84,7 +84,7 @@ def grouped(excluded: Sequence[Excluded]) -> tuple[ExcludedGroup, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class FamilyFit:
-    """What was fitted to the points of one family; exponents are None where the fit gives none."""
+    """The fit to the points of one family; exponents are None if the fit gives none."""
 
     family: str
     points: int
@@ -121,7 +121,7 @@ class Standing:
 
     family: str
     loss_at_flops: float | None
-    """Lowest loss at that compute, interpolated on its trajectories; None: no sound point there."""
+    """Lowest loss at that compute, interpolated on its trajectories; None: no usable point there."""
     loss_at_data: float | None
     """Lowest loss of its sizes after that much data."""
     params_at_flops: float | None
@@ -145,7 +145,7 @@ class Headline:
 
 @dataclass(frozen=True, kw_only=True)
 class FamilyCost:
-    """What a family costs in training, forward and backward, from its smallest to its largest size."""
+    """The training cost of a family, forward and backward, from its smallest to its largest size."""
 
     family: str
     params: tuple[float, float]
@@ -158,7 +158,7 @@ class FamilyCost:
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """All that the table and the page say about a set of points."""
+    """All answers that the table and the page give about a set of points."""
 
     method: str
     families: tuple[FamilyFit, ...]
@@ -170,7 +170,7 @@ class Answers:
 
 
 def estimate(value: Estimate | None, digits: int = 3) -> str:
-    """Return a value and its interval as text: `0.412 [0.380, 0.447]`."""
+    """Format a value and its interval: `0.412 [0.380, 0.447]`."""
     if value is None:
         return "–"
     text = scaled(value.value, digits)

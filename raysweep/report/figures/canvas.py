@@ -1,4 +1,4 @@
-"""What all figures share: size, type, axes, and how one becomes a PNG."""
+"""What all figures share: size, fonts, axes, legends, and conversion to PNG."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 DPI = 150
-MOST_LETTERS = 30
+MOST_LETTERS = 26
 """Letters of a family's name in a figure; longer ones are shortened in the middle."""
 MOST_COLUMNS = 5
 """Columns of a legend below a figure."""
@@ -38,7 +38,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextlib.contextmanager
 def house_style() -> Iterator[None]:
-    """Draw in raysweep's style within the block; what the caller has set for matplotlib comes back after it."""
+    """Draw in raysweep's style within the block, and restore the caller's matplotlib settings after it."""
     import matplotlib as mpl
 
     with mpl.rc_context():
@@ -48,7 +48,7 @@ def house_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure, `width` by `height` inches, that belongs to no window system."""
+    """Create an empty figure, `width` by `height` inches, independent of any window system."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -58,13 +58,13 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def panels(figure: "Figure", rows: int, columns: int, *, share: bool) -> "list[Axes]":
-    """Return the panels of a figure, row by row."""
+    """Create the panels of a figure; they are listed row by row."""
     grid = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
     return [axes for row in grid for axes in row]
 
 
 def grid(count: int, width: float, height: float) -> "tuple[Figure, list[Axes]]":
-    """Return a figure with a panel for each of `count` families, each `height` inches high, and those panels.
+    """Create a figure with `count` panels, each `height` inches high.
 
     Args:
         count: of panels, 1 or more.
@@ -86,7 +86,7 @@ def name_of(family: str) -> str:
 
 
 def mark(label: str, **look: object) -> "Line2D":
-    """Return an entry of a legend, grey unless it is given another colour."""
+    """Create a legend entry, grey by default."""
     from matplotlib.lines import Line2D
 
     looks: dict[str, Any] = {"color": "#777777", "linewidth": 1.3, "markersize": 4.5, **look}
@@ -94,20 +94,20 @@ def mark(label: str, **look: object) -> "Line2D":
 
 
 def legend_below(figure: "Figure", handles: "Sequence[Artist]") -> None:
-    """Put a legend below the panels, with as many columns as the figure has room for."""
+    """Place a legend below the panels, with as many columns as fit."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     for columns in range(min(len(handles), MOST_COLUMNS), 0, -1):
-        legend = figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)
+        legend = figure.legend(handles=list(handles), loc="outside lower center", ncols=columns, handlelength=3.2)
         if columns == 1 or legend.get_window_extent(canvas.get_renderer()).width <= 0.97 * figure.bbox.width:  # type: ignore[no-untyped-call]
             return
         legend.remove()
 
 
 def log_axis(axes: "Axes", which: str, values: Sequence[float]) -> None:
-    """Make an axis logarithmic with labels that can be read, also where it spans less than a decade."""
+    """Make an axis logarithmic, with readable labels even if it spans less than a decade."""
     from matplotlib import ticker
 
     axis = axes.xaxis if which == "x" else axes.yaxis
@@ -135,7 +135,7 @@ def _with_exponent(value: float) -> str:
 
 
 def png(figure: "Figure") -> bytes:
-    """Return a figure as the bytes of a PNG file; the same figure gives the same bytes."""
+    """Render a figure as the bytes of a PNG file; equal figures give equal bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The picture of what is in a store: elements, sizes, energies and forces."""
+"""The figure that summarizes a store: elements, sizes, energies and forces."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ def data_picture(
     energies: tuple[Sequence[float], Sequence[int]],
     forces: tuple[Sequence[float], Sequence[int]],
 ) -> bytes:
-    """Return a PNG of four panels.
+    """Draw the four panels; return the bytes of a PNG file.
 
     Args:
         title: stands above them.

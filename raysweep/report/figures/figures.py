@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 WITHIN, BEYOND = 2.2, 0.9
 """Widths of a frontier within what was tried and beyond, in points."""
-UNTRIED = "thin: not tried, the law alone"
+UNTRIED = "thin: extrapolation beyond what was tried"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,8 @@ class Drawn:
     """The figures of a report, by file name.
 
     Attributes:
-        files: PNG files. alts: what each shows, for those who cannot see it.
-        absent: the reason for each figure that there is nothing to draw of.
+        files: PNG files. alts: their alternative texts.
+        absent: the figures that could not be drawn, each with the reason.
         left_out: by figure, the families that are not in it, each with the reason.
     """
 
@@ -58,10 +58,10 @@ class Drawn:
 
 
 def draw(material: Material, assembled: Assembled) -> Drawn:
-    """Draw all figures of a report; those that there is nothing to draw of are named with the reason.
+    """Draw the figures of a report, and give the reason for each that cannot be drawn.
 
     Args:
-        material: what the report is made of.
+        material: the content of the report.
         assembled: the answers, the trajectories and the fits.
     """
     style = styles(material.families(), material.planned_families())
@@ -136,7 +136,7 @@ def _checks(drawn: Drawn, material: Material, assembled: Assembled, style: Mappi
 def loss_against_compute(
     answers: Answers, by_family: Mapping[str, Sequence[LearningCurve]], style: Mapping[str, Style]
 ) -> bytes:
-    """Return loss against compute: every point, its trajectory, and the fitted frontiers with their bands."""
+    """Draw loss against compute: points, trajectories, and the fitted frontiers with their bands."""
     figure = new_figure(9.6, 5.2)
     axes = panels(figure, 1, 1, share=False)[0]
     losses: list[float] = []
@@ -175,7 +175,7 @@ def loss_against_compute(
 
 
 def optimal_model(answers: Answers, style: Mapping[str, Style], data_unit: str | None = None) -> bytes:
-    """Return the compute-optimal N and D against compute, with 95 % bands."""
+    """Draw the compute-optimal N and D against compute, with 95 % bands."""
     figure = new_figure(9.6, 4.9)
     axes = panels(figure, 1, 2, share=False)
     data = f"data D* ({data_unit})" if data_unit else "data D*"
@@ -199,7 +199,7 @@ def optimal_model(answers: Answers, style: Mapping[str, Style], data_unit: str |
 
 
 def _line(axes: "Axes", path: Sequence[OptimumRow], name: str, look: Style) -> None:
-    """Draw a value along the frontier with its band: thick within what was tried, thin beyond."""
+    """Draw a value along the frontier with its band, thick within the range tried and thin beyond."""
     colour = look.colour
     for part, beyond in _runs(path):
         flops, values = [o.flops for o in part], [getattr(o, name) for o in part]
@@ -212,7 +212,7 @@ def _line(axes: "Axes", path: Sequence[OptimumRow], name: str, look: Style) -> N
 
 
 def _runs(path: Sequence[OptimumRow]) -> list[tuple[list[OptimumRow], bool]]:
-    """Return the path in pieces that lie within or beyond what was tried, each joined to the one before it."""
+    """Split the path into pieces within and beyond the range tried, each joined to the one before it."""
     pieces: list[tuple[list[OptimumRow], bool]] = []
     for optimum in path:
         beyond = optimum.extrapolated or bool(optimum.untried)
@@ -223,7 +223,7 @@ def _runs(path: Sequence[OptimumRow]) -> list[tuple[list[OptimumRow], bool]]:
 
 
 def _excluded(axes: "Axes", excluded: Sequence[Excluded], style: Mapping[str, Style]) -> list[float]:
-    """Draw the points that are kept out of the fits as crosses; return the losses of those that can be drawn."""
+    """Draw the points excluded from the fits as crosses; return the losses of those that can be drawn."""
     drawn = []
     for point in excluded:
         look = style.get(point.family)
@@ -252,5 +252,5 @@ def _legend(answers: Answers, style: Mapping[str, Style], *, excluded: bool) -> 
     if any(fit.path for fit in answers.families):
         found.append(mark(UNTRIED, linewidth=BEYOND))
     if excluded:
-        found.append(mark("kept out of the fit", linestyle="none", marker="x", markersize=5))
+        found.append(mark("excluded from the fit", linestyle="none", marker="x", markersize=5))
     return found

@@ -1,4 +1,4 @@
-"""The valleys of the loss about the best hyperparameters, a curve for each N and D, with the law's bottom in each."""
+"""The loss around the best hyperparameters: a curve for each N and D, with the law's optimum on it."""
 
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ _LABELS = {"learning_rate": "learning rate", "batch": "batch size"}
 
 
 def hyperparameter_figure(found: HyperparameterFit) -> bytes:
-    """Return the figure as the bytes of a PNG file: a panel for each hyperparameter that has a law.
+    """Draw a panel for each hyperparameter that has a law; return the bytes of a PNG file.
 
     Points are the runs of the fit (of those with the other hyperparameter near its best, at each value the lowest),
     lines join a cell's, triangles mark the law's optimum. Losses are relative to the lowest of the cell.
@@ -53,7 +53,7 @@ def _panel(axes: "Axes", found: HyperparameterFit, axis: str) -> None:
 
 
 def _profile(runs: HyperparameterRuns, axis: str) -> tuple[np.ndarray, np.ndarray]:
-    """Values of a hyperparameter, and the lowest loss at each over the cell's lowest, less 1."""
+    """The values of a hyperparameter, and the lowest loss at each relative to the cell's lowest, minus 1."""
     values = runs.axis(axis)
     unique, member = np.unique(np.round(np.log(values), 6), return_inverse=True)
     lowest = np.full(unique.size, np.inf)

@@ -24,7 +24,7 @@ Line = tuple[float, list[float], list[float]]
 
 
 def by_data(by_family: Mapping[str, Sequence[LearningCurve]], style: Mapping[str, Style], label: str) -> bytes:
-    """Return loss against data, a line for each size; `label` is that of the axis."""
+    """Draw loss against data, a line for each size; `label` is that of the axis."""
     lines = {
         family: _thinned([(curve.params, list(curve.data), list(curve.loss)) for curve in curves])
         for family, curves in by_family.items()
@@ -33,13 +33,13 @@ def by_data(by_family: Mapping[str, Sequence[LearningCurve]], style: Mapping[str
 
 
 def by_size(by_family: Mapping[str, Sequence[LearningCurve]], style: Mapping[str, Style]) -> bytes:
-    """Return loss against size, a line for each data budget that several sizes share."""
+    """Draw loss against size, a line for each data budget that several sizes share."""
     lines = {family: _thinned(_across(curves)) for family, curves in by_family.items()}
     return _figure(lines, style, "size N (parameters)", "D = {}")
 
 
 def _across(curves: Sequence[LearningCurve]) -> list[Line]:
-    """Return a line for each data budget: the loss of every size that was evaluated there; seeds are averaged."""
+    """Make a line for each data budget, through the losses of the sizes evaluated there; seeds are averaged."""
     budgets: list[float] = []
     for data in sorted(float(d) for curve in curves for d in curve.data):
         if not budgets or data > budgets[-1] * (1 + SAME):

@@ -32,7 +32,9 @@ class Style:
 
 
 def styles(families: Sequence[str], planned: Sequence[str] = ()) -> dict[str, Style]:
-    """Return a style for each family, by its place in the search space (`planned`): the same before all have points."""
+    """Assign a style to each family by its place in the search space (`planned`), so that it is the same before all
+    families have points.
+    """
     families = tuple(dict.fromkeys([*planned, *families]))
     return {family: _style(place) for place, family in enumerate(families)}
 
@@ -45,7 +47,7 @@ def _style(place: int) -> Style:
 
 
 def shade(colour: str, share: float) -> tuple[float, float, float]:
-    """Return the colour mixed with white; 1 leaves it as it is, 0 is white."""
+    """Mix a colour with white: 1 leaves it as it is, 0 is white."""
     channels = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
     red, green, blue = (share * channel + (1 - share) for channel in channels)
     return red, green, blue

@@ -16,7 +16,7 @@ _GREY = Style("#555555", "o")
 
 
 def rate_figure(searches: Sequence[RateRecord], style: Mapping[str, Style]) -> bytes:
-    """Return the learning-rate curves, a panel for each search."""
+    """Draw the learning-rate curves, a panel for each search."""
     columns = min(COLUMNS, len(searches))
     rows = math.ceil(len(searches) / columns)
     figure = new_figure(max(5.2, 2.65 * columns), 3.3 * rows)

@@ -16,12 +16,12 @@ def transfer_figure(
     best: Mapping[int, float | None],
     scales: Mapping[str, Mapping[int, Sequence[float]]],
 ) -> bytes:
-    """Return the figure as the bytes of a PNG file.
+    """Draw the figure; return the bytes of a PNG file.
 
     Args:
         losses: by width, (learning rate, final losses of the seeds); infinite ones are left out.
         best: by width, the learning rate that is best.
-        scales: by module and width, the root mean square of what the module puts out at each step.
+        scales: by module and width, the root mean square of the module's output at each step.
     """
     with house_style():
         figure = new_figure(9.6, 4.4)

@@ -119,7 +119,7 @@ def test_what_tells_of_the_last_run_says_where_that_was_of_other_settings(
     COMMANDS[command](str(changed))
     told = capsys.readouterr().err.splitlines()
     assert told[:3] == [
-        f"{changed}: {sentence}; what follows is of the last run"
+        f"{changed}: {sentence}; what follows describes the last run"
         for sentence in (
             "forces: the last run had direct, the search space has conservative",
             "training: the last run had batch_atoms 128, the search space has batch_atoms 64",

@@ -26,7 +26,7 @@ class Picture:
 
     Attributes:
         figure: matplotlib's.
-        alt: what it shows, for those who cannot see it.
+        alt: its alternative text.
         absent: the families that are not in it, each with the reason.
     """
 
