@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from surfaces import CHINCHILLA, surface
 
+from raysweep.frontier.fitting.run_noise import mixed as mixed_fit
 from raysweep.frontier.fitting.run_noise.covariance import Deviations, estimate, sample
 from raysweep.frontier.fitting.run_noise.mixed import draw_mixed, fit_mixed, without_each_run
 from raysweep.frontier.fitting.run_noise.refits import refit
@@ -148,6 +149,31 @@ def test_a_run_left_out_is_a_fit_of_the_others():
     np.testing.assert_allclose(without[0], alone.theta[0], rtol=1e-4)
     assert without.shape == (5, 5)
     assert kept.sum() == 28
+
+
+def test_the_step_to_the_fit_without_a_run_is_near_the_refit_where_runs_are_many(monkeypatch):
+    samples = runs_of(sizes=10, seeds=6, budgets=5)
+    (mixed,) = fit_mixed([started(samples)])
+    exact = without_each_run(mixed)
+    monkeypatch.setattr(mixed_fit, "MANY_UNITS", 60)
+    step = without_each_run(mixed)
+    assert step.shape == exact.shape == (60, 5)
+    moved = exact - mixed.fit.minimum.theta
+    for column in (2, 4):
+        assert np.corrcoef(step[:, column], exact[:, column])[0, 1] > 0.999
+        error = step[:, column] - exact[:, column]
+        assert np.sqrt(np.mean(error**2)) < 0.05 * np.sqrt(np.mean(moved[:, column] ** 2))
+
+
+def test_the_step_leaves_a_parameter_that_a_bound_holds_where_it_is(monkeypatch):
+    samples = runs_of(sizes=6, seeds=2, budgets=5)
+    scale = samples.loss.min()
+    (mixed,) = fit_mixed([started(replace(samples, loss=samples.loss - 0.99 * scale))])
+    assert mixed.fit.minimum.at_bound[0]
+    monkeypatch.setattr(mixed_fit, "MANY_UNITS", 1)
+    step = without_each_run(mixed)
+    np.testing.assert_array_equal(step[:, 0], mixed.fit.minimum.theta[0])
+    assert np.all(np.ptp(step[:, 1:], axis=0) > 0)
 
 
 def test_a_point_that_leaves_its_run_loses_its_trust_and_a_run_that_is_off_keeps_its():
