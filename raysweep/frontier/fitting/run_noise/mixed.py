@@ -31,6 +31,9 @@ _MANY = 5000
 """Numbers in the Jacobian from which on batches are an eighth of that, which stays in the cache."""
 _INDEPENDENT = Memory(memory=np.ones(1), white=np.ones(1), slope=np.zeros(1))
 _CERTAIN = 1e-16
+_ENOUGH = 1e4
+"""Variances of the noise that the tolerance of a draw's fit is a share of at the least: with 1e-8, its last step begins
+within 1 % of a standard error."""
 _RIDGE = 1e-10
 
 
@@ -127,12 +130,12 @@ def draw_mixed(mixed: MixedFit, count: int, seed: int) -> tuple[Floats, Mask]:
     which, level = sample(mixed.posterior, mixed.place, np.column_stack([common, own[:, 0]]))
     if mixed.independent:
         return _draw_independent(mixed, mixed.posterior.memory.take(which), level, (seed, mixed.place))
-    normal = ndtri(np.clip(own[:, 1:], 1e-9, 1.0 - 1e-9)) * np.exp(level)[:, None]
+    normal = ndtri(np.clip(own[:, 1:], 1e-9, 1.0 - 1e-9))
     numbers = mixed.deviations.jacobian.size
     batch = max((_BATCH if numbers < _MANY else _BATCH // 8) // numbers, 1)
     found = [
-        _draw(mixed, mixed.posterior.memory.take(which[start : start + batch]), normal[start : start + batch])
-        for start in range(0, count, batch)
+        _draw(mixed, mixed.posterior.memory.take(which[part]), normal[part], np.exp(level[part]))
+        for part in (slice(start, start + batch) for start in range(0, count, batch))
     ]
     return np.concatenate([one.theta for one in found]), np.concatenate([one.converged for one in found])
 
@@ -263,8 +266,11 @@ def _most_seeds(samples: Samples) -> int:
     return max(np.unique(label[sizes == size]).size for size in np.unique(sizes))
 
 
-def _draw(mixed: MixedFit, noise: Memory, normal: Floats) -> Refits:
-    """Fit the law to losses on its tangent, moved there by an error of each covariance; normal (k, p) has its size."""
+def _draw(mixed: MixedFit, noise: Memory, normal: Floats, level: Floats) -> Refits:
+    """Fit the law to losses on its tangent, moved there by an error of each covariance and of its level (k,).
+
+    `normal` (k, p) is standard normal. Where runs are many, the move itself is close to the fit, which starts there.
+    """
     problem, theta = mixed.fit.prepared.problem, mixed.fit.minimum.theta
     residuals, jacobian = mixed.deviations.residuals, mixed.deviations.jacobian
     white, _ = whiten(mixed.deviations.runs, noise, np.column_stack([jacobian, residuals])[None])
@@ -272,7 +278,9 @@ def _draw(mixed: MixedFit, noise: Memory, normal: Floats) -> Refits:
     values, vectors = np.linalg.eigh(gram[:, :-1, :-1])
     values = np.maximum(values, _RIDGE * values[:, -1:])
     # Each covariance has its own best fit, off the one of the mean covariance; errors are about that.
-    along = (gram[:, None, -1, :-1] @ vectors)[:, 0, :] / values + normal / np.sqrt(values)
-    moved = (vectors @ along[..., None])[..., 0] @ jacobian.T
-    target = replace(problem, z=predict(problem, theta[None, :]) + moved)
-    return refit(target, mixed.deviations.runs, noise, np.repeat(theta[None, :], normal.shape[0], axis=0))
+    along = (gram[:, None, -1, :-1] @ vectors)[:, 0, :] / values + level[:, None] * normal / np.sqrt(values)
+    moved = (vectors @ along[..., None])[..., 0]
+    target = replace(problem, z=predict(problem, theta[None, :]) + moved @ jacobian.T)
+    many = mixed.deviations.runs.place.shape[0] >= MANY_UNITS
+    start = theta + moved @ problem.free.T if many else np.repeat(theta[None, :], normal.shape[0], axis=0)
+    return refit(target, mixed.deviations.runs, noise, start, least=_ENOUGH * level**2)

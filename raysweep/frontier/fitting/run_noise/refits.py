@@ -53,6 +53,7 @@ def refit(
     start: Floats,
     *,
     kept: Floats | None = None,
+    least: Floats | float = 1e-20,
     tolerance: float = 1e-8,
     iterations: int = 60,
 ) -> Refits:
@@ -64,6 +65,8 @@ def refit(
         noise: k covariances.
         start: theta, shape (k, q).
         kept: 1 for each run that a fit sees, 0 for one that it does not, shape (k, r); None: it sees all.
+        least: squares that the tolerance is a share of at the least, shape (k,): where losses lie on the law but for
+            its tangent, squares go to zero.
         tolerance: of the squares that another step would take away, as a share of them.
         iterations: at most.
     """
@@ -71,6 +74,7 @@ def refit(
     seen = np.repeat(np.ones((z.shape[0], runs.place.shape[0])) if kept is None else kept, runs.place.shape[1], axis=1)
     theta = np.clip(start, problem.lower, problem.upper)
     squares = _squares(problem, runs, noise, z, theta, seen)
+    least = np.broadcast_to(least, (theta.shape[0],))
     damping = np.full(theta.shape[0], 1e-3)
     converged = np.zeros(theta.shape[0], dtype=bool)
     norm = np.full(theta.shape[0], np.inf)
@@ -78,7 +82,7 @@ def refit(
     for _ in range(iterations):
         here, covariance = theta[active], noise.take(active)
         step, decrement, norm[active] = _step(problem, runs, covariance, z[active], here, seen[active], damping[active])
-        small = decrement <= tolerance * np.maximum(squares[active], 1e-20)
+        small = decrement <= tolerance * np.maximum(squares[active], least[active])
         trial = np.clip(here + step, problem.lower, problem.upper)
         tried = _squares(problem, runs, covariance, z[active], trial, seen[active])
         better = tried <= squares[active]
