@@ -107,7 +107,7 @@ def show_frontier(
         tables = [text(assembled.answers), *(str(one) for one in differences), sentences]
         show("\n\n".join(table for table in tables if table))
     if out is not None:
-        tell_report(_written(material, out, question), err=as_json)
+        tell_report(_written(material, out, question, assembled), err=as_json)
 
 
 def _compared(assembled: Assembled) -> tuple[list[Contrasts], list[Crossover]]:
@@ -166,9 +166,11 @@ def write_report(source: str, overrides: Sequence[str], out: str | None) -> None
             raise StorageError(f"{error}; or give another folder (--out)") from error
 
 
-def _written(material: Material, folder: str, question: Question | None = None) -> Written:
-    with working("fitting the frontier"):
-        return write(material, folder, question)
+def _written(
+    material: Material, folder: str, question: Question | None = None, assembled: Assembled | None = None
+) -> Written:
+    with working("writing the report" if assembled else "fitting the frontier"):
+        return write(material, folder, question, assembled)
 
 
 def report_folder(storage: str) -> str:

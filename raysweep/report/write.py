@@ -4,6 +4,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 from raysweep.core.hashing import digest
 from raysweep.core.io.files import open_location, read_whole, write_whole
@@ -11,6 +12,9 @@ from raysweep.core.version import PACKAGE_FOLDER, __version__
 from raysweep.report.content.questions import Question
 from raysweep.report.content.sources import Material
 from raysweep.storage import layout
+
+if TYPE_CHECKING:
+    from raysweep.report.content.assemble import Assembled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +30,16 @@ class Written:
     """Whether it was made now; False if it existed already."""
 
 
-def write(material: Material, folder: str, question: Question | None = None) -> Written:
+def write(
+    material: Material, folder: str, question: Question | None = None, assembled: "Assembled | None" = None
+) -> Written:
     """Write a report into a folder or under a URI.
 
     Args:
         material: the content of the report.
         folder: where it is written.
         question: which fit, and where its optimum is wanted; None: the default one.
+        assembled: the answers to that question, if they have been computed already.
 
     Raises:
         FrontierError: the points cannot be read.
@@ -49,7 +56,8 @@ def write(material: Material, folder: str, question: Question | None = None) -> 
     from raysweep.report.figures.figures import draw
     from raysweep.report.html import render
 
-    assembled = assemble(material, question)
+    if assembled is None:
+        assembled = assemble(material, question)
     answers = assembled.answers
     drawn = draw(material, assembled)
     files = {layout.REPORT_PAGE: render(material, answers, drawn, _versions()).encode(), **drawn.files}

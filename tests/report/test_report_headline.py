@@ -42,7 +42,9 @@ def test_an_overlap_is_admitted_in_words_and_in_the_order():
     found = headline(rows, 1e12, None, [fit("a", 0.3), fit("b", 0.305), fit("c", 0.1)])
     assert "a and b cannot be told apart" in found.sentences[0]
     assert "c (0.9) > b (0.52) ≈ a (0.5)" in found.sentences[1]
-    assert "not settled which family's loss falls fastest with compute: b has the largest exponent" in found.sentences[-1]
+    assert (
+        "not settled which family's loss falls fastest with compute: b has the largest exponent" in found.sentences[-1]
+    )
     assert "overlaps that of a." in found.sentences[-1]
 
 

@@ -63,15 +63,16 @@ def panels(figure: "Figure", rows: int, columns: int, *, share: bool) -> "list[A
     return [axes for row in grid for axes in row]
 
 
-def grid(count: int, width: float, height: float) -> "tuple[Figure, list[Axes]]":
+def grid(count: int, width: float, height: float, most: int = 3) -> "tuple[Figure, list[Axes]]":
     """Create a figure with `count` panels, each `height` inches high.
 
     Args:
         count: of panels, 1 or more.
         width: inches of the figure.
         height: inches of a panel.
+        most: panels side by side.
     """
-    columns = 1 if count == 1 else 2 if count in (2, 4) else 3
+    columns = 1 if count == 1 else min(most, 2 if count in (2, 4) else 3)
     rows = -(-count // columns)
     figure = new_figure(width if columns > 1 else 0.75 * width, height * rows + 0.5)
     axes = panels(figure, rows, columns, share=False)

@@ -32,8 +32,9 @@ def origin_figure(fits: Mapping[str, Fit] | Fit, *, style: Mapping[str, Style] |
     """
     given = families(fits, style)
     found, absent = drawable(given.fits, lambda _, fit: choice_of(fit))
+    height = 1.2 + 0.19 * max(len(choice.candidates) for choice in found.values())
     with house_style():
-        figure, axes = grid(len(found), 9.6, 3.0)
+        figure, axes = grid(len(found), 9.6, height, most=2)
         for panel, (family, choice) in zip(axes, found.items(), strict=True):
             _panel(panel, choice, given.style[family], cost_unit(given.fits[family]))
             panel.set_title(name_of(family), color=given.style[family].colour, fontweight="bold", loc="left")
@@ -67,6 +68,7 @@ def choice_of(fit: Fit) -> LawChoice:
 def _panel(axes: "Axes", choice: LawChoice, look: Style, unit: str) -> None:
     known = [one for one in choice.candidates if np.isfinite(one.error)]
     taken = choice.candidates[choice.chosen]
+    mixed = len({one.toward_largest for one in known}) > 1
     for place, one in enumerate(known):
         chosen = one is taken
         colour = look.colour if chosen else "#9a9a9a"
@@ -77,20 +79,22 @@ def _panel(axes: "Axes", choice: LawChoice, look: Style, unit: str) -> None:
                 [100.0 * error], [place], _MARKS[origin % len(_MARKS)], color=colour, markersize=4.5,
                 markeredgecolor="#333333", markeredgewidth=0.5, zorder=4,
             )  # fmt: skip
-    axes.set_yticks(range(len(known)), [_label(one, chosen=one is taken) for one in known], fontsize=7.5)
+    axes.set_yticks(range(len(known)), [_label(one, taken, mixed=mixed) for one in known], fontsize=7.5)
     axes.get_yticklabels()[known.index(taken)].set_fontweight("bold")
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set_xlim(left=0.0)
-    axes.set_xlabel("mean error of larger runs, %")
-    if choice.seen:
-        seen = ", ".join(f"{mark} {scaled(cost, 2)}" for mark, cost in zip("◁▷△▽", choice.seen, strict=False))
-        axes.set_title(f"fitted up to {seen} {unit}", loc="right", fontsize=7.5, color="#333333")
+    marks = ", ".join(f"{mark} {scaled(cost, 2)}" for mark, cost in zip("◁▷△▽", choice.seen, strict=False))
+    axes.set_xlabel(
+        "mean error of larger runs, %" + (f"\nfitted up to {marks} {unit}" if marks else ""), loc="right", fontsize=8
+    )
 
 
-def _label(one: LawCandidate, *, chosen: bool) -> str:
-    name = one.law if one.over == 1.0 else f"{one.law}, above × {one.over:g}"
-    return f"chosen: {name}" if chosen else name
+def _label(one: LawCandidate, taken: LawCandidate, *, mixed: bool) -> str:
+    """Name a candidate; that larger runs weigh more only where that is not so for all."""
+    larger = ", larger runs weigh more" if one.toward_largest and mixed else ""
+    above = "" if one.over == 1.0 else f", above × {one.over:g}"
+    return f"{'chosen: ' if one is taken else ''}{one.law}{larger}{above}"
 
 
 def _legend(origins: int) -> "list[Artist]":

@@ -8,7 +8,7 @@ import numpy as np
 
 from raysweep.core.errors import FrontierError
 from raysweep.frontier import Fit
-from raysweep.frontier.approaches.options import PURPOSES, Options, make_options
+from raysweep.frontier.approaches.options import Cost, Options, make_options
 from raysweep.frontier.fit import fit_cleaned
 from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.numerics.intervals import Interval
@@ -76,17 +76,10 @@ def window_exponents(fit: Fit) -> WindowExponents:
     """
     if usable(fit).method != "parametric" or not np.isfinite(fit.params_exponent):
         raise NothingToDraw("only a parametric law in N and D is refitted to parts of the points")
-    purpose = next(name for name, over in PURPOSES.items() if over == fit.form.over)
-    options = make_options(
-        law=fit.form.law,
-        purpose=purpose,  # type: ignore[arg-type]
-        asymptote="free" if fit.form.asymptote is None else fit.form.asymptote,
-        cost="seconds" if fit.cost_name == "seconds" else "flops",
-        seed=fit.seed,
-        bootstraps=0,
-        window="all",
-    )
-    parts = [fit if not share else _refitted(fit, replace(options, starts=_STARTS), share) for share in SHARES]
+    cost: Cost = "seconds" if fit.cost_name == "seconds" else "flops"
+    options = make_options(cost=cost, seed=fit.seed, bootstraps=0, window="all")
+    options = replace(options, form=fit.form, automatic=False, starts=_STARTS)
+    parts = [fit if not share else _refitted(fit, options, share) for share in SHARES]
     values = {name: np.array([_exponent(part, name) for part in parts]) for name in _EXPONENTS}
     if np.isfinite(values["params_exponent"]).sum() < 2:
         raise NothingToDraw("no part of the points determines the law")
