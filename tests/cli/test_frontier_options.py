@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from raysweep.cli.app import app
 from raysweep.cli.commands.points import frontier as frontier_command
+from raysweep.cli.points import Columns, read_material
 from raysweep.core.errors import RaysweepError
 from raysweep.frontier import fit
 from raysweep.frontier.laws.laws import effective_data
@@ -181,3 +182,11 @@ def test_what_no_option_says_is_as_in_python() -> None:
     command = inspect.signature(frontier_command).parameters
     assert command["law"].default == arguments["law"].default
     assert command["method"].default == arguments["method"].default
+
+
+def test_the_unit_of_d_is_given_or_read_from_the_name_of_its_column(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("params,tokens,flops,loss\n1e6,1e9,6e15,3.0\n")
+    columns = Columns(data="tokens")
+    assert read_material(str(path), columns, None).data_unit == "tokens"
+    assert read_material(str(path), columns, None, "bytes").data_unit == "bytes"
