@@ -5,10 +5,10 @@ share of the compute and asked for the rest (rolling origin, 1410.7418 for time 
 points contradict the additive one at all, so that points that follow it keep its narrow intervals.
 
 Two origins of some tens of points tell little, so one candidate is the default and another has to err less by `MARGIN`.
-Where points are single runs it is the coupled law, with larger runs weighing more: of the laws with one more parameter
-it misses real losses least (2608.07222), its exponent is held near the additive one by a prior, and what no law
-describes matters least where the answer is wanted. Where points share runs, whose noise is fitted and weighs them,
-it is the additive law.
+Where points are single runs and the contradiction is beyond doubt it is the coupled law, with larger runs weighing
+more: of the laws with one more parameter it misses real losses least (2608.07222), its exponent is held near the
+additive one by a prior, and what no law describes matters least where the answer is wanted. Otherwise, and where points
+share runs, whose noise is fitted and weighs them, it is the additive law.
 """
 
 from collections.abc import Iterator
@@ -97,7 +97,7 @@ def rolling_origins(samples: Samples, form: Form, shares: tuple[float, ...]) -> 
 
 
 def choose(
-    samples: Samples, form: Form, delta: float | None, seed: int, *, single_runs: bool = True
+    samples: Samples, form: Form, delta: float | None, seed: int, *, single_runs: bool = True, local: bool = True
 ) -> LawChoice | None:
     """Try the candidates beside a form of the additive law; None where the points are too few to divide.
 
@@ -107,11 +107,12 @@ def choose(
         delta: Huber's in ln loss, None to follow the noise.
         seed: of the starts.
         single_runs: whether each point is a run by itself, as far as the fit is concerned.
+        local: whether single runs have another default than the form given: the coupled law near the largest runs.
     """
     divided = list(rolling_origins(samples, form, ORIGINS))
     if not divided:
         return None
-    forms = candidates_of(form, single_runs)
+    forms = candidates_of(form, single_runs, local)
     errors = {one: tuple(_error(*parts, one, delta, seed) for parts in divided) for one in forms}
     tried = [(one, float(np.mean(errors[one]))) for one in forms]
     known = [pair for pair in tried if np.isfinite(pair[1])]
@@ -136,11 +137,12 @@ def choose(
     return LawChoice(candidates=candidates, chosen=best, origins=len(divided), seen=seen)
 
 
-def candidates_of(form: Form, single_runs: bool) -> list[Form]:
+def candidates_of(form: Form, single_runs: bool, local: bool) -> list[Form]:
     """The forms that are tried, the default first and, where the points are too few for that, the second instead."""
     if single_runs:
         laws = ("coupled", form.law, *(law for law in CANDIDATES if law != "coupled"))
-        return [replace(form, law=law, toward_largest=True) for law in laws]
+        near = [replace(form, law=law, toward_largest=True) for law in laws]
+        return near if local else [form, *near]
     penalties = PENALTIES if form.over == 1.0 else (form.over,)
     return [replace(form, law=law, over=over) for law in (form.law, *CANDIDATES) for over in penalties]
 

@@ -10,6 +10,10 @@ from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.points.findings import Kind, note
 from raysweep.frontier.result import Fit
 
+CERTAIN = 0.005
+"""p-value of lack of fit below which the additive law is not the default any more (Benjamin et al. 2018): a bend that is
+told falsely costs a sentence, a law that is changed falsely the exponents."""
+
 
 def with_choice(fit: Fit, blank: Fit, options: Options, weights: Floats | None) -> Fit:
     """Replace a fit of the additive law by one of a better law, where its residuals are systematic and there is one.
@@ -38,4 +42,5 @@ def choice_of(fit: Fit, options: Options) -> LawChoice | None:
     if not options.automatic or fit.estimate is None or fit.lack_of_fit is None or not fit.lack_of_fit.significant:
         return None
     single_runs = fit.run_noise is None
-    return choose(fit.samples, fit.form, options.loss_delta, options.seed, single_runs=single_runs)
+    local = single_runs and fit.lack_of_fit.p_value < CERTAIN
+    return choose(fit.samples, fit.form, options.loss_delta, options.seed, single_runs=single_runs, local=local)
