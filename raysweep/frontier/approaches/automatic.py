@@ -11,8 +11,8 @@ from raysweep.frontier.points.findings import Kind, note
 from raysweep.frontier.result import Fit
 
 CERTAIN = 0.005
-"""p-value of lack of fit below which the additive law is not the default any more (Benjamin et al. 2018): a bend that is
-told falsely costs a sentence, a law that is changed falsely the exponents."""
+"""p-value of lack of fit below which the additive law is not the default any more (Benjamin et al. 2018): a bend that
+is told falsely costs a sentence, a law that is changed falsely the exponents."""
 
 
 def with_choice(fit: Fit, blank: Fit, options: Options, weights: Floats | None) -> Fit:
