@@ -17,7 +17,7 @@ from raysweep.frontier.numerics.arrays import Floats
 
 APART = 3.0
 """Standard errors between the two fits of an exponent, at most: 0 of 96 exponents of simulated families of three and
-four runs, whose noise is as the model has it, lay further apart, and 5 of 120 of twelve runs, by 1 % or less."""
+four runs, whose noise is as the model has it, lay further apart, and 5 of 120 of twelve runs, by less than a tenth."""
 MATTERS = 0.1
 """Share of an exponent by which they have to differ, too."""
 MOST_MISSED = 2.0
