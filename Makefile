@@ -47,7 +47,7 @@ LOWEST := tests/golden tests/core tests/frontier/test_frontier_fit.py tests/mode
 	touch $@
 
 test-lowest: .venv-lowest/installed
-	.venv-lowest/bin/python -m pytest -o filterwarnings=default -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(LOWEST)
+	.venv-lowest/bin/python -m pytest -o filterwarnings=default -m "not slow" -n $(WORKERS) --dist loadfile $(LOWEST)
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
