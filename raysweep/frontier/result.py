@@ -289,7 +289,7 @@ class Fit:
 
     def _beyond(self, found: Answer, cost: float, *, drifts: bool = False) -> Answer:
         """Reserve an answer at a cost, and widen it where that is beyond the points."""
-        distance = float(np.log(cost / self.samples.cost.max()))
+        distance = float(np.log(max(cost / self.samples.cost.max(), 1.0)))
         if found.interval and distance > 0 and isinstance(self.known, Surface):
             further = self.optimum_drift.half_width(distance, found.interval.level) if drifts else 0.0
             found = widened(found, self.extrapolation_factor, further)

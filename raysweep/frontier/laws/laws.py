@@ -132,6 +132,7 @@ class Surface:
     def _denominator(self) -> Floats:
         return np.asarray(self.cost.data_power * self.alpha + self.cost.params_power * self.beta)
 
+    @_quiet
     def _slopes(self) -> tuple[Floats, Floats, Floats]:
         """Slopes of ln N*, ln D* and -ln(L* - E) in ln C at the reference cost."""
         assert self.extension is not None
