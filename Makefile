@@ -25,7 +25,7 @@ quickstart: install
 	$(BIN)/raysweep run $(SPACE)
 
 # Files by several processes: many tests wait for others to start and to end.
-WORKERS ?= 3
+WORKERS ?= 2
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder

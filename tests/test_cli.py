@@ -212,8 +212,9 @@ def test_plan_before_anything_ran(call: Call, tmp_path: Path):
 
 def test_run_prints_the_frontier_and_says_where_the_files_are(ran: tuple[Path, str]):
     folder, printed = ran
-    page = re.search(r"^report: (\S+) \(4 figures beside it; written\)$", printed, re.MULTILINE)
+    page = re.search(r"^report: (\S+) \((\d+) figures beside it; written\)$", printed, re.MULTILINE)
     assert page is not None
+    assert int(page[2]) == len(list(Path(page[1]).parent.glob("*.png"))) >= 4
     assert Path(page[1]).read_text().startswith("<!DOCTYPE html>")
     assert re.search(r"^alpha +9 ", printed, re.MULTILINE)  # 3 sizes x 3 budgets
     assert f"points: {folder}/sweep/points.parquet" in printed

@@ -117,8 +117,14 @@ def test_each_bad_end_is_a_state_of_its_own_and_others_are_untouched(make_space:
     assert [point.loss for point in recorder.points[hurt]] == store.points(hurt)["loss"].to_pylist()
     assert {family_of[i]: state for i, (state, _) in recorder.ended.items()} == states
 
-    again = run(space, console=console)  # failures are tried again, divergence is a result
-    assert again.ran == 4
+
+@pytest.mark.usefixtures("one_ray")
+def test_failures_are_tried_again_and_divergence_is_a_result(make_space: SpaceMaker, console: Console) -> None:
+    ways = {"good": "well", "bug": "raise", "nan": "nan"}
+    families = {k: {"architecture": "toy", "sizes": [{"width": 8, "how": how}]} for k, how in ways.items()}
+    space = make_space(families=families, learning_rate={"rates": dict.fromkeys(ways, 0.02)})
+    assert run(space, console=console).ran == 3
+    assert run(space, console=console).ran == 1
 
 
 @pytest.mark.usefixtures("one_ray")

@@ -74,6 +74,7 @@ def test_copies_on_the_same_trajectory_tell_nothing_and_independent_ones_halve_t
         assert width(apart, name) < 0.8 * width(once, name), name
 
 
+@pytest.mark.slow  # 120 fits with their draws
 def test_intervals_cover_where_runs_share_most_of_their_noise_and_those_of_points_do_not():
     truth = np.log(optimum(CHINCHILLA, 1e24)[0])
     inside = np.zeros(2)

@@ -42,6 +42,7 @@ def test_activations_keep_their_scale_under_mup_and_grow_with_the_width_without(
     assert worst(kept, "layers.0.out") < 2 < worst(free, "layers.0.out")
 
 
+@pytest.mark.slow  # fourteen trainings; the command's test has six
 def test_every_width_is_trained_at_every_rate_and_seed(spec, store):
     seen = []
     check = check_transfer(
