@@ -100,7 +100,8 @@ class Fit:
             FrontierError: there is none; the message is the status.
         """
         if self.estimate is None:
-            raise FrontierError(f"{self.architecture}: " * bool(self.architecture) + f"no fit: {self.status}")
+            whose = f"{self.architecture}: " if self.architecture else ""
+            raise FrontierError(f"{whose}no fit: {self.status}")
         return self.estimate
 
     @property
@@ -220,9 +221,8 @@ class Fit:
         if cost > self.samples.cost.max():
             half_width *= self.extrapolation_factor
         low, high = value * float(np.exp(-half_width)), value * float(np.exp(half_width))
-        return self._reserved(
-            Answer(value=value, interval=replace(log_interval, low=low, high=high)), cost, params, data
-        )
+        found = Answer(value=value, interval=replace(log_interval, low=low, high=high))
+        return self._reserved(found, cost, params, data)
 
     def compute_for(self, loss: float, *, level: float = 0.95) -> Answer:
         """The compute at which the frontier reaches a loss; infinite where the asymptote lies above it.

@@ -55,8 +55,12 @@ class LawCandidate:
     @property
     def name(self) -> str:
         """As a reader knows it."""
-        how = "with larger runs weighing more" if self.toward_largest else ""
-        return ", ".join(filter(None, (self.law, how, f"points above it weighing {self.over:g}" * (self.over != 1.0))))
+        parts: list[str] = [self.law]
+        if self.toward_largest:
+            parts.append("with larger runs weighing more")
+        if self.over != 1.0:
+            parts.append(f"points above it weighing {self.over:g}")
+        return ", ".join(parts)
 
     def of(self, form: Form) -> Form:
         """The candidate as a form; what it leaves open is taken from another."""
