@@ -43,9 +43,9 @@ def parametric(blank: Fit, options: Options, weights: Floats | None, mixed: Mixe
     samples, form, repeats = blank.samples, options.form, np.inf
     if mixed is None:
         mixed = fit_together({blank.architecture: samples}, options).get(blank.architecture)
-    if mixed is not None and (mixed.doubt is None or mixed.independent):
+    if mixed is not None and not form.toward_largest and (mixed.doubt is None or mixed.independent):
         return _with_run_noise(blank, options, weights, mixed)
-    if form.toward_largest:
+    if form.toward_largest:  # chosen for points that count as single runs
         samples = toward_largest(samples, form.parameters)
     draw: _Draw = draw_surfaces
     arguments = (options.loss_delta, options.seed, options.starts, options.iterations)

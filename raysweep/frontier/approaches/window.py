@@ -99,7 +99,7 @@ def _told(cleaned: Cleaned, own: Floats, every: list[Floats]) -> Cleaned:
     if together >= OTHERS or own.size < LEAST_RUNS or steepening_p_value(own) >= OWN:
         return cleaned
     seen = f" (so do those of {len(others)} other families, p = {together:.2g})"
-    text = _wanted(cleaned.samples, None).replace("in transition,", f"in transition{seen},", 1)
+    text = _wanted(cleaned.samples, None, seen)
     return replace(cleaned, findings=(*cleaned.findings, caution(Kind.TRANSITION, text)))
 
 
@@ -116,17 +116,17 @@ def _misfit(samples: Samples, options: Options) -> LackOfFit | None:
     return surface_misfit(samples, fit_surface(samples, options.form, *arguments), options.form)
 
 
-def _wanted(samples: Samples, end: float | None) -> str:
+def _wanted(samples: Samples, end: float | None, seen_elsewhere: str = "") -> str:
     """Say how much more data would show a part of the runs that one law describes."""
     largest = float(samples.data.max())
     seen = max(float(np.median(samples.data)) if end is None else end, 2.0 * largest / LEAST_SPAN)
     needed = LEAST_SPAN * seen
     rise = needed / largest
     return (
-        f"the runs look as if they were in transition, and no window of D is long enough to fit what comes after: "
-        f"{LEAST_BUDGETS_LEFT} budgets over a factor {LEAST_SPAN:g} of D, on three runs. If the transition ends at D = "
-        f"{seen:.3g}, that takes runs up to D = {needed:.3g}: {rise:.2g} times the largest D, and about as many "
-        "times its compute"
+        f"the runs look as if they were in transition{seen_elsewhere}, and no window of D is long enough to fit what "
+        f"comes after: {LEAST_BUDGETS_LEFT} budgets over a factor {LEAST_SPAN:g} of D, on three runs. If the "
+        f"transition ends at D = {seen:.3g}, that takes runs up to D = {needed:.3g}: {rise:.2g} times the largest D, "
+        "and about as many times its compute"
     )
 
 

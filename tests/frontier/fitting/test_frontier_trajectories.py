@@ -87,6 +87,19 @@ def test_intervals_cover_where_runs_share_most_of_their_noise_and_those_of_point
     assert inside[1] <= 45
 
 
+def test_a_law_near_the_largest_runs_weighs_them_and_draws_whole_trajectories():
+    points = runs()
+    every = np.arange(points["loss"].size)
+    usual, near = (
+        fit_group(as_table(points), every, Options(form=Form(toward_largest=local), bootstraps=60))
+        for local in (False, True)
+    )
+    assert usual.run_noise is not None
+    assert near.run_noise is None
+    assert near.params_exponent != usual.params_exponent
+    assert np.size(near.leave_one_out.E) == 12
+
+
 def test_a_resample_draws_whole_trajectories():
     unit = np.array([0, 0, 1, 2, 1, 0])
     weights = resample(unit, 200, seed=3)
