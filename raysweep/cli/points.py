@@ -147,8 +147,8 @@ def _read_points(source: str, tracking_uri: str | None) -> pa.Table:
     return frontier.read_mlflow(source, uri)
 
 
-def write_report(source: str, overrides: Sequence[str], out: str | None) -> None:
-    """Write the report of a search space's sweep, a storage or a file of points."""
+def write_report(source: str, overrides: Sequence[str], out: str | None, data_unit: str | None = None) -> None:
+    """Write the report of a search space's sweep, a storage or a file of points, whose D may be named."""
     if source.endswith((".yaml", ".yml")):
         from raysweep.cli.spaces import read_run_space
 
@@ -156,9 +156,11 @@ def write_report(source: str, overrides: Sequence[str], out: str | None) -> None
     elif overrides:
         raise RaysweepError(f"{' '.join(overrides)}: only a search space takes overrides, and {source} is not one")
     if source.endswith(FILES):
-        material = from_file(source, {}, Path(source).stem)
+        material = from_file(source, {}, Path(source).stem, data_unit)
         tell_report(_written(material, out or f"{Path(source).with_suffix('')}-report"))
     else:
+        if data_unit is not None and data_unit != OF_SWEEPS:
+            raise RaysweepError(f"--data-unit {data_unit}: the points of a sweep count {OF_SWEEPS}")
         material = from_storage(source)
         try:
             tell_report(_written(material, out or report_folder(source)))

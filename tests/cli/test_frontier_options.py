@@ -68,6 +68,22 @@ def test_rows_that_are_excluded_are_those_of_the_file_and_leave_the_headline_too
     assert "4 points were excluded by name" in fit["remarks"]
 
 
+def test_the_window_of_d_is_fitted_alone(table: Path) -> None:
+    windowed = family(table, "--window", "2e9,2e11")
+    assert windowed["points"] == int((points()["D"] >= 2e9).sum()) < 36
+    assert family(table, "--window", "all")["alpha"] == family(table)["alpha"]
+
+
+def test_shared_parameters_are_equal_in_all_families(tmp_path: Path) -> None:
+    first, second = points(), points(0.004)
+    pd.concat([first.assign(model="a"), second.assign(model="b")]).to_csv(tmp_path / "p.csv", index=False)
+    content = asked(tmp_path / "p.csv", "--group", "model", "--share", "E", "--share", "beta")
+    one, two = content["families"]
+    assert one["asymptote"]["value"] == two["asymptote"]["value"]
+    assert one["beta"]["value"] == two["beta"]["value"]
+    assert one["alpha"]["value"] != two["alpha"]["value"]
+
+
 def test_weights_trajectories_and_groups_are_columns(tmp_path: Path) -> None:
     frame = points()
     frame["w"] = np.where(frame["N"] > 2e8, 5.0, 1.0)
@@ -131,6 +147,12 @@ def test_the_report_answers_the_same_question(table: Path, tmp_path: Path) -> No
         (["--asymptote", "nan"], "asymptote = nan"),
         (["--asymptote", "low"], "asymptote = 'low'"),
         (["--purpose", "fun"], "purpose = 'fun'"),
+        (["--window", "late"], "window = 'late'"),
+        (["--window", "3e9,low"], "window = '3e9,low': give auto, all, or two amounts"),
+        (["--window", "3e9,1e9"], "window = "),
+        (["--share", "gamma"], "share = .*gamma"),
+        (["--share", "E"], "the points are of one family; name its column"),
+        (["--share", "E", "--method", "isoflop"], "share = .* is for method='parametric'"),
         (["--exclude", "x"], "exclude = 'x'"),
         (["--exclude", "36"], r"outside 0\.\.35"),
         (["--exclude", "5-3"], "exclude = '5-3'"),
@@ -182,6 +204,14 @@ def test_what_no_option_says_is_as_in_python() -> None:
     command = inspect.signature(frontier_command).parameters
     assert command["law"].default == arguments["law"].default
     assert command["method"].default == arguments["method"].default
+
+
+def test_the_report_of_a_file_names_d_as_told(tmp_path: Path) -> None:
+    points().rename(columns={"N": "params", "D": "data", "C": "flops", "L": "loss"}).to_csv(
+        tmp_path / "p.csv", index=False
+    )
+    CliRunner().invoke(app, ["report", str(tmp_path / "p.csv"), "--data-unit", "tokens"], catch_exceptions=False)
+    assert "seconds per 1000 tokens" in (tmp_path / "p-report" / "report.html").read_text()
 
 
 def test_the_unit_of_d_is_given_or_read_from_the_name_of_its_column(tmp_path: Path) -> None:

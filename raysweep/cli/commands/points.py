@@ -44,6 +44,14 @@ def frontier(
     purpose: Annotated[
         str, typer.Option(metavar="PURPOSE", help="exponents, or prediction: predict larger runs better")
     ] = "exponents",
+    window: Annotated[
+        str,
+        typer.Option(metavar="FROM,TO", help="D of the points to fit; auto: after the transition; all: every point"),
+    ] = "auto",
+    share: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PARAMETER", help="E, alpha or beta: equal in all families; may be repeated"),
+    ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="ROWS", help="rows to leave out, from 0: 3, 3,7 or 10-12; repeatable")
     ] = None,
@@ -91,6 +99,8 @@ def frontier(
         law=law,
         asymptote=asymptote,
         purpose=purpose,
+        window=window,
+        share=share or [],
         exclude=exclude or [],
         computes=computes(optimal or []),
         unique_data=amount,
@@ -154,6 +164,9 @@ def report(
     out: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="where to write; default: report/ in the sweep's storage")
     ] = None,
+    data_unit: Annotated[
+        str | None, typer.Option(metavar="WORD", help="what D counts in a file of points: tokens, atoms, structures")
+    ] = None,
 ) -> None:
     """Write report.html and its figures.
 
@@ -161,7 +174,7 @@ def report(
     """
     from raysweep.cli.points import write_report
 
-    write_report(source, overrides or [], out)
+    write_report(source, overrides or [], out, data_unit)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from raysweep import frontier
+from raysweep.core.errors import FrontierError
 from raysweep.frontier import Fit
 from raysweep.frontier.approaches.options import Method
 from raysweep.frontier.fitting.screening import BELOW
@@ -79,8 +80,13 @@ def assemble(material: Material, question: Question | None = None) -> Assembled:
 def _fits(material: Material, question: Question, method: Method) -> dict[str, Fit]:
     settings, exclude = question.settings(method), list(question.exclude) or None
     if "architecture" in material.points.column_names:
-        return frontier.fit_families(material.points, exclude=exclude, **settings)
+        share = question.share if method == "parametric" else ()
+        return frontier.fit_families(material.points, exclude=exclude, share=share, **settings)
     (only,) = material.families()
+    if question.share:
+        raise FrontierError(
+            f"share = {', '.join(question.share)}: the points are of one family; name its column (--group)"
+        )
     return {only: frontier.fit(material.points, exclude=exclude, **settings)}
 
 

@@ -6,7 +6,8 @@ from typing import Literal
 
 from raysweep.core.errors import FrontierError
 from raysweep.frontier.answers.arguments import positive
-from raysweep.frontier.approaches.options import Method, Purpose, Settings, make_options
+from raysweep.frontier.approaches.options import FitWindow, Method, Purpose, Settings, make_options
+from raysweep.frontier.families.sharing import Share, check_share
 from raysweep.frontier.laws.forms import LawName
 
 _MOST_ROWS = 10**7
@@ -18,7 +19,8 @@ class Question:
     """A fit and the computes at which its optimum is wanted.
 
     Attributes:
-        method, law, asymptote, purpose: as in `raysweep.frontier.fit`; the envelope's exponent is always given as well.
+        method, law, asymptote, purpose, window: as in `raysweep.frontier.fit`. The envelope's exponent is always given too.
+        share: parameters that all families have in common, as in `raysweep.frontier.fit_families`.
         exclude: rows of the table to leave out, counted from 0.
         computes: FLOPs at which the compute-optimal model is wanted; none: at the largest common one and beyond it.
         unique_data: distinct data available at the optimum, for a law of repeated data; None: unlimited.
@@ -28,6 +30,8 @@ class Question:
     law: LawName | Literal["auto"] = "auto"
     asymptote: Literal["free"] | float = "free"
     purpose: Purpose = "exponents"
+    window: FitWindow = "auto"
+    share: tuple[Share, ...] = ()
     exclude: tuple[int, ...] = ()
     computes: tuple[float, ...] = ()
     unique_data: float | None = None
@@ -39,6 +43,7 @@ class Question:
             "law": self.law,
             "asymptote": self.asymptote,
             "purpose": self.purpose,
+            "window": self.window,
         }
 
     def key(self) -> str:
@@ -52,6 +57,8 @@ def make_question(
     law: str = "auto",
     asymptote: str | float = "free",
     purpose: str = "exponents",
+    window: str | FitWindow = "auto",
+    share: Sequence[str] = (),
     exclude: Sequence[str | int] = (),
     computes: Sequence[float] = (),
     unique_data: float | None = None,
@@ -63,6 +70,8 @@ def make_question(
         law: by its name.
         asymptote: a number, as text or not, or "free".
         purpose: "exponents" or "prediction".
+        window: of D: "auto", "all", or two amounts, as a pair or as text ("2e5,3e6").
+        share: parameters that all families have in common: E, alpha, beta.
         exclude: rows, or ranges of rows: "3", "3,7", "10-12".
         computes: FLOPs at which the optimum is wanted.
         unique_data: distinct data available at the optimum.
@@ -75,11 +84,15 @@ def make_question(
         law=law,  # type: ignore[arg-type]
         asymptote=asymptote,  # type: ignore[arg-type]
         purpose=purpose,  # type: ignore[arg-type]
+        window=_window(window) if isinstance(window, str) else window,
+        share=tuple(share),  # type: ignore[arg-type]
         exclude=tuple(row for text in exclude for row in _rows(str(text))),
         computes=tuple(positive("optimal", "flops", flops) for flops in computes),
         unique_data=None if unique_data is None else positive("optimal", "unique_data", unique_data),
     )
     options = make_options(**question.settings())
+    if question.share:
+        check_share(question.share, options)
     if question.unique_data is not None and options.form.law != "data_constrained":
         raise FrontierError(
             f"unique_data = {unique_data:g}: law={law!r} does not model repeated data; give law='data_constrained'"
@@ -87,6 +100,17 @@ def make_question(
     if question.computes and options.form.law in ("params", "data") and options.method == "parametric":
         raise FrontierError(f"optimal: a law in {law} alone has no optimum; give law='additive'")
     return question
+
+
+def _window(text: str) -> FitWindow:
+    """Parse a window of D: a word, or two amounts such as `2e5,3e6`."""
+    if "," not in text:
+        return text  # type: ignore[return-value]  # `make_options` refuses other words
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise FrontierError(f"window = {text!r:.60}: give auto, all, or two amounts of data such as 2e5,3e6") from error
+    return low, high
 
 
 def _rows(text: str) -> list[int]:
