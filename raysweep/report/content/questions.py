@@ -19,7 +19,7 @@ class Question:
     """A fit and the computes at which its optimum is wanted.
 
     Attributes:
-        method, law, asymptote, purpose, window: as in `raysweep.frontier.fit`. The envelope's exponent is always given too.
+        method, law, asymptote, purpose, window: as in `raysweep.frontier.fit`; the envelope's exponent is always there.
         share: parameters that all families have in common, as in `raysweep.frontier.fit_families`.
         exclude: rows of the table to leave out, counted from 0.
         computes: FLOPs at which the compute-optimal model is wanted; none: at the largest common one and beyond it.
