@@ -116,7 +116,7 @@ TIMED = ("seconds", "device", "throughput", "peak_memory")
 """Columns that differ between two runs of the same trajectory; all others are a function of its specification."""
 
 TABLE_SCHEMA = POINT_SCHEMA.append(pa.field("family", pa.string())).append(pa.field("stage", pa.string()))
-"""Columns of a sweep's table: those of a point, its family in the search space, and its stage (grid, learning_rate)."""
+"""Columns of a sweep's table: those of a point, its family in the search space, and its stage (see `stages`)."""
 
 
 def to_table(points: Iterable[Point]) -> pa.Table:

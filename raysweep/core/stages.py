@@ -1,6 +1,13 @@
-"""Names of the two stages of a sweep in the trial store, MLflow and tables."""
+"""Names of the stages of a sweep in the trial store, MLflow and tables."""
 
 GRID = "grid"
 """Every trajectory of the grid, in order, never stopped early."""
 LEARNING_RATE = "learning_rate"
 """The search of the learning rates, the only stage where trials are stopped early."""
+FORECAST = "forecast"
+"""Runs that put forecasts to the test; no fit takes their points, unless the grid has the same runs."""
+
+OF_SWEEPS = (GRID, LEARNING_RATE)
+"""The stages that `run` plans; trials of the others are named one by one."""
+NOT_FITTED = (LEARNING_RATE, FORECAST)
+"""The stages whose points enter no fit of the frontier."""

@@ -12,6 +12,7 @@ from raysweep.core.hashing import content_id, digest
 from raysweep.core.io.files import read_whole, write_whole
 from raysweep.core.messages import kept
 from raysweep.core.points import Point, from_table
+from raysweep.core.stages import OF_SWEEPS
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage import checkpoints as attempts
 from raysweep.storage import layout, point_file, rate_records
@@ -111,8 +112,13 @@ class TrialStore(SweepReader):
         self._end(trial_id, record, points)
 
     def write_assignments(self, assignments: Iterable[Assignment]) -> None:
-        """Write which trial serves which family and stage."""
-        self.write_json(layout.ASSIGNMENTS, [dataclasses.asdict(row) for row in assignments])
+        """Write which trial serves which family and stage of a sweep; what serves further stages is kept."""
+        further = [row for row in self.assignments() if row.stage not in OF_SWEEPS]
+        self._write_assignments([*assignments, *further])
+
+    def add_assignments(self, assignments: Iterable[Assignment]) -> None:
+        """Write that trials serve families and stages, beside what is written."""
+        self._write_assignments(dict.fromkeys([*self.assignments(), *assignments]))
 
     def write_searches(self, records: Iterable[RateRecord]) -> None:
         """Write the finished learning-rate searches."""
@@ -146,6 +152,9 @@ class TrialStore(SweepReader):
         if read_whole(self._filesystem, path) != data:
             self._check_lease()
             write_whole(self._filesystem, path, data)
+
+    def _write_assignments(self, assignments: Iterable[Assignment]) -> None:
+        self.write_json(layout.ASSIGNMENTS, [dataclasses.asdict(row) for row in assignments])
 
     def _check_lease(self) -> None:
         if self.lease is not None:

@@ -9,37 +9,22 @@ The steps share a `Sweep`, which never changes, and pass plans on, which are val
 the trial store, from which a new plan is made.
 """
 
-import contextlib
-import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Console
 
-from raysweep.core.errors import RaysweepError
 from raysweep.core.trial import TrialState
-from raysweep.storage import layout
-from raysweep.storage.lease import driver_lease
 from raysweep.storage.trial_store import TrialStore
-from raysweep.sweep.cluster.driver.exit_message import exit_message
-from raysweep.sweep.cluster.driver.signals import interruptible
 from raysweep.sweep.engine.caps import CapReachedError
-from raysweep.sweep.plan.specs import TrialSpecs
 from raysweep.sweep.plan.values import Plan
-from raysweep.sweep.prepare import Sweep, prepare
-from raysweep.sweep.progress import Progress, telling
 from raysweep.sweep.space.space import Space
-from raysweep.sweep.stages.stage import Listener, Listeners
-from raysweep.sweep.stages.tuning import TuningStage
-from raysweep.sweep.train import log_of, train
+from raysweep.sweep.steps.driving import driven, finish
+from raysweep.sweep.steps.prepare import Sweep
+from raysweep.sweep.steps.train import Mirror, train
 
-_running = threading.Lock()
-
-Mirror = Callable[[Space], Listener]
-"""Makes the listener that mirrors a sweep elsewhere, such as MLflow; called only where there are trials to run."""
+__all__ = ["Mirror", "SweepResult", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,59 +74,19 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
         LeaseLostError: another driver has taken over the sweep, since this one sent no heartbeat for too long.
     """
     began = time.monotonic()
-    progress = Progress(console)
-    with (
-        _alone(),
-        telling(progress.say, "raysweep.storage"),
-        telling(progress.say, "raysweep.cluster"),
-        exit_message(log_of(space.storage)),
-        driver_lease(space.storage, progress.say) as lease,
-        interruptible(),
-    ):
-        if lease.note:
-            progress.say(lease.note)
-        sweep = prepare(space, progress, lease)
+    with driven(space, console) as sweep:
         before = sweep.attempts()
         grid = sweep.plan()
         if sweep.unfinished(grid):
             try:
                 train(sweep, grid, mirror)
             except CapReachedError:
-                _finish(sweep, sweep.plan())
+                finish(sweep, sweep.plan())
                 raise
             grid = sweep.plan()
-        _finish(sweep, grid)
+        finish(sweep, grid)
         ran = sum(attempt != before.get(trial_id, 0) for trial_id, attempt in sweep.attempts().items())
         return _result(sweep, sweep.chosen(grid), ran, time.monotonic() - began)
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Prevent other threads from running a sweep: a process has one Ray, and one standard error for its log.
-
-    Raises:
-        RaysweepError: one runs.
-    """
-    if not _running.acquire(blocking=False):
-        raise RaysweepError(
-            "this process runs a sweep already, in another thread; run one after the other, or each in a process of "
-            "its own (`raysweep run`)"
-        )
-    try:
-        yield
-    finally:
-        _running.release()
-
-
-def _finish(sweep: Sweep, grid: Plan) -> None:
-    """Write the assignments of trials, and all points as one table."""
-    plan, store = sweep.chosen(grid), sweep.store
-    tuning = TuningStage(TrialSpecs.of(sweep.space, sweep.facts), store, Listeners([]))
-    if plan.identified:
-        store.write_assignments([*plan.assignments(), *tuning.assignments()])
-    sink = pa.BufferOutputStream()
-    pq.write_table(store.table(), sink)
-    store.write_bytes(layout.POINTS, sink.getvalue().to_pybytes())
 
 
 def _result(sweep: Sweep, plan: Plan, ran: int, seconds: float) -> SweepResult:

@@ -149,7 +149,7 @@ def hyperparameters(
     From runs at several N and D with several learning rates, batch sizes, or both. A sweep's own are those of its
     learning-rate searches.
     """
-    from raysweep.cli.hyperparameters import show_hyperparameters
+    from raysweep.cli.answers.hyperparameters import show_hyperparameters
 
     given = {"params": params, "data": data, "learning_rate": learning_rate, "batch": batch, "loss": loss}
     named = {**given, "architecture": architecture, "trajectory": trajectory}

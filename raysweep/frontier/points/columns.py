@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raysweep.core.errors import FrontierError
-from raysweep.core.stages import LEARNING_RATE
+from raysweep.core.stages import NOT_FITTED
 from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.points.conversion import number_column
 
@@ -48,8 +48,8 @@ def as_points(
     own_names = table.column_names
     table = _renamed(table, given)
     if "stage" in table.column_names:
-        in_grid = pc.fill_null(pc.not_equal(table["stage"], LEARNING_RATE), True)
-        table = table.filter(in_grid)
+        for stage in NOT_FITTED:
+            table = table.filter(pc.fill_null(pc.not_equal(table["stage"], stage), True))
     table = _each_once(table)
     if "trial_id" in table.column_names and "trajectory" not in table.column_names:
         table = _put(table, "trajectory", table["trial_id"])

@@ -11,7 +11,7 @@ from raysweep.core.hashing import digest
 from raysweep.core.masking import masked
 from raysweep.core.messages import last_line
 from raysweep.core.points import COLUMNS
-from raysweep.core.stages import GRID, LEARNING_RATE
+from raysweep.core.stages import GRID, NOT_FITTED
 from raysweep.core.text import knobs
 from raysweep.frontier import read_csv, read_parquet, read_store
 from raysweep.frontier.points.families import family_label
@@ -197,12 +197,12 @@ def _bytes(table: pa.Table) -> bytes:
 def _grid_rows(table: pa.Table) -> pa.Table:
     if "stage" not in table.column_names:
         return table
-    return table.filter(pa.array([stage != LEARNING_RATE for stage in table["stage"].to_pylist()], pa.bool_()))
+    return table.filter(pa.array([stage not in NOT_FITTED for stage in table["stage"].to_pylist()], pa.bool_()))
 
 
 def _material(location: str, reader: SweepReader, table: pa.Table | None, points: pa.Table) -> Material:
     facts = reader.identity()
-    assigned = [row for row in reader.assignments() if row.stage != LEARNING_RATE]
+    assigned = [row for row in reader.assignments() if row.stage not in NOT_FITTED]
     records = [(row, reader.record(row.trial_id)) for row in assigned]
     return Material(
         title=str(facts["name"]) if facts and "name" in facts else masked(location),

@@ -20,7 +20,7 @@ class Stage(Protocol):
     """A source of trials. Its methods are called by one thread, in the driver."""
 
     name: str
-    """"grid" or "learning_rate"."""
+    """As in `core.stages`, or "sweep" for a pipeline of stages."""
 
     def next_trial(self) -> TrialSpec | None:
         """Return the next trial to run; None if there is none at the moment."""

@@ -13,10 +13,10 @@ from serial import KilledError, run_serially
 from toy_sweep import Recorder, toy_space
 
 from raysweep.storage.trial_store import TrialStore
-from raysweep.sweep import train as train_module
 from raysweep.sweep.run import SweepResult, run
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.pipeline import Pipeline
+from raysweep.sweep.steps import train as train_module
 
 
 def run_without_ray(space: Space, workers: int, draw: random.Random, events: int = 10**9) -> tuple[SweepResult, int]:

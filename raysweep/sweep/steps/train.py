@@ -1,7 +1,8 @@
 """The main step of a run: costs are measured, then both stages are trained in one Ray Tune run."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from raysweep.core.errors import RaysweepError
@@ -19,19 +20,23 @@ from raysweep.sweep.cluster.watch import ClusterWatch
 from raysweep.sweep.guests.entrypoint import load_entrypoint
 from raysweep.sweep.plan.designs import chosen_by_cost
 from raysweep.sweep.plan.measuring import measuring
-from raysweep.sweep.plan.specs import TrialSpecs
+from raysweep.sweep.plan.specs import TrialSpecs, assignment
 from raysweep.sweep.plan.values import Plan
-from raysweep.sweep.prepare import Sweep
 from raysweep.sweep.progress import Progress, grid_label, telling
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.grid import GridStage, cost
+from raysweep.sweep.stages.named import NamedStage, NamedTrial
 from raysweep.sweep.stages.pipeline import Pipeline
-from raysweep.sweep.stages.stage import Listener, Listeners, closing
+from raysweep.sweep.stages.stage import Listener, Listeners, Stage, closing
 from raysweep.sweep.stages.tuning import TuningStage
+from raysweep.sweep.steps.prepare import Sweep
 from raysweep.sweep.tuning.rates import rate_lines
 
+Mirror = Callable[[Space], Listener]
+"""Makes the listener that mirrors a sweep elsewhere, such as MLflow; called only where there are trials to run."""
 
-def train(sweep: Sweep, grid: Plan, mirror: Callable[[Space], Listener] | None) -> None:
+
+def train(sweep: Sweep, grid: Plan, mirror: Mirror | None) -> None:
     """Train the rest of a sweep.
 
     Args:
@@ -44,6 +49,75 @@ def train(sweep: Sweep, grid: Plan, mirror: Callable[[Space], Listener] | None) 
         CapReachedError: the sweep has spent what `caps` allows.
         KeyboardInterrupt: it was stopped, or its cluster is lost.
     """
+    with bench(sweep, mirror, _measured(sweep, grid)) as ready:
+        space, progress = sweep.space, sweep.progress
+        tuning = TuningStage(TrialSpecs.of(space, sweep.facts), sweep.store, ready.listener, sweep.reused)
+        grid = _record_rates(sweep, tuning)
+        stage = _grid_stage(sweep, grid, tuning, ready.listener)
+        pipeline = Pipeline(tuning, stage, lambda: _record_rates(sweep, tuning))
+        if not pipeline.finished:
+            _begin_progress(progress, sweep.chosen(grid), tuning)
+            run_in_ray(pipeline, space, sweep.store, ready.scratch, progress.say, ready.watch)
+        _record_rates(sweep, tuning)
+
+
+def train_named(sweep: Sweep, trials: Sequence[NamedTrial], stage: str, mirror: Mirror | None) -> None:
+    """Train given trials in a stage of their own; those that have ended are not run again.
+
+    Args:
+        sweep: it, prepared.
+        trials: of any size, at any rate and on any course (see `TrialSpecs.grid`).
+        stage: its name in the trial store and MLflow.
+        mirror: makes a listener that mirrors the trials elsewhere; None: no mirror.
+
+    Raises:
+        RaysweepError: the entrypoint is unusable, or no node can hold a trial.
+        CapReachedError: the sweep has spent what `caps` allows.
+        KeyboardInterrupt: it was stopped, or its cluster is lost.
+    """
+    store = sweep.store
+    store.add_assignments([assignment(trial.spec, trial.family, stage) for trial in trials])
+    if sweep.reused is not None:
+        for trial in trials:
+            if not store.usable_record(trial.spec).state.is_final:
+                sweep.reused.copy(trial.spec, store)
+    left = [trial for trial in trials if not store.usable_record(trial.spec).state.ends_trajectory]
+    if not left:
+        return
+    with bench(sweep, mirror) as ready:
+        sweep.progress.costs.update({trial.spec.trial_id: trial.cost for trial in left})
+        sweep.progress.begins(
+            total=len(trials),
+            done=len(trials) - len(left),
+            cost_left=sum(trial.cost for trial in left),
+            labels=[grid_label(trial.family, knobs(trial.spec.size), trial.spec.seed) for trial in left],
+        )
+        named = NamedStage(stage, left, ready.listener)
+        run_in_ray(named, sweep.space, store, ready.scratch, sweep.progress.say, ready.watch)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Everything that a stage of trials needs to run."""
+
+    listener: Listener
+    scratch: Path
+    watch: ClusterWatch
+
+
+@contextlib.contextmanager
+def bench(
+    sweep: Sweep,
+    mirror: Mirror | None,
+    measured: contextlib.AbstractContextManager[Callable[[], object]] | None = None,
+) -> Iterator[Bench]:
+    """Start or join Ray and the mirror, for the trials that run in the block.
+
+    Args:
+        sweep: it, prepared.
+        mirror: makes a listener that mirrors the trials elsewhere; None: no mirror.
+        measured: starts to measure costs while Ray starts, and yields a function that waits for them.
+    """
     sweep.resolved.check_networks()
     _check_entrypoint(sweep.space)
     space, progress = sweep.space, sweep.progress
@@ -55,33 +129,28 @@ def train(sweep: Sweep, grid: Plan, mirror: Callable[[Space], Listener] | None) 
             progress.say(f"{name} is ignored: a sweep has its own settings of Ray Tune")
         stack.enter_context(closing(listener))
         stack.enter_context(quiet(log))
-        measured = stack.enter_context(_measured(sweep, grid))
+        wait = None if measured is None else stack.enter_context(measured)
         with progress.working("starting Ray"):
             watch = stack.enter_context(cluster(space))
         stack.callback(progress.close)  # before Ray ends, which takes seconds
-        with progress.working("measuring costs"):
-            measured()
-        tuning = TuningStage(TrialSpecs.of(space, sweep.facts), sweep.store, listener, sweep.reused)
-        grid = _record_rates(sweep, tuning)
-        pipeline = Pipeline(tuning, _grid_stage(sweep, grid, tuning, listener), lambda: _record_rates(sweep, tuning))
-        if not pipeline.finished:
-            _begin_progress(progress, sweep.chosen(grid), tuning)
-            run_in_ray(pipeline, space, sweep.store, scratch, progress.say, watch)
-        _record_rates(sweep, tuning)
+        if wait is not None:
+            with progress.working("measuring costs"):
+                wait()
+        yield Bench(listener, scratch, watch)
 
 
 def run_in_ray(
-    pipeline: Pipeline,
+    stage: Stage,
     space: Space,
     store: TrialStore,
     scratch: Path,
     say: Callable[[str], object],
     watch: ClusterWatch,
 ) -> None:
-    """Run all trials of both stages in Ray Tune (see `tune_stage.run_stage`)."""
+    """Run all trials of a stage, or of a pipeline of stages, in Ray Tune (see `tune_stage.run_stage`)."""
     from raysweep.sweep.engine.tune_stage import run_stage  # imports Ray, which a finished sweep does not need
 
-    run_stage(pipeline, space, store, scratch, say, watch)
+    run_stage(stage, space, store, scratch, say, watch)
 
 
 def log_of(storage: str) -> str:

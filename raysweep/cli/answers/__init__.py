@@ -1,0 +1,1 @@
+"""Commands whose answer is a fitted value rather than the frontier: hyperparameters, forecasts."""
