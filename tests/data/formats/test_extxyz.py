@@ -7,7 +7,8 @@ import pytest
 from test_extxyz_dialects import COMPRESS, read_all
 
 from raysweep.core.errors import DataError
-from raysweep.data.formats.fields.blocks import Names
+from raysweep.data.formats.fields.blocks import Bad, Names, Span
+from raysweep.data.formats.xyz import extxyz
 from raysweep.data.importing.imports import import_store
 
 HARTREE, BOHR, KCAL = 27.211386245988, 0.529177210903, 0.0433641042418
@@ -183,3 +184,19 @@ def test_a_compressed_text_that_is_cut_off_is_named_and_its_whole_frames_are_kep
             assert len(found) < 500
             with pytest.raises(DataError, match=f"x.extxyz{suffix}, frame"):
                 import_store(tmp_path / "s", [path], group_by="structure")
+
+
+def test_a_broken_frame_longer_than_what_is_read_at_once_is_one_bad_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extxyz, "SPAN_BYTES", 300)
+    header = "energy=-1.0 Properties=species:S:1:pos:R:3:forces:R:3"
+    rows = "".join(f"H {k}.0 0.0 0.0 0.1 0.0 0.0\n" for k in range(60))
+    whole, broken = f"60\n{header}\n{rows}", f"many\n{header}\n{rows}"
+    path = tmp_path / "x.extxyz"
+    path.write_text(broken + whole + whole)
+    pieces = list(extxyz.spans(path, Names()))
+    bad = [piece for piece in pieces if isinstance(piece, Bad)]
+    assert [one.where for one in bad] == [f"{path}, frame 0"]
+    runs = [piece for piece in pieces if isinstance(piece, Span)]
+    assert (runs[0].first, runs[-1].stop) == (1, path.stat().st_size)

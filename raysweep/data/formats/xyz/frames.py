@@ -58,6 +58,8 @@ class Scanner:
             line = self._found(lines, lines.next_start(0), ended=ended)
             if line:
                 yield Run(0, lines.place(line), 0)
+            if self._lost:
+                return
         first, count = line, 0
         while line < len(lines):
             if lines.blank(line):
