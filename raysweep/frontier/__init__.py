@@ -12,7 +12,7 @@ from raysweep.frontier.hyperparameters.fit import fit_hyperparameters, fit_hyper
 from raysweep.frontier.hyperparameters.json_format import hyperparameters_from_json, hyperparameters_to_json
 from raysweep.frontier.hyperparameters.reading import read_runs
 from raysweep.frontier.hyperparameters.result import HyperparameterFit
-from raysweep.frontier.next_runs import next_runs
+from raysweep.frontier.design.next_runs import next_runs
 from raysweep.frontier.output.json_format import from_json, to_json
 from raysweep.frontier.output.reporting import checklist
 from raysweep.frontier.points.readers import read_csv, read_mlflow, read_parquet, read_store

@@ -2,7 +2,8 @@
 
 A greedy optimal design on the law linearised at its fit (c-optimality; the question of 2604.22753): a run is worth the
 share of the answer's variance that it takes away, per unit of cost. Several points on one trajectory cost no more than
-the dearest of them. What it leaves out: that the law itself may be wrong, and that such points share their noise.
+the dearest of them, and share the noise of their run where the fit knows it. What it leaves out: that the law itself
+may be wrong.
 """
 
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ import numpy as np
 from raysweep.core.errors import FrontierError
 from raysweep.frontier.answers.arguments import positive
 from raysweep.frontier.approaches.options import Settings
+from raysweep.frontier.design.information import answer_gradient, independent_rows, information_of, run_rows
 from raysweep.frontier.fit import fit_each
-from raysweep.frontier.fitting.surfaces import Prepared, log_loss_gradient, prepare, to_surface, to_theta
+from raysweep.frontier.fitting.surfaces import Prepared, prepare, to_theta
+from raysweep.frontier.fitting.trajectories import trajectories
 from raysweep.frontier.laws.quantities import quantity
 from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.points.cleaning import column
@@ -23,9 +26,6 @@ from raysweep.frontier.points.families import Family
 from raysweep.frontier.points.readers import REQUIRED, as_table
 from raysweep.frontier.points.weighting import toward_largest
 from raysweep.frontier.result import Fit
-
-_RIDGE = 1e-9
-"""Added to the information of the points, relative to its diagonal: directions that they leave open stay finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +95,25 @@ class _Knowledge:
         return float(self.direction @ np.linalg.solve(self.information, self.direction))
 
     def rows(self, params: Floats, data: Floats) -> Floats:
-        """Gradient of ln loss at some points in units of the noise, shape (m, p): what each tells of the law."""
-        return np.asarray(
-            log_loss_gradient(self.prepared, self.fit.form, self.theta, params, data) / max(self.fit.noise, 1e-9)
-        )
+        """Gradient of ln loss at the points of one run in units of the noise, shape (m, p): what each tells of the law.
+
+        Where the fit knows the noise of runs, a point tells what those before it on its run did not.
+        """
+        form, noise = self.fit.form, self.fit.run_noise
+        if noise is None:
+            return independent_rows(self.prepared, form, self.theta, params, data, self.fit.noise)
+        return run_rows(self.prepared, form, self.theta, params, data, np.zeros(params.size, dtype=np.int64), noise)
+
+    def known_information(self) -> Floats:
+        """The information matrix of the fit's own points."""
+        fit, samples = self.fit, self.fit.samples
+        trust = np.ones(samples.count) if fit.trust is None else fit.trust
+        if fit.run_noise is not None:
+            place = self.prepared, fit.form, self.theta, samples.params, samples.data, trajectories(samples)
+            return information_of(run_rows(*place, fit.run_noise, trust * samples.weight / samples.weight.max()))
+        rows = self.rows(samples.params, samples.data)
+        weighed = toward_largest(samples, fit.form.parameters) if fit.form.toward_largest else samples
+        return information_of(rows * np.sqrt(weighed.weight * trust)[:, None])
 
 
 def next_runs(
@@ -207,25 +222,8 @@ def _knowledge(one: Fit, target: str, flops: float | None) -> _Knowledge:
     prepared = prepare(one.samples, one.form)
     theta = to_theta(prepared, surface, one.form)
     known = _Knowledge(one, prepared, theta, np.empty(0), np.empty(0))
-    rows = known.rows(one.samples.params, one.samples.data)
-    samples = toward_largest(one.samples, one.form.parameters) if one.form.toward_largest else one.samples
-    weight = samples.weight * (1.0 if one.trust is None else one.trust)
-    information = (rows * weight[:, None]).T @ rows
-    known.information = information + np.diag(_RIDGE * np.diag(information) + 1e-12)
-    wanted = quantity(surface, target, flops)
-    free = prepared.problem.free
-
-    def answer(moved: Floats) -> float:
-        value = float(wanted.value(to_surface(prepared, moved, surface.cost, one.form)))
-        return float(np.log(value)) if wanted.positive else value
-
-    step = 1e-5
-    known.direction = np.array(
-        [
-            (answer(theta + step * free[:, k]) - answer(theta - step * free[:, k])) / (2 * step)
-            for k in range(free.shape[1])
-        ]
-    )
+    known.information = known.known_information()
+    known.direction = answer_gradient(prepared, one.form, theta, surface.cost, quantity(surface, target, flops))
     return known
 
 
