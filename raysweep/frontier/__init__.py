@@ -4,6 +4,8 @@ Functions take the points of one family. Those that end in `_families` take the 
 """
 
 from raysweep.frontier.compare import compare, compare_families
+from raysweep.frontier.design.next_runs import next_runs
+from raysweep.frontier.design.outlook import design_outlook
 from raysweep.frontier.families.contrasts import contrasts
 from raysweep.frontier.families.crossovers import crossovers
 from raysweep.frontier.fit import fit, fit_families, isoflop_valleys, local_exponents
@@ -12,7 +14,6 @@ from raysweep.frontier.hyperparameters.fit import fit_hyperparameters, fit_hyper
 from raysweep.frontier.hyperparameters.json_format import hyperparameters_from_json, hyperparameters_to_json
 from raysweep.frontier.hyperparameters.reading import read_runs
 from raysweep.frontier.hyperparameters.result import HyperparameterFit
-from raysweep.frontier.design.next_runs import next_runs
 from raysweep.frontier.output.json_format import from_json, to_json
 from raysweep.frontier.output.reporting import checklist
 from raysweep.frontier.points.readers import read_csv, read_mlflow, read_parquet, read_store
@@ -26,6 +27,7 @@ __all__ = [
     "compare_families",
     "contrasts",
     "crossovers",
+    "design_outlook",
     "fit",
     "fit_families",
     "fit_hyperparameters",
