@@ -22,7 +22,7 @@ class RungLosses:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RungVerdict:
     """What is known about one trial."""
 
     length: int
@@ -33,7 +33,7 @@ class Verdict:
     """Whether nothing about it can change any more."""
 
 
-def judge(curves: Sequence[RungLosses], rungs: int, reduction_factor: float) -> list[Verdict]:
+def judge(curves: Sequence[RungLosses], rungs: int, reduction_factor: float) -> list[RungVerdict]:
     """Return the verdict on each trial, in the order in which they were asked.
 
     A trial continues past a rung if it is among the best ⌈n / reduction_factor⌉ of the n trials asked up to it that
@@ -58,17 +58,17 @@ def judge(curves: Sequence[RungLosses], rungs: int, reduction_factor: float) -> 
 
 def _judge_one(
     curve: RungLosses, rungs: int, reduction_factor: float, recorded: list[list[float]], known: list[bool]
-) -> Verdict:
+) -> RungVerdict:
     for rung in range(rungs):
         if len(curve.losses) <= rung:
-            return Verdict(rung, stopped=False, settled=curve.ended)
+            return RungVerdict(rung, stopped=False, settled=curve.ended)
         recorded[rung].append(curve.losses[rung])
         if rung == rungs - 1:
             break
         if not known[rung]:
-            return Verdict(rung + 1, stopped=False, settled=False)
+            return RungVerdict(rung + 1, stopped=False, settled=False)
         places = math.ceil(len(recorded[rung]) / reduction_factor)
         better = sum(loss < curve.losses[rung] for loss in recorded[rung])
         if better >= places or not math.isfinite(curve.losses[rung]):
-            return Verdict(rung + 1, stopped=True, settled=True)
-    return Verdict(rungs, stopped=False, settled=curve.ended)
+            return RungVerdict(rung + 1, stopped=True, settled=True)
+    return RungVerdict(rungs, stopped=False, settled=curve.ended)

@@ -27,7 +27,7 @@ from raysweep.core.points import Point, at_budgets
 from raysweep.core.text import rounded
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.sweep.space.parts import LearningRate, Size
-from raysweep.sweep.tuning.asha import RungLosses, Verdict, judge
+from raysweep.sweep.tuning.asha import RungLosses, RungVerdict, judge
 from raysweep.sweep.tuning.rate_choice import RATE_DIGITS, Choice, choose
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class RateSearch:
             self._over = not self._queue
         return self._over
 
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self) -> list[RungVerdict]:
         """Return ASHA's verdict on each candidate."""
         return judge([c.curve() for c in self.candidates], self.rungs, self.settings.reduction_factor)
 
@@ -162,7 +162,11 @@ def spread_rates(low: float, high: float, count: int) -> list[float]:
 
 
 def ask_optuna(
-    candidates: Sequence[RateCandidate], verdicts: Sequence[Verdict], settings: LearningRate, count: int, apart: float
+    candidates: Sequence[RateCandidate],
+    verdicts: Sequence[RungVerdict],
+    settings: LearningRate,
+    count: int,
+    apart: float,
 ) -> list[float]:
     """Ask Optuna's TPE for rates, after reporting all trials to it in order: the same losses give the same rates.
 
@@ -201,7 +205,7 @@ def ask_optuna(
 
 
 def _optuna_trial(
-    candidate: RateCandidate, verdict: Verdict, low: float, high: float
+    candidate: RateCandidate, verdict: RungVerdict, low: float, high: float
 ) -> "optuna.trial.FrozenTrial | None":
     """Describe a trial to Optuna; one that failed, or has no losses that count, says nothing."""
     import optuna

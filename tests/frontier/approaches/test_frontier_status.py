@@ -8,7 +8,7 @@ from surfaces import CHINCHILLA, optimum, surface, valleys
 
 from raysweep.core.errors import FrontierError
 from raysweep.frontier import checklist, fit, to_json
-from raysweep.frontier.compare import crossovers
+from raysweep.frontier.checks.compare import crossovers
 from raysweep.frontier.points.findings import Kind, Severity
 
 

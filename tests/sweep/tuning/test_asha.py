@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raysweep.sweep.space.parts import rung_structures
-from raysweep.sweep.tuning.asha import RungLosses, Verdict, judge
+from raysweep.sweep.tuning.asha import RungLosses, RungVerdict, judge
 
 
 def test_one_in_three_goes_on_and_the_first_always_does() -> None:
@@ -20,26 +20,26 @@ def test_one_in_three_goes_on_and_the_first_always_does() -> None:
 
 def test_decision_is_open_until_all_asked_before_have_arrived() -> None:
     waiting, good, bad = RungLosses((), ended=False), RungLosses((1.0,), ended=False), RungLosses((2.0,), ended=False)
-    assert judge([good, bad], 3, 3.0)[1] == Verdict(1, stopped=True, settled=True)
-    assert judge([waiting, bad], 3, 3.0)[1] == Verdict(1, stopped=False, settled=False)
+    assert judge([good, bad], 3, 3.0)[1] == RungVerdict(1, stopped=True, settled=True)
+    assert judge([waiting, bad], 3, 3.0)[1] == RungVerdict(1, stopped=False, settled=False)
     assert (
         judge([RungLosses((), ended=True), bad], 3, 3.0)[1].stopped is False
     )  # failed before its first rung: no rival
     far = RungLosses((2.0, 0.1, 0.1), ended=True)  # went on while its decision was open
-    assert judge([waiting, far], 3, 3.0)[1] == Verdict(1, stopped=False, settled=False)
-    assert judge([good, far], 3, 3.0)[1] == Verdict(1, stopped=True, settled=True)
+    assert judge([waiting, far], 3, 3.0)[1] == RungVerdict(1, stopped=False, settled=False)
+    assert judge([good, far], 3, 3.0)[1] == RungVerdict(1, stopped=True, settled=True)
 
 
 def test_what_a_trial_did_after_it_should_have_stopped_is_no_rival_to_others() -> None:
     good, far, third = RungLosses((1.0, 0.9), False), RungLosses((2.0, 0.1), True), RungLosses((0.9, 0.8), False)
-    assert judge([good, far, third], 3, 3.0)[2] == Verdict(2, stopped=False, settled=False)
+    assert judge([good, far, third], 3, 3.0)[2] == RungVerdict(2, stopped=False, settled=False)
 
 
 def test_infinite_loss_is_stopped_and_counts_as_worst() -> None:
     diverged = RungLosses((float("inf"),), ended=True)
     assert judge([diverged, RungLosses((3.0,), False)], 2, 3.0) == [
-        Verdict(1, stopped=True, settled=True),
-        Verdict(1, stopped=False, settled=False),
+        RungVerdict(1, stopped=True, settled=True),
+        RungVerdict(1, stopped=False, settled=False),
     ]
 
 

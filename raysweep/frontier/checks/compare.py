@@ -9,9 +9,9 @@ import numpy as np
 
 from raysweep.core.errors import FrontierError
 from raysweep.frontier.approaches.options import Method, Options, Settings, make_options
+from raysweep.frontier.checks.held_out import HeldOut, Window, check_held_out, fit_windows
 from raysweep.frontier.families.crossovers import Crossover, crossovers
 from raysweep.frontier.fit import fit_cleaned
-from raysweep.frontier.held_out import HeldOut, Window, check_held_out, fit_windows
 from raysweep.frontier.laws.quantities import Law
 from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.numerics.intervals import LEAST_DRAWS, Interval, studentised

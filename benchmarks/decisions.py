@@ -1,0 +1,154 @@
+"""Races between simulated families against the full grid, and against ranking at one small size.
+
+    python benchmarks/decisions.py [--races 200] [--out decisions.jsonl] [--quick]
+
+Each race is `frontier.race_round` on a world of `decision_simulation.py`: 2 to 4 families, half of the worlds with
+another family best at a tenth of the compute. Results go to a file, one line a race; races that are in it are not run
+again. Right: the family called best has the lowest loss at the compute; each family called equal is within delta of it.
+
+Bars: at least 95 % of verdicts right at a stated 5 %, at most 25 % of the full grid's FLOPs; the family chosen at any
+budget right (within delta of the best) more often than by ranking at one size with the same FLOPs; errors at most 5 %
+when stopped at a random look.
+"""
+
+import argparse
+import json
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from decision_simulation import make_world
+
+from raysweep.frontier import RaceSettings, race_round
+
+DELTA, ERROR = 0.02, 0.05
+BUDGET = 0.25
+"""Of the full grid's FLOPs."""
+MOST_ROUNDS = 40
+SHARES = (0.02, 0.05, 0.1, 0.25)
+
+
+def main():
+    """Run the races that are not in the file yet, then print the summary."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--races", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="number of the first world")
+    parser.add_argument("--out", type=Path, default=Path("decisions.jsonl"))
+    parser.add_argument("--quick", action="store_true", help="ten races")
+    parser.add_argument("--bootstraps", type=int, default=200)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    wanted = range(arguments.first, arguments.first + (10 if arguments.quick else arguments.races))
+    lines = arguments.out.read_text().splitlines() if arguments.out.exists() else []
+    done = {one["seed"]: one for one in map(json.loads, lines)}
+    for seed in wanted:
+        if seed not in done:
+            done[seed] = run_race(seed, arguments.bootstraps)
+            with arguments.out.open("a") as out:
+                out.write(json.dumps(done[seed]) + "\n")
+    summarise([done[seed] for seed in wanted])
+
+
+def run_race(seed, bootstraps):
+    """Run one race to its end; also rank at one size with the FLOPs of each look."""
+    start, world = time.perf_counter(), make_world(seed)
+    settings = RaceSettings(
+        flops=world.flops, delta=DELTA, error=ERROR, budget=BUDGET * world.full_cost, bootstraps=bootstraps
+    )
+    truth, known = world.truth, {one.trial_id: one for one in world.candidates}
+    looks, seen = [], []
+    while True:
+        taken = [trial for look in looks for trial in look]
+        found = race_round(world.candidates, looks, world.points(taken) if taken else None, settings)
+        if found.verdict is not None:
+            spent = sum(known[trial].flops for trial in taken) / world.full_cost
+            seen.append(judged(found.verdict, truth, spent) | {"ranked": regret(truth, ranked(world, spent))})
+        if found.ended or len(looks) >= MOST_ROUNDS:
+            break
+        looks.append([one.trial_id for one in found.chosen])
+    gaps = sorted(truth.values())
+    return {
+        "seed": seed,
+        "families": len(truth),
+        "crossing": world.crossing,
+        "gap": gaps[1] / gaps[0] - 1,
+        "ended": found.ended,
+        "looks": seen,
+        "runs": sum(map(len, looks)),
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+
+
+def judged(verdict, truth, spent):
+    """What a look said, and whether it was right."""
+    best = min(truth, key=truth.get)
+    wrong_out = best in verdict.out
+    unequal = verdict.kind == "equal" and max(regret(truth, name) for name in verdict.families) > DELTA
+    return {
+        "kind": verdict.kind,
+        "wrong": bool(wrong_out or unequal),
+        "spent": spent,
+        "chosen": None if verdict.leader is None else regret(truth, verdict.leader),
+        "out": len(verdict.out),
+        "width": max((gap.high - gap.low for gap in verdict.pairs), default=None),
+    }
+
+
+def regret(truth, name):
+    """By how much a family's loss lies above the lowest, as a share; None for no family."""
+    return None if name is None else truth[name] / min(truth.values()) - 1
+
+
+def ranked(world, share):
+    """The family with the lowest loss at one small size, each with an equal part of the same FLOPs.
+
+    The size is the second smallest; a family's part buys the longest run that it pays, then more seeds of it.
+    """
+    part = share * world.full_cost / len(world.laws)
+    losses = {}
+    for name in world.laws:
+        own = [one for one in world.candidates if one.family == name and one.size == "width=1"]
+        fits = [one for one in own if one.flops <= part]
+        if not fits:
+            continue
+        longest = max(one.flops for one in fits)
+        runs = [one for one in fits if one.flops == longest][: int(part / longest)]
+        points = world.points([one.trial_id for one in runs])
+        last = len(runs[0].atoms)
+        losses[name] = float(np.mean(np.log(points["loss"][last - 1 :: last])))
+    return min(losses, key=losses.get) if losses else None
+
+
+def at_budget(race, share, key):
+    """What was chosen with at most a share of the full grid's FLOPs: the last look that it paid."""
+    paid = [look[key] for look in race["looks"] if look["spent"] <= share]
+    return paid[-1] if paid else None
+
+
+def summarise(races):
+    """Print the bars' figures."""
+    last = [race["looks"][-1] for race in races if race["looks"]]
+    decided = [look for look in last if look["kind"] != "undecided"]
+    wrong = sum(look["wrong"] for look in decided)
+    print(f"{len(races)} races, {np.mean([race['seconds'] for race in races]):.0f} s each")
+    print(f"decided {len(decided)}, of them wrong {wrong} ({wrong / max(len(decided), 1):.1%})")
+    for kind in ("best", "equal", "undecided"):
+        print(f"  {kind}: {sum(look['kind'] == kind for look in last)}")
+    spent = np.array([look["spent"] for look in last])
+    print(f"share of the full grid's FLOPs: median {np.median(spent):.1%}, largest {spent.max():.1%}")
+    generator = np.random.default_rng(0)
+    stopped = [race["looks"][int(generator.integers(len(race["looks"])))]["wrong"] for race in races if race["looks"]]
+    print(f"wrong when stopped at a random look: {np.mean(stopped):.1%}")
+    print(f"wrong at any look: {np.mean([any(look['wrong'] for look in race['looks']) for race in races]):.1%}")
+    for crossing in (False, True):
+        part = [race for race in races if race["crossing"] == crossing]
+        for share in SHARES:
+            row = [[at_budget(race, share, key) for race in part] for key in ("chosen", "ranked")]
+            right = [np.mean([one is not None and one <= DELTA for one in ones]) for ones in row]
+            name = "crossing" if crossing else "no crossing"
+            print(f"{name}, {share:.0%} of the FLOPs: right choice by race {right[0]:.0%}, by one size {right[1]:.0%}")
+
+
+if __name__ == "__main__":
+    main()
