@@ -84,6 +84,18 @@ class Point:
         int | None,
         Column("most memory so far: of the device's tensors; on a CPU of the process", unit="bytes", tracked="total"),
     ] = None
+    inference_flops: Annotated[
+        float | None,
+        Column("FLOPs of an atom-step: energy and forces of the data, per atom", unit="FLOP", tracked="total"),
+    ] = None
+    md_ms_100: Annotated[
+        float | None,
+        Column("an MD step: energy and forces of one structure of 100 atoms", unit="ms", tracked="total"),
+    ] = None
+    md_ms_1000: Annotated[
+        float | None,
+        Column("an MD step: energy and forces of one structure of 1,000 atoms", unit="ms", tracked="total"),
+    ] = None
 
     @property
     def on_plateau(self) -> bool:
@@ -112,8 +124,10 @@ POINT_SCHEMA = pa.schema(
 )
 """Columns, types, units and meanings of the points of one trial."""
 
-TIMED = ("seconds", "device", "throughput", "peak_memory")
+TIMED = ("seconds", "device", "throughput", "peak_memory", "md_ms_100", "md_ms_1000")
 """Columns that differ between two runs of the same trajectory; all others are a function of its specification."""
+ADDED = ("inference_flops", "md_ms_100", "md_ms_1000")
+"""Columns that points/2 lacked at first: a file without them is read as one in which they were not measured."""
 
 TABLE_SCHEMA = POINT_SCHEMA.append(pa.field("family", pa.string())).append(pa.field("stage", pa.string()))
 """Columns of a sweep's table: those of a point, its family in the search space, and its stage (see `stages`)."""
@@ -122,6 +136,19 @@ TABLE_SCHEMA = POINT_SCHEMA.append(pa.field("family", pa.string())).append(pa.fi
 def to_table(points: Iterable[Point]) -> pa.Table:
     """Convert points to a table with `POINT_SCHEMA`, in their order."""
     return pa.Table.from_pylist([asdict(point) for point in points], schema=POINT_SCHEMA)
+
+
+def with_added(table: pa.Table) -> pa.Table:
+    """Give an older table of points the columns of `ADDED` that it lacks, empty; any other table is left as it is."""
+    older = [name for name in POINT_SCHEMA.names if name not in ADDED or name in table.column_names]
+    if table.column_names != older or len(older) == len(POINT_SCHEMA):
+        return table
+    columns = [
+        table[name] if name in older else pa.nulls(table.num_rows, POINT_SCHEMA.field(name).type)
+        for name in POINT_SCHEMA.names
+    ]
+    fields = [table.schema.field(name) if name in older else POINT_SCHEMA.field(name) for name in POINT_SCHEMA.names]
+    return pa.table(columns, schema=pa.schema(fields, metadata=table.schema.metadata))
 
 
 def from_table(table: pa.Table) -> list[Point]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raysweep.core.points import POINT_SCHEMA, Point, to_table
+from raysweep.core.points import POINT_SCHEMA, Point, to_table, with_added
 
 _REQUIRED = tuple(name for name, field in Point.__dataclass_fields__.items() if field.default is dataclasses.MISSING)
 
@@ -20,13 +20,13 @@ def to_bytes(points: Sequence[Point]) -> bytes:
 
 
 def from_bytes(data: bytes, trial_id: str) -> pa.Table:
-    """Parse and validate the points of a trial, with `POINT_SCHEMA`.
+    """Parse and validate the points of a trial, with `POINT_SCHEMA`; those of older versions as well.
 
     Raises:
         ValueError: the schema differs, the points are another trial's, or a value is missing.
     """
     try:
-        table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+        table = with_added(pa.ipc.open_file(pa.BufferReader(data)).read_all())
     except pa.ArrowInvalid as error:
         raise ValueError("is not an Arrow file") from error
     if not table.schema.equals(POINT_SCHEMA):

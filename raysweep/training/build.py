@@ -1,10 +1,12 @@
 """Construction of a trial's network, graphs and loss from its spec, and the measurement of its cost."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 import torch
 
+from raysweep.core.hashing import size_json
 from raysweep.core.trial import TrialSpec
 from raysweep.data.graphs.batches import GraphSet, load_graphs
 from raysweep.data.store.store import Store, open_store
@@ -12,13 +14,17 @@ from raysweep.models.base import DatasetInfo, ForceField
 from raysweep.models.guest_errors import guest_errors
 from raysweep.models.randomness import COST, IsolatedState, generators_of, reseed
 from raysweep.models.registry import check_size, create
+from raysweep.training.cost.inference import InferenceCost, measure_inference
 from raysweep.training.cost.measure import TrainingCost, measure_cost, tells_apart
 from raysweep.training.device.precision import weight_dtype
 from raysweep.training.objective import Objective
-from raysweep.training.symmetry import step_objective
+from raysweep.training.symmetry import FRAMES, frame_averaged, step_objective
 
 COST_SAMPLE = 64
 """Number of structures on which the cost of a step is measured: usually the first of the subset."""
+
+_INFERENCE: dict[tuple[object, ...], InferenceCost] = {}
+"""Measured in this process, by all that they depend on."""
 
 
 def build_model(spec: TrialSpec, store: Store) -> ForceField:
@@ -81,6 +87,28 @@ def cost_of(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpe
     if spec.structures > COST_SAMPLE and not tells_apart(sample, model.triplets):
         sample = _spread(spec, store, sample.cutoff)  # the head is uniform; the rest may not be
     return _measured(model, sample, loss, spec)
+
+
+def inference_of(spec: TrialSpec, store: Store, device: torch.device) -> InferenceCost:
+    """Measure the cost of inference with the spec's network, once in a process for all trials of its size.
+
+    It is measured on another copy of the network, with its initial weights, so that no training notices.
+    """
+    network = spec.model_copy(update={"seed": 0, "structures": min(COST_SAMPLE, spec.structures)})
+    key = (network.architecture, size_json(network.size), network.forces, network.precision, network.symmetry.frames)
+    where = (str(store.location), network.fingerprint, network.structures, str(device), torch.get_num_threads())
+    if (*key, *where) not in _INFERENCE:
+        with IsolatedState():
+            model = build_model(network, store).to(device).eval()
+            cutoff = check_size(network.architecture, network.size).cutoff
+            graphs = graphs_of(where[0], where[1], "train", network.structures, cutoff).head(network.structures)
+            averaged = frame_averaged(model) if network.symmetry.frames else None
+            with guest_errors(network.architecture, "an evaluation"):
+                found = measure_inference(model, graphs, device, weight_dtype(network.precision), averaged)
+            if averaged is not None and found.flops is not None:
+                found = replace(found, flops=FRAMES * found.flops)
+        _INFERENCE[*key, *where] = found
+    return _INFERENCE[*key, *where]
 
 
 def _spread(spec: TrialSpec, store: Store, cutoff: float) -> GraphSet:

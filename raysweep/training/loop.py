@@ -1,8 +1,9 @@
 """Training of one trajectory: a spec and a store go in, points come out. No Ray, no MLflow."""
 
 import contextlib
+import functools
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import torch
 
@@ -28,10 +29,11 @@ def train(
     checkpoints: str | None = None,
     device: str | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    inference: bool = False,
 ) -> Iterator[Point]:
     """Train one trajectory and yield a point at each of its budgets, in the order in which they are reached.
 
-    On a CPU the points are the same to the last bit (`seconds`, `throughput` and `peak_memory` aside), interrupted or
+    On a CPU the points are the same to the last bit (what is timed and `peak_memory` aside), interrupted or
     not, and whatever the process has run before. Random numbers that the network draws are a function of the spec's
     seed and the step. Global generators and settings of the process are restored to the caller's at each point.
 
@@ -43,6 +45,8 @@ def train(
                 resumes from it.
         device: `cpu`, `cuda`, ...; by default a GPU where there is one.
         checkpoint_seconds: seconds between checkpoints.
+        inference: measure what inference costs, for the points' `inference_flops` and `md_ms_...`, before training:
+            a few tenths of a second, once in a process for all trials of a size.
 
     Raises:
         DivergedError: the loss is no longer finite; points yielded before remain valid.
@@ -50,7 +54,9 @@ def train(
         SpaceError: the architecture or size is unknown, or it or the device does not support the symmetry or precision.
     """
     isolated = IsolatedState()  # the network's changes to the process must not reach the caller or the next trial
-    with contextlib.closing(_train(spec, store, checkpoints, device, checkpoint_seconds)) as points:
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    begin = functools.partial(Trajectory, spec, store, where, inference=inference)
+    with contextlib.closing(_train(begin, checkpoints, checkpoint_seconds)) as points:
         while True:
             with isolated:
                 point = next(points, None)
@@ -59,10 +65,8 @@ def train(
             yield point
 
 
-def _train(
-    spec: TrialSpec, store: Store, checkpoints: str | None, device: str | None, checkpoint_seconds: float
-) -> Generator[Point]:
-    run = Trajectory(spec, store, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+def _train(begin: Callable[[], Trajectory], checkpoints: str | None, checkpoint_seconds: float) -> Generator[Point]:
+    run = begin()
     points = _restore(run, checkpoints)
     yield from points
     done = {Budget(point.budget_kind, point.budget) for point in points}

@@ -21,6 +21,8 @@ from raysweep.training.objective import Objective, Predictor
 
 _AUGMENT, _LOSS, _PROBE = 1, 2, 3
 """Random streams, so that no two uses of a seed draw the same numbers."""
+FRAMES = 4
+"""Passes of the network in an evaluation that averages over frames."""
 
 
 def check_symmetry(name: str, size: Mapping[str, SizeValue], symmetry: SymmetrySpec) -> None:

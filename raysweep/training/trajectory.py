@@ -17,8 +17,9 @@ from raysweep.models.mup import rate_groups
 from raysweep.models.randomness import EVALUATION, STEP, generators_of, reseed
 from raysweep.models.registry import check_size
 from raysweep.training.budgets import Budget, Schedule, has_decay
-from raysweep.training.build import build_base, build_model, cost_of, graphs_of, objective
+from raysweep.training.build import build_base, build_model, cost_of, graphs_of, inference_of, objective
 from raysweep.training.checkpoint import Checkpoint
+from raysweep.training.cost.inference import InferenceCost
 from raysweep.training.cost.measure import Stopwatch
 from raysweep.training.cursor import DataCursor
 from raysweep.training.device.compilation import CompiledStep, check_compiler, check_compiles, plain_step
@@ -40,9 +41,10 @@ class Trajectory:
         schedule: the budgets and the learning rate on the way to them.
         trunk: on a branch of wsd, the state to return to when the branch has ended; None elsewhere.
         work: optimizer steps taken on all paths.
+        inference: what inference with the network costs; nothing is known of it unless it was asked for.
     """
 
-    def __init__(self, spec: TrialSpec, store: Store, device: torch.device) -> None:
+    def __init__(self, spec: TrialSpec, store: Store, device: torch.device, *, inference: bool = False) -> None:
         _check(spec, store, device)
         self.spec, self.device, self.dtype = spec, device, weight_dtype(spec.precision)
         self.device_names = device_name(device)
@@ -64,10 +66,11 @@ class Trajectory:
         self._cursor = DataCursor(self.graphs, spec, device, self.dtype)
         self.schedule = Schedule(spec, self._cursor.limits(self.cost) if has_decay(spec) else None)
         self.trunk: Snapshot | None = None
+        if device.type == "cpu":
+            keep_freed_memory()
+        self.inference = inference_of(spec, store, device) if inference else InferenceCost()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        else:
-            keep_freed_memory()
         self.trivial_loss = evaluate(None, self.validation, self.objective).loss
 
     def _validation_batches(self, graphs: GraphSet) -> list[Batch]:
@@ -206,6 +209,9 @@ class Trajectory:
             throughput=(p.atoms - p.atoms_at_point) / seconds if seconds else None,
             equivariance_error=equivariance,
             peak_memory=peak_memory(self.device),
+            inference_flops=self.inference.flops,
+            md_ms_100=self.inference.md_ms.get(100),
+            md_ms_1000=self.inference.md_ms.get(1000),
         )
 
     def evaluate(self) -> Errors:

@@ -9,11 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from raysweep.core.points import to_table
+from raysweep.core.points import TIMED, to_table
 from raysweep.storage.trial_store import TrialStore
-
-TIMES = ("seconds", "throughput", "peak_memory", "device")
-"""Columns of a point that say how fast a machine was, not what was learned."""
 
 
 def chain_space(
@@ -125,5 +122,5 @@ def quickstart_space(folder: Path, name: str) -> Path:
 
 def learned(points: pa.Table) -> pa.Table:
     """Return what was learned, in one order: all columns but those that say how fast a machine was."""
-    kept = points.drop_columns([name for name in TIMES if name in points.column_names])
+    kept = points.drop_columns([name for name in TIMED if name in points.column_names])
     return kept.sort_by([(name, "ascending") for name in ("stage", "family", "trial_id", "step", "budget_kind")])

@@ -4,7 +4,7 @@ import dataclasses
 
 import pyarrow as pa
 
-from raysweep.core.points import COLUMNS, POINT_SCHEMA, Point, from_table, to_table
+from raysweep.core.points import ADDED, COLUMNS, POINT_SCHEMA, Point, from_table, to_table, with_added
 from raysweep.tracking.views import CURVES, TOTALS
 
 POINT = Point(
@@ -32,3 +32,13 @@ def test_every_measured_number_is_a_metric_once():
     numbers = {name for name in POINT_SCHEMA.names if POINT_SCHEMA.field(name).type != pa.string()}
     of_the_trial = {"seed", "learning_rate", "step", "budget", "params"}
     assert {*CURVES, *TOTALS} == numbers - of_the_trial
+
+
+def test_a_table_from_before_inference_was_measured_gets_its_columns_empty_and_in_their_place():
+    table = to_table([POINT])
+    assert with_added(table) is table
+    older = with_added(table.drop_columns(list(ADDED)))
+    assert older.schema.equals(POINT_SCHEMA, check_metadata=True)
+    assert from_table(older) == [POINT]
+    other = table.drop_columns([*ADDED, "peak_memory"])
+    assert with_added(other) is other

@@ -4,12 +4,13 @@ import hashlib
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import toy_trials
 
 from raysweep.core.errors import TrialError
 from raysweep.core.messages import LONGEST
-from raysweep.core.points import from_table
+from raysweep.core.points import ADDED, from_table
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage.trial_store import Assignment, TrialStore
 
@@ -55,6 +56,27 @@ def test_what_is_written_is_read_back(store: TrialStore) -> None:
     assert store.record(TRIAL).message == "the loss is inf"
     assert from_table(store.points(TRIAL)) == points
     assert store.notes == []
+
+
+def test_points_of_a_version_that_measured_no_inference_are_read_without_it(store: TrialStore, tmp_path: Path) -> None:
+    done(store)
+    points = from_table(store.points(TRIAL))
+    older = store.points(TRIAL).drop_columns(list(ADDED))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, older.schema) as stream:
+        stream.write_table(older)
+    data = sink.getvalue().to_pybytes()
+    folder = tmp_path / "trials" / TRIAL
+    (folder / "points.arrow").write_bytes(data)
+    record = json.loads((folder / "state.json").read_text())
+    del record["sha256"]
+    record["points_sha256"] = hashlib.sha256(data).hexdigest()
+    checksum = hashlib.sha256(json.dumps(record, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    (folder / "state.json").write_text(json.dumps({**record, "sha256": checksum}))
+    reader = TrialStore(str(tmp_path))
+    assert from_table(reader.points(TRIAL)) == points
+    assert reader.notes == []
+    assert reader.usable_record(reader.spec(TRIAL)).state == TrialState.DONE
 
 
 def test_writer_of_an_earlier_attempt_writes_nothing(store: TrialStore) -> None:

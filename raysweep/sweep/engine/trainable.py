@@ -48,6 +48,7 @@ def run_trial(config: Config) -> None:
     Args:
         config: `storage` and `data`, locations; `spec`, a TrialSpec as JSON; `code`, that of the training in the
             driver (see `code.code_of`); `cpu` and `gpu`, the trial's resources;
+            `inference`, whether to measure what inference costs;
             `path`, where the driver finds an entrypoint's module; `timeout` and `stall`, limits in seconds.
 
     Raises:
@@ -68,7 +69,14 @@ def run_trial(config: Config) -> None:
             spec,
             store,
             claim,
-            lambda: points_of(spec, data, store.take_checkpoints(claim), "cuda" if config["gpu"] else "cpu", code),
+            lambda: points_of(
+                spec,
+                data,
+                store.take_checkpoints(claim),
+                "cuda" if config["gpu"] else "cpu",
+                code,
+                inference=bool(config["inference"]),
+            ),
             # As text: Tune flattens mappings, and copies them several times.
             lambda index, point: tune.report({"index": index, "point": json.dumps(asdict(point))}),
             Limits(_seconds(config["timeout"]), _seconds(config["stall"])),
@@ -181,7 +189,13 @@ class _Training:
 
 
 def points_of(
-    spec: TrialSpec, data: str | None, checkpoints: str, device: str, code: str | None = None
+    spec: TrialSpec,
+    data: str | None,
+    checkpoints: str,
+    device: str,
+    code: str | None = None,
+    *,
+    inference: bool = False,
 ) -> Iterator[Point]:
     """Train a trajectory, by raysweep's own training or the entrypoint's, and yield its points."""
     _check_code(spec, code)
@@ -191,7 +205,7 @@ def points_of(
     from raysweep.training import loop  # imports torch, which reads the number of threads from the environment
 
     assert structures is not None
-    return loop.train(spec, structures, checkpoints=checkpoints, device=device)
+    return loop.train(spec, structures, checkpoints=checkpoints, device=device, inference=inference)
 
 
 def _extend_path(path: str) -> None:

@@ -136,6 +136,7 @@ def _configs(space: Space, store: TrialStore, dispatcher: Dispatcher) -> Callabl
             "path": path,
             "cpu": space.resources.cpu,
             "gpu": gpu,
+            "inference": float(space.resources.inference),
             "timeout": dispatcher.limits.timeout,
             "stall": dispatcher.limits.stall,
             "alone": launch.alone,

@@ -45,6 +45,11 @@ class Resources(Part):
         ge=0,
         description="how often a trial whose worker died is resumed from its checkpoint; lost nodes do not count",
     )
+    inference: bool = Field(
+        default=True,
+        description="measure what inference costs: FLOPs of an atom-step, and milliseconds of an MD step of 100 and of "
+        "1,000 atoms; a few tenths of a second for each size and worker (docs/training.md)",
+    )
     price_per_device_hour: float | None = Field(
         default=None, gt=0, description="price for the estimate of `raysweep plan`, in any currency"
     )
