@@ -35,6 +35,10 @@ def plan(space: Space) -> Plan:
         from raysweep.sweep.stages.rounds import Rounds  # imports scipy
 
         found = Rounds(space, store, lambda _: None).preview(found)
+    if found.trials and not found.waits_for_data:
+        from raysweep.sweep.plan.expectations import with_outlook  # imports scipy
+
+        found = with_outlook(found, space.grid, store)
     if os.environ.get("RAY_ADDRESS"):
         from raysweep.sweep.cluster.join import cluster_slots  # imports Ray
 

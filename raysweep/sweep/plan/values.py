@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from raysweep.core.hashing import size_json
 from raysweep.core.stages import GRID
@@ -12,6 +13,9 @@ from raysweep.storage.trial_store import Assignment
 from raysweep.sweep.plan.specs import assignment
 from raysweep.sweep.plan.totals import Totals, family_rows, totals
 from raysweep.sweep.space.parts import Size
+
+if TYPE_CHECKING:
+    from raysweep.frontier.design.outlook import Outlook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,8 @@ class Plan:
     slots: int | None = None
     """Trials that run at once on this cluster, None where that is not known."""
     price_per_device_hour: float | None = None
+    outlook: "tuple[Outlook, ...]" = ()
+    """What the trajectories would answer, by family; empty where it was not asked for, or costs are unknown."""
     notes: tuple[str, ...] = ()
     """Further notes for the user, a sentence each."""
 
@@ -98,6 +104,7 @@ class Plan:
             "tuning_trials": self.tuning_trials,
             "totals": grid,
             "families": [{**dataclasses.asdict(row), "saving": row.saving} for row in self.totals()],
+            "design": [one.to_dict() for one in self.outlook],
             "notes": list(self.notes),
             "trials": rows,
         }
@@ -133,7 +140,15 @@ class Plan:
                     "to be tuned" if first.learning_rate is None else f"{first.learning_rate:g}",
                 )
             )
-        return "\n".join([columns(rows), "", columns(family_rows(self.totals())), self._summary(), *self.notes])
+        blocks = [columns(rows), "", columns(family_rows(self.totals())), *self._expected(), self._summary()]
+        return "\n".join([*blocks, *self.notes])
+
+    def _expected(self) -> list[str]:
+        if not self.outlook:
+            return []
+        from raysweep.frontier.design.wording import outlook_notes, outlook_rows  # imports numpy
+
+        return ["", columns(outlook_rows(self.outlook)), *outlook_notes(self.outlook)]
 
     def _summary(self) -> str:
         done = sum(trial.state.is_final for trial in self.trials)
