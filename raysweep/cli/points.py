@@ -183,7 +183,7 @@ def report_folder(storage: str) -> str:
 def tell_report(written: Written, *, err: bool = False) -> None:
     """Print where the report is."""
     folder = masked(absolute(written.folder))
-    pictures = len(written.files) - 1
+    pictures = sum(name.endswith(".png") for name in written.files)
     state = "written" if written.fresh else "unchanged"
     line = f"report: {folder}/{written.files[0]} ({pictures} figures beside it; {state})"
     typer.echo(line, err=True) if err else show(line)

@@ -1,6 +1,6 @@
 """Search spaces from the command line: a file, overrides, and options that act as overrides."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import typer
 
@@ -10,11 +10,18 @@ from raysweep.sweep.space.space import Space, load_space
 
 
 def read_space(
-    path: str, overrides: Sequence[str], tracking_uri: str | None = None, *, adaptive: bool = False
+    path: str,
+    overrides: Sequence[str],
+    tracking_uri: str | None = None,
+    *,
+    adaptive: bool = False,
+    race: Mapping[str, object] | None = None,
 ) -> Space:
-    """Load a search space with the options of the command line applied."""
+    """Load a search space with the options of the command line applied; those of a race that are None are left out."""
     given = [] if tracking_uri is None else [f"tracking.uri={tracking_uri}"]
     given += ["adaptive.enabled=true"] if adaptive else []
+    if race is not None:
+        given += ["race.enabled=true", *(f"race.{key}={value}" for key, value in race.items() if value is not None)]
     return load_space(path, [*overrides, *given])
 
 

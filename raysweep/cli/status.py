@@ -3,15 +3,17 @@
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raysweep.cli.show import print_json, show
 from raysweep.cli.spaces import read_space
 from raysweep.core.messages import last_line
+from raysweep.core.terminal.live import duration
 from raysweep.core.text import columns, short
 from raysweep.core.trial import INTERRUPTED, TrialState
 from raysweep.storage.lease import running_driver
+from raysweep.storage.race_records import RaceRecord
 from raysweep.storage.reader import SweepReader
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.plan.values import Plan
@@ -19,6 +21,7 @@ from raysweep.sweep.preview import current_plan
 from raysweep.sweep.space.identity import as_last_run
 from raysweep.sweep.space.resolve import resolve
 from raysweep.sweep.space.space import Space
+from raysweep.sweep.stages.choosers import chooser_of
 
 SHOWN = tuple(state for state in TrialState if state == TrialState.RUNNING or state.ended_badly)
 """States that have a column when any trial is in them."""
@@ -50,6 +53,22 @@ class Trouble:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RaceStatus:
+    """A race across the families (`raysweep choose`)."""
+
+    flops: float
+    """At which they compete."""
+    budget: str | None
+    rounds: int
+    ended: str | None
+    """Why no further round was chosen; None while it goes on."""
+    seconds: float
+    """Wall-clock time over all interruptions."""
+    verdict: Mapping[str, object] | None
+    """After the last round that has ended, as `Verdict.to_dict` gives it; None before the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweepStatus:
     """The progress of a sweep."""
 
@@ -62,6 +81,8 @@ class SweepStatus:
     families: tuple[FamilyStatus, ...]
     troubles: tuple[Trouble, ...]
     """Trials of both stages that ended badly, and why."""
+    races: tuple[RaceStatus, ...]
+    """Races across the families, the last one last, with what each of them answers by now."""
     driver: str | None
     """The process that runs the sweep; None if none does, or if it is dead."""
     notes: tuple[str, ...]
@@ -73,11 +94,7 @@ def sweep_status(space: Space) -> SweepStatus:
     resolved = resolve(as_last_run(space, store), store)
     space = resolved.space
     plan = current_plan(resolved, store, measure=False)
-    rounds = None
-    if space.adaptive.enabled:
-        from raysweep.sweep.stages.rounds import Rounds  # imports scipy
-
-        rounds = Rounds(space, store, lambda _: None)
+    rounds = chooser_of(resolved, store)
     over = rounds is None or (plan.identified and rounds.over(plan))
     plan = rounds.chosen(plan) if rounds else plan
     driver = running_driver(space.storage)
@@ -99,6 +116,7 @@ def sweep_status(space: Space) -> SweepStatus:
         trials=dict(sorted(trials.items())),
         families=families,
         troubles=tuple(troubles),
+        races=tuple(map(_race_status, store.races())),
         driver=driver,
         notes=tuple(dict.fromkeys(store.notes)),
     )
@@ -115,6 +133,8 @@ def show_status(path: str, overrides: Sequence[str], *, as_json: bool) -> None:
     show(columns([head, *(_row(family, seen) for family in status.families)]))
     begun = ", ".join(f"{count} {state}" for state, count in status.trials.items()) or "none yet"
     show(f"{status.name}: {'complete' if status.complete else 'not complete'}; trials of both stages: {begun}")
+    for race in status.races:
+        show(_race_text(race))
     for trouble in status.troubles[:TROUBLES_SHOWN]:
         show(f"{trouble.trial_id} {trouble.state}: {trouble.reason[:160]}")
     if len(status.troubles) > TROUBLES_SHOWN:
@@ -123,6 +143,29 @@ def show_status(path: str, overrides: Sequence[str], *, as_json: bool) -> None:
         show(f"running now: {status.driver}")
     for note in status.notes:
         show(note)
+
+
+def _race_status(record: RaceRecord) -> RaceStatus:
+    return RaceStatus(
+        flops=record.flops,
+        budget=record.budget,
+        rounds=len(record.looks),
+        ended=record.ended,
+        seconds=record.seconds,
+        verdict=record.verdicts[-1] if record.verdicts else None,
+    )
+
+
+def _race_text(race: RaceStatus) -> str:
+    from raysweep.frontier.decision.verdict import Verdict  # imports scipy
+
+    found = (
+        f"no verdict on {short(race.flops)} FLOPs yet" if race.verdict is None else str(Verdict.from_dict(race.verdict))
+    )
+    going = f"ended: {race.ended}" if race.ended else "it goes on"
+    limit = f", budget {race.budget}" if race.budget else ""
+    rounds = f"{race.rounds} round{'' if race.rounds == 1 else 's'}"
+    return f"\n{found}\n(race: {rounds}, {duration(race.seconds)}{limit}; {going})"
 
 
 def _row(family: FamilyStatus, seen: Sequence[str]) -> tuple[str, ...]:

@@ -1,16 +1,16 @@
-"""`run`."""
+"""`run` and `choose`."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import typer
 
 from raysweep.cli.points import report_folder, tell_report
-from raysweep.cli.show import show
+from raysweep.cli.show import print_json, show
 from raysweep.cli.spaces import read_space
 from raysweep.core.errors import OutputError
 from raysweep.core.io.files import absolute
-from raysweep.core.terminal.live import working
+from raysweep.core.terminal.live import error_console, working
 from raysweep.core.terminal.streams import print_notice
 from raysweep.core.trial import TrialState
 from raysweep.report.content.sources import from_storage
@@ -21,6 +21,9 @@ from raysweep.sweep.mlflow.equal import catch_up
 from raysweep.sweep.mlflow.place import mirror_of, place_of
 from raysweep.sweep.run import SweepResult, run
 from raysweep.sweep.space.space import Space
+
+UNDECIDED_STATUS = 3
+"""Exit status of a race that ended without a decision: more budget, or a larger grid, may decide it."""
 
 
 def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, adaptive: bool) -> int:
@@ -39,6 +42,42 @@ def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, 
         if not lost.broken_pipe:
             print_notice(f"{lost}; the frontier is in {report_folder(space.storage)}")
     return _verdict(result)
+
+
+def choose_family(
+    path: str, overrides: Sequence[str], tracking_uri: str | None, race: Mapping[str, object], *, as_json: bool
+) -> int:
+    """Race the families of a search space, write the report, print the verdict; return the exit status, 0: decided.
+
+    Args:
+        path: of the search space.
+        overrides: of its values.
+        tracking_uri: of MLflow; None: the search space's own.
+        race: the settings that the command line gives, None for each that it leaves to the search space.
+        as_json: print JSON instead of text; progress goes to standard error.
+    """
+    from raysweep.sweep.mlflow.choose import race_result  # imports scipy
+
+    space = read_space(path, overrides, tracking_uri, race=race)
+    if space.tracking.enabled:
+        place_of(space)
+    with interruptible():
+        sweep = run(
+            space, mirror=mirror_of if space.tracking.enabled else None, console=error_console() if as_json else None
+        )
+        result = race_result(space, sweep)
+        written = _report(space) if result.verdict is not None and result.verdict.losses else None
+    if as_json:
+        plain = {key: getattr(result, key) for key in ("ended", "decided", "looks", "flops", "seconds")}
+        print_json({"verdict": result.verdict.to_dict() if result.verdict else None, **plain})
+    else:
+        show(f"\n{result}\n")
+        if written is not None:
+            tell_report(written)
+        _tell_places(space, ui_command(path, overrides, tracking_uri))
+    if result.verdict is None:
+        return 1
+    return 0 if result.decided else UNDECIDED_STATUS
 
 
 def _report(space: Space) -> Written:

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 from raysweep.core.text import knobs, scaled
 from raysweep.report.content import study
+from raysweep.report.content.races import race_pages
 from raysweep.report.content.sources import Material
 from raysweep.report.content.values import Answers, grouped
 from raysweep.report.figures.figures import Drawn
@@ -99,6 +100,7 @@ def render(material: Material, answers: Answers, drawn: Drawn, made_with: Mappin
         nearest=study.nearest,
         study_rows=study.rows(),
         study_source=study.SOURCE,
+        races=race_pages(material),
         searches=material.searches,
         broken=material.broken,
         pictures=_pictures(drawn),

@@ -61,6 +61,9 @@ def write(
     answers = assembled.answers
     drawn = draw(material, assembled)
     files = {layout.REPORT_PAGE: render(material, answers, drawn, _versions()).encode(), **drawn.files}
+    if any(race.verdicts for race in material.races):
+        last = next(race for race in reversed(material.races) if race.verdicts)
+        files[layout.REPORT_VERDICT] = json.dumps(last.verdicts[-1], indent=1).encode()
     text = table.text(answers)
     for name, data in files.items():
         write_whole(filesystem, f"{root}/{name}", data)

@@ -14,7 +14,8 @@ from raysweep.core.errors import StorageError
 from raysweep.core.io.files import read_whole
 from raysweep.core.masking import masked_values
 from raysweep.core.points import TABLE_SCHEMA
-from raysweep.storage import layout
+from raysweep.storage import layout, race_records
+from raysweep.storage.race_records import RaceRecord
 from raysweep.storage.rate_records import RateRecord, decode
 from raysweep.storage.records import Assignment
 from raysweep.storage.trial_reader import TrialReader
@@ -88,6 +89,15 @@ class SweepReader(TrialReader):
             )
             return {}
         return {record.key: record for record in records}
+
+    def races(self) -> list[RaceRecord]:
+        """Read the races across families, the last one last; empty where the file is absent, torn or altered."""
+        content = self.read_json(layout.RACES)
+        try:
+            return [] if content is None else race_records.decode(content)
+        except ValueError:
+            self.notes.append(f"{layout.RACES} was altered; rounds are chosen again from the trials")
+            return []
 
     def report_files(self) -> dict[str, bytes]:
         """Read the files of the report in the storage, by name; none before it is written."""

@@ -15,7 +15,8 @@ from raysweep.core.points import Point, from_table
 from raysweep.core.stages import OF_SWEEPS
 from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage import checkpoints as attempts
-from raysweep.storage import layout, point_file, rate_records
+from raysweep.storage import layout, point_file, race_records, rate_records
+from raysweep.storage.race_records import RaceRecord
 from raysweep.storage.rate_records import RateRecord
 from raysweep.storage.reader import SweepReader
 from raysweep.storage.records import Assignment, Claim, TrialRecord
@@ -123,6 +124,11 @@ class TrialStore(SweepReader):
     def write_searches(self, records: Iterable[RateRecord]) -> None:
         """Write the finished learning-rate searches."""
         self.write_json(layout.LEARNING_RATES, rate_records.encode(records))
+
+    def write_race(self, record: RaceRecord) -> None:
+        """Write a race as the last one, in place of its earlier record."""
+        others = [race for race in self.races() if race.key != record.key]
+        self.write_json(layout.RACES, race_records.encode([*others, record]))
 
     def write_json(self, name: str, content: Sequence[object] | Mapping[str, object]) -> None:
         """Write a file of the sweep whole, unless it has this content already."""

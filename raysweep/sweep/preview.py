@@ -15,6 +15,7 @@ from raysweep.sweep.reuse.changed_code import note as code_note
 from raysweep.sweep.reuse.trials import ReusedTrials
 from raysweep.sweep.space.resolve import Resolved, resolve
 from raysweep.sweep.space.space import Space
+from raysweep.sweep.stages.choosers import chooser_of
 from raysweep.sweep.tuning.rates import given_rates, known_rates
 
 
@@ -31,10 +32,8 @@ def plan(space: Space) -> Plan:
     resolved.check_networks()
     space = resolved.space
     found = current_plan(resolved, store, measure=True, reused=ReusedTrials(space).state)
-    if space.adaptive.enabled:
-        from raysweep.sweep.stages.rounds import Rounds  # imports scipy
-
-        found = Rounds(space, store, lambda _: None).preview(found)
+    rounds = chooser_of(resolved, store)
+    found = rounds.preview(found) if rounds else found
     if found.trials and not found.waits_for_data:
         from raysweep.sweep.plan.expectations import with_outlook  # imports scipy
 

@@ -28,6 +28,7 @@ def loss_at(spec: TrialSpec, data: float) -> float:
     clean = 0.1 + 3 * params(spec) ** -0.4 + 20 * data**-0.4
     best = BEST_RATE * (float(spec.size["width"]) / 8) ** -float(spec.size.get("power", 0))
     clean *= 1 + 0.2 * math.log(spec.learning_rate / best) ** 2
+    clean *= float(spec.size.get("factor", 1))
     key = f"{spec.architecture}{spec.size}{spec.learning_rate}{spec.seed}{data}".encode()
     noise = int(hashlib.sha256(key).hexdigest()[:8], 16) / 0xFFFFFFFF - 0.5
     return clean * (1 + 0.01 * noise)
@@ -90,7 +91,7 @@ def _point(spec: TrialSpec, index: int, budget: float) -> Point:
 
 def _misbehave(spec: TrialSpec, index: int, checkpoints: str | None) -> None:
     how = spec.size.get("how", "well")
-    if index == 1 and how == "raise":
+    if (index == 1 and how == "raise") or how == "broken":
         raise ValueError("a bug in the training")
     if index == 1 and how == "diverge":
         raise DivergedError("the loss is inf after 2 steps")

@@ -16,6 +16,7 @@ from raysweep.core.text import knobs
 from raysweep.frontier import read_csv, read_parquet, read_store
 from raysweep.frontier.points.families import family_label
 from raysweep.frontier.points.readers import as_table, parquet_table
+from raysweep.storage.race_records import RaceRecord
 from raysweep.storage.rate_records import RateRecord
 from raysweep.storage.reader import SweepReader
 from raysweep.storage.records import Assignment, TrialRecord
@@ -49,6 +50,8 @@ class Material:
     full: pa.Table | None
     """The grid stage with every column that was measured, rows as in the sweep; None for bare points."""
     searches: tuple[RateRecord, ...] = ()
+    races: tuple[RaceRecord, ...] = ()
+    """Races across the families, the last one last."""
     broken: tuple[Broken, ...] = ()
     order: tuple[str, ...] = ()
     """Families in the order in which the sweep assigns its trials; `sweep.json` has them in alphabetical order."""
@@ -89,6 +92,7 @@ class Material:
             [
                 self.title,
                 repr((self.searches, self.broken, self.order, self.ended, self.planned)),
+                [(race.key, race.looks, race.verdicts, race.ended) for race in self.races],
                 self.facts,
                 self.data_unit,
             ],
@@ -209,6 +213,7 @@ def _material(location: str, reader: SweepReader, table: pa.Table | None, points
         points=canonical(points),
         full=None if table is None else _grid_rows(table),
         searches=tuple(reader.searches().values()),
+        races=tuple(reader.races()),
         broken=tuple(_broken(row, record) for row, record in records if record.state.ended_badly),
         order=tuple(dict.fromkeys(row.family for row in assigned)),
         ended=sum(record.state.ends_trajectory for _, record in records),

@@ -11,6 +11,7 @@ from raysweep.core.trial import OptimizerSpec
 from raysweep.sweep.plan.costs import Cost
 from raysweep.sweep.space.facts import DataFacts
 from raysweep.sweep.space.parts import Adaptive, Grid
+from raysweep.sweep.space.race import Race
 from raysweep.sweep.space.yaml_lines import ErrorAt
 
 MEMBERS = 3
@@ -87,9 +88,11 @@ class Course:
         ]
 
 
-def chosen_by_cost(grid: Grid, adaptive: Adaptive) -> tuple[tuple[str, str], str] | None:
+def chosen_by_cost(grid: Grid, in_rounds: Adaptive | Race | None) -> tuple[tuple[str, str], str] | None:
     """Return the setting that chooses trajectories by their cost, as its key and its name; None without one."""
-    if adaptive.enabled:
+    if isinstance(in_rounds, Race):
+        return ("race", "enabled"), "a race"
+    if in_rounds is not None:
         return ("adaptive", "enabled"), "--adaptive"
     if grid.device_hours:
         return ("grid", "device_hours"), "grid.device_hours"

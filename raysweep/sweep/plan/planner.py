@@ -57,10 +57,10 @@ def make_plan(
     ]
     book.save()
     state_of = _states(store, reused)
-    by_cost = chosen_by_cost(space.grid, space.adaptive) is not None
+    by_cost = chosen_by_cost(space.grid, space.in_rounds) is not None
     trials = []
     for draft in drafts:
-        for end in draft.ends(facts, by_length=space.adaptive.enabled):
+        for end in draft.ends(facts, by_length=space.in_rounds is not None):
             spec = draft.spec(end, specs, by_cost=by_cost)
             trials.append(draft.planned(end, spec, state_of(spec), facts, space.training.optimizer))
     told = () if facts is None else _check_budgets(space, facts, designed, drafts)

@@ -16,7 +16,6 @@ from raysweep.storage import layout
 from raysweep.storage.reader import SweepReader
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.space.facts import DataFacts, data_fingerprint
-from raysweep.sweep.space.parts import Adaptive
 from raysweep.sweep.space.space import Space
 
 _COMPARED = ("forces", "training", "data.validation_structures", "learning_rate.transfer")
@@ -77,13 +76,16 @@ def refuse_other_sweep(space: Space, reader: SweepReader, fingerprint: str | Non
 
 
 def as_last_run(space: Space, reader: SweepReader) -> Space:
-    """Return the space with the rounds of the last run, where that was given `--adaptive` on the command line."""
-    settings = (reader.recorded_space() or {}).get("adaptive")
-    identity = reader.identity() or {}
-    if identity.get("name") != space.name or not isinstance(settings, dict) or not settings.get("enabled"):
+    """Return the space with the rounds of the last run, where a command asked for them (`--adaptive`, `choose`)."""
+    last = reader.recorded_space() or {}
+    if (reader.identity() or {}).get("name") != space.name:
         return space
-    given = space.adaptive.model_dump(exclude_unset=True)
-    return space.model_copy(update={"adaptive": Adaptive(**{**settings, **given, "enabled": True})})
+    for name, part in (("race", space.race), ("adaptive", space.adaptive)):
+        settings = last.get(name)
+        if isinstance(settings, dict) and settings.get("enabled"):
+            given = part.model_dump(exclude_unset=True)
+            return space.model_copy(update={name: type(part)(**{**settings, **given, "enabled": True})})
+    return space
 
 
 def differences(space: Space, reader: SweepReader) -> list[str]:

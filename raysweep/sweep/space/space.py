@@ -13,6 +13,7 @@ from raysweep.core.errors import SpaceError
 from raysweep.sweep.space import yaml_lines
 from raysweep.sweep.space.errors import first_error, refuse_other_searches, refuse_unusable_numbers
 from raysweep.sweep.space.parts import LABEL, NAME, PLACE, Adaptive, Data, Family, Grid, LearningRate, Part
+from raysweep.sweep.space.race import Race
 from raysweep.sweep.space.running import Caps, Resources, Tracking, Training
 
 
@@ -46,6 +47,7 @@ class Space(Part):
     )
     grid: Grid = Field(description="the joint grid")
     adaptive: Adaptive = Field(default_factory=Adaptive, description="which trajectories of the grid `--adaptive` runs")
+    race: Race = Field(default_factory=Race, description="how `raysweep choose` finds the best family")
     learning_rate: LearningRate = Field(description="the learning-rate stage")
     training: Training = Field(default_factory=Training, description="training settings shared by all trials")
     resources: Resources = Field(default_factory=Resources, description="resources and limits of one trial")
@@ -59,11 +61,16 @@ class Space(Part):
         """The distinct architectures of the families."""
         return tuple(dict.fromkeys(family.architecture for family in self.families.values()))
 
+    @property
+    def in_rounds(self) -> Adaptive | Race | None:
+        """The settings by which trajectories of the grid are chosen in rounds; None: all of it is run."""
+        return self.race if self.race.enabled else self.adaptive if self.adaptive.enabled else None
+
     def seeds(self) -> tuple[int, ...]:
-        """The seeds of planned trajectories; `--adaptive` has more to choose from than the grid."""
-        if not self.adaptive.enabled:
+        """The seeds of planned trajectories; rounds have more to choose from than the grid."""
+        if self.in_rounds is None:
             return self.grid.seeds
-        wanted = self.adaptive.seeds or 4 * len(self.grid.seeds)
+        wanted = self.in_rounds.seeds or 4 * len(self.grid.seeds)
         others = (seed for seed in range(max(self.grid.seeds) + wanted + 1) if seed not in self.grid.seeds)
         return tuple(islice(chain(self.grid.seeds, others), wanted))
 
@@ -122,6 +129,7 @@ def _check_together(space: Space) -> None:
         raise space.error(("data",), "missing: without an entrypoint, training needs a structure store (data.store)")
     if space.training.precision == "tf32" and space.resources.gpu == 0:
         raise space.error(("training", "precision"), "tf32 needs a GPU, and resources.gpu is 0; use float32 or bf16")
+    _check_race(space)
     for label in space.learning_rate.rates:
         if label not in space.families:
             raise space.error(
@@ -136,6 +144,41 @@ def _check_together(space: Space) -> None:
                 raise space.error(
                     ("learning_rate", key), "missing: give low, high and structures, or known `rates` for every family"
                 )
+
+
+def as_race(
+    space: Space,
+    *,
+    flops: float | None = None,
+    budget: str | float | None = None,
+    delta: float | None = None,
+    error: float | None = None,
+) -> Space:
+    """Return the space of a race across its families; arguments that are None leave its `race` settings as they are.
+
+    Raises:
+        SpaceError: a setting has no meaning, or the compute is missing.
+    """
+    given = {"at_flops": flops, "budget": budget, "delta": delta, "error": error}
+    settings = {name: value for name, value in given.items() if value is not None}
+    try:
+        race = Race(**{**space.race.model_dump(exclude_unset=True), **settings, "enabled": True})
+    except ValidationError as invalid:
+        first = invalid.errors()[0]
+        key = [str(part) for part in first["loc"][:1]]
+        raise space.error(["race", *key], first["msg"].removeprefix("Value error, ")) from None
+    racing = space.model_copy(update={"race": race})
+    _check_race(racing)
+    return racing
+
+
+def _check_race(space: Space) -> None:
+    if space.race.enabled and space.adaptive.enabled:
+        raise space.error(
+            ("adaptive", "enabled"), "a race across families chooses the rounds itself; leave out --adaptive"
+        )
+    if space.race.enabled and len(space.families) < 2:
+        raise space.error(("families",), "a race needs two families or more; with one, `raysweep run` fits its law")
 
 
 def _check_power_law(space: Space, label: str, family: Family) -> None:

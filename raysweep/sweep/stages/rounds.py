@@ -1,7 +1,4 @@
-"""The rounds of `run --adaptive`: those chosen so far, kept with the sweep, and the stage that asks for more.
-
-Choices are kept in `adaptive.json`, so an interrupted sweep continues with its current round.
-"""
+"""The rounds of `run --adaptive`: those chosen so far, family by family, kept in `adaptive.json`."""
 
 import dataclasses
 import math
@@ -11,16 +8,14 @@ import pyarrow as pa
 
 from raysweep.core.hashing import size_json
 from raysweep.core.stages import GRID
-from raysweep.core.trial import TrialSpec
 from raysweep.frontier.points.readers import as_table
 from raysweep.storage import layout
-from raysweep.storage.trial_store import TrialRecord, TrialStore
+from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.plan.specs import assignment
 from raysweep.sweep.plan.values import Plan, PlannedTrial
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.adaptive import Candidate, Round, first_round, next_round
-from raysweep.sweep.stages.grid import GridStage
-from raysweep.sweep.stages.stage import Listener
+from raysweep.sweep.stages.chooser import by_family, longest, run_of
 
 _WHY = {
     "width": "the interval is as narrow as requested (adaptive.width)",
@@ -44,16 +39,33 @@ class Rounds:
         self._over: dict[str, str] = {}
         """Why the rounds of a family are over, if this process knows."""
 
-    def chosen(self, whole: Plan) -> Plan:
-        """Return the trajectories of a plan chosen so far; for a family without any, its first round.
+    def group(self, trial: PlannedTrial) -> str:
+        """Return its family: the rounds of a family depend on its own points alone."""
+        return trial.family
 
-        Args:
-            whole: the plan of every trajectory of the grid at each of its lengths.
-        """
+    def ready(self, whole: Plan) -> bool:
+        """Return True: families whose rate is not known yet have no trials to wait for."""
+        return True
+
+    @property
+    def clock(self) -> None:
+        """None: these rounds do not depend on the time that they take."""
+
+    def begin(self, whole: Plan) -> None:
+        """Write the first round of each family whose rates and costs are known."""
+        for label, of_family in by_family(whole).items():
+            if all(trial.spec for trial in of_family) and not _by_id(of_family).keys() & set(
+                self._chosen.get(label, ())
+            ):
+                self._chosen[label] = self._first(of_family)
+        self._store.write_json(layout.ROUNDS, self._chosen)
+
+    def chosen(self, whole: Plan) -> Plan:
+        """Return the trajectories of a plan chosen so far; for a family without any, its first round."""
         trials: list[PlannedTrial] = []
         for label, of_family in by_family(whole).items():
             if not all(trial.spec for trial in of_family):  # neither rates nor costs are known: no round yet
-                trials += _longest(of_family)
+                trials += longest(of_family)
                 continue
             known = _by_id(of_family)
             ids = [trial_id for trial_id in self._chosen.get(label, ()) if trial_id in known]
@@ -82,8 +94,6 @@ class Rounds:
         of_family = by_family(whole)[family]
         coming = self._next(family, of_family)
         known = _by_id(of_family)
-        if not self._chosen.get(family):  # the first round was run by now
-            self._chosen[family] = self._first(of_family)
         self._chosen[family] += [candidate.trial_id for candidate in coming.chosen]
         self._store.write_json(layout.ROUNDS, self._chosen)
         self._tell(family, of_family, coming)
@@ -110,15 +120,12 @@ class Rounds:
             assert trial.spec is not None
             assert trial.params is not None
             assert trial.flops is not None
-            run = f"{size_json(trial.size)} {trial.seed}"
-            if self._space.training.optimizer.name == "cosine":  # a run for each budget
-                run = trial.spec.trial_id
             found.append(
                 Candidate(
                     trial_id=trial.spec.trial_id,
                     size=size_json(trial.size),
                     seed=trial.seed,
-                    run=run,
+                    run=run_of(trial),
                     params=trial.params,
                     atoms=trial.atoms,
                     flops=trial.flops,
@@ -134,7 +141,7 @@ class Rounds:
 
     def _grid_flops(self, of_family: Sequence[PlannedTrial]) -> float:
         """Return the cost of a family's grid without rounds."""
-        return math.fsum(t.flops or 0.0 for t in _longest(of_family) if t.seed in self._space.grid.seeds)
+        return math.fsum(t.flops or 0.0 for t in longest(of_family) if t.seed in self._space.grid.seeds)
 
     def _tell(self, family: str, of_family: Sequence[PlannedTrial], coming: Round) -> None:
         known = _by_id(of_family)
@@ -154,82 +161,5 @@ class Rounds:
             self._say(f"{family}: {found}; after {share}, {_WHY[coming.ended or 'grid']}")
 
 
-class AdaptiveGrid(GridStage):
-    """The grid stage that asks for the next round of a family whenever all of its trajectories have ended."""
-
-    def __init__(self, grid: Plan, listener: Listener, rounds: Rounds, begun: Callable[[Plan, Plan], None]) -> None:
-        """Begin with the rounds that were chosen so far.
-
-        Args:
-            grid: the plan of every trajectory of the grid at each of its lengths.
-            listener: notified of the trials' progress.
-            rounds: choose from it.
-            begun: called with each new round: the plan of all rounds by then, and that of the new one.
-        """
-        self._grid, self._rounds, self._begun = grid, rounds, begun
-        self._open: dict[str, set[str]] = {}
-        """Trials that have not ended yet, by family; where there are none, its next round is due."""
-        self._over: set[str] = set()
-        super().__init__(rounds.chosen(grid).trials, listener)
-
-    def take(self, grid: Plan) -> None:
-        """Add the trajectories of the rounds so far that have become ready."""
-        self._grid = grid
-        self.add(self._rounds.chosen(grid).trials)
-
-    def add(self, trials: Sequence[PlannedTrial]) -> None:
-        """Add the trajectories that are ready and not done."""
-        for trial in trials:
-            if trial.spec is not None:
-                open_ = self._open.setdefault(trial.family, set())
-                if not trial.state.is_final and trial.spec.trial_id not in self:
-                    open_.add(trial.spec.trial_id)
-        super().add(trials)
-
-    def next_trial(self) -> TrialSpec | None:
-        """Return the longest remaining trajectory."""
-        self._advance()
-        return super().next_trial()
-
-    @property
-    def finished(self) -> bool:
-        """Whether all trials were handed out and no round will follow."""
-        self._advance()
-        return super().finished and all(family in self._over for family in self._open)
-
-    def ended(self, trial_id: str, record: TrialRecord) -> None:
-        """Pass the end on; the family waits for one trial less."""
-        super().ended(trial_id, record)
-        for open_ in self._open.values():
-            open_.discard(trial_id)
-
-    def _advance(self) -> None:
-        """Begin the next round of each family whose trajectories have all ended."""
-        for family in [label for label, open_ in self._open.items() if not open_ and label not in self._over]:
-            more = self._rounds.advance(self._grid, family)
-            self._begun(self._rounds.chosen(self._grid), dataclasses.replace(self._grid, trials=tuple(more)))
-            self.add(more)
-            if not self._open[family]:
-                self._over.add(family)
-
-
-def by_family(plan: Plan) -> dict[str, list[PlannedTrial]]:
-    """Group the trials of a plan by family, in its order."""
-    found: dict[str, list[PlannedTrial]] = {}
-    for trial in plan.trials:
-        found.setdefault(trial.family, []).append(trial)
-    return found
-
-
 def _by_id(trials: Iterable[PlannedTrial]) -> Mapping[str, PlannedTrial]:
     return {trial.spec.trial_id: trial for trial in trials if trial.spec is not None}
-
-
-def _longest(trials: Iterable[PlannedTrial]) -> list[PlannedTrial]:
-    """Return the trajectory with the most points of each size and seed."""
-    found: dict[tuple[str, int], PlannedTrial] = {}
-    for trial in trials:
-        key = size_json(trial.size), trial.seed
-        if key not in found or trial.points > found[key].points:
-            found[key] = trial
-    return list(found.values())

@@ -1,7 +1,6 @@
 """The first step of a run: the search space is resolved, its structure store made, its storage checked."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from raysweep.storage.lease import DriverLease
 from raysweep.storage.trial_store import TrialStore
@@ -16,9 +15,8 @@ from raysweep.sweep.space.identity import write_identity
 from raysweep.sweep.space.networks import check_sizes
 from raysweep.sweep.space.resolve import Resolved, resolve
 from raysweep.sweep.space.space import Space
-
-if TYPE_CHECKING:
-    from raysweep.sweep.stages.rounds import Rounds
+from raysweep.sweep.stages.chooser import Chooser
+from raysweep.sweep.stages.choosers import chooser_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +28,7 @@ class Sweep:
     store: TrialStore
     progress: Progress
     reused: ReusedTrials | None
-    rounds: "Rounds | None"
+    rounds: Chooser | None
 
     @property
     def space(self) -> Space:
@@ -48,7 +46,7 @@ class Sweep:
         return grid
 
     def chosen(self, grid: Plan) -> Plan:
-        """Return the part of the grid that is to run: all of it, or the adaptive rounds so far."""
+        """Return the part of the grid that is to run: all of it, or the rounds so far."""
         return self.rounds.chosen(grid) if self.rounds else grid
 
     def unfinished(self, grid: Plan) -> bool:
@@ -77,11 +75,7 @@ def prepare(space: Space, progress: Progress, lock: DriverLease) -> Sweep:
     if settled is not None:
         progress.say(settled)
     write_identity(store, space, facts)
-    rounds = None
-    if space.adaptive.enabled:
-        from raysweep.sweep.stages.rounds import Rounds  # imports scipy
-
-        rounds = Rounds(space, store, progress.say)
+    rounds = chooser_of(resolved, store, progress.say)
     reused = ReusedTrials(space) if space.earlier else None
     return Sweep(resolved=resolved, facts=facts, store=store, progress=progress, reused=reused, rounds=rounds)
 

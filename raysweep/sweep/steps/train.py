@@ -24,6 +24,7 @@ from raysweep.sweep.plan.specs import TrialSpecs, assignment
 from raysweep.sweep.plan.values import Plan
 from raysweep.sweep.progress import Progress, grid_label, telling
 from raysweep.sweep.space.space import Space
+from raysweep.sweep.stages.chooser import ChosenGrid
 from raysweep.sweep.stages.grid import GridStage, cost
 from raysweep.sweep.stages.named import NamedStage, NamedTrial
 from raysweep.sweep.stages.pipeline import Pipeline
@@ -123,7 +124,9 @@ def bench(
     space, progress = sweep.space, sweep.progress
     with contextlib.ExitStack() as stack:
         scratch, log = _scratch(space.storage, stack)
-        listener = Listeners([progress, mirror(space)] if mirror else [progress])
+        clock = sweep.rounds.clock if sweep.rounds else None
+        followers = [progress, clock, mirror(space) if mirror else None]
+        listener = Listeners([follower for follower in followers if follower is not None])
         stack.enter_context(telling(progress.say, "raysweep.tracking"))
         for name in foreign_variables():
             progress.say(f"{name} is ignored: a sweep has its own settings of Ray Tune")
@@ -172,7 +175,7 @@ def _check_entrypoint(space: Space) -> None:
     if space.entrypoint is None:
         return
     function = load_entrypoint(space.entrypoint)
-    by_cost = chosen_by_cost(space.grid, space.adaptive)
+    by_cost = chosen_by_cost(space.grid, space.in_rounds)
     if by_cost is not None and not hasattr(function, "cost"):
         key, what = by_cost
         raise space.error(key, f"{what} needs what sizes cost: give {space.entrypoint} a `cost`")
@@ -189,7 +192,7 @@ def _measured(sweep: Sweep, grid: Plan) -> Iterator[Callable[[], object]]:
         def known() -> None:
             if wait():
                 return
-            by_cost = chosen_by_cost(sweep.space.grid, sweep.space.adaptive)
+            by_cost = chosen_by_cost(sweep.space.grid, sweep.space.in_rounds)
             if by_cost is not None:
                 raise RaysweepError(f"{by_cost[1]} needs what sizes cost, which could not be measured: see the log")
             sweep.progress.say(
@@ -216,13 +219,12 @@ def _record_rates(sweep: Sweep, tuning: TuningStage) -> Plan:
 def _grid_stage(sweep: Sweep, grid: Plan, tuning: TuningStage, listener: Listener) -> GridStage:
     if sweep.rounds is None:
         return GridStage(grid.trials, listener)
-    from raysweep.sweep.stages.rounds import AdaptiveGrid
 
     def begun(plan: Plan, new: Plan) -> None:
         sweep.store.write_assignments([*plan.assignments(), *tuning.assignments()])
         sweep.progress.more({t.spec.trial_id: cost(t) for t in new.trials if t.spec is not None})
 
-    return AdaptiveGrid(grid, listener, sweep.rounds, begun)
+    return ChosenGrid(grid, listener, sweep.rounds, begun)
 
 
 def _begin_progress(progress: Progress, plan: Plan, tuning: TuningStage) -> None:

@@ -24,7 +24,8 @@ from raysweep.sweep.space.facts import data_facts
 from raysweep.sweep.space.parts import Adaptive
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.adaptive import Candidate, first_round, next_round
-from raysweep.sweep.stages.rounds import AdaptiveGrid, Rounds
+from raysweep.sweep.stages.chooser import ChosenGrid
+from raysweep.sweep.stages.rounds import Rounds
 from raysweep.sweep.tuning.rates import known_rates
 
 GRID = {"structures": [100, 400, 1600, 6400, 25600], "seeds": [0]}
@@ -127,7 +128,7 @@ def test_a_cut_anywhere_leads_to_the_same_rounds(make_space: SpaceMaker, tmp_pat
         store = TrialStore(space.storage)
         for count in [*events, 10**9]:
             rounds = Rounds(space, store, lambda _: None)
-            stage = AdaptiveGrid(whole_plan(space, store), Recorder(), rounds, lambda *_: None)
+            stage = ChosenGrid(whole_plan(space, store), Recorder(), rounds, lambda *_: None)
             try:
                 run_serially(stage, store, workers=workers, draw=random.Random(count), events=count)
             except KilledError:

@@ -1,0 +1,254 @@
+"""A race across families: its rounds, its budget, its verdict, and that a cut changes nothing."""
+
+import dataclasses
+import io
+import json
+import random
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+from serial import KilledError, run_serially
+from toy_sweep import Recorder, SpaceMaker, toy_content
+
+import raysweep
+from raysweep.cli.status import show_status, sweep_status
+from raysweep.cli.sweeps import UNDECIDED_STATUS, choose_family
+from raysweep.core.errors import SpaceError
+from raysweep.frontier.decision.verdict import Verdict
+from raysweep.storage.race_records import RaceRecord
+from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.plan.values import Plan
+from raysweep.sweep.preview import current_plan, plan
+from raysweep.sweep.space.race import parse_budget
+from raysweep.sweep.space.resolve import Resolved, resolve
+from raysweep.sweep.space.space import Space, as_race
+from raysweep.sweep.stages.chooser import ChosenGrid
+from raysweep.sweep.stages.race import RaceRounds
+from raysweep.sweep.stages.race_budget import Wallet
+
+AT = 3e9
+GRID = {"structures": [100, 400, 1600, 6400], "seeds": [0]}
+RATES = {"rates": {"a": 0.02, "b": 0.02}}
+
+
+def family(architecture: str, factor: float, **knobs: object) -> dict[str, object]:
+    """A toy family whose loss is a multiple of that of the others."""
+    fixed = {"factor": factor, **knobs}
+    return {"architecture": architecture, "fixed": fixed, "sizes": {"width": [2, 4, 8, 16, 32]}}
+
+
+def racing_space(make_space: SpaceMaker, factor: float = 1.5, **changes: object) -> Space:
+    families = {"a": family("toy-a", 1.0), "b": family("toy-b", factor)}
+    content = {"families": families, "grid": GRID, "learning_rate": RATES, "tracking": {"enabled": False}}
+    return make_space(**{**content, **changes})
+
+
+def written(space: Space, folder: Path) -> str:
+    """Write a search space into a file; return its path."""
+    path = folder / "space.yaml"
+    path.write_text(yaml.safe_dump(json.loads(space.model_dump_json(exclude_unset=True))))
+    return str(path)
+
+
+def planned(space: Space, store: TrialStore) -> tuple[Resolved, Plan]:
+    resolved = resolve(space, store)
+    return resolved, current_plan(resolved, store, measure=True)
+
+
+def raced(space: Space, cuts: list[int], workers: int) -> RaceRecord:
+    """Race without Ray, cut after so many events each time; return the record in the storage."""
+    store = TrialStore(space.storage)
+    for count in [*cuts, 10**9]:
+        resolved, whole = planned(space, store)
+        stage = ChosenGrid(whole, Recorder(), RaceRounds(resolved, store, lambda _: None), lambda *_: None)
+        try:
+            run_serially(stage, store, workers=workers, draw=random.Random(count), events=count)
+        except KilledError:
+            continue
+    resolved, whole = planned(space, store)
+    assert RaceRounds(resolved, store, lambda _: None).over(whole)
+    (record,) = store.races()
+    return record
+
+
+def test_a_cut_anywhere_leads_to_the_same_rounds_and_the_same_verdict(make_space: SpaceMaker, tmp_path: Path) -> None:
+    def race(name: str, cuts: list[int], workers: int) -> RaceRecord:
+        space = racing_space(make_space, 1.02, storage=str(tmp_path / name))
+        return raced(as_race(space, flops=AT, delta=0.001, budget=6e8), cuts, workers)
+
+    straight = race("straight", [], 2)
+    assert len(straight.looks) >= 3
+    assert len(straight.verdicts) == len(straight.looks)
+    assert straight.ended == "budget"
+    cut = race("cut", [0, 3, 17, 26, 30, 33, 36, 60], 3)
+    assert (cut.looks, cut.verdicts, cut.ended) == (straight.looks, straight.verdicts, straight.ended)
+    assert TrialStore(str(tmp_path / "cut")).ids() == TrialStore(str(tmp_path / "straight")).ids()
+
+
+def test_a_round_is_in_the_storage_before_its_trials_begin_and_takes_each_run_once(make_space: SpaceMaker) -> None:
+    space = as_race(racing_space(make_space), flops=AT)
+    store = TrialStore(space.storage)
+    resolved, whole = planned(space, store)
+    ChosenGrid(whole, Recorder(), RaceRounds(resolved, store, lambda _: None), lambda *_: None)
+    (record,) = store.races()
+    assert not store.ids()
+    (first,) = record.looks
+    chosen = [trial for trial in whole.trials if trial.spec is not None and trial.spec.trial_id in first]
+    assert len(chosen) == 10
+    assert len({(trial.family, str(trial.size), trial.seed) for trial in chosen}) == 10
+
+
+def test_a_larger_budget_goes_on_with_the_same_looks(make_space: SpaceMaker) -> None:
+    space = racing_space(make_space, 1.02)
+    small = raced(as_race(space, flops=AT, delta=0.001, budget=4e8), [], 2)
+    large = raced(as_race(space, flops=AT, delta=0.001, budget=6e8), [], 2)
+    assert len(large.looks) > len(small.looks)
+    assert large.looks[: len(small.looks)] == small.looks
+    assert (small.ended, large.ended) == ("budget", "budget")
+
+
+def wallet(space: Space, budget: str, *, looks: int = 0, seconds: float = 0.0) -> tuple[Wallet, list[str], list[float]]:
+    """A wallet, trials by rising device seconds, and these."""
+    _, whole = planned(as_race(space, flops=AT), TrialStore(space.storage))
+    trials = sorted(whole.trials, key=lambda trial: trial.device_seconds or 0.0)
+    ids = [trial.spec.trial_id for trial in trials if trial.spec is not None]
+    record = RaceRecord(flops=AT, delta=0.02, error=0.05, looks=(tuple(ids[:looks]),), begun=(5.0,))
+    found = Wallet(parse_budget(budget), dataclasses.replace(whole, slots=2), record, seconds)
+    return found, ids, [trial.device_seconds or 0.0 for trial in trials]
+
+
+def test_device_hours_are_those_of_the_measured_costs(make_space: SpaceMaker) -> None:
+    space = racing_space(make_space)
+    _, ids, each = wallet(space, "1dh")
+    enough, short = (f"{sum(each) / 3600 * factor:.9g}dh" for factor in (1.001, 0.999))
+    assert wallet(space, enough)[0].holds(ids)
+    room, _, _ = wallet(space, short)
+    assert not room.holds(ids)
+    assert room.holds(ids[:-1])
+    spent, _, _ = wallet(space, enough, looks=len(ids) - 3)
+    assert spent.holds(ids[-3:])
+    assert not spent.holds([*ids[-3:], ids[-1]])
+
+
+def test_wall_clock_time_is_predicted_by_the_pace_of_the_rounds_before(make_space: SpaceMaker) -> None:
+    space = racing_space(make_space)
+    _, ids, each = wallet(space, "1h")
+    assert wallet(space, f"{sum(each) / 2 * 1.001:.9g}s")[0].holds(ids), "two at once"
+    assert not wallet(space, f"{sum(each) / 2 * 0.999:.9g}s")[0].holds(ids)
+    assert not wallet(space, f"{each[-1] * 0.9:.9g}s")[0].holds(ids[-1:]), "no trial is faster than alone"
+    pace = 100 / sum(each[:-2])  # 5 s until the first round was chosen, 100 s since then
+    enough, short = (f"{105 + factor * pace * sum(each[-2:]):.9g}s" for factor in (1.001, 0.999))
+    assert wallet(space, enough, looks=len(ids) - 2, seconds=105.0)[0].holds(ids[-2:])
+    assert not wallet(space, short, looks=len(ids) - 2, seconds=105.0)[0].holds(ids[-2:])
+    assert not wallet(space, "100s", looks=len(ids) - 2, seconds=105.0)[0].holds(ids[:1]), "the time is spent"
+
+
+def test_a_budget_that_holds_no_first_round_is_refused_with_what_it_takes(make_space: SpaceMaker) -> None:
+    space = racing_space(make_space)
+    with pytest.raises(SpaceError, match=r"race.budget: 100000 FLOP: not even the first round fits; the cheapest"):
+        plan(as_race(space, flops=AT, budget="100000 FLOP"))
+    with pytest.raises(SpaceError, match=r"race.budget: 0.0001s.*not even the first round fits"):
+        plan(as_race(space, flops=AT, budget="0.0001s"))
+
+
+def test_families_that_are_one_and_the_same_are_refused(make_space: SpaceMaker) -> None:
+    twins = {"a": family("toy-a", 1.0), "b": family("toy-a", 1.0)}
+    with pytest.raises(SpaceError, match=r"families.b: it trains the same as a; leave one of them out"):
+        plan(as_race(racing_space(make_space, families=twins), flops=AT))
+
+
+@pytest.mark.parametrize(
+    ("race", "said"),
+    [
+        ({}, "at_flops: missing: the compute at which families are compared"),
+        ({"at_flops": -1.0}, r"'race.at_flops=-1.0': race.at_flops: Input should be greater than 0, not -1"),
+        ({"at_flops": AT, "budget": "10"}, r"'race.budget=10': race.budget: 10 without a unit would be 10 FLOPs"),
+        ({"at_flops": AT, "delta": 5.0}, r"'race.delta=5.0': race.delta: Input should be less than 1, not 5"),
+        ({"at_flops": AT, "error": 0.9}, r"'race.error=0.9': race.error: Input should be less than 0.5, not 0.9"),
+    ],
+)
+def test_an_option_without_a_meaning_is_named(
+    make_space: SpaceMaker, tmp_path: Path, race: dict[str, object], said: str
+) -> None:
+    path = written(racing_space(make_space), tmp_path)
+    with pytest.raises(SpaceError, match=said):
+        choose_family(path, [], None, race, as_json=False)
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.usefixtures("one_ray")
+def test_the_better_family_is_named_and_a_second_call_trains_nothing(
+    make_space: SpaceMaker, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    said = io.StringIO()
+    console = Console(file=said, width=160)
+    space = racing_space(make_space, learning_rate={**toy_content(tmp_path)["learning_rate"], "rates": {"a": 0.02}})  # type: ignore[dict-item]
+    result = raysweep.choose(space, AT, console=console)
+    assert result.verdict is not None
+    assert (result.verdict.kind, result.verdict.families) == ("best", ("a",))
+    assert result.decided
+    assert result.ended == "decided"
+    assert result.sweep.complete
+    assert "b" in result.verdict.out
+    assert "a is best at 3e+09 FLOPs" in said.getvalue()
+    again = raysweep.choose(space, AT, console=console)
+    assert again.sweep.ran == 0
+    assert (again.verdict, again.seconds) == (result.verdict, result.seconds)
+
+    status = sweep_status(space)  # as the last run took it
+    assert status.complete
+    (race,) = status.races
+    assert race.verdict == result.verdict.to_dict()
+    path = written(space, tmp_path)
+    capsys.readouterr()
+    show_status(path, [], as_json=False)
+    assert "a is best at 3e+09 FLOPs." in capsys.readouterr().out
+    assert choose_family(path, [], None, {"at_flops": AT}, as_json=True) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["decided"] is True
+    assert Verdict.from_dict(printed["verdict"]) == result.verdict
+    page = (Path(space.storage) / "report" / "report.html").read_text()
+    assert "Which family is best at" in page
+    assert "a is best at 3e+09 FLOPs." in page
+    assert json.loads((Path(space.storage) / "report" / "verdict.json").read_text()) == printed["verdict"]
+
+
+@pytest.mark.usefixtures("one_ray")
+def test_an_undecided_race_has_its_exit_status_and_others_in_the_storage_stay(
+    make_space: SpaceMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = racing_space(make_space, 1.02)
+    path = written(space, tmp_path)
+    race = {"at_flops": AT, "delta": 0.001, "budget": "3e8"}
+    assert choose_family(path, [], None, race, as_json=False) == UNDECIDED_STATUS
+    said = capsys.readouterr().out
+    assert "Undecided at 3e+09 FLOPs between a and b" in said
+    assert "it ended: no further trajectory fits into the budget" in said
+    assert choose_family(path, [], None, {**race, "at_flops": 2 * AT}, as_json=False) == UNDECIDED_STATUS
+    races = TrialStore(space.storage).races()
+    assert [record.flops for record in races] == [AT, 2 * AT]
+    assert races[0].looks[0] == races[1].looks[0], "trials are shared"
+    show_status(path, [], as_json=False)
+    assert capsys.readouterr().out.count("Undecided at") >= 2
+
+
+@pytest.mark.usefixtures("one_ray")
+def test_families_that_cannot_compete_are_named_not_left_out_in_silence(
+    make_space: SpaceMaker, console: Console, tmp_path: Path
+) -> None:
+    families = {
+        "a": family("toy-a", 1.0),
+        "b": family("toy-b", 1.5),
+        "broken": family("toy-c", 1.0, how="broken"),
+        "wild": family("toy-d", 1.0, how="diverge"),
+    }
+    rates = {**toy_content(tmp_path)["learning_rate"], "widenings": 0, "rates": {"a": 0.02, "b": 0.02, "broken": 0.02}}  # type: ignore[dict-item]
+    space = racing_space(make_space, families=families, learning_rate=rates, resources={"cpu": 1, "max_failures": 0})
+    result = raysweep.choose(space, AT, console=console)
+    assert result.verdict is not None
+    assert (result.verdict.kind, result.verdict.families) == ("best", ("a",))
+    assert result.verdict.unfit["wild"] == "no learning rate was found"
+    assert result.verdict.unfit["broken"] == "none of its trajectories came to its end: 5 failed"
+    assert "broken: no usable fit: none of its trajectories" in str(result)
