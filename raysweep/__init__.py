@@ -14,22 +14,41 @@ if TYPE_CHECKING:
     from raysweep.core.points import Point as Point
     from raysweep.core.trial import TrialSpec as TrialSpec
     from raysweep.data.store.store import open_store as open_store
+    from raysweep.sweep.forecasts.make import forecast as forecast
+    from raysweep.sweep.forecasts.make import forecasts as forecasts
     from raysweep.sweep.mlflow.choose import choose as choose
     from raysweep.sweep.mlflow.equal import sync as sync
+    from raysweep.sweep.mlflow.prove import prove as prove
     from raysweep.sweep.mlflow.run import run as run
     from raysweep.sweep.preview import plan as plan
     from raysweep.sweep.space.space import load_space as load_space
 
-__all__ = ["Point", "RaysweepError", "TrialSpec", "choose", "load_space", "open_store", "plan", "run", "sync"]
+__all__ = [
+    "Point",
+    "RaysweepError",
+    "TrialSpec",
+    "choose",
+    "forecast",
+    "forecasts",
+    "load_space",
+    "open_store",
+    "plan",
+    "prove",
+    "run",
+    "sync",
+]
 
 _MODULES = {
     "Point": "raysweep.core.points",
     "RaysweepError": "raysweep.core.errors",
     "TrialSpec": "raysweep.core.trial",
     "choose": "raysweep.sweep.mlflow.choose",
+    "forecast": "raysweep.sweep.forecasts.make",
+    "forecasts": "raysweep.sweep.forecasts.make",
     "load_space": "raysweep.sweep.space.space",
     "open_store": "raysweep.data.store.store",
     "plan": "raysweep.sweep.preview",
+    "prove": "raysweep.sweep.mlflow.prove",
     "run": "raysweep.sweep.mlflow.run",
     "sync": "raysweep.sweep.mlflow.equal",
 }

@@ -33,7 +33,7 @@ def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, 
         place_of(space)  # an error before hours of work, not after
     with interruptible():
         result = run(space, mirror=mirror_of if space.tracking.enabled else None)
-        written = _report(space)
+        written = write_and_track(space)
     try:
         show(f"\n{written.text}\n")
         tell_report(written)
@@ -66,7 +66,7 @@ def choose_family(
             space, mirror=mirror_of if space.tracking.enabled else None, console=error_console() if as_json else None
         )
         result = race_result(space, sweep)
-        written = _report(space) if result.verdict is not None and result.verdict.losses else None
+        written = write_and_track(space) if result.verdict is not None and result.verdict.losses else None
     if as_json:
         plain = {key: getattr(result, key) for key in ("ended", "decided", "looks", "flops", "seconds")}
         print_json({"verdict": result.verdict.to_dict() if result.verdict else None, **plain})
@@ -80,8 +80,8 @@ def choose_family(
     return 0 if result.decided else UNDECIDED_STATUS
 
 
-def _report(space: Space) -> Written:
-    """Write the report, and bring MLflow up to date with the trial store and the report."""
+def write_and_track(space: Space) -> Written:
+    """Write the report of a sweep, and bring MLflow up to date with the trial store and the report."""
     try:
         with working("fitting the frontier"):
             return write(from_storage(space.storage), report_folder(space.storage))

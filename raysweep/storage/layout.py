@@ -4,6 +4,7 @@
 points.parquet          every point of the sweep
 assignments.json        the families and stages that each trial serves
 learning_rates.json     the learning-rate searches and their results
+forecasts/<id>.json     forecasts of runs, each written before its run and named by its content hash
 adaptive.json           the rounds that an adaptive sweep chose
 races.json              the rounds of each race across families, and its verdict after each of them
 costs.json, sizes.json  measured costs and solved widths: they only save work
@@ -21,6 +22,7 @@ SWEEP = "sweep.json"
 POINTS = "points.parquet"
 ASSIGNMENTS = "assignments.json"
 LEARNING_RATES = "learning_rates.json"
+FORECASTS = "forecasts"
 ROUNDS = "adaptive.json"
 RACES = "races.json"
 COSTS = "costs.json"

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raysweep.core.errors import StorageError
-from raysweep.core.io.files import read_whole
+from raysweep.core.io.files import list_folder, read_whole
 from raysweep.core.masking import masked_values
 from raysweep.core.points import TABLE_SCHEMA
 from raysweep.storage import layout, race_records
@@ -105,6 +105,10 @@ class SweepReader(TrialReader):
         names = [str(name) for name in record.get("files", {})] if isinstance(record, dict) else []
         files = {name: self.read_bytes(f"{layout.REPORT}/{name}") for name in names}
         return {name: data for name, data in files.items() if data is not None}
+
+    def names(self, folder: str) -> list[str]:
+        """List the names of the files in a folder of the storage, sorted; none where it is absent."""
+        return sorted(info.base_name for info in list_folder(self._filesystem, f"{self._root}/{folder}"))
 
     def read_json(self, name: str) -> object:
         """Read a file of the sweep as plain values; None where it is absent or torn (see `notes`)."""

@@ -25,6 +25,7 @@ __all__ = [
     "REQUIRED",
     "arrow_table",
     "as_table",
+    "canonical",
     "csv_table",
     "parquet_table",
     "read_csv",
@@ -131,3 +132,9 @@ def as_table(points: object, source: str = "points", required: Sequence[str] = R
         FrontierError: it is none of them, or lacks a column.
     """
     return as_points(arrow_table(points, source, READ), source, None, required)
+
+
+def canonical(points: pa.Table) -> pa.Table:
+    """Sort points into a canonical order, so that equal points give bit-identical fits wherever they were read from."""
+    keys = ("architecture", "trajectory", "seed", "params", "data", "flops", "loss")
+    return points.sort_by([(name, "ascending") for name in keys if name in points.column_names]).combine_chunks()

@@ -15,7 +15,7 @@ from raysweep.core.stages import GRID, NOT_FITTED
 from raysweep.core.text import knobs
 from raysweep.frontier import read_csv, read_parquet, read_store
 from raysweep.frontier.points.families import family_label
-from raysweep.frontier.points.readers import as_table, parquet_table
+from raysweep.frontier.points.readers import as_table, canonical, parquet_table
 from raysweep.storage.race_records import RaceRecord
 from raysweep.storage.rate_records import RateRecord
 from raysweep.storage.reader import SweepReader
@@ -104,12 +104,6 @@ class Material:
     def points_digest(self) -> str:
         """Compute the SHA-256 of the points alone."""
         return digest(_bytes(self.points))
-
-
-def canonical(points: pa.Table) -> pa.Table:
-    """Sort points into a canonical order, so that equal points give bit-identical fits wherever they were read from."""
-    keys = ("architecture", "trajectory", "seed", "params", "data", "flops", "loss")
-    return points.sort_by([(name, "ascending") for name in keys if name in points.column_names]).combine_chunks()
 
 
 def from_storage(location: str) -> Material:

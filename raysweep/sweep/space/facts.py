@@ -95,8 +95,12 @@ def data_fingerprint(data: Data | None) -> str | None:
         return None
 
 
-def data_facts(space: Space) -> DataFacts | None:
+def data_facts(space: Space, at_least: int = 0) -> DataFacts | None:
     """Look up the facts about a space's structure store, None while it is still to be made.
+
+    Args:
+        space: the search space.
+        at_least: structures whose atoms are counted exactly, where the space itself needs fewer.
 
     Raises:
         SpaceError: there is no store and no recipe to make one.
@@ -121,7 +125,7 @@ def data_facts(space: Space) -> DataFacts | None:
             ("data", "validation_structures"),
             f"{space.data.validation_structures} were asked for, the store has {held_out}; ask for fewer",
         )
-    count = available if space.grid.atoms else min(available, _needed(space.grid, space.learning_rate))
+    count = available if space.grid.atoms else min(available, max(at_least, _needed(space.grid, space.learning_rate)))
     cumulative = np.cumsum(store.read(store.subset(count)).n_atoms.astype(np.int64))
     facts = DataFacts(store.manifest.fingerprint, available, cumulative)
     _check_batch(space, facts)

@@ -11,7 +11,7 @@ from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.guests.code import code_named
 from raysweep.sweep.guests.entrypoint import entrypoint_cost
 from raysweep.sweep.space.networks import check_sizes
-from raysweep.sweep.space.parts import Data, Ladder, Size
+from raysweep.sweep.space.parts import Ladder, Size
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.space.yaml_lines import ErrorAt
 
@@ -37,7 +37,7 @@ def with_sizes(space: Space, store: TrialStore) -> Space:
         if family.ladder is None:
             continue
         path = ("families", label, "sizes", "params")
-        elements, scale = ((), 1.0) if space.entrypoint is not None else _elements(space.data, path, space.error)
+        elements, scale = elements_of(space, path)
         content = [
             family.architecture,
             family.fixed,
@@ -48,7 +48,7 @@ def with_sizes(space: Space, store: TrialStore) -> Space:
         key = content_id([*content, family.ladder.model_dump(mode="json")], 16, spaced=True)
         if key not in known:
             check_sizes(space)  # names an unknown architecture by its own key
-            count = _counter(space, label, elements, scale)
+            count = counter(space, label, family.fixed, elements, scale)
             known[key] = _solve(family.ladder, count, path, space.error)
         widths = [int(width) for width in known[key]]
         if len(widths) < family.ladder.steps:
@@ -111,12 +111,21 @@ def _solve(ladder: Ladder, count: Count, path: tuple[str, ...], error: ErrorAt) 
     return widths
 
 
-def _counter(space: Space, label: str, elements: tuple[int, ...], scale: float) -> Count:
+def counter(space: Space, label: str, fixed: Size, elements: tuple[int, ...], scale: float) -> Count:
+    """Make the function that counts the trainable parameters of a family's member by its width.
+
+    Args:
+        space: the search space.
+        label: of the family.
+        fixed: the other knobs of the member.
+        elements: of the structures (see `elements_of`).
+        scale: root mean square of their forces.
+    """
     family = space.families[label]
     path = ("families", label, "sizes", "params")
 
     def size(width: int) -> Size:
-        return {**family.fixed, "width": width}
+        return {**fixed, "width": width}
 
     if space.entrypoint is not None:
 
@@ -146,9 +155,14 @@ def _counter(space: Space, label: str, elements: tuple[int, ...], scale: float) 
     return count
 
 
-def _elements(data: Data | None, path: tuple[str, ...], error: ErrorAt) -> tuple[tuple[int, ...], float]:
-    """Look up the elements of the structures, which the number of parameters depends on, and their force scale."""
-    if data is None:
+def elements_of(space: Space, path: tuple[str, ...]) -> tuple[tuple[int, ...], float]:
+    """Look up the elements of the structures, which the number of parameters depends on, and their force scale.
+
+    Raises:
+        SpaceError: there is no structure store yet; `path` is the key that needs it.
+    """
+    data = space.data
+    if data is None or space.entrypoint is not None:
         return (), 1.0
     from raysweep.core.errors import DataError
     from raysweep.data.store.store import open_store
@@ -156,7 +170,7 @@ def _elements(data: Data | None, path: tuple[str, ...], error: ErrorAt) -> tuple
     try:
         manifest = open_store(data.store).manifest
     except DataError as absent:
-        raise error(
+        raise space.error(
             path,
             "the width of a model with so many parameters depends on the elements of the data, and the structure store "
             "is not there yet: make it first (`raysweep data make SPACE`)",

@@ -1,0 +1,176 @@
+"""`forecast`: forecasts on record, beside the outcomes of their runs."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import typer
+from rich.console import Console
+
+from raysweep.cli.points import tell_report
+from raysweep.cli.show import print_json, show
+from raysweep.cli.spaces import read_space
+from raysweep.cli.sweeps import write_and_track
+from raysweep.core.errors import RaysweepError
+from raysweep.core.messages import last_line
+from raysweep.core.terminal.live import working
+from raysweep.core.terminal.streams import print_notice
+from raysweep.core.text import amount, columns, knobs, short
+from raysweep.storage import layout
+from raysweep.storage.forecast_records import Expected, Forecast, ForecastOutcome
+from raysweep.storage.forecasts import Forecasts
+from raysweep.storage.reader import SweepReader
+from raysweep.sweep.cluster.driver.signals import interruptible
+from raysweep.sweep.forecasts.make import forecast, forecasts
+from raysweep.sweep.forecasts.prove import prove
+from raysweep.sweep.mlflow.place import mirror_of, place_of
+from raysweep.sweep.space.space import Space
+
+_HEAD = ("id", "recorded", "family", "C FLOP", "N", "D atoms", "loss expected", "outcome", "error", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The options of the command."""
+
+    at: float | None
+    family: str | None
+    retrodiction: bool
+    prove: bool
+
+
+def show_forecasts(
+    path: str, arguments: Sequence[str], asked: Asked, tracking_uri: str | None, *, as_json: bool
+) -> int:
+    """Record a forecast, prove one, or print all of them.
+
+    Returns:
+        The exit status: 1 if the file of a forecast was altered, or the run of the one to prove failed.
+
+    Raises:
+        RaysweepError: an option needs another one, or the forecast cannot be made or proved.
+    """
+    named = [text for text in arguments if "=" not in text]
+    _check(asked, named)
+    space = read_space(path, [text for text in arguments if "=" in text], tracking_uri)
+    made = None
+    if asked.at is not None:
+        with working("fitting the frontier"):
+            made = forecast(space, flops=asked.at, family=asked.family, retrodiction=asked.retrodiction)
+        if not asked.prove:
+            _show_one(made, as_json=as_json)
+            return 0
+    if asked.prove:
+        return _prove(space, made.id if made else next(iter(named), None), as_json=as_json)
+    return _show_all(forecasts(space), as_json=as_json)
+
+
+def _check(asked: Asked, named: Sequence[str]) -> None:
+    for option, given in (("--family", asked.family), ("--retrodiction", asked.retrodiction)):
+        if given and asked.at is None:
+            raise RaysweepError(f"{option} says how to forecast: give the compute as well (--at FLOPS)")
+    if named and (not asked.prove or asked.at is not None or len(named) > 1):
+        raise RaysweepError(
+            f"{' '.join(named)}: give one forecast's id, to prove it (--prove), and overrides as key=value"
+        )
+
+
+def _prove(space: Space, forecast_id: str | None, *, as_json: bool) -> int:
+    """Train the run of a forecast, write the report, and print the forecast beside its outcome."""
+    if space.tracking.enabled:
+        place_of(space)  # an error before hours of work, not after
+    console = Console(stderr=True) if as_json else None
+    with interruptible():
+        outcome = prove(space, forecast_id, mirror=mirror_of if space.tracking.enabled else None, console=console)
+        written = write_and_track(space)
+    if as_json:
+        print_json({**dataclasses.asdict(outcome), "proved": outcome.proved})
+    else:
+        show(columns([_HEAD, _row(outcome)]))
+        tell_report(written)
+    if not outcome.proved:
+        reason = last_line(SweepReader(space.storage).record(outcome.forecast.trial_id).message) or "no message"
+        print_notice(f"the run of forecast {outcome.id} is {outcome.state}: {reason}; the same command tries again")
+    return 0 if outcome.proved else 1
+
+
+def _show_one(made: Forecast, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"id": made.id, **dataclasses.asdict(made)})
+        return
+    near = _interval(made.optimal_params)
+    beyond = made.flops / made.fit.largest_flops
+    rows = [
+        (made.kind, f"{made.id}, recorded {made.date} in {layout.FORECASTS}/{made.id}.json"),
+        ("family", made.family + _chance(made)),
+        ("compute", f"{made.flops:.4g} FLOP, {beyond:.3g} × the largest of the fit"),
+        ("size", f"{knobs(made.size)}: N = {made.params} (N* {near})"),
+        ("data", f"D = {made.data:.6g} atoms, {made.structures} structures, {made.epochs:.3g} epochs"),
+        ("learning rate", f"{made.learning_rate.rate:g}, {made.learning_rate.sentence}"),
+        ("cost", f"{made.run_flops:.4g} FLOP, about {amount(made.run_seconds)} device s here"),
+        *((name, f"{_interval(value)}, {made.level:.0%} of single runs") for name, value in made.expected.items()),
+        ("law", f"{made.fit.law}; {made.fit.points} points, status {made.fit.status}"),
+    ]
+    show(columns(rows))
+    for note in made.notes:
+        show(note)
+
+
+def _chance(made: Forecast) -> str:
+    if made.best_probability is None:
+        return ""
+    return f", the best at this compute by the fits (probability {made.best_probability:.0%})"
+
+
+def _show_all(found: Forecasts, *, as_json: bool) -> int:
+    if as_json:
+        print_json(plain(found))
+    else:
+        show(columns([_HEAD, *(_row(one) for one in found.outcomes)]) if found.outcomes else "no forecast is on record")
+        show(sentence(found))
+    for altered in found.altered:
+        typer.echo(altered, err=True)
+    return 1 if found.altered else 0
+
+
+def plain(found: Forecasts) -> dict[str, object]:
+    """Return all forecasts as plain values, for JSON."""
+    totals = {**dataclasses.asdict(found.totals), "share_inside": found.totals.share_inside}
+    outcomes = [{**dataclasses.asdict(one), "proved": one.proved} for one in found.outcomes]
+    return {"totals": totals, "forecasts": outcomes, "altered": list(found.altered)}
+
+
+def sentence(found: Forecasts) -> str:
+    """Say how many forecasts are on record, how many were proved, and how well."""
+    totals = found.totals
+    text = f"forecasts: {totals.recorded} on record, {totals.proved} proved"
+    if totals.proved:
+        text += f", {totals.inside} of them inside their intervals, median error {totals.median_error:.2%}"
+    if totals.others:
+        text += f"; {totals.others} retrodictions or written after their runs, which do not count"
+    return f"{text}; {len(found.altered)} altered" if found.altered else text
+
+
+def _row(one: ForecastOutcome) -> tuple[str, ...]:
+    made = one.forecast
+    score = one.scores.get("loss")
+    verdict = "" if score is None or score.inside is None else "inside" if score.inside else "outside"
+    kind = "" if one.blind and made.kind == "forecast" else "retrodiction" if made.kind != "forecast" else "late"
+    return (
+        one.id,
+        made.date[:16],
+        made.family,
+        amount(made.flops),
+        amount(made.params),
+        amount(made.data),
+        _interval(made.expected["loss"]),
+        one.state.replace("_", " ") if score is None else short(score.measured, 4),
+        "" if score is None else f"{score.error:+.2%}",
+        " ".join(filter(None, (verdict, kind))),
+    )
+
+
+def _interval(value: Expected) -> str:
+    if value.low is None or value.high is None:
+        return f"{value.value:.4g}"
+    return f"{value.value:.4g} [{value.low:.4g}, {value.high:.4g}]"
