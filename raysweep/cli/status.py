@@ -12,6 +12,8 @@ from raysweep.core.messages import last_line
 from raysweep.core.terminal.live import duration
 from raysweep.core.text import columns, short
 from raysweep.core.trial import INTERRUPTED, TrialState
+from raysweep.storage.forecast_records import ForecastTotals
+from raysweep.storage.forecasts import read_forecasts
 from raysweep.storage.lease import running_driver
 from raysweep.storage.race_records import RaceRecord
 from raysweep.storage.reader import SweepReader
@@ -83,6 +85,7 @@ class SweepStatus:
     """Trials of both stages that ended badly, and why."""
     races: tuple[RaceStatus, ...]
     """Races across the families, the last one last, with what each of them answers by now."""
+    forecasts: ForecastTotals
     driver: str | None
     """The process that runs the sweep; None if none does, or if it is dead."""
     notes: tuple[str, ...]
@@ -117,6 +120,7 @@ def sweep_status(space: Space) -> SweepStatus:
         families=families,
         troubles=tuple(troubles),
         races=tuple(map(_race_status, store.races())),
+        forecasts=read_forecasts(store).totals,
         driver=driver,
         notes=tuple(dict.fromkeys(store.notes)),
     )
@@ -139,6 +143,8 @@ def show_status(path: str, overrides: Sequence[str], *, as_json: bool) -> None:
         show(f"{trouble.trial_id} {trouble.state}: {trouble.reason[:160]}")
     if len(status.troubles) > TROUBLES_SHOWN:
         show(f"and {len(status.troubles) - TROUBLES_SHOWN} more; --json prints all")
+    if status.forecasts.recorded:
+        show(str(status.forecasts))
     if status.driver:
         show(f"running now: {status.driver}")
     for note in status.notes:

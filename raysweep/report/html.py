@@ -102,6 +102,7 @@ def render(material: Material, answers: Answers, drawn: Drawn, made_with: Mappin
         study_source=study.SOURCE,
         races=race_pages(material),
         searches=material.searches,
+        forecasts=material.forecasts,
         broken=material.broken,
         pictures=_pictures(drawn),
         not_drawn={FIGURES[name][0]: reason for name, reason in drawn.absent.items()},

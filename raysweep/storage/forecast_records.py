@@ -159,6 +159,14 @@ class ForecastTotals:
         """Share of the proved ones whose loss lies in its interval; None where there is none."""
         return self.inside / self.proved if self.proved else None
 
+    def __str__(self) -> str:
+        text = f"forecasts: {self.recorded} on record, {self.proved} proved"
+        if self.proved:
+            text += f", {self.inside} of them inside their intervals, median error {self.median_error:.2%}"
+        if self.others:
+            text += f"; {self.others} retrodictions or written after their runs, which do not count"
+        return text
+
 
 def encode(forecast: Forecast) -> dict[str, object]:
     """Build the content of a forecast's file."""

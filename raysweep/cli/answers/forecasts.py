@@ -127,7 +127,7 @@ def _show_all(found: Forecasts, *, as_json: bool) -> int:
         print_json(plain(found))
     else:
         show(columns([_HEAD, *(_row(one) for one in found.outcomes)]) if found.outcomes else "no forecast is on record")
-        show(sentence(found))
+        show(str(found.totals) + (f"; {len(found.altered)} altered" if found.altered else ""))
     for altered in found.altered:
         typer.echo(altered, err=True)
     return 1 if found.altered else 0
@@ -138,17 +138,6 @@ def plain(found: Forecasts) -> dict[str, object]:
     totals = {**dataclasses.asdict(found.totals), "share_inside": found.totals.share_inside}
     outcomes = [{**dataclasses.asdict(one), "proved": one.proved} for one in found.outcomes]
     return {"totals": totals, "forecasts": outcomes, "altered": list(found.altered)}
-
-
-def sentence(found: Forecasts) -> str:
-    """Say how many forecasts are on record, how many were proved, and how well."""
-    totals = found.totals
-    text = f"forecasts: {totals.recorded} on record, {totals.proved} proved"
-    if totals.proved:
-        text += f", {totals.inside} of them inside their intervals, median error {totals.median_error:.2%}"
-    if totals.others:
-        text += f"; {totals.others} retrodictions or written after their runs, which do not count"
-    return f"{text}; {len(found.altered)} altered" if found.altered else text
 
 
 def _row(one: ForecastOutcome) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from raysweep.core.text import knobs
 from raysweep.frontier import read_csv, read_parquet, read_store
 from raysweep.frontier.points.families import family_label
 from raysweep.frontier.points.readers import as_table, canonical, parquet_table
+from raysweep.storage.forecasts import Forecasts, read_forecasts
 from raysweep.storage.race_records import RaceRecord
 from raysweep.storage.rate_records import RateRecord
 from raysweep.storage.reader import SweepReader
@@ -27,6 +28,8 @@ _UNITS = {"token": "tokens", "atom": "atoms", "structure": "structures", "frame"
 """By a part of a column's name."""
 UNNAMED = "all points"
 """The family of points without one."""
+
+NO_FORECASTS = Forecasts()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,7 @@ class Material:
     searches: tuple[RateRecord, ...] = ()
     races: tuple[RaceRecord, ...] = ()
     """Races across the families, the last one last."""
+    forecasts: Forecasts = NO_FORECASTS
     broken: tuple[Broken, ...] = ()
     order: tuple[str, ...] = ()
     """Families in the order in which the sweep assigns its trials; `sweep.json` has them in alphabetical order."""
@@ -95,6 +99,7 @@ class Material:
                 [(race.key, race.looks, race.verdicts, race.ended) for race in self.races],
                 self.facts,
                 self.data_unit,
+                *([repr(self.forecasts)] if self.forecasts != NO_FORECASTS else []),
             ],
             sort_keys=True,
             default=str,
@@ -208,6 +213,7 @@ def _material(location: str, reader: SweepReader, table: pa.Table | None, points
         full=None if table is None else _grid_rows(table),
         searches=tuple(reader.searches().values()),
         races=tuple(reader.races()),
+        forecasts=read_forecasts(reader),
         broken=tuple(_broken(row, record) for row, record in records if record.state.ended_badly),
         order=tuple(dict.fromkeys(row.family for row in assigned)),
         ended=sum(record.state.ends_trajectory for _, record in records),
