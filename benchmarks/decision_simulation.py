@@ -12,7 +12,8 @@ import numpy as np
 
 from raysweep.frontier import RaceCandidate
 
-SIZES, LENGTHS, SEEDS = 6, 7, 3
+SIZES, LENGTHS, SEEDS, MORE = 6, 7, 3, 2
+"""The full grid has SEEDS seeds of every size; a race may take MORE times as many."""
 STEP = 2.5
 """Between sizes; lengths are a factor 2 apart."""
 MEMORY, WHITE, SLOPE = 2.2, 0.05, -0.35
@@ -65,9 +66,9 @@ class World:
 
     @property
     def full_cost(self):
-        """FLOPs of the whole grid: each run once, at its full length."""
+        """FLOPs of the full grid: SEEDS runs of every size, each at its full length."""
         longest = {}
-        for one in self.candidates:
+        for one in (one for one in self.candidates if one.seed < SEEDS):
             longest[one.family, one.run] = max(longest.get((one.family, one.run), 0.0), one.flops)
         return sum(longest.values())
 
@@ -110,7 +111,7 @@ def make_world(seed, families=None, crossing=None):
         longest = flops / law.kappa / centre * 2 ** generator.uniform(0, 1.5)
         data = longest * 2.0 ** (np.arange(LENGTHS) - LENGTHS + 1)
         for k, size in enumerate(sizes):
-            for number in range(SEEDS):
+            for number in range(MORE * SEEDS):
                 run = f"{k}/{number}"
                 noise[name, run] = spread * (size / sizes[0]) ** SLOPE * _remembered(data, generator)
                 candidates += [

@@ -36,7 +36,6 @@ def main():
     parser.add_argument("--first", type=int, default=0, help="number of the first world")
     parser.add_argument("--out", type=Path, default=Path("decisions.jsonl"))
     parser.add_argument("--quick", action="store_true", help="ten races")
-    parser.add_argument("--bootstraps", type=int, default=200)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     wanted = range(arguments.first, arguments.first + (10 if arguments.quick else arguments.races))
@@ -44,18 +43,16 @@ def main():
     done = {one["seed"]: one for one in map(json.loads, lines)}
     for seed in wanted:
         if seed not in done:
-            done[seed] = run_race(seed, arguments.bootstraps)
+            done[seed] = run_race(seed)
             with arguments.out.open("a") as out:
                 out.write(json.dumps(done[seed]) + "\n")
     summarise([done[seed] for seed in wanted])
 
 
-def run_race(seed, bootstraps):
+def run_race(seed):
     """Run one race to its end; also rank at one size with the FLOPs of each look."""
     start, world = time.perf_counter(), make_world(seed)
-    settings = RaceSettings(
-        flops=world.flops, delta=DELTA, error=ERROR, budget=BUDGET * world.full_cost, bootstraps=bootstraps
-    )
+    settings = RaceSettings(flops=world.flops, delta=DELTA, error=ERROR, budget=BUDGET * world.full_cost)
     truth, known = world.truth, {one.trial_id: one for one in world.candidates}
     looks, seen = [], []
     while True:
@@ -92,7 +89,15 @@ def judged(verdict, truth, spent):
         "chosen": None if verdict.leader is None else regret(truth, verdict.leader),
         "out": len(verdict.out),
         "width": max((gap.high - gap.low for gap in verdict.pairs), default=None),
+        "departure": max((departure(gap, truth) for gap in verdict.pairs), default=None),
     }
+
+
+def departure(gap, truth):
+    """How far a pair's true difference lies from its estimate, in distances to the end of its interval."""
+    away = np.log(truth[gap.first] / truth[gap.second]) - np.log1p(gap.difference)
+    end = gap.high if away > 0 else gap.low
+    return float(abs(away / (np.log1p(end) - np.log1p(gap.difference))))
 
 
 def regret(truth, name):
@@ -135,11 +140,13 @@ def summarise(races):
     print(f"decided {len(decided)}, of them wrong {wrong} ({wrong / max(len(decided), 1):.1%})")
     for kind in ("best", "equal", "undecided"):
         print(f"  {kind}: {sum(look['kind'] == kind for look in last)}")
-    spent = np.array([look["spent"] for look in last])
-    print(f"share of the full grid's FLOPs: median {np.median(spent):.1%}, largest {spent.max():.1%}")
+    spent = np.array([look["spent"] for look in decided])
+    print(f"FLOPs of the decided races over the full grid's: median {np.median(spent):.1%}, largest {spent.max():.1%}")
     generator = np.random.default_rng(0)
     stopped = [race["looks"][int(generator.integers(len(race["looks"])))]["wrong"] for race in races if race["looks"]]
     print(f"wrong when stopped at a random look: {np.mean(stopped):.1%}")
+    missed = [max(look["departure"] for look in race["looks"] if look["departure"]) > 1 for race in races]
+    print(f"races with a pair's interval that misses the truth at any look: {np.mean(missed):.1%}")
     print(f"wrong at any look: {np.mean([any(look['wrong'] for look in race['looks']) for race in races]):.1%}")
     for crossing in (False, True):
         part = [race for race in races if race["crossing"] == crossing]

@@ -136,7 +136,7 @@ def fit_families(
     families = named_families(table, "fit")
     if share:
         return FamilyFits(_fit_shared(table, families, options, exclude, check_share(share, options)))
-    return FamilyFits(_fit_together(table, families, options, exclude))
+    return FamilyFits(fit_groups(table, families, options, exclude))
 
 
 def local_exponents(points: object, *, exclude: Exclude = None, law: LawName = "additive") -> LocalExponents:
@@ -180,10 +180,10 @@ def isoflop_valleys(
 def fit_each(points: object, **settings: Unpack[Settings]) -> dict[Family, Fit]:
     """Fit each family, or all points under None where they name none."""
     options, table = make_options(**settings), as_table(points)
-    return _fit_together(table, families_of(table), options)
+    return fit_groups(table, families_of(table), options)
 
 
-def _fit_together(
+def fit_groups(
     table: pa.Table, families: Mapping[_Name, Indices], options: Options, exclude: Exclude = None
 ) -> dict[_Name, Fit]:
     """Fit each family; what their runs differ by, and whether they are in transition, is judged from all of them."""

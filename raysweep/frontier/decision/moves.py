@@ -13,15 +13,16 @@ import numpy as np
 from raysweep.core.errors import FrontierError
 from raysweep.frontier.answers.arguments import positive
 from raysweep.frontier.approaches.options import Settings
-from raysweep.frontier.decision.knowledge import Knowledge, Place
+from raysweep.frontier.decision.decide import fits_of
+from raysweep.frontier.decision.errors import Layout
+from raysweep.frontier.decision.kriging import FamilyPoints, Joint
+from raysweep.frontier.decision.losses import LossesAt, losses_at
 from raysweep.frontier.decision.verdict import Verdict
 from raysweep.frontier.design.next_runs import NextRun, NextRuns
-from raysweep.frontier.fit import fit_families
 from raysweep.frontier.numerics.arrays import Indices
 from raysweep.frontier.points.cleaning import column
-from raysweep.frontier.points.families import Family, families_of
+from raysweep.frontier.points.families import Family
 from raysweep.frontier.points.readers import as_table
-from raysweep.frontier.result import Fit
 
 TARGET = "the difference of losses"
 _LEAST_GAIN = 1e-6
@@ -64,43 +65,38 @@ def next_moves(
         FrontierError: no candidate of a family in the race is affordable, or a column is absent.
     """
     budget = positive("next_moves", "budget", budget)
-    settings["bootstraps"] = 0
     moves = [move for move in _moves(candidates) if move.family in verdict.families]
     if not any(move.flops <= budget for move in moves):
         least = min((move.flops for move in moves), default=float("nan"))
         raise FrontierError(
             f"next_moves: no candidate of a family in the race costs at most {budget:.3g}; the cheapest: {least:.3g}"
         )
-    fits = usable_fits(points, verdict.families, settings)
-    return choose_moves(fits, moves, budget, verdict)
+    return choose_moves(known_losses(points, verdict, settings), moves, budget, verdict)
 
 
-def usable_fits(points: object, families: Sequence[str], settings: Settings) -> dict[str, Fit]:
-    """Fit the families that are still in; those without a usable fit are left out."""
-    table = as_table(points)
-    of = families_of(table)
-    rows = [of[name] for name in families if name in of]
-    if not rows:
-        return {}
-    fits = fit_families(table.take(np.sort(np.concatenate(rows))), **settings)
-    return {name: fit for name, fit in fits.items() if fit.status.usable and fit.estimate is not None}
+def known_losses(points: object, verdict: Verdict, settings: Settings) -> LossesAt | None:
+    """What the points tell of the families that are still in and have a usable fit; None where none has."""
+    found = fits_of(as_table(points), verdict.families, settings)
+    fits = {name: one for name, one in found.items() if not isinstance(one, str)}
+    return losses_at(fits, verdict.flops) if fits else None
 
 
 def choose_moves(
-    fits: Mapping[str, Fit], moves: Sequence[Move], budget: float, verdict: Verdict, overhead: float = 0.0
+    known: LossesAt | None, moves: Sequence[Move], budget: float, verdict: Verdict, overhead: float = 0.0
 ) -> NextRuns:
     """Choose among moves; `overhead` is added to each run's cost when their worth is compared."""
-    starts = [move for name in verdict.families if name not in fits for move in first_moves(moves, name, budget)]
+    fitted = {} if known is None else known.points
+    starts = [move for name in verdict.families if name not in fitted for move in first_moves(moves, name, budget)]
     chosen, spent = _afford(starts, budget)
-    known = [name for name in verdict.families if name in fits]
-    race = _Contest({name: fits[name] for name in known}, moves, verdict, overhead)
-    before: dict[Family, float] = {name: float(np.sqrt(one.variance)) for name, one in race.known.items()}
-    if len(known) > 1:
-        told, spent = race.choose(budget, spent)
-        chosen += told
-    return NextRuns(
-        target=f"{TARGET} at {verdict.flops:.3g} FLOPs", runs=tuple(chosen), standard_errors=before, spent=spent
-    )
+    before: dict[Family, float] = {}
+    if known is not None:
+        race = _Contest(known, moves, verdict, overhead)
+        before |= {name: float(np.sqrt(one.variance)) for name, one in race.joint.items()}
+        if len(race.joint) > 1:
+            told, spent = race.choose(budget, spent)
+            chosen += told
+    target = f"{TARGET} at {verdict.flops:.3g} FLOPs"
+    return NextRuns(target=target, runs=tuple(chosen), standard_errors=before, spent=spent)
 
 
 def first_moves(moves: Sequence[Move], family: str, limit: float) -> list[Move]:
@@ -140,40 +136,38 @@ def _next_run(move: Move, standard_error: float) -> NextRun:
 class _Contest:
     """The families with a fit, the pairs that are contested, and the greedy choice."""
 
-    def __init__(self, fits: Mapping[str, Fit], moves: Sequence[Move], verdict: Verdict, overhead: float) -> None:
-        self.moves = [move for move in moves if move.family in fits]
+    def __init__(self, known: LossesAt, moves: Sequence[Move], verdict: Verdict, overhead: float) -> None:
+        self.moves = [move for move in moves if move.family in known.points and move.family in verdict.families]
         self.overhead = overhead
         self.rows: dict[int, Indices] = {}
-        self.known: dict[str, Knowledge] = {}
-        for name, fit in fits.items():
-            places, numbers = self._places(name)
-            self.known[name] = Knowledge(fit, verdict.flops, places)
-            self.rows |= numbers
-        leader = verdict.leader if verdict.leader in fits else next(iter(fits), None)
-        others = [name for name in fits if name != leader]
-        self.pairs = {(leader, other): _excess(verdict, leader, other) for other in others} if leader else {}
+        self.joint: dict[str, Joint] = {}
+        for name in (name for name in verdict.families if name in known.points):
+            family = known.points[name]
+            self.joint[name] = Joint(family, known.form, self._lay(name, family))
+        leader = verdict.leader if verdict.leader in self.joint else next(iter(self.joint))
+        others = [name for name in self.joint if name != leader]
+        self.pairs = {(leader, other): _excess(verdict, leader, other) for other in others}
         self.now = {pair: self._variance(pair) for pair in self.pairs}
 
-    def _places(self, family: str) -> tuple[list[Place], dict[int, Indices]]:
-        """The points of all moves of a family, those that moves of one run share once, and each move's among them."""
+    def _lay(self, name: str, family: FamilyPoints) -> Layout:
+        """Lay out the points of all moves of a family, those that moves of one run share once."""
         number: dict[tuple[str, float], int] = {}
         runs: dict[str, int] = {}
-        places: list[Place] = []
-        rows: dict[int, Indices] = {}
+        sizes = []
         for k, move in enumerate(self.moves):
-            if move.family != family:
+            if move.family != name:
                 continue
-            run = runs.setdefault(move.run, len(runs))
+            runs.setdefault(move.run, len(runs))
             for amount in sorted(move.data):
                 if (move.run, amount) not in number:
-                    number[move.run, amount] = len(places) + 1  # 0 is the target
-                    place = Place(log_params=float(np.log(move.params)), log_data=float(np.log(amount)), run=run)
-                    places.append(place)
-            rows[k] = np.array([number[move.run, amount] for amount in move.data])
-        return places, rows
+                    number[move.run, amount] = len(number) + 1  # 0 is the target
+                    sizes.append(move.params)
+            self.rows[k] = np.array([number[move.run, amount] for amount in move.data])
+        data = np.array([amount for _, amount in number])
+        return family.lay(np.array(sizes), data, np.array([runs[run] for run, _ in number], dtype=np.int64))
 
     def _variance(self, pair: tuple[str, str]) -> float:
-        return self.known[pair[0]].variance + self.known[pair[1]].variance
+        return self.joint[pair[0]].variance + self.joint[pair[1]].variance
 
     def choose(self, budget: float, spent: float) -> tuple[list[NextRun], float]:
         """Choose moves one by one, by their worth per FLOP, while there is budget; also tell what all cost."""
@@ -182,10 +176,10 @@ class _Contest:
         while (best := self._best(taken, budget - spent)) is not None:
             move = self.moves[best]
             spent += self._cost(best, taken)
-            self.known[move.family].measure(self._new(best, taken))
+            self.joint[move.family].measure(self._new(best, taken))
             taken[self._run(move)] = best
             chosen.pop(self._run(move), None)
-            chosen[self._run(move)] = _next_run(move, float(np.sqrt(self.known[move.family].variance)))
+            chosen[self._run(move)] = _next_run(move, float(np.sqrt(self.joint[move.family].variance)))
         return list(chosen.values()), spent
 
     def _best(self, taken: Mapping[str, int], left: float) -> int | None:
@@ -201,7 +195,7 @@ class _Contest:
             new = self._new(k, taken)
             if not new.size:
                 continue
-            gain = self._gain(move.family, self.known[move.family].fall(new))
+            gain = self._gain(move.family, self.joint[move.family].fall(new))
             worth = gain / (cost + (0.0 if begun else self.overhead))
             if gain > _LEAST_GAIN and worth > most:
                 best, most = k, worth

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from raysweep.core.errors import FrontierError
 from raysweep.core.hashing import digest
 from raysweep.frontier.answers.arguments import positive
-from raysweep.frontier.decision.decide import BOOTSTRAPS, checked_share, decide
-from raysweep.frontier.decision.moves import Move, choose_moves, first_moves, usable_fits
+from raysweep.frontier.decision.decide import Look, checked_share, look_at
+from raysweep.frontier.decision.moves import Move, choose_moves, first_moves
 from raysweep.frontier.decision.verdict import RuledOut, Verdict
 from raysweep.frontier.points.readers import as_table
 
@@ -58,7 +58,7 @@ class RaceSettings:
     Attributes:
         flops: the compute at which families are compared. delta, error: as in `decide`.
         budget: FLOPs of all runs together. growth: of each round's, as a share of what was spent before it.
-        bootstraps, seed: of the fits.
+        seed: of the fits.
     """
 
     flops: float
@@ -66,7 +66,6 @@ class RaceSettings:
     error: float = 0.05
     budget: float = math.inf
     growth: float = 0.5
-    bootstraps: int = BOOTSTRAPS
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -113,7 +112,8 @@ def race_round(
     table = None if points is None else as_table(points)
     if table is None or not table.num_rows:
         return RaceRound(chosen=(), ended="points")
-    verdict = _verdict(table, looks, families, settings)
+    look = _last_look(table, looks, families, settings)
+    verdict = look.verdict
     if verdict.decided:
         return RaceRound(chosen=(), verdict=verdict, ended="decided")
     before = [known[trial] for look in looks for trial in look]
@@ -125,8 +125,7 @@ def race_round(
     within = [one for one in left if spent + one.flops <= settings.budget]
     if not within:
         return RaceRound(chosen=(), verdict=verdict, ended="budget")
-    seen = _until(table, {trial for look in looks for trial in look})
-    return _ended(_next(within, before, seen, verdict, spent, settings), verdict, spent, settings)
+    return _ended(_next(within, before, look, spent, settings), verdict, spent, settings)
 
 
 def _checked(
@@ -162,19 +161,18 @@ def _pilot(candidates: Sequence[RaceCandidate], families: Sequence[str], setting
 def _next(
     within: Sequence[RaceCandidate],
     before: Sequence[RaceCandidate],
-    seen: pa.Table,
-    verdict: Verdict,
+    look: Look,
     spent: float,
     settings: RaceSettings,
 ) -> list[RaceCandidate]:
     """The runs of the next round."""
+    verdict = look.verdict
     dearest = max(candidate.flops for candidate in before)
     budget = max(settings.growth * spent, min(candidate.flops for candidate in within))
     limit = max(ENLARGED * dearest, min(candidate.flops for candidate in within))
     unfit = [one for one in within if one.family in verdict.unfit and one.flops <= limit]
     order = [*unfit, *(one for one in within if one.family not in verdict.unfit)]
-    fits = usable_fits(seen, verdict.families, {"bootstraps": 0, "seed": settings.seed})
-    found = choose_moves(fits, _moves(order), budget, verdict, budget / AT_ONCE)
+    found = choose_moves(look.known, _moves(order), budget, verdict, budget / AT_ONCE)
     chosen = [order[run.row] for run in found.runs]
     return chosen or [min(within, key=lambda one: (one.flops, one.trial_id))]
 
@@ -197,19 +195,19 @@ def _ended(wanted: Sequence[RaceCandidate], verdict: Verdict | None, spent: floa
     return RaceRound(chosen=tuple(chosen), verdict=verdict, ended=None if chosen else "budget")
 
 
-def _verdict(
+def _last_look(
     table: pa.Table, looks: Sequence[Sequence[str]], families: Sequence[str], settings: RaceSettings
-) -> Verdict:
-    """The verdict of the last look: each look's families that are out stay out at the next."""
+) -> Look:
+    """The last look: a family that is out at one look stays out at the next."""
     seen: set[str] = set()
-    verdict: Verdict | None = None
+    last: Look | None = None
     for look, trials in enumerate(looks, 1):
         seen |= set(trials)
         part = _until(table, seen)
-        out = () if verdict is None else tuple(verdict.out.items())
-        verdict = _looked_at(_Seen(digest=_digest(part), table=part), tuple(families), look, out, settings)
-    assert verdict is not None
-    return verdict
+        out = () if last is None else tuple(last.verdict.out.items())
+        last = _looked_at(_Seen(digest=_digest(part), table=part), tuple(families), look, out, settings)
+    assert last is not None
+    return last
 
 
 def _until(table: pa.Table, trials: set[str]) -> pa.Table:
@@ -239,9 +237,9 @@ def _digest(table: pa.Table) -> str:
 @lru_cache(maxsize=64)
 def _looked_at(
     points: _Seen, families: tuple[str, ...], look: int, out: tuple[tuple[str, RuledOut], ...], settings: RaceSettings
-) -> Verdict:
-    """The verdict of a look; kept, since the next round goes through all looks again."""
-    return decide(
+) -> Look:
+    """Take a look; kept, since the next round goes through all looks again."""
+    return look_at(
         points.table,
         flops=settings.flops,
         delta=settings.delta,
@@ -249,6 +247,5 @@ def _looked_at(
         look=look,
         families=families,
         out=dict(out),
-        bootstraps=settings.bootstraps,
         seed=settings.seed,
     )

@@ -9,7 +9,7 @@ from raysweep.frontier import RaceSettings, decide, next_moves, race_round
 LAWS = {"flat": FLAT, "steep": STEEP}
 GRID = candidates(LAWS)
 KNOWN = {one.trial_id: one for one in GRID}
-SETTINGS = RaceSettings(flops=COMPUTE, bootstraps=60)
+SETTINGS = RaceSettings(flops=COMPUTE)
 
 
 def run(settings=SETTINGS, laws=LAWS, noise=0.005, rounds=20):
@@ -47,7 +47,7 @@ def test_a_race_goes_on_from_its_looks_to_the_same_round():
 
 def test_no_run_is_made_twice_and_the_budget_holds():
     budget = 0.3 * sum(one.flops for one in GRID if len(one.atoms) == 6)
-    settings = RaceSettings(flops=COMPUTE, budget=budget, bootstraps=60, delta=0.001)
+    settings = RaceSettings(flops=COMPUTE, budget=budget, delta=0.001)
     found, looks = run(settings, {"flat": FLAT, "steep": FLAT}, noise=0.05)
     taken = [KNOWN[trial] for look in looks for trial in look]
     assert len({(one.family, one.run) for one in taken}) == len(taken)
@@ -75,7 +75,7 @@ def test_what_cannot_be_raced_is_refused():
 def test_moves_lower_the_error_of_the_loss_and_leave_alone_who_is_out():
     pilot = race_round(GRID, [], None, SETTINGS).chosen
     measured = points({"flat": FLAT, "steep": FLAT}, pilot, noise=0.03)
-    verdict = decide(measured, flops=COMPUTE, bootstraps=60)
+    verdict = decide(measured, flops=COMPUTE)
     table = {
         "architecture": [one.family for one in GRID],
         "params": [one.params for one in GRID],

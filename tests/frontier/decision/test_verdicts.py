@@ -11,19 +11,18 @@ from scipy import stats
 
 from raysweep.core.errors import FrontierError
 from raysweep.frontier import Verdict, decide
-from raysweep.frontier.decision.decide import judge
+from raysweep.frontier.decision.judging import judge
 from raysweep.frontier.decision.losses import LogLoss, log_difference
 from raysweep.frontier.decision.spending import spent_at, spent_until
 
 NEAR = (0.02, 2.001, 0.30, 20.01, 0.30)
 """FLAT, but .05 % higher."""
-QUICK = {"bootstraps": 60, "law": "additive", "window": "all"}
+QUICK = {"window": "all"}
 
 
 def known(value, error, freedom=1e9):
-    """A loss whose logarithm has a Gaussian standard error."""
-    away = error * stats.norm.ppf(0.95)
-    return LogLoss(value=value, below=away, above=away, degrees_of_freedom=freedom)
+    """A loss whose logarithm has a standard error, with the degrees of freedom of Student's t."""
+    return LogLoss(value=np.array([value]), deviation=np.array([error]), weight=np.ones(1), degrees_of_freedom=freedom)
 
 
 def verdict_of(losses, *, delta=0.02, look=1, out=(), unfit=()):
@@ -37,12 +36,23 @@ def test_shares_of_the_error_sum_to_it_however_many_looks_there_are():
     assert all(later < sooner for sooner, later in pairwise(shares))
 
 
-@pytest.mark.parametrize("freedom", [1e9, 6.0])
-def test_a_difference_is_the_two_sample_t_interval(freedom):
-    ends = log_difference(known(0.30, 0.01, freedom), known(0.27, 0.02, freedom), 0.004)
-    scale = stats.norm.ppf(0.95) / stats.t.ppf(0.95, freedom) * stats.t.ppf(0.996, freedom)
-    half_width = np.hypot(0.01, 0.02) * scale
-    assert ends == pytest.approx((0.03, 0.03 - half_width, 0.03 + half_width), rel=1e-6)
+def test_a_difference_is_welchs_t_interval():
+    value, low, high = log_difference(known(0.30, 0.01, 6.0), known(0.27, 0.02, 9.0), 0.004)
+    freedom = (1e-4 + 4e-4) ** 2 / (1e-8 / 6 + 16e-8 / 9)
+    half_width = math.sqrt(5e-4) * stats.t.ppf(0.996, freedom)
+    assert (value, low, high) == pytest.approx((0.03, 0.03 - half_width, 0.03 + half_width), rel=1e-6)
+
+
+def test_a_difference_under_two_forms_of_the_errors_is_a_mixture():
+    weight = np.array([0.25, 0.75])
+    narrow, wide = np.array([0.01, 0.01]), np.array([0.01, 0.05])
+    first = LogLoss(value=np.array([0.1, 0.2]), deviation=narrow, weight=weight, degrees_of_freedom=1e12)
+    second = LogLoss(value=np.zeros(2), deviation=wide, weight=weight, degrees_of_freedom=1e12)
+    value, low, high = log_difference(first, second, 0.01)
+    assert value == pytest.approx(0.175)
+    both = np.hypot(narrow, wide)
+    for end, share in ((low, 0.01), (high, 0.99)):
+        assert weight @ stats.norm.cdf((end - first.value) / both) == pytest.approx(share, rel=1e-6)
 
 
 def test_best_where_zero_is_excluded_at_the_level_of_the_look_and_undecided_just_before():
