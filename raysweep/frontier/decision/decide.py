@@ -25,7 +25,7 @@ STARTS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class LookTaken:
     """A verdict and what it was taken from; `known` is None where no family has a usable fit."""
 
     verdict: Verdict
@@ -77,7 +77,7 @@ def look_at(
     families: Sequence[str] | None = None,
     out: Mapping[str, int | RuledOut] | None = None,
     **settings: Unpack[Settings],
-) -> Look:
+) -> LookTaken:
     """Decide as `decide` does, and keep the losses that the verdict was taken from."""
     flops, error = positive("decide", "flops", flops), checked_share("decide", "error", error)
     delta, look = checked_share("decide", "delta", delta), checked_look(look)
@@ -92,7 +92,7 @@ def look_at(
     losses = {} if known is None else known.losses
     spent = _spent(table, list(losses))
     verdict = judge(losses, unfit, flops=flops, delta=delta, error=error, look=look, before=before, spent=spent)
-    return Look(verdict=verdict, known=known)
+    return LookTaken(verdict=verdict, known=known)
 
 
 def fits_of(table: pa.Table, families: Sequence[str], settings: Settings) -> dict[str, Fit | str]:

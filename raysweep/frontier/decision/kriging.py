@@ -1,14 +1,17 @@
 """A family's loss at a compute by universal kriging: the law linearised at its fit, with errors as in `errors`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky
 
-from raysweep.frontier.decision.errors import ErrorForm, Layout, likeness, noise_of, spread_at
-from raysweep.frontier.fitting.surfaces import Prepared, log_loss_gradient, prepare, to_surface, to_theta
+from raysweep.frontier.approaches.options import Options
+from raysweep.frontier.approaches.refusals import refusals
+from raysweep.frontier.decision.errors import ErrorForm, PointLayout, Smooth, bending, likeness, noise_of, spread_at
+from raysweep.frontier.fitting.surfaces import Prepared, fit_surface, log_loss_gradient, prepare, to_surface, to_theta
 from raysweep.frontier.fitting.trajectories import trajectories
+from raysweep.frontier.laws.forms import LOG_A, LOG_B, Form, LawName
 from raysweep.frontier.laws.laws import Surface
 from raysweep.frontier.numerics.arrays import Floats, Indices
 from raysweep.frontier.points.samples import Samples
@@ -19,9 +22,17 @@ MOST_POINTS = 160
 _OPEN = np.array([0.5, 2.0, 0.5, 2.0, 0.5, 0.5, 0.5, 2.0, 0.5, 2.0])
 """Standard deviations of the prior of a law's parameters about its fit, in the solver's units: E in units of the lowest
 loss, logarithms of coefficients, exponents."""
+FURTHER: tuple[LawName, ...] = ("coupled", "broken_data")
+"""Laws that stand beside the additive one: a loss that flattens may have an asymptote, terms that hide each other, or
+an exponent that falls, and points below a compute seldom tell which."""
+BEYOND = 0.1
+"""Standard deviation of what any law errs by in ln (L - E) for each factor e of compute beyond the dearest run. On
+simulated runs whose exponent in D falls by .2 to .6 near the points (`benchmarks/decision_simulation.py`), fits to a
+pilot err by 10 to 12 % of the loss (root mean square) at a compute of four to eight times that of its runs."""
+_STARTS = 8
 _USUAL_NOISE = 0.03
 """The noise in ln loss for which the prior above is meant."""
-_USUAL = ErrorForm(slope=-0.15, memory=3.0, white=0.05, misfit=0.5)
+_USUAL = ErrorForm(slope=-0.15, memory=3.0, white=0.05, misfit=0.3, drift=1.5)
 _STEPS = 2
 """Times that the law is linearised anew where the errors put it."""
 _LEAST_TRUST = 1e-3
@@ -29,7 +40,7 @@ _JITTER = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Solved:
+class TargetLoss:
     """A family under one form of errors, in units of its noise.
 
     Attributes:
@@ -47,18 +58,20 @@ class Solved:
 class FamilyPoints:
     """The points of a family about its law, and the place at which its loss is asked for."""
 
-    def __init__(self, fit: Fit, flops: float, centre: float) -> None:
+    def __init__(self, fit: Fit, flops: float, centre: float, other: Form | None = None) -> None:
+        """Take the law about its fit, or about that of another form."""
         samples, trust = _thinned(fit.samples, fit.trust)
         self.form, self.flops, self.centre, self.samples = fit.form, flops, centre, samples
-        self.prepared: Prepared = prepare(fit.samples, fit.form)
         self.surface: Surface = fit.surface
-        self.theta = to_theta(self.prepared, fit.surface, fit.form)
+        if other is not None:
+            self.form, self.surface = other, fit_surface(fit.samples, other, None, fit.seed, _STARTS).surface
+        self.prepared: Prepared = prepare(fit.samples, self.form)
+        self.theta = to_theta(self.prepared, self.surface, self.form)
         self.layout = self.lay(samples.params, samples.data, trajectories(samples))
         weight = np.clip(samples.weight / samples.weight.max() * trust, _LEAST_TRUST, 1.0)
         self.doubt = 1.0 / weight - 1.0
         free = self.prepared.problem.free
         self.open = (free.T * (_OPEN[: free.shape[0]] / _USUAL_NOISE) ** 2) @ free
-        self._alike = likeness(self.layout, self.layout)
         self._linearise()
         for _ in range(_STEPS):
             self._step()
@@ -68,34 +81,43 @@ class FamilyPoints:
         """Degrees of freedom of the noise's level: points less parameters."""
         return max(float(self.residuals.size - self.open.shape[0]), 1.0)
 
-    def lay(self, params: Floats, data: Floats, run: Indices) -> Layout:
+    def lay(self, params: Floats, data: Floats, run: Indices) -> PointLayout:
         """Lay out points of sizes and amounts of data (n,)."""
-        return Layout(places=np.column_stack([np.log(params) - self.centre, np.log(data)]), run=run)
+        return PointLayout(places=np.column_stack([np.log(params) - self.centre, np.log(data)]), run=run)
 
-    def gradient(self, layout: Layout) -> Floats:
+    def gradient(self, layout: PointLayout) -> Floats:
         """Of ln loss in the law's free parameters, shape (n, p)."""
         params, data = np.exp(layout.places[:, 0] + self.centre), np.exp(layout.places[:, 1])
         return np.asarray(log_loss_gradient(self.prepared, self.form, self.theta, params, data))
 
-    def prior(self, form: ErrorForm, first: Layout, second: Layout) -> Floats:
+    def smooth(self, first: PointLayout, second: PointLayout) -> Smooth:
+        """What ln loss at two sets of places has in common, but for the noise of runs."""
+        slopes, others = self.gradient(first), self.gradient(second)
+        drift = np.zeros((slopes.shape[0], others.shape[0]))
+        for axis, coefficient in ((0, LOG_A), (1, LOG_B)):
+            shares = np.flatnonzero(self.prepared.problem.free[coefficient])  # of a term in the loss: d ln L / d ln A
+            middle = self.layout.places[:, axis].mean()
+            bent = bending(first.places[:, axis] - middle, second.places[:, axis] - middle)
+            drift += slopes[:, shares] @ others[:, shares].T * bent
+        return Smooth(trend=slopes @ self.open @ others.T, drift=drift, alike=likeness(first, second))
+
+    def prior(self, form: ErrorForm, first: PointLayout, second: PointLayout) -> Floats:
         """Covariance of ln loss without the noise of runs, in units of the level, shape (n, m)."""
-        trend = self.gradient(first) @ self.open @ self.gradient(second).T
-        return np.asarray(trend + form.misfit**2 * likeness(first, second))
+        return self.smooth(first, second).under(form)
 
     def measured(self, form: ErrorForm) -> Floats:
         """Covariance of the measured ln losses, noise included, in units of the level, shape (n, n)."""
         doubt = spread_at(form, self.layout) ** 2 * self.doubt + _JITTER
-        smooth = self._trend + form.misfit**2 * self._alike
-        return np.asarray(smooth + noise_of(form, self.layout) + np.diag(doubt))
+        return np.asarray(self._among.under(form) + noise_of(form, self.layout) + np.diag(doubt))
 
-    def solve(self, form: ErrorForm) -> Solved:
+    def solve(self, form: ErrorForm) -> TargetLoss:
         """Condition on the measured losses under a form of errors."""
         root = cholesky(self.measured(form), lower=True)
-        across = self._trend_across + form.misfit**2 * self._alike_across
+        across = self._across.under(form)[0]
         both = cho_solve((root, True), np.column_stack([self.residuals, across]))
         squares, count = float(self.residuals @ both[:, 0]), float(self.residuals.size)
-        own = self._own + form.misfit**2
-        return Solved(
+        own = float(self._own.under(form)[0, 0])
+        return TargetLoss(
             evidence=-float(np.log(np.diag(root)).sum()) - 0.5 * count * float(np.log(max(squares, 1e-300))),
             level=squares / self.freedom,
             mean=self.predicted + float(across @ both[:, 0]),
@@ -108,10 +130,9 @@ class FamilyPoints:
         self.target = self.lay(np.array([params]), np.array([data]), np.array([-1]))
         self.predicted = float(np.log(loss))
         self.residuals = np.log(self.samples.loss / self.surface.loss(self.samples.params, self.samples.data))
-        self._slopes, target = self.gradient(self.layout), self.gradient(self.target)[0]
-        self._trend = self._slopes @ self.open @ self._slopes.T
-        self._trend_across, self._own = self._slopes @ self.open @ target, float(target @ self.open @ target)
-        self._alike_across = likeness(self.target, self.layout)[0]
+        self._slopes = self.gradient(self.layout)
+        self._among = self.smooth(self.layout, self.layout)
+        self._across, self._own = self.smooth(self.target, self.layout), self.smooth(self.target, self.target)
 
     def _step(self) -> None:
         """Move the law to where the errors put it (Gauss and Newton), within its bounds."""
@@ -125,13 +146,57 @@ class FamilyPoints:
             self._linearise()
 
 
-class Joint:
+class FamilyLaws:
+    """A family with the laws that it may have, linearised each at its fit; none of them is known to be right."""
+
+    def __init__(self, fit: Fit, flops: float, centre: float) -> None:
+        self.laws = [FamilyPoints(fit, flops, centre)]
+        self.dearest, self.flops = float(fit.samples.cost.max()), flops
+        if fit.form.law == "additive":
+            forms = [replace(fit.form, law=law) for law in FURTHER]
+            known = [form for form in forms if not refusals(fit.samples, Options(form=form))]
+            laws = [FamilyPoints(fit, flops, centre, form) for form in known]
+            self.laws += [one for one in laws if np.isfinite(one.predicted)]
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the noise's level."""
+        return self.laws[0].freedom
+
+    def solve(self, form: ErrorForm) -> TargetLoss:
+        """Average over the laws, each by its evidence; `variance` has how far they differ."""
+        found = [law.solve(form) for law in self.laws]
+        evidence = np.array([one.evidence for one in found])
+        weight = np.exp(evidence - evidence.max())
+        total, weight = float(weight.sum()), weight / weight.sum()
+        means = np.array([one.mean for one in found])
+        mean, level = float(weight @ means), float(weight @ [one.level for one in found])
+        own = float(weight @ [one.level * one.variance for one in found]) + self.beyond(self.dearest)
+        return TargetLoss(
+            evidence=float(evidence.max()) + float(np.log(total / len(found))),
+            level=level,
+            mean=mean,
+            variance=(own + float(weight @ (means - mean) ** 2)) / max(level, 1e-300),
+        )
+
+    def beyond(self, dearest: float) -> float:
+        """Variance of ln loss at the compute from its distance to the dearest run."""
+        share = max(1.0 - float(law.surface.E) / float(np.exp(law.predicted)) for law in self.laws)
+        away = float(np.log(max(self.flops / dearest, 1.0)))
+        return (BEYOND * max(share, 0.0) * away) ** 2
+
+    def best(self, form: ErrorForm) -> FamilyPoints:
+        """The law of the most evidence."""
+        return max(self.laws, key=lambda law: law.solve(form).evidence)
+
+
+class TargetCovariance:
     """The joint covariance of ln loss at a family's target (row 0) and of points that could be measured."""
 
-    def __init__(self, family: FamilyPoints, form: ErrorForm, layout: Layout) -> None:
+    def __init__(self, family: FamilyPoints, form: ErrorForm, layout: PointLayout) -> None:
         level = family.solve(form).level
         places = np.vstack([family.target.places, layout.places])
-        wanted = Layout(places=places, run=np.concatenate([[-1], layout.run]))
+        wanted = PointLayout(places=places, run=np.concatenate([[-1], layout.run]))
         across = family.prior(form, wanted, family.layout)
         known = np.linalg.solve(family.measured(form), across.T)
         self.covariance = level * (family.prior(form, wanted, wanted) - across @ known)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from raysweep.frontier.decision.errors import CENTRE, SPREAD, ErrorForm, form_at
-from raysweep.frontier.decision.kriging import FamilyPoints, Solved
+from raysweep.frontier.decision.kriging import FamilyLaws, TargetLoss
 from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.result import Fit
 
@@ -44,23 +44,23 @@ class LogLoss:
 
 @dataclass(frozen=True, kw_only=True)
 class LossesAt:
-    """The families' losses at a compute, the most probable form of the errors, and the points behind them."""
+    """The families' losses at a compute, the most probable form of the errors, and the laws behind them."""
 
     losses: dict[str, LogLoss]
-    points: dict[str, FamilyPoints]
+    laws: dict[str, FamilyLaws]
     form: ErrorForm
 
 
 def losses_at(fits: Mapping[str, Fit], flops: float) -> LossesAt:
     """Estimate the logarithm of each family's lowest loss at a compute from usable fits of laws in N and D."""
     centre = float(np.mean([np.log(fit.samples.params).mean() for fit in fits.values()]))
-    points = {name: FamilyPoints(fit, flops, centre) for name, fit in fits.items()}
-    families = list(points.values())
+    laws = {name: FamilyLaws(fit, flops, centre) for name, fit in fits.items()}
+    families = list(laws.values())
     places, weight, solved = _weighed(families)
     kept = weight > 1e-4 * weight.max()
     weight = weight[kept] / weight[kept].sum()
     losses = {}
-    for number, (name, family) in enumerate(points.items()):
+    for number, (name, family) in enumerate(laws.items()):
         own = [solved[k][number] for k in np.flatnonzero(kept)]
         losses[name] = LogLoss(
             value=np.array([one.mean for one in own]),
@@ -68,11 +68,12 @@ def losses_at(fits: Mapping[str, Fit], flops: float) -> LossesAt:
             weight=weight,
             degrees_of_freedom=family.freedom,
         )
-    return LossesAt(losses=losses, points=points, form=form_at(weight @ places[kept]))
+    form = form_at(weight @ places[kept])
+    return LossesAt(losses=losses, laws=laws, form=form)
 
 
-def _weighed(families: Sequence[FamilyPoints]) -> tuple[Floats, Floats, list[list[Solved]]]:
-    """Places of the forms (k, 4), their weights (k,), and each family under each of them."""
+def _weighed(families: Sequence[FamilyLaws]) -> tuple[Floats, Floats, list[list[TargetLoss]]]:
+    """Places of the forms (k, 5), their weights (k,), and each family under each of them."""
     first = CENTRE + SPREAD * _normal(_FIRST, 0)
     solved = [[family.solve(form_at(place)) for family in families] for place in first]
     weight = _exp([sum(one.evidence for one in row) for row in solved])
@@ -97,7 +98,7 @@ def _exp(log_weight: object) -> Floats:
 
 
 def _normal(count: int, seed: int) -> Floats:
-    """Standard normal numbers that fill the space evenly (Sobol's), shape (count, 4)."""
+    """Standard normal numbers that fill the space evenly (Sobol's), shape (count, 5)."""
     from scipy.special import ndtri
     from scipy.stats import qmc  # takes a second to import, which most commands need not wait for
 

@@ -14,8 +14,8 @@ from raysweep.core.errors import FrontierError
 from raysweep.frontier.answers.arguments import positive
 from raysweep.frontier.approaches.options import Settings
 from raysweep.frontier.decision.decide import fits_of
-from raysweep.frontier.decision.errors import Layout
-from raysweep.frontier.decision.kriging import FamilyPoints, Joint
+from raysweep.frontier.decision.errors import PointLayout
+from raysweep.frontier.decision.kriging import FamilyPoints, TargetCovariance
 from raysweep.frontier.decision.losses import LossesAt, losses_at
 from raysweep.frontier.decision.verdict import Verdict
 from raysweep.frontier.design.next_runs import NextRun, NextRuns
@@ -85,7 +85,7 @@ def choose_moves(
     known: LossesAt | None, moves: Sequence[Move], budget: float, verdict: Verdict, overhead: float = 0.0
 ) -> NextRuns:
     """Choose among moves; `overhead` is added to each run's cost when their worth is compared."""
-    fitted = {} if known is None else known.points
+    fitted = {} if known is None else known.laws
     starts = [move for name in verdict.families if name not in fitted for move in first_moves(moves, name, budget)]
     chosen, spent = _afford(starts, budget)
     before: dict[Family, float] = {}
@@ -137,19 +137,21 @@ class _Contest:
     """The families with a fit, the pairs that are contested, and the greedy choice."""
 
     def __init__(self, known: LossesAt, moves: Sequence[Move], verdict: Verdict, overhead: float) -> None:
-        self.moves = [move for move in moves if move.family in known.points and move.family in verdict.families]
+        self.moves = [move for move in moves if move.family in known.laws and move.family in verdict.families]
         self.overhead = overhead
         self.rows: dict[int, Indices] = {}
-        self.joint: dict[str, Joint] = {}
-        for name in (name for name in verdict.families if name in known.points):
-            family = known.points[name]
-            self.joint[name] = Joint(family, known.form, self._lay(name, family))
+        self.joint: dict[str, TargetCovariance] = {}
+        self.laws, self.dearest = known.laws, dict[str, float]()
+        for name in (name for name in verdict.families if name in known.laws):
+            family = known.laws[name].best(known.form)
+            self.dearest[name] = known.laws[name].dearest
+            self.joint[name] = TargetCovariance(family, known.form, self._lay(name, family))
         leader = verdict.leader if verdict.leader in self.joint else next(iter(self.joint))
         others = [name for name in self.joint if name != leader]
         self.pairs = {(leader, other): _excess(verdict, leader, other) for other in others}
         self.now = {pair: self._variance(pair) for pair in self.pairs}
 
-    def _lay(self, name: str, family: FamilyPoints) -> Layout:
+    def _lay(self, name: str, family: FamilyPoints) -> PointLayout:
         """Lay out the points of all moves of a family, those that moves of one run share once."""
         number: dict[tuple[str, float], int] = {}
         runs: dict[str, int] = {}
@@ -167,7 +169,11 @@ class _Contest:
         return family.lay(np.array(sizes), data, np.array([runs[run] for run, _ in number], dtype=np.int64))
 
     def _variance(self, pair: tuple[str, str]) -> float:
-        return self.joint[pair[0]].variance + self.joint[pair[1]].variance
+        return sum(self.joint[name].variance + self._beyond(name) for name in pair)
+
+    def _beyond(self, family: str, cost: float = 0.0) -> float:
+        """Variance from the distance of the compute to a family's dearest run, once one of a cost is made."""
+        return self.laws[family].beyond(max(self.dearest[family], cost))
 
     def choose(self, budget: float, spent: float) -> tuple[list[NextRun], float]:
         """Choose moves one by one, by their worth per FLOP, while there is budget; also tell what all cost."""
@@ -177,6 +183,7 @@ class _Contest:
             move = self.moves[best]
             spent += self._cost(best, taken)
             self.joint[move.family].measure(self._new(best, taken))
+            self.dearest[move.family] = max(self.dearest[move.family], move.flops)
             taken[self._run(move)] = best
             chosen.pop(self._run(move), None)
             chosen[self._run(move)] = _next_run(move, float(np.sqrt(self.joint[move.family].variance)))
@@ -195,7 +202,8 @@ class _Contest:
             new = self._new(k, taken)
             if not new.size:
                 continue
-            gain = self._gain(move.family, self.joint[move.family].fall(new))
+            nearer = self._beyond(move.family) - self._beyond(move.family, move.flops)
+            gain = self._gain(move.family, self.joint[move.family].fall(new) + nearer)
             worth = gain / (cost + (0.0 if begun else self.overhead))
             if gain > _LEAST_GAIN and worth > most:
                 best, most = k, worth

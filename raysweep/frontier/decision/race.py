@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from raysweep.core.errors import FrontierError
 from raysweep.core.hashing import digest
 from raysweep.frontier.answers.arguments import positive
-from raysweep.frontier.decision.decide import Look, checked_share, look_at
+from raysweep.frontier.decision.decide import LookTaken, checked_share, look_at
 from raysweep.frontier.decision.moves import Move, choose_moves, first_moves
 from raysweep.frontier.decision.verdict import RuledOut, Verdict
 from raysweep.frontier.points.readers import as_table
@@ -161,7 +161,7 @@ def _pilot(candidates: Sequence[RaceCandidate], families: Sequence[str], setting
 def _next(
     within: Sequence[RaceCandidate],
     before: Sequence[RaceCandidate],
-    look: Look,
+    look: LookTaken,
     spent: float,
     settings: RaceSettings,
 ) -> list[RaceCandidate]:
@@ -197,10 +197,10 @@ def _ended(wanted: Sequence[RaceCandidate], verdict: Verdict | None, spent: floa
 
 def _last_look(
     table: pa.Table, looks: Sequence[Sequence[str]], families: Sequence[str], settings: RaceSettings
-) -> Look:
+) -> LookTaken:
     """The last look: a family that is out at one look stays out at the next."""
     seen: set[str] = set()
-    last: Look | None = None
+    last: LookTaken | None = None
     for look, trials in enumerate(looks, 1):
         seen |= set(trials)
         part = _until(table, seen)
@@ -237,7 +237,7 @@ def _digest(table: pa.Table) -> str:
 @lru_cache(maxsize=64)
 def _looked_at(
     points: _Seen, families: tuple[str, ...], look: int, out: tuple[tuple[str, RuledOut], ...], settings: RaceSettings
-) -> Look:
+) -> LookTaken:
     """Take a look; kept, since the next round goes through all looks again."""
     return look_at(
         points.table,
