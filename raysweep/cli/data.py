@@ -18,7 +18,7 @@ from raysweep.data.generation.presets import DEFAULT_PRESET
 from raysweep.data.importing.converting import GroupBy
 from raysweep.data.importing.imports import InOrder, import_store
 from raysweep.sweep.cluster.driver.signals import interruptible
-from raysweep.sweep.space.parts import Data
+from raysweep.sweep.space.data import Data
 
 __all__ = ["Names", "check_data", "export_data", "import_data", "make_data", "show_data", "summarise_data"]
 

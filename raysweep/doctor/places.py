@@ -12,7 +12,7 @@ from raysweep.core.io.files import open_location, read_whole, write_whole
 from raysweep.doctor.facts import free_inodes
 from raysweep.doctor.findings import HealthFinding
 from raysweep.doctor.judge import LEAST_INODES
-from raysweep.sweep.space.parts import Data
+from raysweep.sweep.space.data import Data
 from raysweep.sweep.space.running import Tracking
 from raysweep.tracking.connection import default_uri
 from raysweep.tracking.health import proxy_warning, trouble

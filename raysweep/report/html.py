@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ruamel.yaml import YAML
 
 from raysweep.core.text import knobs, scaled
+from raysweep.frontier.hyperparameters.horizon import exponent_of
 from raysweep.report.content import study
 from raysweep.report.content.races import race_pages
 from raysweep.report.content.sources import Material
@@ -102,6 +103,7 @@ def render(material: Material, answers: Answers, drawn: Drawn, made_with: Mappin
         study_source=study.SOURCE,
         races=race_pages(material),
         searches=material.searches,
+        horizons=[(record, exponent_of(record)) for record in material.horizons],
         forecasts=material.forecasts,
         broken=material.broken,
         pictures=_pictures(drawn),

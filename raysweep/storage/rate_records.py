@@ -10,6 +10,9 @@ from raysweep.core.stages import LEARNING_RATE
 from raysweep.core.trial import SizeValue
 from raysweep.storage.records import Assignment
 
+HORIZONS = "-horizons"
+"""End of the key of a record whose trials show the same rates at several horizons."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RateTrial:
@@ -45,6 +48,11 @@ class RateRecord:
     on_plateau: bool = False
     """Whether no trial left the starting plateau, so that the rate is a guess."""
     trials: tuple[RateTrial, ...] = ()
+
+    @property
+    def of_horizons(self) -> bool:
+        """Whether its trials show the same rates at several horizons, rather than choose one."""
+        return self.key.endswith(HORIZONS)
 
     def assignments(self) -> list[Assignment]:
         """List the trials that the rate is based on."""

@@ -16,7 +16,7 @@ from raysweep.sweep.reuse.trials import ReusedTrials
 from raysweep.sweep.space.resolve import Resolved, resolve
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.choosers import chooser_of
-from raysweep.sweep.tuning.rates import given_rates, known_rates
+from raysweep.sweep.tuning.rates import given_rates, horizon_correction, known_rates
 
 
 def plan(space: Space) -> Plan:
@@ -70,8 +70,12 @@ def current_plan(
         reused: how a trial ended in a storage whose work is reused.
     """
     space, facts = resolved.space, resolved.facts
+    correct = None
     if facts is None:
         rates = given_rates(space.families, space.learning_rate)
     else:
-        rates = known_rates(TrialSpecs.of(space, facts), store)
-    return make_plan(space, facts, rates, measure=measure, reused=reused)
+        specs = TrialSpecs.of(space, facts)
+        rates = known_rates(specs, store)
+        if space.learning_rate.horizon_grid:
+            correct = horizon_correction(specs, store, rates)
+    return make_plan(space, facts, rates, measure=measure, reused=reused, correct=correct)

@@ -27,6 +27,7 @@ def loss_at(spec: TrialSpec, data: float) -> float:
     """L = 0.1 + 3 N^-0.4 + 20 D^-0.4, times a parabola in log rate, with 1 % noise that depends on the spec alone."""
     clean = 0.1 + 3 * params(spec) ** -0.4 + 20 * data**-0.4
     best = BEST_RATE * (float(spec.size["width"]) / 8) ** -float(spec.size.get("power", 0))
+    best *= (data / 100) ** -float(spec.size.get("drift", 0))
     clean *= 1 + 0.2 * math.log(spec.learning_rate / best) ** 2
     clean *= float(spec.size.get("factor", 1))
     key = f"{spec.architecture}{spec.size}{spec.learning_rate}{spec.seed}{data}".encode()

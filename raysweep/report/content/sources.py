@@ -53,6 +53,8 @@ class Material:
     full: pa.Table | None
     """The grid stage with every column that was measured, rows as in the sweep; None for bare points."""
     searches: tuple[RateRecord, ...] = ()
+    horizons: tuple[RateRecord, ...] = ()
+    """Trials of the same rates at several horizons, by family."""
     races: tuple[RaceRecord, ...] = ()
     """Races across the families, the last one last."""
     forecasts: Forecasts = NO_FORECASTS
@@ -99,6 +101,7 @@ class Material:
                 [(race.key, race.looks, race.verdicts, race.ended) for race in self.races],
                 self.facts,
                 self.data_unit,
+                *([repr(self.horizons)] if self.horizons else []),
                 *([repr(self.forecasts)] if self.forecasts != NO_FORECASTS else []),
             ],
             sort_keys=True,
@@ -204,14 +207,15 @@ def _grid_rows(table: pa.Table) -> pa.Table:
 
 
 def _material(location: str, reader: SweepReader, table: pa.Table | None, points: pa.Table) -> Material:
-    facts = reader.identity()
+    facts, searches = reader.identity(), list(reader.searches().values())
     assigned = [row for row in reader.assignments() if row.stage not in NOT_FITTED]
     records = [(row, reader.record(row.trial_id)) for row in assigned]
     return Material(
         title=str(facts["name"]) if facts and "name" in facts else masked(location),
         points=canonical(points),
         full=None if table is None else _grid_rows(table),
-        searches=tuple(reader.searches().values()),
+        searches=tuple(one for one in searches if not one.of_horizons),
+        horizons=tuple(one for one in searches if one.of_horizons),
         races=tuple(reader.races()),
         forecasts=read_forecasts(reader),
         broken=tuple(_broken(row, record) for row, record in records if record.state.ended_badly),

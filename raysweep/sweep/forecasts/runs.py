@@ -7,11 +7,11 @@ import numpy as np
 
 from raysweep.core.errors import RaysweepError, SpaceError
 from raysweep.core.hashing import size_json
-from raysweep.core.text import knobs
+from raysweep.core.text import knobs, rounded
 from raysweep.core.trial import TrialSpec
 from raysweep.frontier import Fit
 from raysweep.frontier.laws.laws import Surface
-from raysweep.storage.forecast_records import ForecastRate
+from raysweep.storage.forecast_records import Expected, ForecastRate
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.forecasts.sizes import nearest_size
 from raysweep.sweep.plan.costs import Cost, CostBook
@@ -21,6 +21,8 @@ from raysweep.sweep.space.facts import DataFacts, data_facts
 from raysweep.sweep.space.parts import Size
 from raysweep.sweep.space.resolve import Resolved
 from raysweep.sweep.space.space import Space
+from raysweep.sweep.tuning.horizons import exponent_of, horizon_records
+from raysweep.sweep.tuning.rate_choice import RATE_DIGITS
 from raysweep.sweep.tuning.rates import known_rates
 
 _SPARE = 1.05
@@ -76,7 +78,6 @@ def run_at(
     optimum = fit.optimal(flops)
     found = nearest_size(space, family, optimum.params.value, known)
     notes = [] if found.solved else [f"{family} has no width to solve for: the nearest of its sizes"]
-    rate, settled = _rate(space, resolved.facts, store, family, found.size)
     cost = _cost(space, resolved.facts, store, family, found.size)
     facts = _facts(space, flops / cost.flops_per_atom)
     course = _course(space, facts, flops / cost.flops_per_atom)
@@ -87,20 +88,38 @@ def run_at(
             f"{course.epochs:.3g} passes over {course.subset} structures; the law was fitted to D with repeats "
             "counted in full"
         )
-    spec = TrialSpecs.of(space, facts).grid(family, found.size, space.grid.seeds[0], rate, course)
+    data = facts.atoms(course.seen, course.subset)
+    rate = for_horizon(*_rate(space, resolved.facts, store, family, found.size), store, family, data)
+    spec = TrialSpecs.of(space, facts).grid(family, found.size, space.grid.seeds[0], rate.rate, course)
     return ForecastRun(
         family=family,
         spec=spec,
         cost=cost,
         structures=course.seen,
-        data=facts.atoms(course.seen, course.subset),
-        rate=settled,
+        data=data,
+        rate=rate,
         notes=tuple(notes),
     )
 
 
-def _rate(space: Space, facts: DataFacts, store: TrialStore, family: str, size: Size) -> tuple[float, ForecastRate]:
-    """Return the learning rate of a size, and where it comes from."""
+def for_horizon(tuned: float, sentence: str, store: TrialStore, family: str, data: float) -> ForecastRate:
+    """Correct a learning rate for the horizon, as far as its exponent was measured and is not 0 by chance."""
+    record = horizon_records(store.searches()).get(family)
+    found = "the exponent was not measured (learning_rate.horizons)" if record is None else exponent_of(record)
+    if isinstance(found, str):
+        return ForecastRate(rate=tuned, tuned=tuned, sentence=f"{sentence}; not corrected for the horizon: {found}")
+    exponent = Expected(value=found.exponent, low=found.low, high=found.high)
+    moves = f"it moves as D^{found.exponent:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    if not found.matters:
+        text = f"{sentence}; {moves}, not distinguishable from 0: not corrected for the horizon"
+        return ForecastRate(rate=tuned, tuned=tuned, horizon_exponent=exponent, sentence=text)
+    best, low, high = found.rate_at(data)
+    text = f"{tuned:g} {sentence}; {moves}: corrected for the horizon, [{low:.3g}, {high:.3g}] there"
+    return ForecastRate(rate=rounded(best, RATE_DIGITS), tuned=tuned, horizon_exponent=exponent, sentence=text)
+
+
+def _rate(space: Space, facts: DataFacts, store: TrialStore, family: str, size: Size) -> tuple[float, str]:
+    """Return the learning rate of a size as it was tuned, and where it comes from."""
     rates = {
         place[1]: rate for place, rate in known_rates(TrialSpecs.of(space, facts), store).items() if place[0] == family
     }
@@ -119,7 +138,7 @@ def _rate(space: Space, facts: DataFacts, store: TrialStore, family: str, size: 
     else:
         rate, sentence = _rate_by_width(rates, member.members(), size)
         sentence = f"searched per size, {sentence}"
-    return rate, ForecastRate(rate=rate, tuned=rate, sentence=f"{sentence}; not corrected for the horizon")
+    return rate, sentence
 
 
 def _rate_by_width(rates: dict[str, float], members: tuple[Size, ...], size: Size) -> tuple[float, str]:

@@ -13,7 +13,7 @@ from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.guests.code import code_of
 from raysweep.sweep.guests.entrypoint import entrypoint_cost
 from raysweep.sweep.guests.values import checked_cost
-from raysweep.sweep.space.parts import Data
+from raysweep.sweep.space.data import Data
 from raysweep.sweep.space.running import Resources
 
 if TYPE_CHECKING:

@@ -24,6 +24,9 @@ from raysweep.sweep.space.facts import DataFacts
 from raysweep.sweep.space.parts import Family, LearningRate, Size
 from raysweep.sweep.space.space import Space
 
+Correct = Callable[[str, float, float], float | None]
+"""Corrects the rate of a family for the atoms that a trajectory sees in all; None: what that takes is not known yet."""
+
 Rates = Mapping[tuple[str, str], float]
 """Learning rates by (family, size as JSON): of the base size where muP carries them, else of each size."""
 
@@ -35,6 +38,7 @@ def make_plan(
     *,
     measure: bool = True,
     reused: Callable[[TrialSpec], TrialState] | None = None,
+    correct: Correct | None = None,
 ) -> Plan:
     """Plan every trajectory of the grid for the learning rates that are known.
 
@@ -44,13 +48,14 @@ def make_plan(
         rates: the learning rates that are known.
         measure: whether unknown costs are measured (seconds for each size).
         reused: how a trial ended in a storage whose work is reused, where that counts as if it had ended here.
+        correct: corrects a rate for the end of its trajectory; None: each is trained at the rate as it is.
     """
     store = TrialStore(space.storage)
     book = CostBook(space.resources, space.data, store, measure=measure)
     specs = None if facts is None else TrialSpecs.of(space, facts)
     designed = courses(space.grid, space.training.optimizer)
     drafts = [
-        _draft(space, specs, book, rates, label, size, seed, course)
+        _draft(space, specs, book, rates, label, size, seed, course, correct)
         for label, family in space.families.items()
         for size in family.members()
         for seed, course in product(space.seeds(), designed)
@@ -69,7 +74,7 @@ def make_plan(
         storage=space.storage,
         trials=tuple(trials),
         waits_for_data=facts is None,
-        tuning_trials=_tuning_trials(space.families, space.learning_rate),
+        tuning_trials=_tuning_trials(space.families, space.learning_rate, space.training.optimizer),
         slots=slots(space.resources),
         price_per_device_hour=space.resources.price_per_device_hour,
         notes=(*store.notes, *told),  # states leave notes, too
@@ -84,7 +89,9 @@ class _Draft:
     architecture: str
     size: Size
     seed: int
-    rate: float | None
+    tuned: float | None
+    """Its learning rate before it is corrected for the trajectory's end."""
+    correct: Correct | None
     whole: Course
     """The grid's, the same for all sizes."""
     probe: TrialSpec | None
@@ -103,9 +110,27 @@ class _Draft:
 
     def spec(self, end: Course, specs: TrialSpecs | None, *, by_cost: bool) -> TrialSpec | None:
         """Specify it on a course; None until its rate is known, and its cost where trajectories are chosen by that."""
-        if specs is None or self.rate is None or (by_cost and self.cost is None):
+        if specs is None or (by_cost and self.cost is None):
             return None
-        return self.probe if end == self.whole else specs.grid(self.family, self.size, self.seed, self.rate, end)
+        rate = self.rate(end, specs.facts)
+        if rate is None:
+            return None
+        same = end == self.whole and self.correct is None
+        return self.probe if same else specs.grid(self.family, self.size, self.seed, rate, end)
+
+    def rate(self, end: Course, facts: DataFacts | None) -> float | None:
+        """Return the learning rate on a course; None until it is known."""
+        if self.correct is None or self.tuned is None:
+            return self.tuned
+        if facts is None or (end.flops and self.cost is None):
+            return None  # where the trajectory ends is not known yet
+        return self.correct(self.family, self.tuned, max(self.atoms(end, facts), default=end.most(facts)))
+
+    def atoms(self, end: Course, facts: DataFacts | None) -> list[float]:
+        """Return the atoms seen at each point of a course, as far as costs are known."""
+        cost = self.cost
+        reached = end.reached(facts, cost) if facts and cost else end.flops
+        return [*(end.budgets(facts) if facts else ()), *(flops / cost.flops_per_atom for flops in reached if cost)]
 
     def planned(
         self, end: Course, spec: TrialSpec | None, state: TrialState, facts: DataFacts | None, optimizer: OptimizerSpec
@@ -113,7 +138,7 @@ class _Draft:
         """Plan it on a course, with what it costs as far as that is known."""
         cost = self.cost
         reached = end.reached(facts, cost) if facts and cost else end.flops
-        atoms = [*(end.budgets(facts) if facts else ()), *(flops / cost.flops_per_atom for flops in reached if cost)]
+        atoms = self.atoms(end, facts)
         spent = _atoms_spent(atoms, optimizer)
         return PlannedTrial(
             family=self.family,
@@ -123,7 +148,7 @@ class _Draft:
             structures=end.structures[-1] if end.structures else end.seen,
             points=len(end.structures) + len(reached),
             atoms=tuple(sorted(atoms)) if cost else (),
-            learning_rate=self.rate,
+            learning_rate=self.rate(end, facts),
             spec=spec,
             state=state,
             params=cost.params if cost else None,
@@ -144,6 +169,7 @@ def _draft(
     size: Size,
     seed: int,
     course: Course,
+    correct: Correct | None,
 ) -> _Draft:
     family, bounds = space.families[label], space.grid.atoms_per_param
     rate = rates.get((label, size_json(family.base_size() if space.learning_rate.transfer == "mup" else size)))
@@ -154,8 +180,8 @@ def _draft(
         remaining = course.timed(cost)
         remaining = remaining if bounds is None else remaining.isoflop(bounds, specs.facts, cost)
     return _Draft(
-        family=label, architecture=family.architecture, size=size, seed=seed, rate=rate, whole=course, probe=probe,
-        cost=cost, course=remaining,
+        family=label, architecture=family.architecture, size=size, seed=seed, tuned=rate, correct=correct, whole=course,
+        probe=probe, cost=cost, course=remaining,
     )  # fmt: skip
 
 
@@ -203,6 +229,8 @@ def _checkpoint_bytes(params: int, optimizer: OptimizerSpec) -> float:
     return 2 * 3 * 4.0 * (2 if optimizer.name == "wsd" else 1) * params  # a branch (wsd) keeps its trunk, too
 
 
-def _tuning_trials(families: Mapping[str, Family], settings: LearningRate) -> int:
+def _tuning_trials(families: Mapping[str, Family], settings: LearningRate, optimizer: OptimizerSpec) -> int:
     searched = [family for label, family in families.items() if label not in settings.rates]
-    return sum(len(family.tuned_sizes(settings)) for family in searched) * settings.trials
+    runs = 0 if not settings.horizons else len(settings.horizons) if optimizer.name == "cosine" else 1
+    at_horizons = len(families) * settings.horizon_trials * runs
+    return sum(len(family.tuned_sizes(settings)) for family in searched) * settings.trials + at_horizons

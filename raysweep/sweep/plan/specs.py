@@ -75,6 +75,23 @@ class TrialSpecs:
             data_budgets=tuple(self.facts.atoms(n, settings.structures) for n in rungs),
         )  # fmt: skip
 
+    def horizons(self, family: str, size: Size, rate: float) -> list[TrialSpec]:
+        """Specify the trials that show a rate at each horizon: one for all, or one for each with cosine.
+
+        Raises:
+            SpaceError: they need more structures than there are.
+        """
+        settings, optimizer = self.learning_rate, self.training.optimizer
+        self._check(settings.horizons[-1], 1.0, ("learning_rate", "horizons"))
+        ends = [(n,) for n in settings.horizons] if optimizer.name == "cosine" else [settings.horizons]
+        return [
+            self._spec(
+                family, size, seed=settings.seed, learning_rate=rate, structures=end[-1], epochs=1.0,
+                data_budgets=tuple(self.facts.atoms(n, end[-1]) for n in end),
+            )
+            for end in ends
+        ]  # fmt: skip
+
     def _check(self, subset: int, epochs: float, key: tuple[str, ...]) -> None:
         available = self.facts.structures
         if available is not None and subset > available:

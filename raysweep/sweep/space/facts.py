@@ -13,7 +13,8 @@ from raysweep.core.errors import DataError, RaysweepError
 from raysweep.core.io.files import open_location
 from raysweep.core.trial import NO_DATA
 from raysweep.data.generation.presets import DEFAULT_PRESET, RECIPE_NAME
-from raysweep.sweep.space.parts import Data, Grid, LearningRate, MakeData
+from raysweep.sweep.space.data import Data, MakeData
+from raysweep.sweep.space.parts import Grid, LearningRate
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.space.yaml_lines import ErrorAt
 
@@ -151,7 +152,7 @@ def _check_batch(space: Space, facts: DataFacts) -> None:
 def _needed(grid: Grid, learning_rate: LearningRate) -> int:
     """Return the size of the largest training subset, as far as it is known without a store."""
     last = math.ceil(grid.structures[-1] / grid.epochs) if grid.structures else 0
-    return max(max(grid.unique, default=last), learning_rate.structures or 0)
+    return max(max(grid.unique, default=last), learning_rate.structures or 0, *learning_rate.horizons)
 
 
 def _refuse_other_recipe(data: Data, recipe: Mapping[str, JsonValue], error: ErrorAt) -> None:

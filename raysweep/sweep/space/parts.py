@@ -6,7 +6,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic.json_schema import SkipJsonSchema
 
 from raysweep.core.trial import Seed, SizeValue, SymmetrySpec
-from raysweep.data.generation.presets import DEFAULT_PRESET, PresetName
 
 Size = dict[str, SizeValue]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -30,25 +29,6 @@ class Part(BaseModel):
     """An immutable mapping that rejects unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class MakeData(Part):
-    """How the built-in GFN2-xTB source makes the store if it does not exist yet (see docs/data.md)."""
-
-    structures: int = Field(gt=0, description="number of structures to label, for training and validation together")
-    preset: PresetName = Field(
-        default=DEFAULT_PRESET,
-        description="which molecules to generate, and how to sample structures (docs/data.md)",
-    )
-    seed: Seed = Field(default=0, description="random seed of the molecules and displacements")
-
-
-class Data(Part):
-    """The structures that every trial trains on."""
-
-    store: str = Field(pattern=PLACE, description="the structure store: a folder or a URI")
-    make: MakeData | None = Field(default=None, description="recipe for making the store if it does not exist yet")
-    validation_structures: int = Field(default=256, gt=0, description="size of the fixed validation set, in structures")
 
 
 def _also_mappings(schema: dict[str, Any]) -> None:
@@ -273,6 +253,30 @@ class LearningRate(Part):
         default_factory=dict, description="known learning rates by family, which are not searched"
     )
     seed: Seed = Field(default=0, description="random seed of Optuna's sampler and of the tuning trials")
+    horizons: Annotated[tuple[int, ...], AfterValidator(_ascending)] = Field(
+        default=(),
+        description="structures: how the best rate moves with the data is measured at the base size at these horizons, "
+        "two or more; forecasts correct for it. Default: not measured",
+    )
+    horizon_trials: int = Field(
+        default=7, ge=5, le=99, description="horizons: rates around the one found, each trained to all horizons"
+    )
+
+    horizon_grid: bool = Field(
+        default=False,
+        description="true: trajectories of the grid, too, are trained at rates that are corrected, each for its end",
+    )
+
+    @model_validator(mode="after")
+    def _horizons(self) -> "LearningRate":
+        if self.horizon_grid and not self.horizons:
+            raise ValueError("horizon_grid corrects by what is measured at horizons: give `horizons` as well")
+        if self.horizons and self.horizons[-1] < 2 * self.horizons[0]:
+            raise ValueError(
+                f"horizons: {list(self.horizons)} span less than a factor of 2; give two or more that lie apart, such "
+                "as [1000, 8000]"
+            )
+        return self
 
     @model_validator(mode="after")
     def _range(self) -> "LearningRate":

@@ -11,8 +11,9 @@ from pydantic import Field, PrivateAttr, ValidationError
 
 from raysweep.core.errors import SpaceError
 from raysweep.sweep.space import yaml_lines
+from raysweep.sweep.space.data import Data
 from raysweep.sweep.space.errors import first_error, refuse_other_searches, refuse_unusable_numbers
-from raysweep.sweep.space.parts import LABEL, NAME, PLACE, Adaptive, Data, Family, Grid, LearningRate, Part
+from raysweep.sweep.space.parts import LABEL, NAME, PLACE, Adaptive, Family, Grid, LearningRate, Part
 from raysweep.sweep.space.race import Race
 from raysweep.sweep.space.running import Caps, Resources, Tracking, Training
 

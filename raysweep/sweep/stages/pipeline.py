@@ -28,7 +28,7 @@ class Pipeline:
             rates_found: called when a search has ended; records its rate and returns the plan of the grid by then.
         """
         self._tuning, self._grid, self._rates_found = tuning, grid, rates_found
-        self._searching = tuning.searching
+        self._found = tuning.found
 
     def next_trial(self) -> TrialSpec | None:
         """Return a trial of a search, else the longest trajectory that is ready."""
@@ -62,8 +62,8 @@ class Pipeline:
 
     def _take_grid(self) -> None:
         """Add the trajectories of families whose search has ended since."""
-        if self._searching != self._tuning.searching:
-            self._searching = self._tuning.searching
+        if self._found != self._tuning.found:
+            self._found = self._tuning.found
             self._grid.take(self._rates_found())
 
     def _stage_of(self, trial_id: str) -> TuningStage | GridStage:

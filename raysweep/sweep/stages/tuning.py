@@ -10,9 +10,12 @@ from raysweep.storage.trial_store import Assignment, TrialRecord, TrialStore
 from raysweep.sweep.plan.specs import TrialSpecs, assignment
 from raysweep.sweep.reuse.trials import ReusedTrials
 from raysweep.sweep.stages.stage import Listener, announce
+from raysweep.sweep.tuning.horizons import HorizonSearch
 from raysweep.sweep.tuning.rates import (
     Cell,
     cells,
+    given_rates,
+    horizon_cells,
     make_search,
     record_of,
 )
@@ -44,38 +47,41 @@ class TuningStage:
         listener: Listener,
         reused: ReusedTrials | None = None,
     ) -> None:
-        self._store, self._listener, self._reused = store, listener, reused
-        known = store.searches()
+        self._specs, self._store, self._listener, self._reused = specs, store, listener, reused
+        self._known = known = store.searches()
         self._cells: list[Cell] = cells(specs)
         self.rows: dict[str, RateRecord] = {
             c.key: known[c.key] for c in self._cells if c.key in known and known[c.key].rate is not None
         }
         """Records of the searches that are finished, by cell key."""
         self._reported = tuple(self.rows)  # by an earlier run; the trials of these searches are not read again
-        self._searches: dict[str, RateSearch] = {}
+        self._searches: dict[str, RateSearch | HorizonSearch] = {}
         for cell in self._cells:
             if cell.key not in self.rows and cell.search not in self._searches:
                 self._searches[cell.search] = make_search(specs, cell)
-        self._home: dict[str, tuple[RateSearch, RateCandidate]] = {}
+        self._home: dict[str, tuple[RateSearch | HorizonSearch, RateCandidate]] = {}
         self._told: dict[str, _Told] = {}
         # Read back what earlier runs ended, up to the first trial of each search that has to run.
         found = [self._ask(search) for search in self._searches.values()]
         self._ready = [candidate for candidate in found if candidate is not None]
+        self._judged = -1
+        self._open_horizons()
 
     @property
-    def searching(self) -> int:
-        """Number of searches that are not finished."""
-        return sum(not search.finished for search in self._searches.values())
+    def found(self) -> int:
+        """Number of searches that have finished."""
+        return sum(search.finished for search in self._searches.values())
 
     def count(self) -> tuple[int, int]:
         """Count the trials, as far as they are known (ranges may be widened), and those that have ended."""
         asked = [candidate for search in self._searches.values() for candidate in search.candidates]
-        planned = sum(max(s.settings.trials, len(s.candidates)) for s in self._searches.values())
+        planned = sum(search.trials for search in self._searches.values())
         reported = {trial.trial_id for key in self._reported for trial in self.rows[key].trials}
         return planned + len(reported), sum(candidate.ended for candidate in asked) + len(reported)
 
     def next_trial(self) -> TrialSpec | None:
         """Return the next trial of the search that has had the fewest, so that all families advance together."""
+        self._open_horizons()
         if self._ready:
             return self._ready.pop(0).spec
         for search in sorted(self._searches.values(), key=lambda s: len(s.candidates)):
@@ -87,6 +93,7 @@ class TuningStage:
     @property
     def finished(self) -> bool:
         """Whether all searches are finished."""
+        self._open_horizons()
         return not self._ready and all(search.finished for search in self._searches.values())
 
     def started(self, trial_id: str) -> None:
@@ -137,7 +144,29 @@ class TuningStage:
                 self.rows[cell.key] = record_of(cell, search)
         return {cell.key: self.rows[cell.key] for cell in self._cells if cell.key in self.rows}
 
-    def _ask(self, search: RateSearch) -> RateCandidate | None:
+    def _open_horizons(self) -> None:
+        """Begin to try rates at several horizons, where asked for, for each family whose rate is known by now."""
+        if not self._specs.learning_rate.horizons or self._judged == self.found:
+            return
+        self._judged = self.found
+        rates = given_rates(self._specs.families, self._specs.learning_rate)
+        found = self.report()
+        for cell in self._cells:
+            if cell.centre is None and cell.key in found and (rate := found[cell.key].rate) is not None:
+                rates[cell.place] = rate
+        for cell in horizon_cells(self._specs, rates):
+            if cell in self._cells:
+                continue
+            self._cells.append(cell)
+            if cell.key in self._known:
+                self.rows[cell.key] = self._known[cell.key]
+                self._reported = (*self._reported, cell.key)
+            elif cell.search not in self._searches:
+                search = self._searches[cell.search] = make_search(self._specs, cell)
+                candidate = self._ask(search)
+                self._ready += [] if candidate is None else [candidate]
+
+    def _ask(self, search: RateSearch | HorizonSearch) -> RateCandidate | None:
         """Return the next trial of a search that has to run; trials that have run are read back from the store."""
         while (candidate := search.ask()) is not None:
             trial_id = candidate.spec.trial_id
@@ -153,7 +182,7 @@ class TuningStage:
             self._settle(search)
         return None
 
-    def _settle(self, search: RateSearch) -> None:
+    def _settle(self, search: RateSearch | HorizonSearch) -> None:
         """Report the results that have become certain, and end in the store the trials that ASHA stops."""
         for candidate, verdict in zip(search.candidates, search.verdicts(), strict=True):
             trial_id = candidate.spec.trial_id

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from raysweep.storage.lease import DriverLease
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.cluster.join import check_before_data
+from raysweep.sweep.plan.specs import TrialSpecs
 from raysweep.sweep.plan.values import Plan
 from raysweep.sweep.preview import current_plan
 from raysweep.sweep.progress import Progress
@@ -17,6 +18,7 @@ from raysweep.sweep.space.resolve import Resolved, resolve
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.chooser import Chooser
 from raysweep.sweep.stages.choosers import chooser_of
+from raysweep.sweep.tuning.rates import horizon_cells, known_rates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +54,15 @@ class Sweep:
     def unfinished(self, grid: Plan) -> bool:
         """Whether there is anything left to train."""
         plan = self.chosen(grid)
-        if not plan.identified or any(not trial.state.is_final for trial in plan.trials):
+        if not plan.identified or any(not trial.state.is_final for trial in plan.trials) or self._horizons_open():
             return True
         return self.rounds is not None and not self.rounds.over(grid)
+
+    def _horizons_open(self) -> bool:
+        """Whether it remains to be measured how the best rates move with the horizon."""
+        specs = TrialSpecs.of(self.space, self.facts)
+        known = self.store.searches()
+        return any(cell.key not in known for cell in horizon_cells(specs, known_rates(specs, self.store)))
 
     def attempts(self) -> dict[str, int]:
         """Return the number of attempts of each trial."""

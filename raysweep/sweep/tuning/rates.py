@@ -1,6 +1,6 @@
 """The learning rates of a sweep: those that have to be searched, and those that are known."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +8,12 @@ import numpy as np
 from raysweep.core.hashing import content_id, size_json
 from raysweep.core.text import rounded
 from raysweep.storage import layout
-from raysweep.storage.rate_records import RateRecord, RateTrial
+from raysweep.storage.rate_records import HORIZONS, RateRecord, RateTrial
 from raysweep.storage.reader import SweepReader
 from raysweep.sweep.plan.specs import TrialSpecs
 from raysweep.sweep.space.parts import Family, LearningRate, Size
+from raysweep.sweep.tuning.horizons import HorizonSearch, exponent_of, horizon_line
+from raysweep.sweep.tuning.rate_choice import RATE_DIGITS
 from raysweep.sweep.tuning.search import RateSearch
 
 
@@ -23,11 +25,13 @@ class Cell:
     size: Size
     search: str
     """Hash of all that determines the search: families that share it are searched once."""
+    centre: float | None = None
+    """The rate around which others are tried at several horizons; None: the rate itself is searched."""
 
     @property
     def key(self) -> str:
         """The key of its record in `learning_rates.json`."""
-        return f"{self.family}-{self.search}"
+        return f"{self.family}-{self.search}{'' if self.centre is None else HORIZONS}"
 
     @property
     def place(self) -> tuple[str, str]:
@@ -46,8 +50,48 @@ def cells(specs: TrialSpecs) -> list[Cell]:
     ]
 
 
-def make_search(specs: TrialSpecs, cell: Cell) -> RateSearch:
+def horizon_cells(specs: TrialSpecs, rates: Mapping[tuple[str, str], float]) -> list[Cell]:
+    """List the searches of how the best rate moves with the horizon, of the families whose rates are known."""
+    settings, found = specs.learning_rate, []
+    for label, family in specs.families.items() if settings.horizons else ():
+        size = family.base_size()
+        centre = rates.get((label, size_json(size)))
+        if centre is not None:
+            probes = [spec.trial_id for spec in specs.horizons(label, size, centre)]
+            content = {"probes": probes, "trials": settings.horizon_trials, "widenings": settings.widenings}
+            found.append(Cell(label, size, content_id(content, 16), centre))
+    return found
+
+
+def horizon_correction(
+    specs: TrialSpecs, reader: SweepReader, rates: Mapping[tuple[str, str], float]
+) -> Callable[[str, float, float], float | None]:
+    """Make the function that corrects a rate of a family for a trajectory's end, in atoms; None: not measured yet."""
+    known = reader.searches()
+    cells = {cell.family: cell for cell in horizon_cells(specs, rates)}
+    found = {family: exponent_of(known[cell.key]) for family, cell in cells.items() if cell.key in known}
+
+    def correct(family: str, rate: float, data: float) -> float | None:
+        exponent = found.get(family)
+        if exponent is None or isinstance(exponent, str) or not exponent.matters:
+            return None if exponent is None else rate
+        centre = cells[family].centre
+        assert centre is not None
+        return rounded(rate / centre * exponent.rate_at(data)[0], RATE_DIGITS)
+
+    return correct
+
+
+def make_search(specs: TrialSpecs, cell: Cell) -> RateSearch | HorizonSearch:
     """Begin the search of a cell."""
+    if cell.centre is not None:
+        return HorizonSearch(
+            cell.family,
+            cell.size,
+            specs.learning_rate,
+            cell.centre,
+            lambda rate: specs.horizons(cell.family, cell.size, rate),
+        )
     probe = specs.tuning(cell.family, cell.size, 1.0)
     return RateSearch(
         cell.family,
@@ -97,7 +141,7 @@ def _power_laws(
     return found
 
 
-def record_of(cell: Cell, search: RateSearch) -> RateRecord:
+def record_of(cell: Cell, search: RateSearch | HorizonSearch) -> RateRecord:
     """Summarise a finished search."""
     choice = search.choice()
     trials = []
@@ -129,6 +173,8 @@ def record_of(cell: Cell, search: RateSearch) -> RateRecord:
 def rate_lines(record: RateRecord) -> list[str]:
     """Return the lines for the terminal about a search that has ended."""
     family, rate = record.family, record.rate
+    if record.of_horizons:
+        return [horizon_line(record)]
     if rate is None:
         return [f"{family}: no learning rate was found, no trial reached its end; see {layout.LEARNING_RATES}"]
     beyond = f"; it is the {record.edge} end of the range, a better one may lie beyond" if record.edge else ""
@@ -142,5 +188,7 @@ def rate_lines(record: RateRecord) -> list[str]:
 
 
 def _search(specs: TrialSpecs, label: str, size: Size) -> str:
-    settings = specs.learning_rate.model_dump(mode="json", exclude={"rates", "transfer", "tuned"})
+    settings = specs.learning_rate.model_dump(
+        mode="json", exclude={"rates", "transfer", "tuned", "horizons", "horizon_trials", "horizon_grid"}
+    )
     return content_id({"probe": specs.tuning(label, size, 1.0).trial_id, "settings": settings}, 16)

@@ -84,6 +84,11 @@ class RateSearch:
         self._step = (self._high / self._low) ** (1 / (self._spread - 1))
         self._rest = settings.trials - self._spread
 
+    @property
+    def trials(self) -> int:
+        """Number of trials, as far as they are known: its range may be widened."""
+        return max(self.settings.trials, len(self.candidates))
+
     def ask(self) -> RateCandidate | None:
         """Return the next trial to run; None while a round is incomplete, and when the search is over."""
         if self.finished or not self._queue:
