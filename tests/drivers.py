@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -17,6 +18,9 @@ from pathlib import Path
 from typing import IO
 
 RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
+
+_KEPT: "list[Driver]" = []
+"""Drivers that run to the end of the tests, with their streams."""
 
 
 class Driver:
@@ -43,12 +47,12 @@ class Driver:
         request = {
             "command": list(command),
             "folder": str(folder or Path.cwd()),
-            "environment": _without_token_mode(os.environ if environment is None else environment),
+            "environment": dict(os.environ if environment is None else environment),
             "terminal": terminal,
         }
         self.returncode: int | None = None
         self._connection = socket.socket(socket.AF_UNIX)
-        self._connection.connect(_server())
+        self._connection.connect(server())
         read, write = os.pipe()
         with open(os.devnull) as nothing, open(write, "w") as output:
             streams = [nothing.fileno(), output.fileno(), (errors or output).fileno()]
@@ -111,17 +115,22 @@ def run(
         return subprocess.CompletedProcess(list(command), driver.wait(), output, errors.read())
 
 
-def _without_token_mode(environment: Mapping[str, str]) -> dict[str, str]:
-    """Leave out what a Ray that this process has joined wrote there.
+@cache
+def shared_ray() -> dict[str, str]:
+    """Return the variables of a driver that joins the Ray of this test process, started for the first one.
 
-    Ray takes the mode from its environment when it is imported, which the server did without, or when it starts itself.
+    It is not for tests that kill Ray or a driver, or look at how a sweep starts its own.
     """
-    return {name: value for name, value in environment.items() if (name, value) != ("RAY_AUTH_MODE", "token")}
+    driver = Driver([str(Path(__file__).with_name("shared_ray.py"))], folder=Path("/"))
+    address = next((line for line in driver.stdout if re.fullmatch(r"[\d.]+:\d+\n", line)), None)
+    assert address is not None, "the Ray of the drivers did not start"
+    _KEPT.append(driver)
+    return {"RAY_ADDRESS": address.strip(), "RAY_AUTH_MODE": "token"}
 
 
 @cache
-def _server() -> str:
-    """Start the server of this test process, which ends with it; return its socket."""
+def server() -> str:
+    """Start the server of forks of this test process, which ends with it; return its socket."""
     folder = tempfile.mkdtemp(prefix="forks-")
     atexit.register(shutil.rmtree, folder)
     server = subprocess.Popen(

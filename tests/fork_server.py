@@ -8,6 +8,7 @@ only its modules were imported before it began.
 """
 
 import contextlib
+import ctypes
 import importlib
 import io
 import json
@@ -16,13 +17,18 @@ import runpy
 import select
 import signal
 import socket
+import struct
 import sys
 import threading
 from typing import Any
 
+from forked_worker import fork_workers
+
 from raysweep.cli.app import main as raysweep
 from raysweep.sweep.cluster.ray.variables import ray_variables
 
+FIXED = {"RAY_JOB_ID": b"a1b2c3d4", "RAY_RAYLET_PID": b"0918273645"}
+"""Variables of a worker that Ray reads only when it is imported, with values of full length that no other text has."""
 LONGEST_REQUEST = 1_000_000
 PRELOADED = (
     "torch", "ray", "ray.tune", "mlflow", "mlflow.tracking", "mlflow.entities", "mlflow.store.db.utils", "optuna",
@@ -91,11 +97,47 @@ def become(request: dict[str, Any]) -> None:
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
 
 
+def find_fixed() -> dict[str, int]:
+    """Return where Ray's library keeps the values that it reads only once, by variable."""
+    found: dict[str, int] = {}
+    with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb") as memory:
+        for begin, end in (line.split()[0].split("-") for line in maps if line.split()[5:] == ["[heap]"]):
+            memory.seek(int(begin, 16))
+            heap = memory.read(int(end, 16) - int(begin, 16))
+            for name, text in FIXED.items():
+                head = struct.pack("<QQ", len(text), len(text))  # length, capacity and users of a C++ string
+                place = heap.find(head)
+                while place >= 0:
+                    if heap.startswith(text, place + 24):
+                        found[name] = int(begin, 16) + place + 24
+                    place = heap.find(head, place + 1)
+    return found
+
+
+def prepare_ray(at: str) -> None:
+    """Have Ray read its variables anew, and the workers of a Ray that this process starts forked, too."""
+    from ray._raylet import Config
+
+    Config.initialize("")
+    fork_workers(at)
+
+
+def become_worker(fixed: dict[str, int], command: list[str]) -> None:
+    """Put in the values that Ray has read already; where that is not possible, start the worker anew."""
+    if fixed.keys() != FIXED.keys():  # another Ray
+        os.execv(sys.executable, [sys.executable, *command])
+    for name, address in fixed.items():
+        value = os.environ[name].encode().rjust(len(FIXED[name]), b"0")
+        ctypes.memmove(address, value, len(value))
+
+
 def main() -> None:
     """Import, then serve; each fork runs its program and ends as a Python process ends."""
+    os.environ |= {name: text.decode() for name, text in FIXED.items()}
     with ray_variables():
         for name in PRELOADED:
             importlib.import_module(name)
+    fixed = find_fixed()
     threads = [thread.name for thread in threading.enumerate()]
     assert threads == ["MainThread"], f"forks would lack threads that an import started: {threads}"
     with socket.socket(socket.AF_UNIX) as listener:
@@ -105,6 +147,9 @@ def main() -> None:
         sys.stdout.flush()
         request = serve(listener)
     become(request)
+    prepare_ray(sys.argv[1])
+    if FIXED.keys() <= os.environ.keys():
+        become_worker(fixed, request["command"])
     program, *sys.argv[1:] = request["command"]
     sys.argv[0] = program
     if os.path.basename(program) == "raysweep":

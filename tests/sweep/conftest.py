@@ -9,6 +9,8 @@ from rich.console import Console
 from toy_sweep import SpaceMaker, toy_space
 
 from raysweep.sweep.cluster.ray.variables import set_variables
+from tests.drivers import server
+from tests.forked_worker import fork_workers
 
 
 @pytest.fixture
@@ -25,6 +27,8 @@ def start_ray() -> None:
     """Start the Ray of all tests, and join it."""
     set_variables()
     import ray
+
+    fork_workers(server())
 
     # GPUs as Ray counts them: no trial of these tests touches one.
     ray.init(

@@ -147,13 +147,13 @@ def in_processes(
     progress: Callable[[int], object],
 ) -> list[Found]:
     """Call a function for each job, with the store's location, in processes of one thread each, or in this one."""
-    if workers == 1:
+    count = workers or len(os.sched_getaffinity(0))
+    if count == 1:
         found = []
         for done, job in enumerate(jobs, start=1):
             found.append(call(job, location))
             progress(done)
         return found
-    count = workers or len(os.sched_getaffinity(0))
     # The largest first, so that the tail is short.
     order = sorted(range(len(jobs)), key=lambda index: -int(jobs[index].size["width"]))
     with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=set_threads, initargs=(1,)) as pool:

@@ -103,5 +103,8 @@ def test_mup_that_would_do_nothing_is_refused_before_any_training(folder: Path, 
     assert "rate_multipliers" in done.stderr
     assert "Traceback" not in done.stderr
     assert TrialStore(str(folder / "sweep")).ids() == []
+
+
+def test_a_network_that_declares_how_its_rates_fall_is_planned(folder: Path) -> None:
     planned = called(folder, "plan", "flatdeclared", learning_rate={"rates": {"flatdeclared": 0.02}})
     assert planned.returncode == 0, planned.stderr
