@@ -6,6 +6,11 @@ Each race is `frontier.race_round` on a world of `decision_simulation.py`: 2 to 
 another family best at a tenth of the compute. Results go to a file, one line a race; races that are in it are not run
 again. Right: the family called best has the lowest loss at the compute; each family called equal is within delta of it.
 
+    python benchmarks/decisions.py --points FILE --at FLOPS [--columns params=N,data=D,...]
+
+A race on recorded runs instead: each trajectory of the file may be taken, up to any of its points. Told are the verdict
+of the race with what it spent, and the verdict of all points.
+
 Bars: at least 95 % of verdicts right at a stated 5 %, at most 25 % of the full grid's FLOPs; the family chosen at any
 budget right (within delta of the best) more often than by ranking at one size with the same FLOPs; errors at most 5 %
 when stopped at a random look.
@@ -18,9 +23,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from decision_simulation import make_world
 
-from raysweep.frontier import RaceSettings, race_round
+from raysweep.frontier import RaceCandidate, RaceSettings, decide, race_round, read_csv, read_parquet
 
 DELTA, ERROR = 0.02, 0.05
 BUDGET = 0.25
@@ -36,8 +42,15 @@ def main():
     parser.add_argument("--first", type=int, default=0, help="number of the first world")
     parser.add_argument("--out", type=Path, default=Path("decisions.jsonl"))
     parser.add_argument("--quick", action="store_true", help="ten races")
+    parser.add_argument("--points", type=Path, help="Parquet or CSV file of recorded runs")
+    parser.add_argument("--at", type=float, help="compute of the verdict on recorded runs, in FLOPs")
+    parser.add_argument("--columns", default="", help="NAME=COLUMN,... where the file's columns have other names")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    if arguments.points:
+        columns = dict(pair.split("=") for pair in arguments.columns.split(",") if pair)
+        recorded(arguments.points, arguments.at, columns)
+        return
     wanted = range(arguments.first, arguments.first + (10 if arguments.quick else arguments.races))
     lines = arguments.out.read_text().splitlines() if arguments.out.exists() else []
     done = {one["seed"]: one for one in map(json.loads, lines)}
@@ -47,6 +60,46 @@ def main():
             with arguments.out.open("a") as out:
                 out.write(json.dumps(done[seed]) + "\n")
     summarise([done[seed] for seed in wanted])
+
+
+def recorded(path, flops, columns):
+    """Race on recorded runs, and print what it says beside the verdict of all points."""
+    read = read_parquet if path.suffix == ".parquet" else read_csv
+    table = read(path, columns)
+    rows = table.to_pylist()
+    if "trajectory" not in table.column_names:  # a run is a size of a family
+        table = table.append_column("trajectory", pa.array([f"{row['architecture']} {row['params']}" for row in rows]))
+        rows = table.to_pylist()
+    candidates, points = [], {}
+    for name in sorted({row["trajectory"] for row in rows}):
+        run = sorted((row for row in rows if row["trajectory"] == name), key=lambda row: row["data"])
+        for end in range(min(len(run), 3), len(run) + 1):
+            trial, last = f"{name} to {end}", run[end - 1]
+            points[trial] = [row | {"trajectory": trial} for row in run[:end]]
+            candidates.append(
+                RaceCandidate(
+                    trial_id=trial,
+                    family=str(last["architecture"]),
+                    size=f"{last['params']:.0f}",
+                    seed=int(last.get("seed") or 0),
+                    run=name,
+                    params=last["params"],
+                    atoms=tuple(row["data"] for row in run[:end]),
+                    flops=last["flops"],
+                )
+            )
+    looks, spent = [], 0.0
+    whole = sum(max(one.flops for one in candidates if one.run == run) for run in {one.run for one in candidates})
+    while True:
+        taken = [row for look in looks for trial in look for row in points[trial]]
+        found = race_round(candidates, looks, pa.Table.from_pylist(taken) if taken else None, RaceSettings(flops=flops))
+        print(f"look {len(looks)}, {spent / whole:.1%} of the FLOPs: {found.verdict or 'no verdict yet'}")
+        if found.ended:
+            break
+        looks.append([one.trial_id for one in found.chosen])
+        spent += sum(one.flops for one in found.chosen)
+    print(f"ended: {found.ended}")
+    print(f"all points: {decide(table, flops=flops)}")
 
 
 def run_race(seed):

@@ -92,6 +92,8 @@ def look_at(
     losses = {} if known is None else known.losses
     spent = _spent(table, list(losses))
     verdict = judge(losses, unfit, flops=flops, delta=delta, error=error, look=look, before=before, spent=spent)
+    if verdict.needed is not None and known is not None and flops > max(one.dearest for one in known.laws.values()):
+        verdict = replace(verdict, needed=max(verdict.needed, flops))  # a run at the compute itself, at the least
     return LookTaken(verdict=verdict, known=known)
 
 
