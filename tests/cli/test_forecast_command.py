@@ -33,7 +33,7 @@ def test_forecast_is_recorded_listed_and_proved_on_ray(space: Path) -> None:
 
     proved = command("forecast", str(space), "--prove", content["id"][:6], "--json", folder=folder)
     assert proved.returncode == 0, proved.stderr
-    outcome = json.loads(proved.stdout)
+    (outcome,) = json.loads(proved.stdout)["forecasts"]
     assert outcome["state"] == "done"
     assert outcome["scores"]["loss"]["inside"] is True
     listed = json.loads(command("forecast", str(space), "--json", folder=folder).stdout)
@@ -61,4 +61,4 @@ def test_options_that_need_others_are_named(space: Path) -> None:
     )
     stray = command("forecast", str(space), "abc", folder=folder)
     assert stray.returncode == 1
-    assert "abc: give one forecast's id, to prove it (--prove)" in stray.stderr
+    assert "abc: give forecasts' ids to prove them (--prove)" in stray.stderr

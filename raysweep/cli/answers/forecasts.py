@@ -22,11 +22,14 @@ from raysweep.storage.forecasts import Forecasts
 from raysweep.storage.reader import SweepReader
 from raysweep.sweep.cluster.driver.signals import interruptible
 from raysweep.sweep.forecasts.make import forecast, forecasts
-from raysweep.sweep.forecasts.prove import prove
+from raysweep.sweep.forecasts.prove import prove_each
 from raysweep.sweep.mlflow.place import mirror_of, place_of
 from raysweep.sweep.space.space import Space
 
 _HEAD = ("id", "recorded", "family", "C FLOP", "N", "D atoms", "loss expected", "outcome", "error", "")
+
+ALL = "all"
+"""Given in place of ids: every forecast that waits for its run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,7 @@ def show_forecasts(
             _show_one(made, as_json=as_json)
             return 0
     if asked.prove:
-        return _prove(space, made.id if made else next(iter(named), None), as_json=as_json)
+        return _prove(space, [made.id] if made else named, as_json=as_json)
     return _show_all(forecasts(space), as_json=as_json)
 
 
@@ -69,29 +72,33 @@ def _check(asked: Asked, named: Sequence[str]) -> None:
     for option, given in (("--family", asked.family), ("--retrodiction", asked.retrodiction)):
         if given and asked.at is None:
             raise RaysweepError(f"{option} says how to forecast: give the compute as well (--at FLOPS)")
-    if named and (not asked.prove or asked.at is not None or len(named) > 1):
+    if named and (not asked.prove or asked.at is not None):
         raise RaysweepError(
-            f"{' '.join(named)}: give one forecast's id, to prove it (--prove), and overrides as key=value"
+            f"{' '.join(named)}: give forecasts' ids to prove them (--prove), and overrides as key=value"
         )
 
 
-def _prove(space: Space, forecast_id: str | None, *, as_json: bool) -> int:
-    """Train the run of a forecast, write the report, and print the forecast beside its outcome."""
+def _prove(space: Space, ids: Sequence[str], *, as_json: bool) -> int:
+    """Train the runs of forecasts, write the report, and print the forecasts beside their outcomes."""
     if space.tracking.enabled:
         place_of(space)  # an error before hours of work, not after
+    asked: Sequence[str | None] = ids or [None]
+    if list(ids) == [ALL]:
+        asked = [one.id for one in forecasts(space).outcomes if not one.proved and one.forecast.kind == "forecast"]
     console = Console(stderr=True) if as_json else None
     with interruptible():
-        outcome = prove(space, forecast_id, mirror=mirror_of if space.tracking.enabled else None, console=console)
+        outcomes = prove_each(space, asked, mirror=mirror_of if space.tracking.enabled else None, console=console)
         written = write_and_track(space)
     if as_json:
-        print_json({**dataclasses.asdict(outcome), "proved": outcome.proved})
+        print_json({"forecasts": [plain(one) for one in outcomes]})
     else:
-        show(columns([_HEAD, _row(outcome)]))
+        show(columns([_HEAD, *(_row(one) for one in outcomes)]))
         tell_report(written)
-    if not outcome.proved:
-        reason = last_line(SweepReader(space.storage).record(outcome.forecast.trial_id).message) or "no message"
-        print_notice(f"the run of forecast {outcome.id} is {outcome.state}: {reason}; the same command tries again")
-    return 0 if outcome.proved else 1
+    failed = [one for one in outcomes if not one.proved]
+    for one in failed:
+        reason = last_line(SweepReader(space.storage).record(one.forecast.trial_id).message) or "no message"
+        print_notice(f"the run of forecast {one.id} is {one.state}: {reason}; the same command tries again")
+    return 1 if failed else 0
 
 
 def _show_one(made: Forecast, *, as_json: bool) -> None:
@@ -124,7 +131,9 @@ def _chance(made: Forecast) -> str:
 
 def _show_all(found: Forecasts, *, as_json: bool) -> int:
     if as_json:
-        print_json(plain(found))
+        totals = {**dataclasses.asdict(found.totals), "share_inside": found.totals.share_inside}
+        listed = [plain(one) for one in found.outcomes]
+        print_json({"totals": totals, "forecasts": listed, "altered": list(found.altered)})
     else:
         show(columns([_HEAD, *(_row(one) for one in found.outcomes)]) if found.outcomes else "no forecast is on record")
         show(str(found.totals) + (f"; {len(found.altered)} altered" if found.altered else ""))
@@ -133,11 +142,9 @@ def _show_all(found: Forecasts, *, as_json: bool) -> int:
     return 1 if found.altered else 0
 
 
-def plain(found: Forecasts) -> dict[str, object]:
-    """Return all forecasts as plain values, for JSON."""
-    totals = {**dataclasses.asdict(found.totals), "share_inside": found.totals.share_inside}
-    outcomes = [{**dataclasses.asdict(one), "proved": one.proved} for one in found.outcomes]
-    return {"totals": totals, "forecasts": outcomes, "altered": list(found.altered)}
+def plain(one: ForecastOutcome) -> dict[str, object]:
+    """Return a forecast and its outcome as plain values, for JSON."""
+    return {**dataclasses.asdict(one), "proved": one.proved}
 
 
 def _row(one: ForecastOutcome) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ def forecast(
     space: Space,
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID] [KEY=VALUE]...", help="a forecast to prove; override a value (caps.hours=1)"),
+        typer.Argument(metavar="[ID]... [KEY=VALUE]...", help="forecasts to prove; override a value (caps.hours=1)"),
     ] = None,
     at: Annotated[
         float | None, typer.Option("--at", metavar="FLOPS", help="record a forecast of the best run at this compute")
@@ -27,7 +27,7 @@ def forecast(
     ] = False,
     prove: Annotated[
         bool,
-        typer.Option("--prove", help="train a forecast's run and score it: ID, or the latest that waits"),
+        typer.Option("--prove", help="train runs and score their forecasts: ID ..., all, or the latest that waits"),
     ] = False,
     tracking_uri: TrackingUri = None,
     json: Json = False,

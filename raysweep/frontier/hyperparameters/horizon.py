@@ -104,6 +104,8 @@ def horizon_exponent(curves: Mapping[float, Losses]) -> HorizonExponent | str:
 
 def exponent_of(record: "RateRecord") -> HorizonExponent | str:
     """Measure it from a sweep's own record of the same rates at several horizons."""
+    if record.on_plateau:
+        return "no trial has left the starting plateau; give larger horizons"
     curves: dict[float, list[tuple[float, float]]] = {}
     for trial in record.trials:
         for data, loss in zip(trial.data, trial.losses, strict=True):

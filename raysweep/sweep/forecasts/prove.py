@@ -1,5 +1,7 @@
 """`prove`: a forecast put to the test, by training its run in a stage of its own."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 from raysweep.core.errors import RaysweepError
@@ -36,21 +38,32 @@ def prove(
         Interrupted: on SIGINT, SIGTERM or SIGHUP; the same call resumes.
         CapReachedError: the sweep has spent what `caps` allows; with a higher cap the same call resumes.
     """
+    (outcome,) = prove_each(space, [forecast_id], mirror=mirror, console=console)
+    return outcome
+
+
+def prove_each(
+    space: Space, forecast_ids: Sequence[str | None], *, mirror: Mirror | None = None, console: Console | None = None
+) -> list[ForecastOutcome]:
+    """Train the runs of several forecasts side by side, and score them; see `prove`."""
     reader = SweepReader(space.storage)
     refuse_other_sweep(space, reader)
-    found = read_forecasts(reader).find(forecast_id)
-    if found.proved:
+    on_record = read_forecasts(reader)
+    found = [on_record.find(forecast_id) for forecast_id in forecast_ids]
+    if all(one.proved for one in found):
         return found
     with driven(space, console) as sweep:
-        _check(sweep, found.forecast)
-        trial = NamedTrial(found.forecast.trial, found.forecast.family, found.forecast.run_seconds)
+        for one in found:
+            _check(sweep, one.forecast)
+        trials = [NamedTrial(one.forecast.trial, one.forecast.family, one.forecast.run_seconds) for one in found]
         try:
-            train_named(sweep, [trial], FORECAST, mirror)
+            train_named(sweep, trials, FORECAST, mirror)
         except CapReachedError:
             finish(sweep, sweep.plan())
             raise
         finish(sweep, sweep.plan())
-        return read_forecasts(sweep.store).find(found.id)
+        after = read_forecasts(sweep.store)
+        return [after.find(one.id) for one in found]
 
 
 def _check(sweep: Sweep, forecast: Forecast) -> None:

@@ -13,9 +13,9 @@ from raysweep.frontier import Fit
 from raysweep.frontier.laws.laws import Surface
 from raysweep.storage.forecast_records import Expected, ForecastRate
 from raysweep.storage.trial_store import TrialStore
-from raysweep.sweep.forecasts.sizes import nearest_size
+from raysweep.sweep.forecasts.sizes import costless, nearest_size
 from raysweep.sweep.plan.costs import Cost, CostBook
-from raysweep.sweep.plan.designs import Course
+from raysweep.sweep.plan.designs import Course, courses
 from raysweep.sweep.plan.specs import TrialSpecs
 from raysweep.sweep.space.facts import DataFacts, data_facts
 from raysweep.sweep.space.parts import Size
@@ -76,7 +76,7 @@ def run_at(
     space = resolved.space
     assert resolved.facts is not None
     optimum = fit.optimal(flops)
-    found = nearest_size(space, family, optimum.params.value, known)
+    found = nearest_size(space, resolved.facts, family, optimum.params.value, known)
     notes = [] if found.solved else [f"{family} has no width to solve for: the nearest of its sizes"]
     cost = _cost(space, resolved.facts, store, family, found.size)
     facts = _facts(space, flops / cost.flops_per_atom)
@@ -156,14 +156,11 @@ def _rate_by_width(rates: dict[str, float], members: tuple[Size, ...], size: Siz
 def _cost(space: Space, facts: DataFacts, store: TrialStore, family: str, size: Size) -> Cost:
     """Measure what a size costs (seconds), or look it up."""
     book = CostBook(space.resources, space.data, store, measure=True)
-    probe = Course(subset=1, epochs=1.0, structures=(1,), flops=())
+    probe = courses(space.grid, space.training.optimizer)[0]
     cost = book.cost(TrialSpecs.of(space, facts).grid(family, size, space.grid.seeds[0], 1.0, probe))
     book.save()
     if cost is None:
-        raise RaysweepError(
-            f"a forecast needs what sizes cost: give {space.entrypoint} a `cost`, which states parameters, FLOPs and "
-            "seconds per atom (docs/sweep.md)"
-        )
+        raise RaysweepError(costless(space))
     return cost
 
 
@@ -202,7 +199,7 @@ def _too_few(space: Space, facts: DataFacts, course: Course, fit: Fit, flops: fl
     assert facts.cumulative is not None
     epochs = space.grid.epochs
     reach = _reach(fit, float(facts.cumulative[-1]) * epochs)
-    until = "" if reach is None else f", forecast at {reach:.2g} FLOP or less, as far as these go"
+    until = "" if reach is None else f", or forecast at about {reach:.2g} FLOP or less, as far as these go"
     passes = "" if epochs == 1 else f" in at most {epochs:g} passes (grid.epochs)"
     needed = math.ceil(course.seen / epochs)
     return space.error(

@@ -1,5 +1,7 @@
 """`raysweep.prove`: a forecast put to the test by a run that is tracked in MLflow where its search space says so."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 from raysweep.storage.forecast_records import ForecastOutcome
@@ -30,11 +32,19 @@ def prove(space: Space, forecast_id: str | None = None, *, console: Console | No
         Interrupted: on SIGINT, SIGTERM or SIGHUP; the same call resumes.
         CapReachedError: the sweep has spent what `caps` allows; with a higher cap the same call resumes.
     """
+    (outcome,) = prove_each(space, [forecast_id], console=console)
+    return outcome
+
+
+def prove_each(
+    space: Space, forecast_ids: Sequence[str | None], *, console: Console | None = None
+) -> list[ForecastOutcome]:
+    """Train the runs of several forecasts side by side, and score them; see `prove`."""
     if not space.tracking.enabled:
-        return sweep_prove.prove(space, forecast_id, console=console)
+        return sweep_prove.prove_each(space, forecast_ids, console=console)
     place_of(space)  # an error before hours of work, not after
     with interruptible():
-        outcome = sweep_prove.prove(space, forecast_id, mirror=mirror_of, console=console)
+        outcomes = sweep_prove.prove_each(space, forecast_ids, mirror=mirror_of, console=console)
         for note in catch_up(space):
             Progress(console).say(note)
-    return outcome
+    return outcomes

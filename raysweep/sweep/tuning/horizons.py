@@ -27,8 +27,6 @@ STEP = 1.8
 class HorizonSearch:
     """The trials of one family at one size; what a stage asks of it is what it asks of a `RateSearch`."""
 
-    on_plateau = False
-
     def __init__(
         self,
         family: str,
@@ -76,6 +74,12 @@ class HorizonSearch:
             self._widen()
         return not self._queue and all(candidate.ended for candidate in self.candidates)
 
+    @property
+    def on_plateau(self) -> bool:
+        """Whether no trial has left the starting plateau, so that the losses say little about the rates."""
+        ends = [candidate.points[-1] for candidate in self.candidates if candidate.points]
+        return bool(ends) and all(point.on_plateau for point in ends)
+
     def verdicts(self) -> list[RungVerdict]:
         """Return that every point of every trial counts."""
         return [RungVerdict(len(c.points), stopped=False, settled=c.ended) for c in self.candidates]
@@ -98,7 +102,7 @@ class HorizonSearch:
         return found
 
     def _widen(self) -> None:
-        if self.widened >= self.settings.widenings:
+        if self.widened >= self.settings.widenings or self.on_plateau:
             return
         best = [min(curve, key=lambda pair: (pair[1], pair[0]))[0] for curve in self._curves().values()]
         low, high = min(self._tried), max(self._tried)

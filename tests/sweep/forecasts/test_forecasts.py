@@ -4,9 +4,12 @@ import contextlib
 import dataclasses
 import io
 import json
+import math
 import random
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import toy_trials
 from finished_sweep import finish, write_space
@@ -22,7 +25,7 @@ from raysweep.storage.forecast_records import Forecast, ForecastOutcome
 from raysweep.storage.forecasts import read_forecasts
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.forecasts.make import forecast, forecasts
-from raysweep.sweep.forecasts.prove import prove
+from raysweep.sweep.forecasts.prove import prove, prove_each
 from raysweep.sweep.space.space import Space, load_space
 from raysweep.sweep.stages.stage import Stage
 from raysweep.sweep.steps import train as train_module
@@ -210,3 +213,63 @@ def test_what_cannot_be_forecast_is_named(space: Space, tmp_path: Path) -> None:
     made = forecast(space, flops=FLOPS)
     with pytest.raises(StorageError, match=f"forecast 'zz': there is no such forecast; on record: {made.id}"):
         prove_without_ray(space, "zz")
+
+
+def test_several_are_proved_side_by_side_and_each_family_can_be_asked(space: Space) -> None:
+    made = [forecast(space, flops=FLOPS, family="a"), forecast(space, flops=FLOPS / 2, family="b")]
+    assert [one.family for one in made] == ["a", "b"]
+    assert [one.best_probability for one in made] == [None, None]
+
+    def serially(stage: Stage, space: Space, store: TrialStore, *others: object) -> None:
+        run_serially(stage, store, workers=2, draw=random.Random(0))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_module, "run_in_ray", serially)
+        patch.setattr(train_module, "cluster", lambda _: contextlib.nullcontext())
+        outcomes = prove_each(space, [one.id for one in made], console=Console(file=io.StringIO()))
+    assert [one.scores["loss"].inside for one in outcomes] == [True, True]
+    assert forecasts(space).totals.proved == 2
+
+
+def test_a_training_without_costs_is_told_what_it_lacks(tmp_path: Path) -> None:
+    path = write_space(tmp_path / "space.yaml", tmp_path / "sweep", **changes(entrypoint="toy_trials:costless"))
+    finish(load_space(path))
+    with pytest.raises(RaysweepError, match="a forecast needs what sizes cost: give toy_trials:costless a `cost`"):
+        forecast(load_space(path), flops=FLOPS)
+
+
+@pytest.mark.parametrize(
+    ("structures", "epochs", "expected"), [(10**5, 1, None), (400, 1, 400), (400, 99, None)], ids=str
+)
+def test_structures_that_are_too_few_are_refused_with_their_number_unless_repeats_are_allowed(
+    space: Space, monkeypatch: pytest.MonkeyPatch, structures: int, epochs: int, expected: int | None
+) -> None:
+    from raysweep.sweep.forecasts import runs
+    from raysweep.sweep.space.facts import DataFacts
+
+    atoms = np.cumsum(np.full(structures, 9, dtype=np.int64))
+    held = DataFacts("none", structures, atoms)
+    monkeypatch.setattr(runs, "data_facts", lambda space, at_least=0: held)
+    repeats = space.model_copy(update={"grid": space.grid.model_copy(update={"epochs": float(epochs)})})
+    repeats._source = space._source
+    if expected is not None:
+        with pytest.raises(SpaceError) as refused:
+            forecast(repeats, flops=FLOPS)
+        found = re.search(
+            r"sees (\d+) structures, so it needs (\d+) different ones, and the store has (\d+) for training; make a "
+            r"store of at least (\d+) structures.*forecast at about (\S+) FLOP or less",
+            str(refused.value),
+        )
+        assert found is not None, refused.value
+        seen, needed, available, made = (int(number) for number in found.groups()[:4])
+        assert seen == needed > available == structures
+        assert made == math.ceil(needed / 0.9)
+        within = forecast(repeats, flops=0.5 * float(found.group(5)))
+        assert within.structures <= structures
+        return
+    made_ = forecast(repeats, flops=FLOPS)
+    assert made_.data == 9 * made_.structures
+    assert made_.data * 6 * made_.params == pytest.approx(FLOPS, rel=0.02)
+    passes = made_.structures / min(structures, made_.structures)
+    assert made_.epochs == pytest.approx(passes)
+    assert any("passes over" in note for note in made_.notes) == (passes > 1)

@@ -16,6 +16,7 @@ from raysweep.core.errors import SpaceError
 from raysweep.core.stages import LEARNING_RATE
 from raysweep.frontier.hyperparameters.horizon import HorizonExponent
 from raysweep.frontier.hyperparameters.reading import read_searches
+from raysweep.storage.rate_records import RateRecord
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.forecasts.make import forecast
 from raysweep.sweep.plan.specs import TrialSpecs
@@ -187,3 +188,11 @@ def run_serial(space: Space) -> SweepResult:
         patch.setattr(train_module, "run_in_ray", serially)
         patch.setattr(train_module, "cluster", lambda _: contextlib.nullcontext())
         return run(space, mirror=lambda _: Recorder(), console=Console(file=io.StringIO()))
+
+
+def test_losses_on_the_starting_plateau_tell_no_exponent() -> None:
+    record = RateRecord(
+        key="a-horizons", family="a", size={"width": 8}, seed=0, rate=0.02, method="horizons", edge=None, widened=0,
+        on_plateau=True,
+    )  # fmt: skip
+    assert exponent_of(record) == "no trial has left the starting plateau; give larger horizons"
