@@ -7,8 +7,10 @@ only its modules were imported before it began.
     python fork_server.py SOCKET
 """
 
+import atexit
 import contextlib
 import ctypes
+import gc
 import importlib
 import io
 import json
@@ -30,6 +32,8 @@ from raysweep.sweep.cluster.ray.variables import ray_variables
 FIXED = {"RAY_JOB_ID": b"a1b2c3d4", "RAY_RAYLET_PID": b"0918273645"}
 """Variables of a worker that Ray reads only when it is imported, with values of full length that no other text has."""
 LONGEST_REQUEST = 1_000_000
+STATUS: list[int] = []
+"""Exit status of a fork, once it is known."""
 PRELOADED = (
     "torch", "ray", "ray.tune", "mlflow", "mlflow.tracking", "mlflow.entities", "mlflow.store.db.utils", "optuna",
     "mlflow.store.tracking.sqlalchemy_store", "pandas", "pyarrow.parquet", "scipy.optimize", "scipy.stats", "jinja2",
@@ -131,13 +135,33 @@ def become_worker(fixed: dict[str, int], command: list[str]) -> None:
         ctypes.memmove(address, value, len(value))
 
 
+def run(program: str, *arguments: str) -> None:
+    """Run a program as Python does: `raysweep`, or a script."""
+    sys.argv = [program, *arguments]
+    if os.path.basename(program) == "raysweep":
+        sys.exit(raysweep())
+    sys.path.insert(0, os.path.dirname(program))
+    runpy.run_path(program, run_name="__main__")
+
+
+def leave() -> None:
+    """End a fork whose status is known, after all else that Python does: to take modules apart copies their memory."""
+    if STATUS:
+        with contextlib.suppress(OSError, ValueError):  # of which Python itself complains
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(STATUS[0] & 0xFF)
+
+
 def main() -> None:
     """Import, then serve; each fork runs its program and ends as a Python process ends."""
+    atexit.register(leave)  # first, so that it is called last
     os.environ |= {name: text.decode() for name, text in FIXED.items()}
     with ray_variables():
         for name in PRELOADED:
             importlib.import_module(name)
     fixed = find_fixed()
+    gc.freeze()  # no collection in a fork writes to, and so copies, what was imported
     threads = [thread.name for thread in threading.enumerate()]
     assert threads == ["MainThread"], f"forks would lack threads that an import started: {threads}"
     with socket.socket(socket.AF_UNIX) as listener:
@@ -150,12 +174,13 @@ def main() -> None:
     prepare_ray(sys.argv[1])
     if FIXED.keys() <= os.environ.keys():
         become_worker(fixed, request["command"])
-    program, *sys.argv[1:] = request["command"]
-    sys.argv[0] = program
-    if os.path.basename(program) == "raysweep":
-        sys.exit(raysweep())
-    sys.path.insert(0, os.path.dirname(program))
-    runpy.run_path(program, run_name="__main__")
+    try:
+        run(*request["command"])
+        STATUS.append(0)
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            STATUS.append(end.code or 0)
+        raise
 
 
 if __name__ == "__main__":

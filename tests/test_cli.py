@@ -18,7 +18,7 @@ from raysweep.cli.app import main
 from raysweep.cli.sweeps import ui_command
 from raysweep.storage.lease import driver_lease
 from raysweep.storage.trial_store import TrialStore
-from tests.drivers import RAYSWEEP, run
+from tests.drivers import RAYSWEEP, run, shared_ray
 
 TOYS = str(Path(__file__).parent / "sweep")
 SPACE = """
@@ -46,7 +46,8 @@ class Done:
 
 def raysweep(*arguments: str, folder: Path, ok: bool = True) -> Done:
     """Run a command in a process of its own."""
-    done = run([RAYSWEEP, *arguments], folder=folder, environment={**os.environ, "OMP_NUM_THREADS": "1"})
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **shared_ray()}
+    done = run([RAYSWEEP, *arguments], folder=folder, environment=environment)
     if ok:
         assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from tests.drivers import run
+
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.timeout(600)
 FENCE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -74,17 +76,24 @@ def shortened(name: str) -> str:
 
 
 RUNNER = """
-import contextlib, io, json, sys, traceback
-said = {}
-for name, code in json.load(sys.stdin).items():
-    printed = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(printed):
-            exec(compile(code, name, "exec"), {"__name__": "block"})
-        said[name] = [True, printed.getvalue()]
-    except BaseException:
-        said[name] = [False, traceback.format_exc()]
-json.dump(said, open("said.json", "w"))
+import contextlib, io, json, traceback
+
+
+def main():
+    said = {}
+    for name, code in json.load(open("blocks.json")).items():
+        printed = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(printed):
+                exec(compile(code, name, "exec"), {"__name__": "block"})
+            said[name] = [True, printed.getvalue()]
+        except BaseException:
+            said[name] = [False, traceback.format_exc()]
+    json.dump(said, open("said.json", "w"))
+
+
+if __name__ == "__main__":  # not in a process that a block starts
+    main()
 """
 
 
@@ -102,10 +111,9 @@ def said(tmp_path_factory) -> dict[str, tuple[bool, str]]:
     (folder / "points.csv").write_text("\n".join(["n_params,tokens,flops,loss", *rows]) + "\n")
     program = {name: shortened(name) for name, code in BLOCKS.items() if not code.startswith(NOT_RUN)}
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", RUNNER], input=json.dumps(program), cwd=folder, env=environment, capture_output=True,
-        text=True, timeout=580, check=False,
-    )  # fmt: skip
+    (folder / "blocks.json").write_text(json.dumps(program))
+    (folder / "runner.py").write_text(RUNNER)
+    done = run([str(folder / "runner.py")], folder=folder, environment=environment, seconds=580)
     assert (folder / "said.json").is_file(), done.stderr[-4000:]
     return json.loads((folder / "said.json").read_text())
 

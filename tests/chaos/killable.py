@@ -9,7 +9,7 @@ import yaml
 
 from raysweep.core.trial import TrialState
 from raysweep.storage.trial_store import TrialStore
-from tests.drivers import Driver
+from tests.drivers import Driver, shared_ray
 
 HERE = Path(__file__).parent
 TOY = HERE.parent / "sweep"
@@ -52,13 +52,14 @@ class Sweep:
         self.yaml.write_text(yaml.safe_dump(content))
         self.store = TrialStore(str(self.storage))
 
-    def start(self) -> Driver:
+    def start(self, **variables: str) -> Driver:
         path = os.pathsep.join([str(TOY), os.environ.get("PYTHONPATH", "")])
-        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **variables}
         return Driver([str(HERE / "drive.py"), str(self.yaml)], environment=environment)
 
     def finish(self) -> str:
-        driver = self.start()
+        """Run it to its end, which must be a good one, on the Ray of all drivers."""
+        driver = self.start(**shared_ray())
         output, _ = driver.communicate(timeout=200)
         assert driver.returncode == 0, output
         return output

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from killable import TOY
 
-from tests.drivers import RAYSWEEP, run
+from tests.drivers import RAYSWEEP, run, shared_ray
 
 WAYS = {
     "good": "well",
@@ -32,7 +32,7 @@ STATES = {
 
 def raysweep(*words: str) -> "subprocess.CompletedProcess[str]":
     path = os.pathsep.join([str(TOY), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **shared_ray()}
     return run([RAYSWEEP, *words], environment=environment)
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import requests
 
+from tests.drivers import RAYSWEEP, run
+
 BIN = Path(sys.executable).parent
 TOYS = Path(__file__).parents[1] / "sweep" / "toy_trials.py"
 SPACE = """
@@ -151,11 +153,10 @@ class User:
         )  # fmt: skip
 
     def call(self, *arguments: str, status: int = 0, **environment: str) -> tuple[str, str]:
-        process = self.begin(*arguments, **environment)
-        out, err = process.communicate(timeout=240)
-        assert process.returncode == status, f"{process.returncode}\n{out}\n{err}"
-        assert "Traceback" not in err
-        return out, err
+        done = run([RAYSWEEP, *arguments], folder=self.folder, environment={**self.head.environment, **environment})
+        assert done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done.stdout, done.stderr
 
 
 UserMaker = Callable[..., User]

@@ -18,6 +18,7 @@ from raysweep.core.trial import TrialState
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.run import run
 from raysweep.sweep.space.space import load_space
+from tests.drivers import Driver
 from tests.terminal.on_a_terminal import OnTerminal
 
 
@@ -104,7 +105,8 @@ def test_submitted_twice_it_runs_once_and_stopped_it_resumes(head: Head, make_us
     assert all("its progress:" in text for text in told)
     (tmp_path / "hold").unlink()
     command = [str(BIN / "raysweep"), "submit", "toy.yaml", "--address", head.address]
-    with OnTerminal(command, columns=80, folder=user.folder, environment=head.environment) as again:
+    how = {"columns": 80, "folder": user.folder, "environment": head.environment, "start": Driver}
+    with OnTerminal(command, **how) as again:
         again.wait_for("submitted job")
         again.resize(120)
         assert again.end() == 0, again.text

@@ -21,7 +21,7 @@ from raysweep.sweep.space.facts import data_facts
 from raysweep.sweep.space.identity import write_identity
 from raysweep.sweep.space.space import Space, load_space
 from raysweep.sweep.tuning.rates import known_rates
-from tests.drivers import RAYSWEEP, run
+from tests.drivers import RAYSWEEP, run, shared_ray
 
 TOYS = str(Path(__file__).parent)
 
@@ -87,7 +87,8 @@ def files(folder: Path) -> dict[str, bytes]:
 def command(*arguments: str, folder: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run the command line in a process of its own, which finds the toy trials."""
     path = os.pathsep.join([TOYS, os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **variables}
+    ray = shared_ray() if arguments[0] == "run" else {}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **ray, **variables}
     done = run([RAYSWEEP, *arguments], folder=folder, environment=environment)
     assert "Traceback" not in done.stderr, done.stderr
     return done

@@ -8,7 +8,7 @@ import pytest
 from commands import RAYSWEEP, environment, toy_folder
 from on_a_terminal import COLOUR, OnTerminal
 
-from tests.drivers import Driver, run
+from tests.drivers import Driver, run, shared_ray
 
 SCRIPT = """
 import io, sys, threading
@@ -47,9 +47,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_run_prints_the_frontier_and_ends_well_then_again(folder: Path) -> None:
-    for ran in (True, False):
-        how = {"columns": 120, "folder": folder, "environment": environment()}
-        with OnTerminal([RAYSWEEP, "run", "toy.yaml"], **how) as running:
+    how = {"columns": 120, "folder": folder, "environment": environment()}
+    for ran, start in ((True, None), (False, Driver)):
+        with OnTerminal([RAYSWEEP, "run", "toy.yaml"], **how, start=start) as running:
             assert running.end() == 0, running.text
         assert ("[3/3] done" in running.text) == ran, "done once is never run again"
         assert ("\x1b[32mdone" in running.raw) == ran
@@ -61,7 +61,8 @@ def test_run_prints_the_frontier_and_ends_well_then_again(folder: Path) -> None:
 
 def test_a_script_prints_after_each_run_in_any_thread_and_with_any_standard_output(folder: Path) -> None:
     (folder / "script.py").write_text(SCRIPT)
-    with OnTerminal(["script.py"], folder=folder, environment=environment(), start=Driver) as running:
+    how = {"folder": folder, "environment": environment(**shared_ray()), "start": Driver}
+    with OnTerminal(["script.py"], **how) as running:
         assert running.end() == 0, running.text
     assert "ran 3 complete True\nstreams kept True\n" in running.text
     assert "ran 1 complete False\nreplaced stream kept True\n" in running.text
@@ -70,7 +71,8 @@ def test_a_script_prints_after_each_run_in_any_thread_and_with_any_standard_outp
 
 def test_a_terminal_without_control_codes_gets_none_while_something_is_made_and_trained(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(REAL_SPACE)
-    how = {"columns": 80, "folder": tmp_path, "environment": environment(TERM="dumb", FORCE_COLOR="1"), "start": Driver}
+    variables = environment(TERM="dumb", FORCE_COLOR="1", **shared_ray())
+    how = {"columns": 80, "folder": tmp_path, "environment": variables, "start": Driver}
     with OnTerminal([RAYSWEEP, "run", "small.yaml"], **how) as running:
         assert running.end() == 0, running.text
     assert "\x1b" not in running.raw
@@ -107,7 +109,7 @@ def test_closing_the_terminal_ends_a_sweep_so_that_it_resumes(folder: Path) -> N
     states = [json.loads(path.read_text())["state"] for path in (folder / "sweep" / "trials").glob("*/state.json")]
     assert "done" in states
     assert "running" not in states
-    again = run([RAYSWEEP, "run", "toy.yaml", SIZES], folder=folder, environment=environment())
+    again = run([RAYSWEEP, "run", "toy.yaml", SIZES], folder=folder, environment=environment(**shared_ray()))
     assert again.returncode == 0, again.stderr
     assert "[6/6] done" in again.stdout
     assert "\x1b" not in again.stdout + again.stderr
