@@ -25,6 +25,8 @@ SMALLER = [
     "training.optimizer.warmup_steps=2", "tracking.enabled=false",
 ]  # fmt: skip
 
+SWEEPS = {"sweep_in_ten_minutes": pytest.mark.slow}
+"""Notebooks that train a sweep on Ray; README's block does so in each run of the tests (see test_documents.py)."""
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 
 
@@ -58,7 +60,7 @@ def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.stem, marks=SWEEPS.get(p.stem, ())) for p in NOTEBOOKS])
 def test_a_notebook_runs_and_draws(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside copies of the files that it reads, shortened by the variable that it asks for."""
     monkeypatch.setenv("RAYSWEEP_EXAMPLES", "short")
