@@ -76,7 +76,12 @@ class Crashed(Exception):
     pass
 
 
-@pytest.mark.parametrize("saves", [1, 9, 30])
+def slow(place):
+    """A further place at which a run is killed or stopped: one place is tried in each run of the tests."""
+    return pytest.param(place, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("saves", [slow(1), 9, slow(30)])
 def test_a_run_killed_at_any_step_goes_on_with_the_same_bits(spec, store, saves, tmp_path, monkeypatch):
     whole = but_timed(train(spec, store, device="cpu"))
     left = [saves]
@@ -95,7 +100,7 @@ def test_a_run_killed_at_any_step_goes_on_with_the_same_bits(spec, store, saves,
     assert but_timed(train(spec, store, device="cpu", checkpoints=str(tmp_path))) == whole
 
 
-@pytest.mark.parametrize("stop_after", [1, 2, 4])
+@pytest.mark.parametrize("stop_after", [slow(1), 2, slow(4)])
 def test_a_run_stopped_after_a_point_goes_on_with_the_same_bits(spec, store, stop_after, tmp_path):
     whole = but_timed(train(spec, store, device="cpu"))
     first = train(spec, store, device="cpu", checkpoints=str(tmp_path))
