@@ -230,6 +230,7 @@ def _blank(cleaned: Cleaned, options: Options, family: Family) -> Fit:
         versions={"raysweep": __version__, "numpy": np.__version__, "scipy": scipy.__version__},
         excluded=cleaned.excluded,
         samples=samples,
+        inference=cleaned.inference,
     )
 
 

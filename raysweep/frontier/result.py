@@ -7,133 +7,33 @@ import numpy as np
 
 from raysweep.core.errors import FrontierError
 from raysweep.frontier.answers.arguments import coverage, distinct, not_negative, positive
-from raysweep.frontier.answers.choice import LawChoice
 from raysweep.frontier.answers.influence import influences
+from raysweep.frontier.answers.lifetime import Goal, md_step_cost, over_life, usage_of
 from raysweep.frontier.answers.near_optimal import frontier_band, near_optimal
 from raysweep.frontier.answers.prediction import Drift, extrapolation_factor, half_width_at, optimum_drift, widened
+from raysweep.frontier.answers.record import FitRecord
 from raysweep.frontier.answers.reservation import with_reservation
-from raysweep.frontier.answers.shared import SharedParameters
 from raysweep.frontier.answers.uncertainty import Uncertainty
 from raysweep.frontier.answers.values import (
-    AdditiveLaw,
     Answer,
-    CurveLaw,
-    DataConstrainedLaw,
     FrontierBand,
     Influence,
+    LifetimeCost,
     Optimum,
-    plain_law,
 )
-from raysweep.frontier.fitting.misfit.lack_of_fit import LackOfFit
-from raysweep.frontier.fitting.run_noise.noise import RunNoise
 from raysweep.frontier.fitting.trajectories import degrees_of_freedom, resampling_units, trajectories
-from raysweep.frontier.laws.forms import Form
 from raysweep.frontier.laws.laws import Surface
-from raysweep.frontier.laws.quantities import OPTIMAL, Law, Quantity, quantity
-from raysweep.frontier.numerics.arrays import Floats, Indices, Scalar
+from raysweep.frontier.laws.quantities import OPTIMAL, Quantity, quantity
+from raysweep.frontier.numerics.arrays import Floats, Indices
 from raysweep.frontier.numerics.intervals import LEAST_DRAWS, Interval
-from raysweep.frontier.points.findings import Status
-from raysweep.frontier.points.samples import Exclusion, Samples
 
 REGRET = 0.005
 """Share of the loss that a size may cost and still count as near-optimal, where the caller names none."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
-    """One family's fit: a value with queries, made by `raysweep.frontier.fit`; `to_json` keeps the order of its fields.
-
-    Attributes:
-        status: typed, with a sentence; `status.findings` has everything that was found.
-        method: parametric, isoflop or envelope. form: which law, its asymptote, its penalty.
-        architecture: label of the family, None where the table names none.
-        cost_name: what counts as compute, "flops" or "seconds".
-        seed, bootstraps: as given. versions: of raysweep, numpy and scipy.
-        excluded: points that were kept out, with reasons. samples: those that entered.
-        objective: sum of Huber losses of log residuals at the optimum. delta: Huber's delta.
-        gradient_norm: largest gradient component over the sum of the contributions that cancel in it (certificate).
-        noise: robust standard deviation of ln loss about the law.
-        starts, starts_agreeing: number of starts, and of those that reached the optimum to 1e-6 of the objective.
-        residuals: ln of measured over predicted loss. trust: the weight that outliers were left with, 1 for all others.
-        choice: the laws that were tried, where the points contradict the additive one and law="auto" was asked for.
-        lack_of_fit: whether the residuals are systematic; None where the points are too few to tell.
-        draw_ids: which of the resamples the draws belong to: fits of one seed and size share their resamples.
-        estimate, draws: the law, and the law of each bootstrap that converged (None where there is none).
-        leave_one_out: the law without each trajectory, or each point where points have none in common (`influence`).
-        run_noise: what runs of one size differ by, where it was fitted with the law; the estimate is then that of
-            generalised least squares, `objective` half of its squares; with `run_noise_left_out` only draws know of it.
-        shared: parameters in common with other families; their draws are joint, `leave_one_out` is without any's units.
-    """
-
-    status: Status
-    method: str
-    form: Form
-    architecture: str | None
-    cost_name: str
-    seed: int
-    bootstraps: int
-    versions: dict[str, str]
-    excluded: tuple[Exclusion, ...]
-    objective: Scalar = float("nan")
-    gradient_norm: Scalar = float("nan")
-    delta: Scalar = float("nan")
-    noise: Scalar = float("nan")
-    starts: int = 0
-    starts_agreeing: int = 0
-    residuals: Floats | None = None
-    trust: Floats | None = None
-    lack_of_fit: LackOfFit | None = None
-    choice: LawChoice | None = None
-    draw_ids: Indices | None = None
-    samples: Samples
-    estimate: Law | None = None
-    draws: Law | None = None
-    leave_one_out: Law | None = None
-    run_noise: RunNoise | None = None
-    shared: SharedParameters | None = None
-
-    @property
-    def known(self) -> Law:
-        """The law in the estimator's own terms (logarithms of the coefficients).
-
-        Raises:
-            FrontierError: there is none; the message is the status.
-        """
-        if self.estimate is None:
-            whose = f"{self.architecture}: " if self.architecture else ""
-            raise FrontierError(f"{whose}no fit: {self.status}")
-        return self.estimate
-
-    @property
-    def surface(self) -> Surface:
-        """The additive law as a function of N and D.
-
-        Raises:
-            FrontierError: the approach gives the loss on the frontier only.
-        """
-        if not isinstance(self.known, Surface):
-            raise FrontierError(f"method {self.method!r} gives the loss on the frontier only: fit with 'parametric'")
-        return self.known
-
-    @property
-    def law(self) -> AdditiveLaw | CurveLaw | DataConstrainedLaw:
-        """The law with its parameters as plain numbers."""
-        return plain_law(self.known, repeats=self.form.law == "data_constrained")
-
-    @property
-    def params_exponent(self) -> float:
-        """The exponent a of N* ~ C^a."""
-        return float(self.known.params_exponent)
-
-    @property
-    def data_exponent(self) -> float:
-        """The exponent b of D* ~ C^b."""
-        return float(self.known.data_exponent)
-
-    @property
-    def loss_exponent(self) -> float:
-        """The exponent gamma of L* - E ~ C^-gamma."""
-        return float(self.known.loss_exponent)
+class Fit(FitRecord):
+    """One family's fit: a value with queries, made by `raysweep.frontier.fit`."""
 
     def interval(
         self, name: str, level: float = 0.95, *, flops: float | None = None, method: str = "default"
@@ -163,36 +63,97 @@ class Fit:
         return self.uncertainty.answer(quantity(self.known, name, flops), coverage("answer", level))
 
     def optimal(
-        self, flops: float, *, regret: float = REGRET, level: float = 0.95, unique_data: float | None = None
+        self,
+        flops: float | None = None,
+        *,
+        loss: float | None = None,
+        inference_steps: float = 0.0,
+        inference_atoms: int = 1000,
+        regret: float = REGRET,
+        level: float = 0.95,
+        unique_data: float | None = None,
     ) -> Optimum:
-        """The compute-optimal run at a cost, each number with its interval; beyond the points widened as in `loss`.
+        """The best model at a cost, or the cheapest of a loss; each number with its interval, widened as in `loss`.
 
         Args:
-            flops: the cost, in the fit's own unit (FLOP, or seconds with cost="seconds").
+            flops: the cost, in the fit's own unit (FLOP, or seconds with cost="seconds"), inference included.
+            loss: to be reached, instead of `flops`; in the unit of the column that was fitted (eV/Å for `force_l2`).
+            inference_steps: M, atom-steps of inference that the model will be used for (atoms times MD steps): the cost
+                is then that of training and of M times the energy and forces of an atom.
+            inference_atoms: 100 or 1000, of the structure whose MD steps were timed; for a fit that counts seconds.
             regret: share of the loss that counts as near-optimal in `params_range`.
             level: of the intervals.
             unique_data: amount of distinct data, where the law knows repeats; None: unlimited.
 
         Raises:
-            FrontierError: an argument has no meaning, or the law has no optimum, or no repeats (`unique_data`).
+            FrontierError: an argument has no meaning, no model is good or cheap enough, the law has no optimum, or no
+                repeats (`unique_data`), or the cost of inference was not measured.
         """
-        flops, regret = positive("optimal", "flops", flops), not_negative("optimal", "regret", regret)
-        level, unique = coverage("optimal", level), distinct("optimal", self.form, unique_data)
+        if (flops is None) == (loss is None):
+            raise FrontierError("optimal: give flops=, the cost to spend, or loss=, the loss to reach")
+        regret, level = not_negative("optimal", "regret", regret), coverage("optimal", level)
+        unique = distinct("optimal", self.form, unique_data)
+        steps = not_negative("optimal", "inference_steps", inference_steps)
         self._require_optimum("optimal")
+        if loss is not None or steps:
+            total = None if flops is None else positive("optimal", "flops", flops)
+            wanted = None if loss is None else positive("optimal", "loss", loss)
+            goal = Goal(total=total, loss=wanted, steps=steps, unique=unique)
+            return self._over_life(goal, inference_atoms, regret, level)
+        flops = positive("optimal", "flops", flops)
         known = self.uncertainty
-        params, data, loss = (known.answer(quantity(self.known, one, flops, unique), level) for one in OPTIMAL)
-        params, data, loss = (self._beyond(one, flops, drifts=one is not loss) for one in (params, data, loss))
-        if loss.interval and isinstance(self.known, Surface) and flops > self.samples.cost.max():
-            loss = self.loss(params.value, data.value, unique_data=unique, level=level)
+        params, data, lowest = (known.answer(quantity(self.known, one, flops, unique), level) for one in OPTIMAL)
+        params, data, lowest = (self._beyond(one, flops, drifts=one is not lowest) for one in (params, data, lowest))
+        if lowest.interval and isinstance(self.known, Surface) and flops > self.samples.cost.max():
+            lowest = self.loss(params.value, data.value, unique_data=unique, level=level)
         return Optimum(
             flops=flops,
             params=params,
             data=data,
-            loss=loss,
-            params_range=near_optimal(self.known, flops, (params.value, loss.value), regret, unique),
+            loss=lowest,
+            params_range=near_optimal(self.known, flops, (params.value, lowest.value), regret, unique),
             regret=regret,
             extrapolation=flops / float(self.samples.cost.max()),
         )
+
+    def _over_life(self, goal: Goal, atoms: int, regret: float, level: float) -> Optimum:
+        surface, (usage, source) = self.surface, usage_of(self, goal.steps, atoms)
+        found = over_life(self.uncertainty, goal, usage, level)
+        cost = found.training.value
+        params, data = (self._beyond(one, cost, drifts=True) for one in (found.params, found.data))
+        total, training, inference = (self._beyond(one, cost) for one in (found.total, found.training, found.inference))
+        loss = self._beyond(found.loss, cost)
+        if loss.interval and cost > self.samples.cost.max():
+            loss = self.loss(params.value, data.value, unique_data=goal.unique, level=level)
+        best = params.value, loss.value
+        return Optimum(
+            flops=total.value,
+            params=params,
+            data=data,
+            loss=loss,
+            params_range=near_optimal(surface, total.value, best, regret, goal.unique, usage),
+            regret=regret,
+            extrapolation=cost / float(self.samples.cost.max()),
+            lifetime=LifetimeCost(
+                steps=goal.steps,
+                total=total,
+                training=training,
+                inference=inference,
+                step=float(usage.step.cost(params.value)) if goal.steps else 0.0,
+                source=source,
+            ),
+        )
+
+    def md_step_ms(self, params: float, *, atoms: int = 1000) -> float:
+        """Milliseconds of an MD step, energy and forces of a structure of 100 or 1,000 atoms, with a model of any size.
+
+        From the sizes that were timed, on their device (docs/frontier.md, "Inference counts, too").
+
+        Raises:
+            FrontierError: fewer than two sizes were timed, several devices were, or `params` is not a number above 0.
+        """
+        params = positive("md_step_ms", "params", params)
+        return float(md_step_cost(self, atoms, "md_step_ms").cost(params))
 
     def loss(self, params: float, data: float, *, unique_data: float | None = None, level: float = 0.95) -> Answer:
         """Loss of a run, with a prediction interval: the law's uncertainty and the noise of a single run.

@@ -35,11 +35,14 @@ def _exponents(answers: Answers) -> str:
 
 
 def _optima(answers: Answers) -> str:
-    head = ("family", "C FLOP", "N*", "D*", "loss", "")
+    optima = [optimum for fit in answers.families for optimum in fit.optima]
+    used = any(optimum.inference for optimum in optima)
+    head = ("family", "C FLOP", *(["of which inference"] if used else []), "N*", "D*", "loss", "")
     rows = [
         (
             fit.family,
-            scaled(optimum.flops, DIGITS),
+            estimate(optimum.total, DIGITS) if optimum.total else scaled(optimum.flops, DIGITS),
+            *([estimate(optimum.inference, DIGITS)] if used else []),
             estimate(optimum.params, DIGITS),
             estimate(optimum.data, DIGITS),
             estimate(optimum.loss, DIGITS),

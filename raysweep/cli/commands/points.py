@@ -58,6 +58,14 @@ def frontier(
     optimal: Annotated[
         list[float] | None, typer.Option(metavar="FLOPS", help="compute to find the best model for; may be repeated")
     ] = None,
+    target_loss: Annotated[
+        list[float] | None,
+        typer.Option(metavar="LOSS", help="loss to find the cheapest model for; may be repeated"),
+    ] = None,
+    inference_steps: Annotated[
+        float,
+        typer.Option(metavar="M", help="atom-steps of inference that count as cost, beside training: atoms x MD steps"),
+    ] = 0.0,
     method: Annotated[
         Literal["parametric", "envelope", "isoflop"],
         typer.Option(help="approach to the compute-optimal model"),
@@ -103,6 +111,8 @@ def frontier(
         share=share or [],
         exclude=exclude or [],
         computes=computes(optimal or []),
+        losses=target_loss or [],
+        inference_steps=inference_steps,
         unique_data=amount,
     )
     show_frontier(

@@ -7,14 +7,22 @@ from scipy.optimize import brentq
 
 from raysweep.frontier.answers.values import Answer, Band, FrontierBand, Optimum
 from raysweep.frontier.laws.laws import Surface
+from raysweep.frontier.laws.lifetime import Usage
 from raysweep.frontier.laws.quantities import Law
 
 _FAR = 40.0
 """ln of the factor from N* beyond which a size is called infinitely far."""
+_NO_MODEL = 1e100
+"""Excess loss of a size whose inference alone costs more than there is."""
 
 
 def near_optimal(
-    law: Law, cost: float, best: tuple[float, float], regret: float, unique: float | None
+    law: Law,
+    cost: float,
+    best: tuple[float, float],
+    regret: float,
+    unique: float | None,
+    usage: Usage | None = None,
 ) -> tuple[float, float] | None:
     """Range of sizes whose loss at a cost exceeds the best by at most a share `regret` of it.
 
@@ -24,6 +32,7 @@ def near_optimal(
         best: N* and L* there.
         regret: share of L*.
         unique: amount of distinct data; None: unlimited.
+        usage: inference that the cost pays for as well; None: none.
     """
     if not isinstance(law, Surface) or not all(0 < value < np.inf for value in best):
         return None
@@ -31,7 +40,10 @@ def near_optimal(
 
     def excess(log_params: float) -> float:
         params = float(np.exp(log_params))
-        return float(surface.loss(params, surface.cost.data_for(cost, params), unique)) - target
+        left = cost if usage is None else cost - float(usage.cost(params))
+        if left <= 0:
+            return _NO_MODEL
+        return min(float(surface.loss(params, surface.cost.data_for(left, params), unique)) - target, _NO_MODEL)
 
     centre = float(np.log(best[0]))
     with np.errstate(over="ignore"):

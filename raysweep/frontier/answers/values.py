@@ -123,15 +123,35 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimum:
-    """The compute-optimal run at a cost.
+class LifetimeCost:
+    """What a model costs that is trained once and used for a number of atom-steps, in the fit's unit of cost.
 
     Attributes:
-        flops: the cost asked for (seconds where the fit counts seconds).
+        steps: M, atom-steps of inference.
+        total: training and inference together.
+        step: cost of an atom-step, energy and forces of one atom, with N* parameters.
+        source: where that is known from: "measured", or the assumption made instead.
+    """
+
+    steps: float
+    total: Answer
+    training: Answer
+    inference: Answer
+    step: float
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimum:
+    """The best run at a cost, or the cheapest of a loss.
+
+    Attributes:
+        flops: the cost (seconds where the fit counts seconds), that of inference included where it counts.
         params: N*. data: D*. loss: L*.
         params_range: the sizes whose loss exceeds L* by at most `regret` of it at the same cost: the optimum is flat,
             so this range matters more than N* itself. None where the approach knows no loss off the frontier.
-        extrapolation: the cost over the largest cost among the points; beyond 1 the answer is an extrapolation.
+        extrapolation: the cost of training over the largest among the points; beyond 1 the answer is an extrapolation.
+        lifetime: the parts of the cost, where a loss was asked for, or inference counts; None otherwise.
     """
 
     flops: float
@@ -141,6 +161,7 @@ class Optimum:
     params_range: tuple[float, float] | None
     regret: float
     extrapolation: float
+    lifetime: LifetimeCost | None = None
 
     @property
     def caution(self) -> str | None:

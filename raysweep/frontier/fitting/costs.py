@@ -1,8 +1,10 @@
-"""The cost of a run as a function of N and D, fitted to the measured column: the frontier's link between them."""
+"""The cost of a run as a function of N and D, and of an atom-step as a function of N, fitted to what was measured."""
 
 import numpy as np
+from scipy.optimize import least_squares
 
 from raysweep.frontier.laws.laws import CostModel
+from raysweep.frontier.laws.lifetime import AtomStepCost
 from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.points.findings import Finding, Kind, caution
 from raysweep.frontier.points.samples import Samples
@@ -11,6 +13,8 @@ EXACT = 5e-3
 """C = 6 N D counts as exact where every point obeys it within this share (columns are often rounded)."""
 _LOOSE = 0.15
 """Root mean square of ln C about the power law beyond which the frontier in C is only roughly right."""
+_STRAIGHT, _STEEPEST = 3, 2.0
+"""Sizes that show no floor of an atom-step's cost, and the largest power of N that one grows with."""
 _SHARE = 0.1
 _GAP = 0.4
 """ln of the ratio between two conventions that is taken for a mixture: 2ND, 3ND and 6ND differ by 1.5 or more."""
@@ -51,6 +55,34 @@ def fit_cost_draws(samples: Samples, weights: Floats) -> CostModel:
     found = np.linalg.solve(normal, moment[:, :, None])[:, :, 0]
     log_kappa = found[:, 0] - found[:, 1:] @ centre
     return CostModel(log_kappa=log_kappa, params_power=1.0 + found[:, 1], data_power=1.0 + found[:, 2])
+
+
+def fit_step_cost(params: Floats, values: Floats) -> AtomStepCost:
+    """Fit the cost of inference, floor + scale N^power, to measured sizes by least squares on logarithms.
+
+    The floor is what a step costs however small the network: overhead, and what does not grow with its width. Three
+    sizes or fewer do not show it: then it is 0.
+
+    Args:
+        params: N, at least two different ones, shape (sizes,).
+        values: cost of an atom-step or of an MD step, above 0, shape (sizes,).
+    """
+    x, y = np.log(params), np.log(values)
+    power, log_scale = np.polyfit(x, y, 1)
+    straight = AtomStepCost(log_scale=float(log_scale), power=float(max(power, 0.0)))
+    if power <= 0:
+        straight = AtomStepCost(log_scale=float(y.mean()), power=0.0)
+    if params.size <= _STRAIGHT:
+        return straight
+
+    def residuals(of: Floats) -> Floats:
+        return np.asarray(np.logaddexp(of[0], of[1] + of[2] * (x - x.max())) - y)
+
+    starts = [(float(y.min() + np.log(share)), float(y.max() + np.log1p(-share)), 1.0) for share in (0.9, 0.5, 0.1)]
+    bounds = ([y.min() - 20.0, y.min() - 20.0, 0.0], [y.max(), y.max() + 1.0, _STEEPEST])
+    found = min((least_squares(residuals, start, bounds=bounds) for start in starts), key=lambda fit: fit.cost)
+    floor, log_top, steep = (float(value) for value in found.x)
+    return AtomStepCost(log_scale=log_top - steep * float(x.max()), power=steep, floor=float(np.exp(floor)))
 
 
 def cost_findings(samples: Samples, model: CostModel) -> list[Finding]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 FORMAT = "raysweep.fit/2"
-_WHERE_KNOWN = ("lack_of_fit", "run_noise", "choice", "shared")
+_WHERE_KNOWN = ("lack_of_fit", "run_noise", "choice", "shared", "inference")
 """Fields that are written where they have a value: fits without one read as they always did."""
 _LAWS = ("estimate", "draws", "leave_one_out")
 _number = AsJson().write

@@ -12,6 +12,8 @@ from raysweep.core.points import PLATEAU_SHARE
 from raysweep.frontier.numerics.arrays import Floats, Indices, Mask
 from raysweep.frontier.points.columns import filled_in
 from raysweep.frontier.points.findings import Finding, Kind, caution, count_of, fatal, note
+from raysweep.frontier.points.inference import COLUMNS as INFERENCE
+from raysweep.frontier.points.inference import MeasuredInference, measured_inference
 from raysweep.frontier.points.samples import Exclusion, Samples
 
 INT64_LIMIT = 9.2e18
@@ -31,10 +33,12 @@ class Cleaned:
     samples: Samples
     excluded: tuple[Exclusion, ...]
     findings: tuple[Finding, ...]
+    inference: MeasuredInference | None = None
+    """What inference costs at the sizes of all points, those left out as well."""
 
     def take(self, chosen: Mask) -> "Cleaned":
         """Select among the points that enter."""
-        return Cleaned(samples=self.samples.take(chosen), excluded=self.excluded, findings=self.findings)
+        return replace(self, samples=self.samples.take(chosen))
 
 
 def column(table: pa.Table, name: str) -> Floats:
@@ -101,7 +105,7 @@ def clean(table: pa.Table, rows: Indices, cost: str, exclude: Exclude = None) ->
     )
     samples = replace(samples.take(kept), device=next(iter(devices), None))
     findings = (*_mixed_devices(devices), *_summaries(excluded), *_totals(samples), *_fillings(table, cost))
-    return Cleaned(samples=samples, excluded=excluded, findings=findings)
+    return Cleaned(samples=samples, excluded=excluded, findings=findings, inference=_inference(part))
 
 
 def _samples(part: pa.Table, rows: Indices, cost: str) -> Samples:
@@ -117,6 +121,12 @@ def _samples(part: pa.Table, rows: Indices, cost: str) -> Samples:
         trajectory=np.array(part["trajectory"].to_pylist(), dtype=object) if "trajectory" in names else None,
         unique_data=_unique_data(part) if "unique_data" in names else None,
     )
+
+
+def _inference(part: pa.Table) -> MeasuredInference | None:
+    given = {name: column(part, name) for name in INFERENCE if name in part.column_names}
+    devices = part["device"].to_pylist() if "device" in part.column_names else [None] * part.num_rows
+    return measured_inference(column(part, "params"), given, devices) if given else None
 
 
 def _unique_data(part: pa.Table) -> Floats:

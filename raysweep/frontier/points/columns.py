@@ -11,10 +11,14 @@ from raysweep.core.errors import FrontierError
 from raysweep.core.stages import NOT_FITTED
 from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.points.conversion import number_column
+from raysweep.frontier.points.inference import COLUMNS as INFERENCE
 
 REQUIRED = ("params", "data", "flops", "loss")
-OPTIONAL = ("seconds", "architecture", "seed", "trajectory", "weight", "unique_data", "trivial_loss", "device")
-NUMERIC = (*REQUIRED, "seconds", "weight", "unique_data", "trivial_loss")
+OPTIONAL = (
+    *("seconds", "architecture", "seed", "trajectory", "weight", "unique_data", "trivial_loss", "device"),
+    *INFERENCE,
+)
+NUMERIC = (*REQUIRED, "seconds", "weight", "unique_data", "trivial_loss", *INFERENCE)
 READ = (*REQUIRED, *OPTIONAL, "family", "stage", "trial_id", "step", "budget")
 """Every column that has a meaning here; others are not looked at."""
 SIX_N_D = "6ND"

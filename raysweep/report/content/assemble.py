@@ -59,11 +59,9 @@ def assemble(material: Material, question: Question | None = None) -> Assembled:
     sound = [part for part in found.values() if part]
     flops, data = largest_common(sound, "flops"), largest_common(sound, "data")
     computes = question.computes
-    if not computes and flops is not None:
+    if not (computes or question.losses) and flops is not None:
         computes = (flops, FURTHER * flops)
-    rows = tuple(
-        family_fit(family, fits[family], envelopes[family], computes, question.unique_data) for family in families
-    )
+    rows = tuple(family_fit(family, fits[family], envelopes[family], computes, question) for family in families)
     placed = standings(families, list(found.values()), flops, data)
     placed = tuple(replace(row, interval=run_interval(fits[row.family], row)) for row in placed)
     answers = Answers(

@@ -8,9 +8,11 @@ import pyarrow as pa
 
 from raysweep.core.errors import FrontierError
 from raysweep.frontier import Fit
-from raysweep.frontier.answers.values import Answer
+from raysweep.frontier.answers.lifetime import MEASURED
+from raysweep.frontier.answers.values import Answer, Optimum
 from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.points.findings import Finding, Kind, Severity
+from raysweep.report.content.questions import Question
 from raysweep.report.content.values import Estimate, Excluded, FamilyFit, OptimumRow, Standing
 
 DRAWN = 48
@@ -18,9 +20,11 @@ DRAWN = 48
 BEYOND = 3.0
 """Factor beyond the largest compute of the points up to which a frontier is drawn."""
 
+DEFAULT = Question()
+
 
 def family_fit(
-    family: str, fit: Fit, envelope: Fit, computes: Sequence[float], unique_data: float | None = None
+    family: str, fit: Fit, envelope: Fit, computes: Sequence[float], question: Question = DEFAULT
 ) -> FamilyFit:
     """Describe the fit of one family.
 
@@ -29,7 +33,7 @@ def family_fit(
         fit: by the approach that answers.
         envelope: by the lower envelope, only for its exponent.
         computes: FLOPs at which the optimum is wanted.
-        unique_data: distinct data available at the optimum; None: unlimited.
+        question: at which losses the cheapest model is wanted, with how much inference and distinct data.
     """
     told = FamilyFit(
         family=family,
@@ -44,16 +48,21 @@ def family_fit(
     if not fit.status.usable:
         return told
     has_optimum = bool(np.isfinite(fit.params_exponent))  # a law in N or D alone has none
+    optima, refused = _optima(fit, computes, question) if has_optimum else ((), ())
     return replace(
         told,
+        cautions=(*told.cautions, *refused),
+        remarks=(*refused, *told.remarks),
         alpha=_estimate(fit, "alpha"),
         beta=_estimate(fit, "beta"),
         asymptote=_estimate(fit, "E"),
         params_exponent=_estimate(fit, "a"),
         data_exponent=_estimate(fit, "b"),
         loss_exponent=_estimate(fit, "gamma"),
-        optima=tuple(_optimum(fit, flops, unique_data) for flops in (computes if has_optimum else ())),
-        path=tuple(_optimum(fit, flops, unique_data) for flops in (_places(fit) if has_optimum else ())),
+        optima=optima,
+        path=tuple(_row(fit, fit.optimal(one, unique_data=question.unique_data)) for one in _places(fit))
+        if has_optimum
+        else (),
     )
 
 
@@ -91,19 +100,38 @@ def _places(fit: Fit) -> list[float]:
     return [float(c) for c in np.geomspace(cost.min(), BEYOND * cost.max(), DRAWN)]
 
 
-def _optimum(fit: Fit, flops: float, unique_data: float | None) -> OptimumRow:
-    found = fit.optimal(flops=flops, unique_data=unique_data)
-    samples = fit.samples
-    near = found.params_range
+def _optima(fit: Fit, computes: Sequence[float], question: Question) -> tuple[tuple[OptimumRow, ...], tuple[str, ...]]:
+    """The models that a question wants, and sentences about those that there are none of, or that assume something."""
+    rows, refused = [], []
+    wanted: list[tuple[float | None, float | None]] = [(flops, None) for flops in computes]
+    wanted += [(None, loss) for loss in question.losses]
+    steps, unique = question.inference_steps, question.unique_data
+    for flops, loss in wanted:
+        try:
+            found = fit.optimal(flops, loss=loss, inference_steps=steps, unique_data=unique)
+        except FrontierError as error:
+            refused.append(str(error))
+        else:
+            rows.append(_row(fit, found))
+            if found.lifetime is not None and found.lifetime.source != MEASURED:
+                refused.append(f"an atom-step of inference is taken to cost {found.lifetime.source}")
+    return tuple(rows), tuple(dict.fromkeys(refused))
+
+
+def _row(fit: Fit, found: Optimum) -> OptimumRow:
+    samples, near, life = fit.samples, found.params_range, found.lifetime
+    training = found.flops if life is None else life.training.value
     return OptimumRow(
-        flops=flops,
+        flops=found.flops,
+        total=None if life is None else _plain(life.total),
+        inference=None if life is None or not life.steps else _plain(life.inference),
         params=_plain(found.params),
         data=_plain(found.data),
         loss=_plain(found.loss),
         near=None if near is None else (float(near[0]), float(near[1])),
         regret=found.regret,
         law_bends=found.caution is not None,
-        extrapolated=bool(flops > samples.cost.max() * (1 + 1e-9) or flops < samples.cost.min() * (1 - 1e-9)),
+        extrapolated=bool(training > samples.cost.max() * (1 + 1e-9) or training < samples.cost.min() * (1 - 1e-9)),
         untried=", ".join(
             part
             for part in (

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from raysweep.core.errors import FrontierError
-from raysweep.frontier.answers.arguments import positive
+from raysweep.frontier.answers.arguments import not_negative, positive
 from raysweep.frontier.approaches.options import FitWindow, Method, Purpose, Settings, make_options
 from raysweep.frontier.families.sharing import Share, check_share
 from raysweep.frontier.laws.forms import LawName
@@ -23,6 +23,8 @@ class Question:
         share: parameters that all families have in common, as in `raysweep.frontier.fit_families`.
         exclude: rows of the table to leave out, counted from 0.
         computes: FLOPs at which the compute-optimal model is wanted; none: at the largest common one and beyond it.
+        losses: that the cheapest model is wanted for.
+        inference_steps: atom-steps of inference that both count as cost; 0: training alone.
         unique_data: distinct data available at the optimum, for a law of repeated data; None: unlimited.
     """
 
@@ -34,6 +36,8 @@ class Question:
     share: tuple[Share, ...] = ()
     exclude: tuple[int, ...] = ()
     computes: tuple[float, ...] = ()
+    losses: tuple[float, ...] = ()
+    inference_steps: float = 0.0
     unique_data: float | None = None
 
     def settings(self, method: Method | None = None) -> Settings:
@@ -61,6 +65,8 @@ def make_question(
     share: Sequence[str] = (),
     exclude: Sequence[str | int] = (),
     computes: Sequence[float] = (),
+    losses: Sequence[float] = (),
+    inference_steps: float = 0.0,
     unique_data: float | None = None,
 ) -> Question:
     """Check a question before anything is read.
@@ -74,6 +80,8 @@ def make_question(
         share: parameters that all families have in common: E, alpha, beta.
         exclude: rows, or ranges of rows: "3", "3,7", "10-12".
         computes: FLOPs at which the optimum is wanted.
+        losses: that the cheapest model is wanted for.
+        inference_steps: atom-steps of inference that count as cost.
         unique_data: distinct data available at the optimum.
 
     Raises:
@@ -88,18 +96,31 @@ def make_question(
         share=tuple(share),  # type: ignore[arg-type]
         exclude=tuple(row for text in exclude for row in _rows(str(text))),
         computes=tuple(positive("optimal", "flops", flops) for flops in computes),
+        losses=tuple(positive("optimal", "loss", loss) for loss in losses),
+        inference_steps=not_negative("optimal", "inference_steps", inference_steps),
         unique_data=None if unique_data is None else positive("optimal", "unique_data", unique_data),
     )
-    options = make_options(**question.settings())
+    _check_together(question)
+    return question
+
+
+def _check_together(question: Question) -> None:
+    options, law = make_options(**question.settings()), question.law
     if question.share:
         check_share(question.share, options)
     if question.unique_data is not None and options.form.law != "data_constrained":
         raise FrontierError(
-            f"unique_data = {unique_data:g}: law={law!r} does not model repeated data; give law='data_constrained'"
+            f"unique_data = {question.unique_data:g}: law={law!r} does not model repeated data; give "
+            "law='data_constrained'"
         )
-    if question.computes and options.form.law in ("params", "data") and options.method == "parametric":
+    wanted = (*question.computes, *question.losses)
+    if wanted and options.form.law in ("params", "data") and options.method == "parametric":
         raise FrontierError(f"optimal: a law in {law} alone has no optimum; give law='additive'")
-    return question
+    if (question.losses or question.inference_steps) and options.method != "parametric":
+        raise FrontierError(
+            f"optimal: method {question.method!r} gives the loss on the frontier only, which tells no cheapest model "
+            "of a loss, and none with inference; give method='parametric'"
+        )
 
 
 def _window(text: str) -> FitWindow:

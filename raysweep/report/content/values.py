@@ -37,6 +37,10 @@ class OptimumRow:
     regret: float | None = None
     law_bends: bool = False
     """Whether it lies beyond the points of a law that they contradict."""
+    total: Estimate | None = None
+    """Where a loss was asked for, or inference counts: `flops` with its interval, training and inference together."""
+    inference: Estimate | None = None
+    """The part of it that is inference; None where none counts."""
 
     @property
     def reservation(self) -> str:
