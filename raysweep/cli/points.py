@@ -95,7 +95,7 @@ def show_frontier(
     material = read_material(source, columns, tracking_uri, data_unit)
     with working("fitting the frontier"):
         assembled = assemble(material, question)
-        differences, crossings = _compared(assembled) if contrasts else ([], [])
+        differences, crossings = _compared(assembled, question) if contrasts else ([], [])
     if as_json:
         compared = {
             "contrasts": [dataclasses.asdict(one) for one in differences],
@@ -110,13 +110,14 @@ def show_frontier(
         tell_report(_written(material, out, question, assembled), err=as_json)
 
 
-def _compared(assembled: Assembled) -> tuple[list[Contrasts], list[Crossover]]:
-    """Compare the families at the computes of the answers, and find where one overtakes another."""
+def _compared(assembled: Assembled, question: Question) -> tuple[list[Contrasts], list[Crossover]]:
+    """Compare the families, at the computes of the answers where they are of training alone, and find crossings."""
     fits = FamilyFits(assembled.fits)
-    computes = dict.fromkeys(row.flops for family in assembled.answers.families for row in family.optima)
+    rows = [row for family in assembled.answers.families for row in family.optima if row.inference is None]
+    computes = dict.fromkeys(row.flops for row in rows)
     asked: list[tuple[str, float | None]] = [("gamma", None)]
     asked += [(quantity, flops) for flops in computes for quantity in ("loss", "params")]
-    return [fits.contrasts(*one) for one in asked], fits.crossovers()
+    return [fits.contrasts(*one) for one in asked], fits.crossovers(inference_steps=question.inference_steps)
 
 
 def read_material(source: str, columns: Columns, tracking_uri: str | None, data_unit: str | None = None) -> Material:

@@ -9,7 +9,7 @@ from raysweep.core.errors import FrontierError
 from raysweep.frontier.answers.record import FitRecord
 from raysweep.frontier.answers.uncertainty import Uncertainty
 from raysweep.frontier.answers.values import Answer
-from raysweep.frontier.fitting.costs import fit_step_cost
+from raysweep.frontier.fitting.costs import COUNTED, TIMED, fit_step_cost
 from raysweep.frontier.laws.laws import Surface
 from raysweep.frontier.laws.lifetime import AtomStepCost, Usage, best_within, cheapest
 from raysweep.frontier.laws.quantities import Law, Quantity
@@ -86,11 +86,11 @@ def usage_of(record: FitRecord, steps: float, atoms: int) -> tuple[Usage, str]:
         (np.empty(0), np.empty(0)) if record.inference is None else record.inference.measured("inference_flops")
     )
     if sizes.size >= LEAST_SIZES:
-        return Usage(steps=steps, step=fit_step_cost(sizes, flops)), MEASURED
+        return Usage(steps=steps, step=fit_step_cost(sizes, flops, COUNTED)), MEASURED
     samples = record.samples
     sizes = np.unique(samples.params)
     thirds = [np.median((samples.cost / samples.data)[samples.params == size]) / 3.0 for size in sizes]
-    return Usage(steps=steps, step=fit_step_cost(sizes, np.array(thirds))), A_THIRD
+    return Usage(steps=steps, step=fit_step_cost(sizes, np.array(thirds), COUNTED)), A_THIRD
 
 
 def md_step_cost(record: FitRecord, atoms: int, query: str) -> AtomStepCost:
@@ -115,7 +115,7 @@ def md_step_cost(record: FitRecord, atoms: int, query: str) -> AtomStepCost:
             f"{query}: MD steps were timed on several devices ({', '.join(measured.devices)}), which do not mix; fit "
             "the points of one of them"
         )
-    return fit_step_cost(sizes, values)
+    return fit_step_cost(sizes, values, TIMED)
 
 
 def over_life(known: Uncertainty, goal: Goal, usage: Usage, level: float) -> LifetimeAnswers:

@@ -7,10 +7,18 @@ from itertools import combinations, pairwise
 import numpy as np
 
 from raysweep.core.errors import FrontierError
+from raysweep.frontier.answers.arguments import not_negative
+from raysweep.frontier.answers.lifetime import usage_of
 from raysweep.frontier.answers.values import Answer
 from raysweep.frontier.families.comparable import require_one_cost, usable_of
 from raysweep.frontier.families.contrasts import contrasts
-from raysweep.frontier.families.crossing import Pair, crossings, interval_of_crossing, share_lower_everywhere
+from raysweep.frontier.families.crossing import (
+    Pair,
+    crossings,
+    interval_of_crossing,
+    probability_lower,
+    share_lower_everywhere,
+)
 from raysweep.frontier.numerics.arrays import Floats
 from raysweep.frontier.result import Fit
 
@@ -61,27 +69,35 @@ class Crossover:
     sentence: str
 
 
-def crossovers(fits: Mapping[str, Fit], *, reach: float = 1e3) -> list[Crossover]:
+def crossovers(
+    fits: Mapping[str, Fit], *, reach: float = 1e3, inference_steps: float = 0.0, inference_atoms: int = 1000
+) -> list[Crossover]:
     """Find the computes at which one family overtakes another, for every pair.
 
     Args:
         fits: by family, as `fit_families` returns them.
         reach: how far beyond the computes that were run to look, as a factor on either side.
+        inference_steps: M, atom-steps of inference: the compute is then that of training and inference together, and
+            each family has the size that is best for both, as in `Fit.optimal`.
+        inference_atoms: as in `Fit.optimal`.
 
     Returns:
         For each pair its crossings by rising compute, or one entry that says who is lower throughout.
 
     Raises:
-        FrontierError: the fits count different costs (FLOPs and seconds, or seconds of different devices), or a law has
-            no frontier.
+        FrontierError: the fits count different costs (FLOPs and seconds, or seconds of different devices), a law has no
+            frontier, or the cost of inference was not measured.
     """
     if isinstance(reach, str) or not 1 <= reach < np.inf:
         raise FrontierError(f"crossovers(reach={reach!r}): give a factor of 1 or more")
     require_one_cost(fits, "crossovers")
+    steps = not_negative("crossovers", "inference_steps", inference_steps)
     usable = usable_of(fits)
+    usages = {name: usage_of(fit, steps, inference_atoms)[0] for name, fit in usable.items() if steps}
     found: list[Crossover] = []
     for one, other in combinations(usable, 2):
-        found += _of_pair((one, other), Pair(usable[one], usable[other], reach))
+        pair = Pair(usable[one], usable[other], reach, (usages[one], usages[other]) if steps else None)
+        found += _of_pair((one, other), pair)
     return found
 
 
@@ -103,8 +119,11 @@ def _leads(names: tuple[str, str], pair: Pair, difference: Floats, places: Seque
     for place in judged:
         lower = names[0] if np.interp(place, pair.grid, difference) < 0 else names[1]
         flops = float(np.exp(place))
-        best = contrasts(fits, "loss", flops).best
-        found.append(Lead(family=lower, flops=flops, probability=best.get(lower), inside=pair.is_common(place)))
+        if pair.counts_inference:
+            probability = probability_lower(pair, place, first=lower == names[0])
+        else:
+            probability = contrasts(fits, "loss", flops).best.get(lower)
+        found.append(Lead(family=lower, flops=flops, probability=probability, inside=pair.is_common(place)))
     return tuple(found)
 
 
@@ -119,7 +138,8 @@ def _crossover(
     ends = [float(pair.grid[0]), *(at for at, _ in places), float(pair.grid[-1])]
     sides = [_side(leads, place, ends[number]), _side(leads, place, ends[number + 2])]
     where = "" if inside else ", an extrapolation: both were not run there"
-    text = f"{after} overtakes {before} at {answer} (in {share:.0%} of the bootstraps{where})"
+    cost = " of training and inference" if pair.counts_inference else ""
+    text = f"{after} overtakes {before} at {answer}{cost} (in {share:.0%} of the bootstraps{where})"
     told = " and ".join(_told(lead) for lead in sides if lead is not None and lead.probability is not None)
     text = f"{text}; {told}" if told else text
     if len(places) > 1:
@@ -153,7 +173,8 @@ def _without(names: tuple[str, str], pair: Pair, difference: Floats, leads: tupl
     low, high = np.exp(pair.grid[0]), np.exp(pair.grid[-1])
     lower = names[0] if np.any(difference < 0) else names[1]
     share = share_lower_everywhere(pair, first=lower == names[0])
-    text = f"{lower} is lower at every compute from {low:.2g} to {high:.2g} (in {share:.0%} of the bootstraps)"
+    kind = "total cost" if pair.counts_inference else "compute"
+    text = f"{lower} is lower at every {kind} from {low:.2g} to {high:.2g} (in {share:.0%} of the bootstraps)"
     told = " and ".join(_told(lead) for lead in leads if lead.inside and lead.probability is not None)
     if not np.any(difference):
         text = f"{names[0]} and {names[1]} have the same frontier"

@@ -15,6 +15,8 @@ class FamilyFits(dict[str, Fit]):
         """Compare the families pair by pair: see `raysweep.frontier.contrasts`."""
         return contrasts(self, quantity, flops, level=level, simultaneous=simultaneous)
 
-    def crossovers(self, *, reach: float = 1e3) -> list[Crossover]:
+    def crossovers(
+        self, *, reach: float = 1e3, inference_steps: float = 0.0, inference_atoms: int = 1000
+    ) -> list[Crossover]:
         """Find where one family overtakes another: see `raysweep.frontier.crossovers`."""
-        return crossovers(self, reach=reach)
+        return crossovers(self, reach=reach, inference_steps=inference_steps, inference_atoms=inference_atoms)

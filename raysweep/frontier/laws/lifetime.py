@@ -115,25 +115,53 @@ def best_within(
         total: one cost, or with one law an array of them, shape (k,).
         unique: amount of distinct data; None: unlimited.
     """
-    terms, cost = _Terms(law.wide(), unique), np.reshape(total, (-1, 1))
-    high = np.log(np.reshape(law.optimum(np.asarray(total))[0], (-1, 1))) + (0.0 if unique is None else _FAR)
-    high = np.minimum(high, usage.log_params_for(cost))
+    largest = np.log(np.reshape(law.optimum(np.asarray(total))[0], (-1, 1))) + (0.0 if unique is None else _FAR)
+    found = _best_within(_Terms(law.wide(), unique), usage, np.reshape(total, (-1, 1)), largest)
+    n, d, lowest = (value[:, 0] for value in found)
+    return (n, d, lowest) if np.ndim(law.E) or np.ndim(total) else (n[0], d[0], lowest[0])
+
+
+@_quiet
+def losses_within(law: Surface, usage: Usage, totals: Floats) -> Floats:
+    """The lowest loss at each total cost, shape (k, m) for k laws and m costs; infinite as in `best_within`."""
+    terms = _Terms(law.wide(), None)
+    if terms.may_wind:
+        return np.stack([np.atleast_1d(best_within(law, usage, float(total))[2]) for total in totals], axis=1)
+    columns = totals[None, :]
+    return _best_within(terms, usage, columns, np.log(terms.law.optimum(columns)[0]))[2]
+
+
+@_quiet
+def total_costs(law: Surface, usage: Usage, training: Floats) -> Floats:
+    """The total costs at which trainings of these costs are the best ones, shape (m,), by one law."""
+    terms, columns = _Terms(law.wide(), None), training[None, :]
+    largest = np.log(law.optimum(training)[0])[None, :]
+
+    def slope(log_params: Floats) -> Floats:
+        return terms.slope(log_params, terms.log_data_left(columns, log_params), usage)
+
+    params = np.exp(_lowest(lambda at: at, slope, largest - _FAR, largest, search=False))
+    return np.asarray((columns + usage.cost(params))[0])
+
+
+def _best_within(terms: "_Terms", usage: Usage, total: Floats, largest: Floats) -> tuple[Floats, Floats, Floats]:
+    """N, D and loss at total costs of shape (k, 1) or (1, m); `largest`: ln of the N beyond which none is best."""
+    high = np.minimum(largest, usage.log_params_for(total))
 
     def log_data(log_params: Floats) -> Floats:
-        left = cost - usage.cost(np.exp(log_params))
+        left = total - usage.cost(np.exp(log_params))
         return terms.log_data_left(np.where(left > 0, left, np.nan), log_params)
 
     def loss(log_params: Floats) -> Floats:
-        return np.asarray(terms.law.loss(np.exp(log_params), np.exp(log_data(log_params)), unique))
+        return np.asarray(terms.law.loss(np.exp(log_params), np.exp(log_data(log_params)), terms.unique))
 
     def slope(log_params: Floats) -> Floats:
         return terms.slope(log_params, log_data(log_params), usage)
 
     found = _lowest(loss, slope, high - _FAR, high, search=terms.may_wind)
     possible = np.isfinite(high)
-    n, d = (np.where(possible, np.exp(value), np.nan)[:, 0] for value in (found, log_data(found)))
-    lowest = np.where(possible, loss(found), np.inf)[:, 0]
-    return (n, d, lowest) if np.ndim(law.E) or np.ndim(total) else (n[0], d[0], lowest[0])
+    params, data = (np.where(possible, np.exp(value), np.nan) for value in (found, log_data(found)))
+    return params, data, np.where(possible, loss(found), np.inf)
 
 
 @dataclass(frozen=True)
