@@ -47,6 +47,8 @@ def test_diverse_makes_its_data_and_trains_on_ions_and_all_elements(tmp_path: Pa
     losses = [loss for trial_id in store.ids() for loss in store.points(trial_id)["loss"].to_pylist()]
     assert len(losses) == 6
     assert all(0 < loss < 10 for loss in losses)
+    for name in ("inference_flops", "md_ms_100", "md_ms_1000"):
+        assert all(cost > 0 for trial_id in store.ids() for cost in store.points(trial_id)[name].to_pylist()), name
 
 
 def test_there_are_notebooks() -> None:

@@ -7,6 +7,7 @@ import synthetic_sweep
 
 from raysweep.core.text import scaled
 from raysweep.report.content.assemble import answer
+from raysweep.report.content.costs import family_costs
 from raysweep.report.content.sources import Material, from_points
 from raysweep.report.content.values import Answers, Estimate, estimate
 from raysweep.report.table import text
@@ -48,6 +49,14 @@ def test_costs_are_those_of_the_smallest_and_largest_size(answers: Answers):
     assert cost.flops_per_atom == pytest.approx((60.0 * 9_000, 60.0 * 130_000))
     assert cost.seconds_per_atom == pytest.approx((60.0 * 9_000 / 3e9, 60.0 * 130_000 / 3e9))
     assert cost.devices == ("cpu",)
+
+
+def test_the_cost_of_an_md_step_is_that_of_the_smallest_and_largest_size(material: Material):
+    sizes = np.array(material.points["params"].to_pylist(), float)
+    timed = material.points.append_column("md_ms_1000", pa.array(1.0 + sizes / 1e4))
+    cost = {cost.family: cost for cost in family_costs(timed, ["egnn"])}["egnn"]
+    assert cost.md_ms_1000 == pytest.approx((1.9, 14.0))
+    assert cost.md_ms_100 is None
 
 
 def test_the_optimum_is_told_at_the_common_compute_and_beyond_it(answers: Answers):

@@ -57,6 +57,15 @@ def test_the_page_says_how_each_rate_was_chosen(material: Material, answers: Ans
     assert "none was found" not in text
 
 
+def test_the_cost_of_inference_is_shown_where_it_was_timed(material: Material, answers: Answers, drawn: Drawn):
+    plain = read(render(material, answers, drawn, {"raysweep": "0.1.0"})).text
+    assert "MD step" not in plain
+    costs = (dataclasses.replace(answers.costs[0], md_ms_1000=(3.25, 21.5)), *answers.costs[1:])
+    text = read(render(material, dataclasses.replace(answers, costs=costs), drawn, {"raysweep": "0.1.0"})).text
+    assert "ms per MD step of 100 atoms" in text
+    assert "3.25 … 21.5" in text
+
+
 def test_the_page_needs_nothing_but_itself(material: Material, answers: Answers, drawn: Drawn):
     page = render(material, answers, drawn, {"raysweep": "0.1.0"})
     reader = read(page)

@@ -1,4 +1,4 @@
-"""The cost of each family, from its measured points."""
+"""The cost of each family, of training and of inference, from its measured points."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,8 @@ def family_costs(points: pa.Table, families: Sequence[str]) -> tuple[FamilyCost,
     """Return the cost per atom of each family at its smallest and its largest size.
 
     Args:
-        points: a table with `params`, `data`, `flops`, optionally `seconds`, `device`, `family` or `architecture`.
+        points: a table with `params`, `data`, `flops`, optionally `seconds`, `md_ms_100`, `md_ms_1000`, `device`,
+            `family` or `architecture`.
         families: those wanted.
     """
     rows = points.to_pydict()
@@ -57,6 +58,8 @@ def _costs(family: str, rows: dict[str, list[object]], mine: Sequence[int]) -> F
         flops_per_atom=per_atom,
         flops_per_param_atom=per_param_atom,
         seconds_per_atom=time,
+        md_ms_100=at_ends(_floats(rows, "md_ms_100", mine)),
+        md_ms_1000=at_ends(_floats(rows, "md_ms_1000", mine)),
         devices=tuple(devices),
     )
 

@@ -149,7 +149,7 @@ class Headline:
 
 @dataclass(frozen=True, kw_only=True)
 class FamilyCost:
-    """The training cost of a family, forward and backward, from its smallest to its largest size."""
+    """The cost of training a family, forward and backward, and of using it, from its smallest to its largest size."""
 
     family: str
     params: tuple[float, float]
@@ -158,6 +158,9 @@ class FamilyCost:
     """C / (N D); 6 for a dense language model."""
     seconds_per_atom: tuple[float, float] | None
     devices: tuple[str, ...]
+    md_ms_100: tuple[float, float] | None = None
+    """Milliseconds of an MD step of 100 atoms; None where it was not timed."""
+    md_ms_1000: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
