@@ -140,3 +140,17 @@ def _note(checkpoints: str | None, index: int) -> None:
 def costless(spec: TrialSpec, store: object, *, checkpoints: str | None, device: str | None) -> Iterator[Point]:
     """Train as above; nothing says what that costs."""
     yield from train(spec, store, checkpoints=checkpoints, device=device)
+
+
+def at_budgets(spec: TrialSpec, store: object, *, checkpoints: str | None, device: str | None) -> Iterator[Point]:
+    """Train as above, and yield a point at each compute budget that is reached, too."""
+    per_atom = 6.0 * params(spec)
+    stops = [(data, "data", data) for data in spec.data_budgets]
+    most = max(spec.data_budgets, default=float(spec.structures))
+    stops += [(flops / per_atom, "flops", flops) for flops in spec.flops_budgets if flops <= per_atom * most]
+    for index, (data, kind, budget) in enumerate(sorted(stops)):
+        point = _point(spec, index, data)
+        yield dataclasses.replace(point, budget=budget, budget_kind=kind)
+
+
+at_budgets.cost = _cost

@@ -8,7 +8,7 @@ import numpy as np
 from raysweep.core.errors import FrontierError
 from raysweep.frontier.fitting.costs import fit_cost
 from raysweep.frontier.laws.laws import CostModel, Surface
-from raysweep.frontier.numerics.arrays import Floats, Indices
+from raysweep.frontier.numerics.arrays import Floats, Indices, Mask
 from raysweep.frontier.points.samples import Samples
 
 SIDES = 2
@@ -17,7 +17,7 @@ _SAME_SIZE = 1e-6
 """In ln N."""
 _ON_A_RAY = 0.999
 """Correlation of ln N and ln D beyond which D follows from N."""
-_REACHES = 0.02
+REACHES = 0.02
 """A run that ends this share below a budget reaches it: budgets fall between steps."""
 
 
@@ -102,11 +102,14 @@ class PlannedPoints:
 
     def ends(self) -> dict[float, float]:
         """The largest C that a run of each size reaches, by N."""
-        found = {}
-        for size in self.sizes:
-            of_size = np.abs(np.log(self.params / size)) <= _SAME_SIZE
-            found[float(size)] = float(self.flops[of_size].max())
-        return found
+        return {size: float(self.flops[rows].max()) for size, rows in self._by_size().items()}
+
+    def per_datum(self) -> dict[float, float]:
+        """C over D of each size, by N."""
+        return {size: float((self.flops[rows] / self.data[rows]).mean()) for size, rows in self._by_size().items()}
+
+    def _by_size(self) -> dict[float, Mask]:
+        return {float(size): np.abs(np.log(self.params / size)) <= _SAME_SIZE for size in self.sizes}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,12 +160,16 @@ def brackets(
         budgets: compute, in the unit of the points' flops.
         transition: D below which points count for nothing, since learning curves are in transition there.
     """
-    ends, most = points.ends(), float(points.data.max())
+    ends, per_datum, most = points.ends(), points.per_datum(), float(points.data.max())
     least = max(transition, float(points.data.min()))
     found = []
     for budget in budgets:
         params, data, _ = (float(value) for value in law.optimum(budget))
-        reached = [size for size, end in ends.items() if end >= (1 - _REACHES) * budget]
+        reached = [
+            size
+            for size, end in ends.items()
+            if end >= (1 - REACHES) * budget and budget / per_datum[size] >= transition
+        ]
         below = sum(size <= params for size in reached)
         within = least <= data <= most
         found.append(

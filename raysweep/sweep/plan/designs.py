@@ -92,6 +92,8 @@ def chosen_by_cost(grid: Grid, in_rounds: Adaptive | Race | None) -> tuple[tuple
     """Return the setting that chooses trajectories by their cost, as its key and its name; None without one."""
     if isinstance(in_rounds, Race):
         return ("race", "enabled"), "a race"
+    if grid.design == "auto":
+        return ("grid", "design"), "design: auto"
     if in_rounds is not None:
         return ("adaptive", "enabled"), "--adaptive"
     if grid.device_hours:

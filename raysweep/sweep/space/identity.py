@@ -82,7 +82,8 @@ def as_last_run(space: Space, reader: SweepReader) -> Space:
         return space
     for name, part in (("race", space.race), ("adaptive", space.adaptive)):
         settings = last.get(name)
-        if isinstance(settings, dict) and settings.get("enabled"):
+        by_file = name == "adaptive" and _value(last, "grid.design") == "auto"  # no command asked for it
+        if isinstance(settings, dict) and settings.get("enabled") and not by_file:
             given = part.model_dump(exclude_unset=True)
             return space.model_copy(update={name: type(part)(**{**settings, **given, "enabled": True})})
     return space

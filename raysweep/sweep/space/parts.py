@@ -152,8 +152,9 @@ class Grid(Part):
     seeds: Annotated[tuple[Seed, ...], AfterValidator(_once)] = Field(
         default=(0,), min_length=1, max_length=10_000, description="random seeds; each gives one trajectory per size"
     )
-    design: Literal["full", "isoflop"] = Field(
-        default="full", description="isoflop: each compute budget is run only at the sizes within atoms_per_param"
+    design: Literal["full", "isoflop", "auto"] = Field(
+        default="full",
+        description="isoflop: each compute budget at the sizes within atoms_per_param; auto: N* bracketed at each",
     )
     atoms_per_param: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = Field(
         default=None, description="isoflop: smallest and largest D/N to cover around the optimum"

@@ -5,7 +5,7 @@ In this order, and nowhere else:
 1. the storage is checked to be this sweep's (`identity`);
 2. the structures are looked up (`facts`); a run makes the store where there is none yet;
 3. ladders of parameters become widths (`ladder`);
-4. data budgets in atoms become budgets in structures (`facts`).
+4. data budgets in atoms become budgets in structures (`facts`), and those along the way of an automatic design.
 
 `check_networks` then asks the models whether every size is a network, which takes torch: `plan` does so at once, a run
 only where there is something left to train, `status` never.
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from raysweep.core.errors import RaysweepError
 from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.space.automatic import with_data_budgets
 from raysweep.sweep.space.facts import DataFacts, data_facts, in_structures
 from raysweep.sweep.space.identity import refuse_other_sweep
 from raysweep.sweep.space.ladder import with_sizes
@@ -71,5 +72,5 @@ def resolve(space: Space, store: TrialStore, *, make_data: Callable[[Space], Non
             raise RaysweepError(f"the structure store {space.data.store if space.data else None} was not made")
         refuse_other_sweep(space, store, facts.fingerprint)
     solved = with_sizes(space, store)
-    grid = in_structures(solved.grid, facts, solved.error)
+    grid = with_data_budgets(in_structures(solved.grid, facts, solved.error))
     return Resolved(space=solved.model_copy(update={"grid": grid}), facts=facts)

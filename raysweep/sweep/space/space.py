@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr, ValidationError
 
 from raysweep.core.errors import SpaceError
 from raysweep.sweep.space import yaml_lines
+from raysweep.sweep.space.automatic import automatic_rounds, check_automatic, is_automatic
 from raysweep.sweep.space.data import Data
 from raysweep.sweep.space.errors import first_error, refuse_other_searches, refuse_unusable_numbers
 from raysweep.sweep.space.parts import LABEL, NAME, PLACE, Adaptive, Family, Grid, LearningRate, Part
@@ -121,6 +122,8 @@ def _validated(source: yaml_lines.Source) -> Space:
         raise first_error(source, error, Space) from None
     space._source = source
     _check_together(space)
+    if is_automatic(space.grid):
+        return space.model_copy(update={"adaptive": automatic_rounds(space.grid, space.adaptive)})
     return space
 
 
@@ -131,6 +134,7 @@ def _check_together(space: Space) -> None:
     if space.training.precision == "tf32" and space.resources.gpu == 0:
         raise space.error(("training", "precision"), "tf32 needs a GPU, and resources.gpu is 0; use float32 or bf16")
     _check_race(space)
+    check_automatic(space.grid, space.families, space.error)
     for label in space.learning_rate.rates:
         if label not in space.families:
             raise space.error(
@@ -174,6 +178,10 @@ def as_race(
 
 
 def _check_race(space: Space) -> None:
+    if space.race.enabled and is_automatic(space.grid):
+        raise space.error(
+            ("grid", "design"), "a race across families chooses its trajectories itself; use design: full"
+        )
     if space.race.enabled and space.adaptive.enabled:
         raise space.error(
             ("adaptive", "enabled"), "a race across families chooses the rounds itself; leave out --adaptive"

@@ -44,6 +44,13 @@ class Candidate:
     """Seen at each of its points."""
     flops: float
     """Its total cost."""
+    flops_per_atom: float | None = None
+    """None: that of its total, which is more where each point costs a decay of its own (wsd)."""
+
+    @property
+    def per_atom(self) -> float:
+        """The cost of an atom on the way to its points."""
+        return self.flops_per_atom or self.flops / max(self.atoms)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +62,10 @@ class Round:
     interval: tuple[float, float] | None
     """Of the answer, from the points before this round; None where there was no usable fit."""
     ended: str | None
-    """Why nothing was chosen: width, flops (the budget), grid (nothing is left), points (no trial gave any)."""
+    """Why nothing was chosen: width, flops (the budget), grid (nothing is left), points (no trial gave any), bracketed
+    (each N* has two sizes on either side, and no more was asked for)."""
+    told: str = ""
+    """What else is known after the rounds before, in words."""
 
 
 def first_round(candidates: Sequence[Candidate], settings: Adaptive) -> Round:
@@ -65,7 +75,7 @@ def first_round(candidates: Sequence[Candidate], settings: Adaptive) -> Round:
     """
     smallest = min(candidate.params for candidate in candidates)
     limit = max(candidate.flops for candidate in candidates if candidate.params == smallest)
-    return _within(_spread(candidates, limit), 0.0, settings, None)
+    return within_budget(spread(candidates, limit), 0.0, settings, None)
 
 
 def next_round(
@@ -86,29 +96,31 @@ def next_round(
     spent = math.fsum(candidate.flops for candidate in before)
     begun = {candidate.run for candidate in before}
     left = [candidate for candidate in candidates if candidate.run not in begun]
-    found = _fit(points)
-    interval = _interval(found, settings)
+    found = usable_fit(points)
+    interval = interval_asked(found, settings)
     # Without runs that show how trajectories differ, the interval is too narrow to stop on.
     told = found is not None and interval is not None and not found.status.found(Kind.TOO_FEW_TRAJECTORIES)
-    if told and interval is not None and settings.width is not None and _width(interval, settings) <= settings.width:
+    if told and interval is not None and settings.width is not None and width_of(interval, settings) <= settings.width:
         return Round(chosen=(), interval=interval, ended="width")
     if not left:
         return Round(chosen=(), interval=interval, ended="grid")
     if not told or interval is None:
         dearest = max(candidate.flops for candidate in before)
-        return _within(_spread(left, ENLARGED * dearest), spent, settings, interval)
-    return _within(_most_telling(left, points, interval, spent, settings), spent, settings, interval)
+        return within_budget(spread(left, ENLARGED * dearest), spent, settings, interval)
+    return within_budget(most_telling(left, points, interval, spent, settings), spent, settings, interval)
 
 
-def _fit(points: pa.Table) -> Fit | None:
+def usable_fit(points: pa.Table, bootstraps: int = 1000) -> Fit | None:
+    """Fit the points so far; None where they determine no law."""
     try:
-        found = fit(points)
+        found = fit(points, bootstraps=bootstraps)
     except FrontierError:  # too few points for a law
         return None
     return found if found.status.usable else None
 
 
-def _interval(found: Fit | None, settings: Adaptive) -> tuple[float, float] | None:
+def interval_asked(found: Fit | None, settings: Adaptive) -> tuple[float, float] | None:
+    """Return the interval of the answer in question, None where there is none."""
     if found is None:
         return None
     interval = found.interval(settings.target, flops=settings.at_flops)
@@ -116,12 +128,13 @@ def _interval(found: Fit | None, settings: Adaptive) -> tuple[float, float] | No
     return (interval.low, interval.high) if known else None
 
 
-def _width(interval: tuple[float, float], settings: Adaptive) -> float:
+def width_of(interval: tuple[float, float], settings: Adaptive) -> float:
+    """Return the width of an interval, in ln for the optimum."""
     low, high = interval
     return math.log(high / low) if settings.relative else high - low
 
 
-def _spread(candidates: Sequence[Candidate], limit: float) -> list[Candidate]:
+def spread(candidates: Sequence[Candidate], limit: float) -> list[Candidate]:
     """Choose for each size its first seed, as long as the cost limit allows; sizes beyond the limit come last."""
     by_size: dict[str, list[Candidate]] = {}
     for candidate in sorted(candidates, key=lambda c: (c.params, c.size)):
@@ -135,7 +148,7 @@ def _spread(candidates: Sequence[Candidate], limit: float) -> list[Candidate]:
     return sorted(chosen, key=lambda c: (c.flops > limit, c.params))
 
 
-def _most_telling(
+def most_telling(
     left: Sequence[Candidate], points: pa.Table, interval: tuple[float, float], spent: float, settings: Adaptive
 ) -> list[Candidate]:
     """Choose the trajectories that narrow the interval most per FLOP: one round, and no more than are needed."""
@@ -148,7 +161,7 @@ def _most_telling(
         "trajectory": [candidate.run for candidate in left],
     }
     found = next_runs(points, table, (1 + 1 / AT_ONCE) * budget, target=settings.target, flops=settings.at_flops)
-    width, error = _width(interval, settings), found.standard_errors[None]
+    width, error = width_of(interval, settings), found.standard_errors[None]
     chosen = []
     for run in found.runs:
         chosen.append(left[run.row])
@@ -157,7 +170,7 @@ def _most_telling(
     return chosen
 
 
-def _within(
+def within_budget(
     wanted: Sequence[Candidate], spent: float, settings: Adaptive, interval: tuple[float, float] | None
 ) -> Round:
     """Keep the trajectories that fit into the budget."""

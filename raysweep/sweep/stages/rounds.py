@@ -15,6 +15,8 @@ from raysweep.sweep.plan.specs import assignment
 from raysweep.sweep.plan.values import Plan, PlannedTrial
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.adaptive import Candidate, Round, first_round, next_round
+from raysweep.sweep.stages.bracket_state import Aim
+from raysweep.sweep.stages.bracketing import next_bracketing_round, pilot, refusal
 from raysweep.sweep.stages.chooser import by_family, longest, run_of
 
 _WHY = {
@@ -22,6 +24,7 @@ _WHY = {
     "flops": "no further trajectory fits within adaptive.flops",
     "grid": "no trajectory of the grid is left; extend the grid, or raise adaptive.seeds",
     "points": "no trial yielded a point",
+    "bracketed": "nothing more was asked for (adaptive.width or adaptive.flops would narrow an answer)",
 }
 
 
@@ -31,6 +34,7 @@ class Rounds:
     def __init__(self, space: Space, store: TrialStore, say: Callable[[str], None]) -> None:
         self._space, self._store, self._say = space, store, say
         self._settings = space.adaptive
+        self._aim = Aim(budgets=space.grid.flops, settings=space.adaptive) if space.grid.design == "auto" else None
         kept = store.read_json(layout.ROUNDS)
         self._chosen: dict[str, list[str]] = {}
         """Trial ids by family, of all rounds."""
@@ -101,7 +105,10 @@ class Rounds:
 
     def _first(self, of_family: Sequence[PlannedTrial]) -> list[str]:
         candidates = self._candidates(of_family)
-        chosen = first_round(candidates, self._settings).chosen
+        if self._aim is not None and (refused := refusal(of_family[0].family, candidates, self._aim)):
+            raise self._space.error(*refused)
+        first = pilot(candidates, self._aim) if self._aim else first_round(candidates, self._settings)
+        chosen = first.chosen
         if not chosen:
             cheapest = min(candidate.flops for candidate in candidates)
             label = of_family[0].family
@@ -112,7 +119,10 @@ class Rounds:
 
     def _next(self, family: str, of_family: Sequence[PlannedTrial]) -> Round:
         taken = set(self._chosen.get(family) or self._first(of_family))
-        return next_round(self._candidates(of_family), taken, self._points(of_family, taken), self._settings)
+        candidates, points = self._candidates(of_family), self._points(of_family, taken)
+        if self._aim is not None:
+            return next_bracketing_round(candidates, taken, points, self._aim)
+        return next_round(candidates, taken, points, self._settings)
 
     def _candidates(self, of_family: Iterable[PlannedTrial]) -> list[Candidate]:
         found = []
@@ -129,6 +139,7 @@ class Rounds:
                     params=trial.params,
                     atoms=trial.atoms,
                     flops=trial.flops,
+                    flops_per_atom=trial.naive_flops / sum(trial.atoms) if trial.naive_flops else None,
                 )
             )
         return found
@@ -153,6 +164,7 @@ class Rounds:
             low, high = coming.interval
             width = math.log(high / low) if self._settings.relative else high - low
             found = f"{target} in [{low:.4g}, {high:.4g}], width {width:.3g}"
+        found = f"{coming.told}; {found}" if coming.told else found
         share = f"{spent:.3g} FLOP, {spent / whole:.1%} of the grid's" if whole else f"{spent:.3g} FLOP"
         if coming.chosen:
             self._say(f"{family}: {found}; {len(coming.chosen)} trajectories more, with them {share}")

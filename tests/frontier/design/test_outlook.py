@@ -86,6 +86,12 @@ def test_a_budget_is_bracketed_by_two_sizes_that_reach_it_on_either_side():
     (found,) = brackets(short, LAW, [1e11])
     assert (found.below, found.above, found.bracketed) == (0, 2, False)
     assert "2 sizes more below N*" in found.lacks
+    (found,) = brackets(whole, LAW, [1e11], transition=0.4 * data)
+    assert (found.below, found.above, found.bracketed) == (
+        2,
+        1,
+        False,
+    )  # the largest gets there in a quarter of the data
     (found,) = brackets(whole, LAW, [1e11], transition=1.1 * data)
     assert not found.within_data
     assert "data up to D*" in found.lacks
