@@ -190,6 +190,8 @@ def test_what_an_automatic_design_lacks_is_named(make_space: SpaceMaker) -> None
         auto_space(make_space, families={"a": {"architecture": "toy-a", "sizes": {"width": [1, 2, 3]}}})
     with pytest.raises(SpaceError, match=r"grid\.device_hours: design: auto brackets N\* at grid\.flops"):
         auto_space(make_space, grid={**GRID, "device_hours": [1.0]})
+    with pytest.raises(SpaceError, match=r"grid\.design: a race across families chooses its trajectories itself"):
+        auto_space(make_space, race={"enabled": True, "at_flops": 1e10, "budget": 1e12})
     with pytest.raises(SpaceError, match=r"adaptive\.flops: a: 1e\+09 cannot bracket N\* at 3e\+09 FLOPs"):
         plan(auto_space(make_space, adaptive={"flops": 1e9}))
     with pytest.raises(SpaceError, match=r"grid\.flops: a: no sizes reach 1e\+15 FLOPs within the data"):
