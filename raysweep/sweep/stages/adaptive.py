@@ -63,7 +63,7 @@ class Round:
     """Of the answer, from the points before this round; None where there was no usable fit."""
     ended: str | None
     """Why nothing was chosen: width, flops (the budget), grid (nothing is left), points (no trial gave any), bracketed
-    (each N* has two sizes on either side, and no more was asked for)."""
+    (each N* has two sizes on either side, and no more was asked for), unbracketed (nothing left would bracket one)."""
     told: str = ""
     """What else is known after the rounds before, in words."""
 

@@ -175,7 +175,7 @@ def _narrowing(state: BracketState, points: pa.Table, interval: tuple[float, flo
     if settings.width is not None and told and width_of(interval, settings) <= settings.width:
         ended = "width"
     elif settings.width is None and settings.flops is None:
-        ended = "bracketed"
+        ended = "bracketed" if all(state.bracketed(budget) for budget in state.aim.budgets) else "unbracketed"
     left = _after(state)
     if ended is None and not left:
         ended = "grid"

@@ -24,6 +24,7 @@ _WHY = {
     "flops": "no further trajectory fits within adaptive.flops",
     "grid": "no trajectory of the grid is left; extend the grid, or raise adaptive.seeds",
     "points": "no trial yielded a point",
+    "unbracketed": "no trajectory left would bracket the others: `raysweep plan` says which sizes or data they lack",
     "bracketed": "nothing more was asked for (adaptive.width or adaptive.flops would narrow an answer)",
 }
 

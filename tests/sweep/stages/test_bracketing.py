@@ -115,6 +115,7 @@ def test_an_optimum_beyond_the_sizes_ends_the_rounds_with_what_was_bracketed() -
     assert not bracketed(candidates(), law)[-1]
     taken, ended, told = rounds(Aim(budgets=BUDGETS, settings=Adaptive(flops=4e12)), candidates(), law)
     assert ended in ("flops", "grid")
+    assert rounds(Aim(budgets=BUDGETS, settings=Adaptive()), candidates(), law)[1] == "unbracketed"
     assert bracketed(taken, law)[0]
     assert "of 4 budgets" in told
 
