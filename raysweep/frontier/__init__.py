@@ -15,6 +15,7 @@ from raysweep.frontier.families.contrasts import contrasts
 from raysweep.frontier.families.crossovers import crossovers
 from raysweep.frontier.fit import fit, fit_families, isoflop_valleys, local_exponents
 from raysweep.frontier.hyperparameters.fit import fit_hyperparameters, fit_hyperparameters_families
+from raysweep.frontier.hyperparameters.horizon import horizon_exponent
 from raysweep.frontier.hyperparameters.json_format import hyperparameters_from_json, hyperparameters_to_json
 from raysweep.frontier.hyperparameters.reading import read_runs
 from raysweep.frontier.hyperparameters.result import HyperparameterFit
@@ -44,6 +45,7 @@ __all__ = [
     "from_json",
     "held_out",
     "held_out_families",
+    "horizon_exponent",
     "hyperparameters_from_json",
     "hyperparameters_to_json",
     "isoflop_valleys",

@@ -31,11 +31,18 @@ def test_forecast_is_recorded_listed_and_proved_on_ray(space: Path) -> None:
     shown = command("forecast", str(space), "--at", AT, folder=folder)
     assert f"forecast       {content['id']}, recorded {content['date']}" in shown.stdout
 
+    before = command("frontier", str(folder / "sweep"), "--json", folder=folder)
+    assert before.returncode == 0, before.stderr
     proved = command("forecast", str(space), "--prove", content["id"][:6], "--json", folder=folder)
     assert proved.returncode == 0, proved.stderr
     (outcome,) = json.loads(proved.stdout)["forecasts"]
     assert outcome["state"] == "done"
     assert outcome["scores"]["loss"]["inside"] is True
+    for source in (folder / "sweep", space):  # the storage, and MLflow
+        assert command("frontier", str(source), "--json", folder=folder).stdout == before.stdout
+    status = json.loads(command("status", str(space), "--json", folder=folder).stdout)
+    assert (status["complete"], status["forecasts"]["recorded"], status["forecasts"]["inside"]) == (True, 1, 1)
+    assert "<h2>Forecasts</h2>" in (folder / "sweep" / "report" / "report.html").read_text()
     listed = json.loads(command("forecast", str(space), "--json", folder=folder).stdout)
     assert listed["totals"] == {
         "recorded": 1, "proved": 1, "inside": 1, "others": 0, "share_inside": 1.0,

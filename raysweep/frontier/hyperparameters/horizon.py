@@ -77,6 +77,12 @@ def horizon_exponent(curves: Mapping[float, Losses]) -> HorizonExponent | str:
 
     Returns:
         The exponent, or the reason why the losses do not tell it.
+
+    >>> rates = [0.002, 0.004, 0.008, 0.016, 0.032]
+    >>> curves = {d: [(r, 1 + 0.1 * math.log(r / (0.008 * (d / 1e5) ** -0.2)) ** 2) for r in rates] for d in (1e5, 1e6)}
+    >>> found = horizon_exponent(curves)
+    >>> f"{found.exponent:.2f}, {found.rate_at(1e7)[0]:.2g}"
+    '-0.20, 0.0032'
     """
     if len(curves) < 2:
         return "fewer than two horizons have losses"

@@ -3,16 +3,13 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from raysweep.core.errors import RaysweepError, SpaceError
-from raysweep.core.hashing import size_json
-from raysweep.core.text import knobs, rounded
 from raysweep.core.trial import TrialSpec
 from raysweep.frontier import Fit
 from raysweep.frontier.laws.laws import Surface
-from raysweep.storage.forecast_records import Expected, ForecastRate
+from raysweep.storage.forecast_records import ForecastRate
 from raysweep.storage.trial_store import TrialStore
+from raysweep.sweep.forecasts.rates import forecast_rate
 from raysweep.sweep.forecasts.sizes import costless, nearest_size
 from raysweep.sweep.plan.costs import Cost, CostBook
 from raysweep.sweep.plan.designs import Course, courses
@@ -21,9 +18,6 @@ from raysweep.sweep.space.facts import DataFacts, data_facts
 from raysweep.sweep.space.parts import Size
 from raysweep.sweep.space.resolve import Resolved
 from raysweep.sweep.space.space import Space
-from raysweep.sweep.tuning.horizons import exponent_of, horizon_records
-from raysweep.sweep.tuning.rate_choice import RATE_DIGITS
-from raysweep.sweep.tuning.rates import known_rates
 
 _SPARE = 1.05
 """Structures whose atoms are counted, over those that the mean number of atoms asks for."""
@@ -89,7 +83,9 @@ def run_at(
             "counted in full"
         )
     data = facts.atoms(course.seen, course.subset)
-    rate = for_horizon(*_rate(space, resolved.facts, store, family, found.size), store, family, data)
+    rate = forecast_rate(space, resolved.facts, store, family, found.size, data)
+    if rate.rate != rate.tuned and not space.learning_rate.horizon_grid:
+        notes.append(f"the grid was trained at {rate.tuned:g}, so the run may do better than its law says")
     spec = TrialSpecs.of(space, facts).grid(family, found.size, space.grid.seeds[0], rate.rate, course)
     return ForecastRun(
         family=family,
@@ -100,57 +96,6 @@ def run_at(
         rate=rate,
         notes=tuple(notes),
     )
-
-
-def for_horizon(tuned: float, sentence: str, store: TrialStore, family: str, data: float) -> ForecastRate:
-    """Correct a learning rate for the horizon, as far as its exponent was measured and is not 0 by chance."""
-    record = horizon_records(store.searches()).get(family)
-    found = "the exponent was not measured (learning_rate.horizons)" if record is None else exponent_of(record)
-    if isinstance(found, str):
-        return ForecastRate(rate=tuned, tuned=tuned, sentence=f"{sentence}; not corrected for the horizon: {found}")
-    exponent = Expected(value=found.exponent, low=found.low, high=found.high)
-    moves = f"it moves as D^{found.exponent:.2f} [{found.low:.2f}, {found.high:.2f}]"
-    if not found.matters:
-        text = f"{sentence}; {moves}, not distinguishable from 0: not corrected for the horizon"
-        return ForecastRate(rate=tuned, tuned=tuned, horizon_exponent=exponent, sentence=text)
-    best, low, high = found.rate_at(data)
-    text = f"{tuned:g} {sentence}; {moves}: corrected for the horizon, [{low:.3g}, {high:.3g}] there"
-    return ForecastRate(rate=rounded(best, RATE_DIGITS), tuned=tuned, horizon_exponent=exponent, sentence=text)
-
-
-def _rate(space: Space, facts: DataFacts, store: TrialStore, family: str, size: Size) -> tuple[float, str]:
-    """Return the learning rate of a size as it was tuned, and where it comes from."""
-    rates = {
-        place[1]: rate for place, rate in known_rates(TrialSpecs.of(space, facts), store).items() if place[0] == family
-    }
-    settings, member = space.learning_rate, space.families[family]
-    base = member.base_size()
-    given = "given by learning_rate.rates" if family in settings.rates else "searched"
-    if not rates:
-        raise space.error(
-            ("learning_rate",),
-            f"no learning rate of {family} is known yet; run the sweep first (`raysweep run SPACE`), or give it in "
-            "learning_rate.rates",
-        )
-    if settings.transfer == "mup" or family in settings.rates:
-        rate = rates.get(size_json(base), next(iter(rates.values())))
-        sentence = f"{given} at {knobs(base)}" + (", carried by muP" if settings.transfer == "mup" else "")
-    else:
-        rate, sentence = _rate_by_width(rates, member.members(), size)
-        sentence = f"searched per size, {sentence}"
-    return rate, sentence
-
-
-def _rate_by_width(rates: dict[str, float], members: tuple[Size, ...], size: Size) -> tuple[float, str]:
-    """Continue the rates of the members as a power law in width, or take that of the only one."""
-    known = {float(m["width"]): rates[size_json(m)] for m in members if size_json(m) in rates and "width" in m}
-    if size_json(size) in rates:
-        return rates[size_json(size)], "at this size"
-    if len(known) < 2 or "width" not in size:
-        return next(iter(rates.values())), "taken from another size"
-    slope, constant = np.polyfit(np.log(list(known)), np.log(list(known.values())), 1)
-    rate = float(np.exp(constant + slope * math.log(float(size["width"]))))
-    return float(f"{rate:.6g}"), "continued as a power law in width"
 
 
 def _cost(space: Space, facts: DataFacts, store: TrialStore, family: str, size: Size) -> Cost:

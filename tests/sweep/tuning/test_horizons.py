@@ -19,6 +19,7 @@ from raysweep.frontier.hyperparameters.reading import read_searches
 from raysweep.storage.rate_records import RateRecord
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.forecasts.make import forecast
+from raysweep.sweep.forecasts.rates import forecast_rate
 from raysweep.sweep.plan.specs import TrialSpecs
 from raysweep.sweep.preview import plan
 from raysweep.sweep.run import SweepResult, run
@@ -112,6 +113,7 @@ def test_forecasts_correct_the_rate_where_the_exponent_is_not_zero(make_space: S
     assert moves.learning_rate.horizon_exponent is not None
     assert moves.trial.learning_rate == moves.learning_rate.rate
     assert "corrected for the horizon" in moves.learning_rate.sentence
+    assert moves.notes[0].startswith("the grid was trained at 0.02, so the run may do better")
     assert stays.learning_rate.rate == 0.02
     assert "not distinguishable from 0: not corrected" in stays.learning_rate.sentence
 
@@ -196,3 +198,23 @@ def test_losses_on_the_starting_plateau_tell_no_exponent() -> None:
         on_plateau=True,
     )  # fmt: skip
     assert exponent_of(record) == "no trial has left the starting plateau; give larger horizons"
+
+
+def test_rates_searched_per_size_are_corrected_by_the_same_factor(make_space: SpaceMaker) -> None:
+    facts_space = make_space(
+        families={"moves": FAMILIES["moves"]},
+        learning_rate={**SEARCHED, "transfer": "per_size", "horizons": [100, 3200]},
+    )
+    tune(facts_space, random.Random(0))
+    facts = data_facts(facts_space)
+    assert facts is not None
+    store = TrialStore(facts_space.storage)
+    size = {"drift": DRIFT, "width": 24}
+    near, far = (forecast_rate(facts_space, facts, store, "moves", size, data) for data in (1e3, 1e5))
+    assert near.tuned == far.tuned
+    assert "searched per size, at this size" in near.sentence
+    assert far.rate / near.rate == pytest.approx(100**-DRIFT, rel=0.1)
+    base = forecast_rate(facts_space, facts, store, "moves", {"drift": DRIFT, "width": 8}, 1e3)
+    assert near.rate / base.rate == pytest.approx(near.tuned / base.tuned, rel=1e-3)
+    between = forecast_rate(facts_space, facts, store, "moves", {"drift": DRIFT, "width": 20}, 1e3)
+    assert "continued as a power law in width" in between.sentence
