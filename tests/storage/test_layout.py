@@ -9,7 +9,14 @@ from raysweep.storage import layout
 
 PACKAGE = Path(raysweep.__file__).parent
 NAMES = {name: value for name, value in vars(layout).items() if name.isupper()}
-FOLDERS = (layout.LOGS, layout.REPORT, layout.TRIALS, layout.TRIAL_CHECKPOINTS, layout.MLFLOW_ARTIFACTS)
+FOLDERS = (
+    layout.LOGS,
+    layout.REPORT,
+    layout.TRIALS,
+    layout.FORECASTS,
+    layout.TRIAL_CHECKPOINTS,
+    layout.MLFLOW_ARTIFACTS,
+)
 OTHERS = {("data/graphs/cached.py", layout.SIZES)}
 """A file of the same name that is no part of a sweep's storage: of the graphs that a structure store caches."""
 

@@ -69,7 +69,7 @@ def test_counts_are_those_of_the_real_networks(
     from raysweep.models.base import DatasetInfo
     from raysweep.models.registry import create
 
-    monkeypatch.setattr(ladder, "_elements", lambda *_: ((1, 6, 8), 1.0))
+    monkeypatch.setattr(ladder, "elements_of", lambda *_: ((1, 6, 8), 1.0))
     sizes = {"params": {"from": 2e4, "to": 2e5, "steps": 3}}
     space = make_space(
         families={"a": {"architecture": architecture, "fixed": {"depth": 2}, "sizes": sizes}},
