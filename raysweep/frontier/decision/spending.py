@@ -15,7 +15,7 @@ FADE = 0.8
 def spent_at(look: int, error: float) -> float:
     """Error probability of one look, counted from 1.
 
-    >>> spent_at(1, 0.05), round(sum(spent_at(look, 0.05) for look in range(1, 1000)), 12)
+    >>> round(spent_at(1, 0.05), 12), round(sum(spent_at(look, 0.05) for look in range(1, 1000)), 12)
     (0.01, 0.05)
     """
     return error * (1.0 - FADE) * FADE ** (look - 1)
