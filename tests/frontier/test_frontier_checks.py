@@ -73,7 +73,7 @@ def test_the_approaches_disagree_where_the_law_does_not_hold():
     found = compare(points, bootstraps=300, law="additive")
     assert not found.agree
     assert "disagree on" in str(found)
-    assert compare(points, bootstraps=60).fits["parametric"].status.found(Kind.LAW_BENDS)
+    assert fit(points, bootstraps=60).status.found(Kind.LAW_BENDS)
 
 
 def test_a_crossover_is_where_the_laws_cross():
