@@ -126,13 +126,16 @@ def prepare_ray(at: str) -> None:
     fork_workers(at)
 
 
-def become_worker(fixed: dict[str, int], command: list[str]) -> None:
-    """Put in the values that Ray has read already; where that is not possible, start the worker anew."""
-    if fixed.keys() != FIXED.keys():  # another Ray
+def put_in(fixed: dict[str, int], command: list[str]) -> None:
+    """Put in the values of this process where Ray has read others; start a worker anew where that is not possible."""
+    values = {name: os.environ.get(name, "").encode() for name in FIXED}
+    if fixed.keys() == FIXED.keys():
+        for name, address in fixed.items():  # none in a driver
+            length = struct.pack("<Q", len(values[name]))
+            ctypes.memmove(address, values[name] + b"\0", len(values[name]) + 1)
+            ctypes.memmove(address - 24, length, len(length))
+    elif all(values.values()):  # a worker of another Ray
         os.execv(sys.executable, [sys.executable, *command])
-    for name, address in fixed.items():
-        value = os.environ[name].encode().rjust(len(FIXED[name]), b"0")
-        ctypes.memmove(address, value, len(value))
 
 
 def run(program: str, *arguments: str) -> None:
@@ -172,8 +175,7 @@ def main() -> None:
         request = serve(listener)
     become(request)
     prepare_ray(sys.argv[1])
-    if FIXED.keys() <= os.environ.keys():
-        become_worker(fixed, request["command"])
+    put_in(fixed, request["command"])
     try:
         run(*request["command"])
         STATUS.append(0)
