@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from raysweep.cli.show import print_json, show
 from raysweep.cli.spaces import read_space
+from raysweep.core.errors import SpaceError
 from raysweep.core.messages import last_line
 from raysweep.core.terminal.live import duration
 from raysweep.core.text import columns, short
@@ -99,7 +100,10 @@ def sweep_status(space: Space) -> SweepStatus:
     plan = current_plan(resolved, store, measure=False)
     rounds = chooser_of(resolved, store)
     over = rounds is None or (plan.identified and rounds.over(plan))
-    plan = rounds.chosen(plan) if rounds else plan
+    try:
+        plan = rounds.chosen(plan) if rounds else plan
+    except SpaceError as error:  # the last run was refused, such as for a budget without room for a first round
+        store.notes.append(str(error))
     driver = running_driver(space.storage)
     # Without a driver nothing runs: what says so was cut short, and the next run goes on with it.
     names: dict[str, str] = {} if driver else {TrialState.RUNNING: INTERRUPTED}

@@ -1,14 +1,15 @@
 """`run` and `choose`."""
 
+import contextlib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import typer
 
 from raysweep.cli.points import report_folder, tell_report
 from raysweep.cli.show import print_json, show
 from raysweep.cli.spaces import read_space
-from raysweep.core.errors import OutputError
+from raysweep.core.errors import FrontierError, OutputError
 from raysweep.core.io.files import absolute
 from raysweep.core.terminal.live import error_console, working
 from raysweep.core.terminal.streams import print_notice
@@ -34,13 +35,10 @@ def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, 
     with interruptible():
         result = run(space, mirror=mirror_of if space.tracking.enabled else None)
         written = write_and_track(space)
-    try:
+    with _output_may_be_lost(space, "the frontier"):
         show(f"\n{written.text}\n")
         tell_report(written)
         _tell_places(space, ui_command(path, overrides, tracking_uri))
-    except OutputError as lost:  # nothing of the sweep is, so its own exit status stays
-        if not lost.broken_pipe:
-            print_notice(f"{lost}; the frontier is in {report_folder(space.storage)}")
     return _verdict(result)
 
 
@@ -66,18 +64,33 @@ def choose_family(
             space, mirror=mirror_of if space.tracking.enabled else None, console=error_console() if as_json else None
         )
         result = race_result(space, sweep)
-        written = write_and_track(space) if result.verdict is not None and result.verdict.losses else None
-    if as_json:
-        plain = {key: getattr(result, key) for key in ("ended", "decided", "looks", "flops", "seconds")}
-        print_json({"verdict": result.verdict.to_dict() if result.verdict else None, **plain})
-    else:
-        show(f"\n{result}\n")
-        if written is not None:
-            tell_report(written)
-        _tell_places(space, ui_command(path, overrides, tracking_uri))
+        try:
+            written = write_and_track(space)
+        except FrontierError as error:  # no trajectory has a point
+            written = None
+            print_notice(str(error))
+    with _output_may_be_lost(space, "the verdict"):
+        if as_json:
+            plain = {key: getattr(result, key) for key in ("ended", "decided", "looks", "flops", "seconds")}
+            print_json({"verdict": result.verdict.to_dict() if result.verdict else None, **plain})
+        else:
+            show(f"\n{result}\n")
+            if written is not None:
+                tell_report(written)
+            _tell_places(space, ui_command(path, overrides, tracking_uri))
     if result.verdict is None:
         return 1
     return 0 if result.decided else UNDECIDED_STATUS
+
+
+@contextlib.contextmanager
+def _output_may_be_lost(space: Space, what: str) -> Iterator[None]:
+    """Keep the exit status of a sweep whose output is lost: nothing of the sweep is."""
+    try:
+        yield
+    except OutputError as lost:
+        if not lost.broken_pipe:
+            print_notice(f"{lost}; {what} is in {report_folder(space.storage)}")
 
 
 def write_and_track(space: Space) -> Written:

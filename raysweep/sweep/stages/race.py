@@ -68,7 +68,7 @@ class RaceRounds:
             trials = self._first(whole)
             self._write(looks=(tuple(_ids(trials)),), begun=(self._clock.seconds,), verdicts=(), ended=None, basis=None)
             flops = math.fsum(trial.flops or 0.0 for trial in trials)
-            self._say(f"race at {short(self.record.flops)} FLOP: {len(trials)} trajectories first, {flops:.3g} FLOP")
+            self._say(f"race at {short(self.record.flops)} FLOP: {_count(trials)} first, {flops:.3g} FLOP")
 
     def chosen(self, whole: Plan) -> Plan:
         """Return the trajectories chosen so far and, while rates or costs are unknown, those that wait for them."""
@@ -240,9 +240,13 @@ class RaceRounds:
         spent = math.fsum(t.flops or 0.0 for t in whole.trials if t.spec is not None and t.spec.trial_id in taken)
         said = "no verdict" if verdict is None else str(verdict).splitlines()[0].removesuffix(".")
         if ended is None:
-            self._say(f"{said}; {len(more)} trajectories more, with them {spent:.3g} FLOP")
+            self._say(f"{said}; {_count(more)} more, with {'it' if len(more) == 1 else 'them'} {spent:.3g} FLOP")
         else:
             self._say(f"{said}; the race ends after {spent:.3g} FLOP: {WHY_ENDED[ended]}")
+
+
+def _count(trials: Sequence[PlannedTrial]) -> str:
+    return f"{len(trials)} trajector{'y' if len(trials) == 1 else 'ies'}"
 
 
 def _ids(trials: Sequence[PlannedTrial]) -> list[str]:

@@ -151,6 +151,12 @@ def test_a_budget_that_holds_no_first_round_is_refused_with_what_it_takes(make_s
         plan(as_race(space, flops=AT, budget="100000 FLOP"))
     with pytest.raises(SpaceError, match=r"race.budget: 0.0001s.*not even the first round fits"):
         plan(as_race(space, flops=AT, budget="0.0001s"))
+    refused = as_race(space, flops=AT, budget="0.0001s")
+    with pytest.raises(SpaceError, match="not even the first round fits"):
+        raysweep.run(refused)
+    status = sweep_status(space)
+    assert any("not even the first round fits" in note for note in status.notes)
+    assert not status.complete
 
 
 def test_families_that_are_one_and_the_same_are_refused(make_space: SpaceMaker) -> None:
