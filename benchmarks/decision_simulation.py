@@ -17,6 +17,8 @@ SIZES, LENGTHS, SEEDS, MORE = 6, 7, 3, 2
 STEP = 2.5
 """Between sizes; lengths are a factor 2 apart."""
 MEMORY, WHITE, SLOPE = 2.2, 0.05, -0.35
+NOISE = (0.02, 0.09)
+"""Standard deviation of ln loss among seeds of the smallest size: from and to."""
 KINDS = ("additive", "coupled", "broken")
 
 
@@ -89,7 +91,7 @@ class World:
         return columns
 
 
-def make_world(seed, families=None, crossing=None):
+def make_world(seed, families=None, crossing=None, noise_range=NOISE):
     """Draw a world: 2 to 4 families; where `crossing`, another family is best at a tenth of the compute."""
     generator = np.random.default_rng([seed, 20])
     count = int(generator.integers(2, 5)) if families is None else families
@@ -105,7 +107,7 @@ def make_world(seed, families=None, crossing=None):
         raise RuntimeError("no such families")
     candidates, noise = [], {}
     for name, law in laws.items():
-        spread = generator.uniform(0.02, 0.09)
+        spread = generator.uniform(*noise_range)
         centre, _ = law.best(flops)
         sizes = np.round(centre * np.exp(generator.normal(0, 0.3)) * STEP ** (np.arange(SIZES) - SIZES // 2))
         longest = flops / law.kappa / centre * 2 ** generator.uniform(0, 1.5)

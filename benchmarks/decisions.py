@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from decision_simulation import make_world
+from decision_simulation import NOISE, make_world
 
 from raysweep.frontier import RaceCandidate, RaceSettings, decide, race_round, read_csv, read_parquet
 
@@ -42,6 +42,9 @@ def main():
     parser.add_argument("--first", type=int, default=0, help="number of the first world")
     parser.add_argument("--out", type=Path, default=Path("decisions.jsonl"))
     parser.add_argument("--quick", action="store_true", help="ten races")
+    parser.add_argument(
+        "--noise", type=float, nargs=2, default=NOISE, help="of the smallest size, in ln loss: from, to"
+    )
     parser.add_argument("--points", type=Path, help="Parquet or CSV file of recorded runs")
     parser.add_argument("--at", type=float, help="compute of the verdict on recorded runs, in FLOPs")
     parser.add_argument("--columns", default="", help="NAME=COLUMN,... where the file's columns have other names")
@@ -56,7 +59,7 @@ def main():
     done = {one["seed"]: one for one in map(json.loads, lines)}
     for seed in wanted:
         if seed not in done:
-            done[seed] = run_race(seed)
+            done[seed] = run_race(seed, tuple(arguments.noise))
             with arguments.out.open("a") as out:
                 out.write(json.dumps(done[seed]) + "\n")
     summarise([done[seed] for seed in wanted])
@@ -102,9 +105,9 @@ def recorded(path, flops, columns):
     print(f"all points: {decide(table, flops=flops)}")
 
 
-def run_race(seed):
+def run_race(seed, noise=NOISE):
     """Run one race to its end; also rank at one size with the FLOPs of each look."""
-    start, world = time.perf_counter(), make_world(seed)
+    start, world = time.perf_counter(), make_world(seed, noise_range=noise)
     settings = RaceSettings(flops=world.flops, delta=DELTA, error=ERROR, budget=BUDGET * world.full_cost)
     truth, known = world.truth, {one.trial_id: one for one in world.candidates}
     looks, seen = [], []
