@@ -6,7 +6,8 @@ from rich.console import Console
 from toy_sweep import SpaceMaker
 
 from raysweep.core.errors import RaysweepError
-from raysweep.sweep.run import _alone, run
+from raysweep.sweep.run import run
+from raysweep.sweep.steps.driving import _alone
 
 
 def test_a_second_sweep_in_another_thread_is_refused(make_space: SpaceMaker, console: Console) -> None:
