@@ -14,7 +14,7 @@ from rich.console import Console
 from toy_sweep import Recorder, SpaceMaker
 
 from raysweep.core.errors import RaysweepError, SpaceError
-from raysweep.core.points import TIMED
+from raysweep.core.points import ADDED, TIMED
 from raysweep.core.trial import TrialState
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.plan.costs import Cost
@@ -25,8 +25,8 @@ GOLDEN_TABLE = "0dcd00d598009daaa93ffab91323be329979888bda2aa3e2143135ba810178f8
 
 
 def digest(table: pd.DataFrame) -> str:
-    """Digest the columns of a table that are a function of its sweep, its rows in order of trial and budget."""
-    columns = [name for name in table.columns if name not in TIMED]
+    """Digest the first columns of a table that are a function of its sweep, its rows in order of trial and budget."""
+    columns = [name for name in table.columns if name not in (*TIMED, *ADDED)]
     rows = table[columns].sort_values(["trial_id", "stage", "budget"]).itertuples(index=False)
     text = "\n".join(",".join(f"{v:.9g}" if isinstance(v, float) else str(v) for v in row) for row in rows)
     return hashlib.sha256(text.encode()).hexdigest()
