@@ -21,6 +21,8 @@ class RaceRecord:
     """Compute at which the families are compared."""
     delta: float
     error: float
+    inference_steps: float = 0.0
+    """Atom-steps of inference that the compute pays for as well."""
     budget: str | None = None
     """As it was last given; None: the grid is the limit."""
     looks: tuple[tuple[str, ...], ...] = ()
@@ -37,9 +39,9 @@ class RaceRecord:
     """Wall-clock time in all, over interruptions."""
 
     @property
-    def key(self) -> tuple[float, float, float]:
+    def key(self) -> tuple[float, float, float, float]:
         """The settings that make it a race of its own."""
-        return self.flops, self.delta, self.error
+        return self.flops, self.delta, self.error, self.inference_steps
 
 
 def encode(records: Iterable[RaceRecord]) -> list[object]:

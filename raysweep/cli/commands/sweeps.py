@@ -35,6 +35,9 @@ def choose(
     ] = None,
     delta: Annotated[float | None, typer.Option(help="share of the loss below which families are equal [.02]")] = None,
     error: Annotated[float | None, typer.Option(help="largest probability of a wrong verdict [.05]")] = None,
+    inference_steps: Annotated[
+        float | None, typer.Option(metavar="M", help="atom-steps of inference that C pays for as well [0]")
+    ] = None,
     tracking_uri: TrackingUri = None,
     json: Json = False,
 ) -> None:
@@ -45,7 +48,7 @@ def choose(
     """
     from raysweep.cli.sweeps import choose_family
 
-    race = {"at_flops": at, "budget": budget, "delta": delta, "error": error}
+    race = {"at_flops": at, "budget": budget, "delta": delta, "error": error, "inference_steps": inference_steps}
     raise typer.Exit(choose_family(space, overrides or [], tracking_uri, race, as_json=json))
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from raysweep.core.errors import FrontierError
-from raysweep.frontier.answers.arguments import coverage, positive
+from raysweep.frontier.answers.arguments import coverage, not_negative, positive
 from raysweep.frontier.approaches.options import Settings, make_options
+from raysweep.frontier.decision.comparison import comparison
 from raysweep.frontier.decision.judging import judge
 from raysweep.frontier.decision.losses import LossesAt, losses_at
 from raysweep.frontier.decision.spending import checked_look
@@ -41,6 +42,7 @@ def decide(
     look: int = 1,
     families: Sequence[str] | None = None,
     out: Mapping[str, int | RuledOut] | None = None,
+    inference_steps: float = 0.0,
     **settings: Unpack[Settings],
 ) -> Verdict:
     """Decide which family has the lowest loss at a compute, or that several are equal within `delta`.
@@ -57,13 +59,23 @@ def decide(
         look: the number of this look at the growing points, from 1.
         families: all families of the race, those without points too; by default those of the points.
         out: families excluded at an earlier look, with that look; they stay out.
+        inference_steps: atom-steps of inference (atoms times MD steps) that `flops` pays for besides the training, each
+            with the best model of its own.
         **settings: as in `fit`; the law is the additive one unless given, and there are no bootstraps.
 
     Raises:
         FrontierError: an argument has no meaning, or there are fewer than two families.
     """
     return look_at(
-        points, flops=flops, delta=delta, error=error, look=look, families=families, out=out, **settings
+        points,
+        flops=flops,
+        delta=delta,
+        error=error,
+        look=look,
+        families=families,
+        out=out,
+        inference_steps=inference_steps,
+        **settings,
     ).verdict
 
 
@@ -76,11 +88,13 @@ def look_at(
     look: int = 1,
     families: Sequence[str] | None = None,
     out: Mapping[str, int | RuledOut] | None = None,
+    inference_steps: float = 0.0,
     **settings: Unpack[Settings],
 ) -> LookTaken:
     """Decide as `decide` does, and keep the losses that the verdict was taken from."""
     flops, error = positive("decide", "flops", flops), checked_share("decide", "error", error)
     delta, look = checked_share("decide", "delta", delta), checked_look(look)
+    inference_steps = not_negative("decide", "inference_steps", inference_steps)
     table = as_table(points)
     names = _names(table, families)
     before = {name: one if isinstance(one, RuledOut) else RuledOut(look=one) for name, one in (out or {}).items()}
@@ -88,12 +102,16 @@ def look_at(
         raise FrontierError(f"decide(out=...): {', '.join(unknown)} is no family of the race: {', '.join(names)}")
     if len(before) >= len(names):
         raise FrontierError("decide(out=...): every family is out; at least one is the best")
-    known, unfit = _losses(table, [name for name in names if name not in before], flops, settings)
+    wanted = flops, inference_steps
+    known, unfit = _losses(table, [name for name in names if name not in before], wanted, settings)
     losses = {} if known is None else known.losses
     spent = _spent(table, list(losses))
     verdict = judge(losses, unfit, flops=flops, delta=delta, error=error, look=look, before=before, spent=spent)
-    if verdict.needed is not None and known is not None and flops > max(one.dearest for one in known.laws.values()):
-        verdict = replace(verdict, needed=max(verdict.needed, flops))  # a run at the compute itself, at the least
+    verdict = replace(verdict, inference_steps=inference_steps, assumed={} if known is None else known.assumed)
+    if verdict.needed is not None and known is not None:
+        training = max(one.training for one in known.laws.values())
+        if training > max(one.dearest for one in known.laws.values()):
+            verdict = replace(verdict, needed=max(verdict.needed, training))  # a run there, at the least
     return LookTaken(verdict=verdict, known=known)
 
 
@@ -123,16 +141,18 @@ def fits_of(table: pa.Table, families: Sequence[str], settings: Settings) -> dic
 
 
 def _losses(
-    table: pa.Table, alive: Sequence[str], flops: float, settings: Settings
+    table: pa.Table, alive: Sequence[str], wanted: tuple[float, float], settings: Settings
 ) -> tuple[LossesAt | None, dict[str, str]]:
-    """The losses of the families still in; for those that have none, why."""
+    """The losses of the families still in at a compute and atom-steps of inference; for those that have none, why."""
+    flops, steps = wanted
     found = fits_of(table, alive, settings)
     for name, one in found.items():
-        if not isinstance(one, str) and not np.all(np.isfinite(one.surface.optimum(flops))):
-            found[name] = f"its law has no optimum at {flops:.3g} FLOPs"
+        if not isinstance(one, str) and not comparison(one, *wanted)[0].has_best(one.surface):
+            spent = f"; inference alone may cost more: {steps:.3g} atom-steps" if steps else ""
+            found[name] = f"its law has no optimum at {flops:.3g} FLOPs{spent}"
     unfit = {name: one for name, one in found.items() if isinstance(one, str)}
     usable = {name: one for name, one in found.items() if not isinstance(one, str)}
-    return (losses_at(usable, flops) if usable else None), unfit
+    return (losses_at(usable, *wanted) if usable else None), unfit
 
 
 def _names(table: pa.Table, families: Sequence[str] | None) -> list[str]:

@@ -8,6 +8,7 @@ from scipy.linalg import cho_solve, cholesky
 
 from raysweep.frontier.approaches.options import Options
 from raysweep.frontier.approaches.refusals import refusals
+from raysweep.frontier.decision.comparison import ComparedAt
 from raysweep.frontier.decision.errors import ErrorForm, PointLayout, Smooth, bending, likeness, noise_of, spread_at
 from raysweep.frontier.fitting.surfaces import Prepared, fit_surface, log_loss_gradient, prepare, to_surface, to_theta
 from raysweep.frontier.fitting.trajectories import trajectories
@@ -58,10 +59,10 @@ class TargetLoss:
 class FamilyPoints:
     """The points of a family about its law, and the place at which its loss is asked for."""
 
-    def __init__(self, fit: Fit, flops: float, centre: float, other: Form | None = None) -> None:
+    def __init__(self, fit: Fit, at: ComparedAt, centre: float, other: Form | None = None) -> None:
         """Take the law about its fit, or about that of another form."""
         samples, trust = _thinned(fit.samples, fit.trust)
-        self.form, self.flops, self.centre, self.samples = fit.form, flops, centre, samples
+        self.form, self.at, self.centre, self.samples = fit.form, at, centre, samples
         self.surface: Surface = fit.surface
         if other is not None:
             self.form, self.surface = other, fit_surface(fit.samples, other, None, fit.seed, _STARTS).surface
@@ -126,7 +127,7 @@ class FamilyPoints:
 
     def _linearise(self) -> None:
         """Take residuals, slopes and the target from the law as it is."""
-        params, data, loss = (float(value) for value in self.surface.optimum(self.flops))
+        params, data, loss = self.at.best(self.surface)
         self.target = self.lay(np.array([params]), np.array([data]), np.array([-1]))
         self.predicted = float(np.log(loss))
         self.residuals = np.log(self.samples.loss / self.surface.loss(self.samples.params, self.samples.data))
@@ -141,7 +142,7 @@ class FamilyPoints:
         moved = self.theta + problem.free @ (self.open @ self._slopes.T @ pull)
         moved = np.clip(moved, problem.lower, problem.upper)
         surface = to_surface(self.prepared, moved, self.surface.cost, self.form)
-        if np.all(np.isfinite(surface.optimum(self.flops))):
+        if self.at.has_best(surface):
             self.theta, self.surface = moved, surface
             self._linearise()
 
@@ -149,13 +150,13 @@ class FamilyPoints:
 class FamilyLaws:
     """A family with the laws that it may have, linearised each at its fit; none of them is known to be right."""
 
-    def __init__(self, fit: Fit, flops: float, centre: float) -> None:
-        self.laws = [FamilyPoints(fit, flops, centre)]
-        self.dearest, self.flops = float(fit.samples.cost.max()), flops
+    def __init__(self, fit: Fit, at: ComparedAt, centre: float) -> None:
+        self.laws = [FamilyPoints(fit, at, centre)]
+        self.dearest, self.training = float(fit.samples.cost.max()), at.training(self.laws[0].surface)
         if fit.form.law == "additive":
             forms = [replace(fit.form, law=law) for law in FURTHER]
             known = [form for form in forms if not refusals(fit.samples, Options(form=form))]
-            laws = [FamilyPoints(fit, flops, centre, form) for form in known]
+            laws = [FamilyPoints(fit, at, centre, form) for form in known]
             self.laws += [one for one in laws if np.isfinite(one.predicted)]
 
     @property
@@ -180,9 +181,9 @@ class FamilyLaws:
         )
 
     def beyond(self, dearest: float) -> float:
-        """Variance of ln loss at the compute from its distance to the dearest run."""
+        """Variance of ln loss at the best model from the distance of its training to the dearest run."""
         share = max(1.0 - float(law.surface.E) / float(np.exp(law.predicted)) for law in self.laws)
-        away = float(np.log(max(self.flops / dearest, 1.0)))
+        away = float(np.log(max(self.training / dearest, 1.0)))
         return (BEYOND * max(share, 0.0) * away) ** 2
 
     def best(self, form: ErrorForm) -> FamilyPoints:

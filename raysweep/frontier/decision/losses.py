@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr
 
+from raysweep.frontier.decision.comparison import comparison
 from raysweep.frontier.decision.errors import CENTRE, SPREAD, ErrorForm, form_at
 from raysweep.frontier.decision.kriging import FamilyLaws, TargetLoss
 from raysweep.frontier.numerics.arrays import Floats
@@ -49,14 +50,23 @@ class LossesAt:
     losses: dict[str, LogLoss]
     laws: dict[str, FamilyLaws]
     form: ErrorForm
+    assumed: dict[str, str]
+    """By family, what had to be assumed of its inference."""
 
 
-def losses_at(fits: Mapping[str, Fit], flops: float) -> LossesAt:
-    """Estimate the logarithm of each family's lowest loss at a compute from usable fits of laws in N and D."""
+def losses_at(fits: Mapping[str, Fit], flops: float, inference_steps: float = 0.0) -> LossesAt:
+    """Estimate the logarithm of each family's lowest loss at a compute from usable fits of laws in N and D.
+
+    Args:
+        fits: by family.
+        flops: the compute, of training and inference together.
+        inference_steps: atom-steps of inference.
+    """
     centre = float(np.mean([np.log(fit.samples.params).mean() for fit in fits.values()]))
-    laws = {name: FamilyLaws(fit, flops, centre) for name, fit in fits.items()}
+    places = {name: comparison(fit, flops, inference_steps) for name, fit in fits.items()}
+    laws = {name: FamilyLaws(fit, places[name][0], centre) for name, fit in fits.items()}
     families = list(laws.values())
-    places, weight, solved = _weighed(families)
+    forms, weight, solved = _weighed(families)
     kept = weight > 1e-4 * weight.max()
     weight = weight[kept] / weight[kept].sum()
     losses = {}
@@ -68,8 +78,8 @@ def losses_at(fits: Mapping[str, Fit], flops: float) -> LossesAt:
             weight=weight,
             degrees_of_freedom=family.freedom,
         )
-    form = form_at(weight @ places[kept])
-    return LossesAt(losses=losses, laws=laws, form=form)
+    assumed = {name: told for name, (_, told) in places.items() if told is not None}
+    return LossesAt(losses=losses, laws=laws, form=form_at(weight @ forms[kept]), assumed=assumed)
 
 
 def _weighed(families: Sequence[FamilyLaws]) -> tuple[Floats, Floats, list[list[TargetLoss]]]:

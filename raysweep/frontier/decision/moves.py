@@ -78,7 +78,7 @@ def known_losses(points: object, verdict: Verdict, settings: Settings) -> Losses
     """What the points tell of the families that are still in and have a usable fit; None where none has."""
     found = fits_of(as_table(points), verdict.families, settings)
     fits = {name: one for name, one in found.items() if not isinstance(one, str)}
-    return losses_at(fits, verdict.flops) if fits else None
+    return losses_at(fits, verdict.flops, verdict.inference_steps) if fits else None
 
 
 def choose_moves(

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from raysweep.core.errors import FrontierError
 from raysweep.core.hashing import digest
-from raysweep.frontier.answers.arguments import positive
+from raysweep.frontier.answers.arguments import not_negative, positive
 from raysweep.frontier.decision.decide import LookTaken, checked_share, look_at
 from raysweep.frontier.decision.moves import Move, choose_moves, first_moves
 from raysweep.frontier.decision.verdict import RuledOut, Verdict
@@ -56,7 +56,7 @@ class RaceSettings:
     """What a race is about.
 
     Attributes:
-        flops: the compute at which families are compared. delta, error: as in `decide`.
+        flops: the compute at which families are compared. delta, error, inference_steps: as in `decide`.
         budget: FLOPs of all runs together. growth: of each round's, as a share of what was spent before it.
         seed: of the fits.
     """
@@ -67,10 +67,12 @@ class RaceSettings:
     budget: float = math.inf
     growth: float = 0.5
     seed: int = 0
+    inference_steps: float = 0.0
 
     def __post_init__(self) -> None:
         positive("RaceSettings", "flops", self.flops)
         positive("RaceSettings", "growth", self.growth)
+        not_negative("RaceSettings", "inference_steps", self.inference_steps)
         checked_share("RaceSettings", "delta", self.delta)
         checked_share("RaceSettings", "error", self.error)
         if isinstance(self.budget, bool) or not self.budget > 0:
@@ -247,5 +249,6 @@ def _looked_at(
         look=look,
         families=families,
         out=dict(out),
+        inference_steps=settings.inference_steps,
         seed=settings.seed,
     )

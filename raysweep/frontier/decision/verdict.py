@@ -74,6 +74,8 @@ class Verdict:
         within_delta: whether the runner-up of a "best" verdict was also within `delta` of it.
         regret: the most that choosing the leader costs at this look's level, as a share of the loss; None: unknown.
         unfit: families without a usable fit, with the reason.
+        inference_steps: atom-steps of inference that `flops` pays for besides the training.
+        assumed: by family, what had to be assumed of the cost of its inference.
         needed: FLOPs that deciding will take beyond those spent, by the intervals' rate so far; None: unknown.
     """
 
@@ -93,6 +95,8 @@ class Verdict:
     regret: float | None = None
     unfit: dict[str, str] = field(default_factory=dict)
     needed: float | None = None
+    inference_steps: float = 0.0
+    assumed: dict[str, str] = field(default_factory=dict)
 
     @property
     def decided(self) -> bool:
@@ -133,18 +137,21 @@ class Verdict:
     def __str__(self) -> str:
         lines = [self._sentence(), self._guarantee()]
         if self.pairs:
-            lines.append(
-                f"Loss at {short(self.flops)} FLOPs relative to the other family's, {self.level:.2%} intervals:"
-            )
+            lines.append(f"Loss {self._place()} relative to the other family's, {self.level:.2%} intervals:")
             lines.append(columns([(f"  {one.first} against {one.second}", str(one)) for one in self.pairs]))
         for name, one in self.out.items():
             by = f" by {one.by}" if one.by else ""
             lines.append(f"{name}: out since look {one.look}{by}")
         lines += [f"{name}: no usable fit: {reason}" for name, reason in self.unfit.items()]
+        lines += [f"{name}: {assumed}" for name, assumed in self.assumed.items()]
         return "\n".join(lines)
 
+    def _place(self) -> str:
+        used = f" of training and {short(self.inference_steps)} atom-steps of inference" if self.inference_steps else ""
+        return f"at {short(self.flops)} FLOPs{used}"
+
     def _sentence(self) -> str:
-        at = f"at {short(self.flops)} FLOPs"
+        at = self._place()
         if self.kind == "best":
             close = f", though by less than {self.delta:.1%}" if self.within_delta else ""
             return f"{self.families[0]} is best {at}{close}."

@@ -48,6 +48,7 @@ def choose(
     budget: str | float | None = None,
     delta: float | None = None,
     error: float | None = None,
+    inference_steps: float | None = None,
     mirror: Mirror | None = None,
     console: Console | None = None,
 ) -> RaceResult:
@@ -62,6 +63,8 @@ def choose(
             `race.budget`, or the grid.
         delta: families whose losses differ by less than this share are equal; default: `race.delta`, .02.
         error: largest probability that the verdict is wrong; default: `race.error`, .05.
+        inference_steps: atom-steps of inference (atoms times MD steps) that `flops` pays for besides the training;
+            default: `race.inference_steps`, none.
         mirror: as in `run`.
         console: as in `run`.
 
@@ -69,7 +72,7 @@ def choose(
         RaysweepError: a setting has no meaning, the budget is too small for any trajectory, or as in `run`.
         Interrupted: as in `run`, like its other exceptions.
     """
-    space = as_race(space, flops=flops, budget=budget, delta=delta, error=error)
+    space = as_race(space, flops=flops, budget=budget, delta=delta, error=error, inference_steps=inference_steps)
     return race_result(space, run(space, mirror=mirror, console=console))
 
 
@@ -78,7 +81,7 @@ def race_result(space: Space, sweep: SweepResult) -> RaceResult:
     record = next(
         race
         for race in TrialStore(space.storage).races()
-        if race.key == (space.race.at_flops, space.race.delta, space.race.error)
+        if race.key == (space.race.at_flops, space.race.delta, space.race.error, space.race.inference_steps)
     )
     return RaceResult(
         verdict=Verdict.from_dict(record.verdicts[-1]) if record.verdicts else None,

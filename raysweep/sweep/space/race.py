@@ -86,6 +86,13 @@ class Race(Part):
     error: float = Field(
         default=0.05, gt=0, lt=0.5, description="largest probability that the verdict is wrong (`--error`)"
     )
+    inference_steps: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="atom-steps of inference (atoms times MD steps) that at_flops pays for besides the training "
+        "(`--inference-steps`)",
+    )
     budget: Annotated[str | float, AfterValidator(_is_budget)] | None = Field(
         default=None,
         description="what the race may spend: wall-clock time (10m, 1h30m), device hours (2dh, 2 device-hours) or "

@@ -158,13 +158,16 @@ def as_race(
     budget: str | float | None = None,
     delta: float | None = None,
     error: float | None = None,
+    inference_steps: float | None = None,
 ) -> Space:
     """Return the space of a race across its families; arguments that are None leave its `race` settings as they are.
 
     Raises:
         SpaceError: a setting has no meaning, or the compute is missing.
     """
-    given = {"at_flops": flops, "budget": budget, "delta": delta, "error": error}
+    given = {
+        "at_flops": flops, "budget": budget, "delta": delta, "error": error, "inference_steps": inference_steps,
+    }  # fmt: skip
     settings = {name: value for name, value in given.items() if value is not None}
     try:
         race = Race(**{**space.race.model_dump(exclude_unset=True), **settings, "enabled": True})

@@ -33,7 +33,11 @@ class RaceRounds:
         self._space, self._race = resolved.space, resolved.space.race
         assert self._race.at_flops is not None
         fresh = RaceRecord(
-            flops=self._race.at_flops, delta=self._race.delta, error=self._race.error, budget=self._budget_text()
+            flops=self._race.at_flops,
+            delta=self._race.delta,
+            error=self._race.error,
+            inference_steps=self._race.inference_steps,
+            budget=self._budget_text(),
         )
         kept = next((race for race in store.races() if race.key == fresh.key), fresh)
         self._clock = RaceClock(store, dataclasses.replace(kept, budget=fresh.budget))
@@ -223,7 +227,12 @@ class RaceRounds:
             flops = budget.amount
         record = self.record
         return RaceSettings(
-            flops=record.flops, delta=record.delta, error=record.error, budget=flops, growth=self._race.growth
+            flops=record.flops,
+            delta=record.delta,
+            error=record.error,
+            budget=flops,
+            growth=self._race.growth,
+            inference_steps=record.inference_steps,
         )
 
     def _budget_text(self) -> str | None:

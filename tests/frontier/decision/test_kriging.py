@@ -5,11 +5,13 @@ import pytest
 from racing import COMPUTE, FLAT, STEEP, candidates, grid, points
 from scipy import integrate
 
+from raysweep.frontier.decision.comparison import ComparedAt
 from raysweep.frontier.decision.decide import fits_of
 from raysweep.frontier.decision.errors import ErrorForm, PointLayout, bending, noise_of
 from raysweep.frontier.decision.kriging import BEYOND, MOST_POINTS, FamilyLaws, FamilyPoints, TargetCovariance
 from raysweep.frontier.points.readers import as_table
 
+AT = ComparedAt(flops=COMPUTE)
 FORM = ErrorForm(slope=-0.3, memory=2.0, white=0.1, misfit=0.3, drift=1.0)
 
 
@@ -42,21 +44,21 @@ def test_runs_are_independent_and_a_run_remembers_its_deviation():
 def test_points_without_noise_give_the_laws_own_loss():
     table = grid({"flat": FLAT, "steep": STEEP}, noise=0.0)
     for name, law in (("flat", FLAT), ("steep", STEEP)):
-        found = FamilyLaws(fit_of(table, name), COMPUTE, float(np.log(5e3))).solve(FORM)
+        found = FamilyLaws(fit_of(table, name), AT, float(np.log(5e3))).solve(FORM)
         assert found.mean == pytest.approx(np.log(optimum(law)), abs=1e-3)
 
 
 def test_a_compute_beyond_the_dearest_run_adds_its_share_of_what_is_reducible():
     table = grid({"flat": FLAT}, noise=0.0)
     dearest = max(table["flops"])
-    family = FamilyLaws(fit_of(table), 4 * dearest, float(np.log(5e3)))
+    family = FamilyLaws(fit_of(table), ComparedAt(flops=4 * dearest), float(np.log(5e3)))
     reducible = max(1.0 - float(law.surface.E) / np.exp(law.predicted) for law in family.laws)
     assert np.sqrt(family.beyond(dearest)) == pytest.approx(BEYOND * reducible * np.log(4.0))
     assert family.beyond(4 * dearest) == 0.0
 
 
 def test_a_new_run_lowers_the_variance_and_a_second_point_of_it_by_less_than_a_run_of_its_own():
-    family = FamilyPoints(fit_of(points({"flat": FLAT}, candidates(["flat"])[::6], noise=0.02)), COMPUTE, 8.5)
+    family = FamilyPoints(fit_of(points({"flat": FLAT}, candidates(["flat"])[::6], noise=0.02)), AT, 8.5)
     sizes, data = np.full(3, 9e3), np.array([16e6, 32e6, 32e6])
     joint = TargetCovariance(family, FORM, family.lay(sizes, data, np.array([0, 0, 1])))
     alone, same, apart = (joint.fall(np.array(rows)) for rows in ([1], [1, 2], [1, 3]))
@@ -70,6 +72,6 @@ def test_many_points_are_thinned_along_every_run():
     table = grid({"flat": FLAT}, seeds=2)
     many = {name: np.repeat(values, 12) for name, values in table.items()}
     many["data"] = many["data"] * np.tile(np.geomspace(0.5, 1.0, 12), len(table["data"]))
-    family = FamilyPoints(fit_of(many), COMPUTE, 8.5)
+    family = FamilyPoints(fit_of(many), AT, 8.5)
     assert family.samples.count <= MOST_POINTS
     assert set(family.samples.trajectory) == set(table["trial_id"])

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from racing import COMPUTE, FLAT, STEEP, candidates, grid, points
+from racing import COMPUTE, FLAT, STEEP, candidates, grid, loss, points
 from scipy import stats
 
 from raysweep.core.errors import FrontierError
@@ -157,3 +157,44 @@ def test_arguments_without_meaning_are_refused(wrong, message):
 def test_one_family_is_no_race():
     with pytest.raises(FrontierError, match="two are needed"):
         decide(points({"flat": FLAT}, candidates(["flat"])[2::3]), flops=COMPUTE, **QUICK)
+
+
+DEAR = (0.02, 1.9, 0.30, 19.0, 0.30)
+"""FLAT, but 5 % lower without the asymptote; its inference costs forty times as much."""
+
+
+def lowest(law, step, steps):
+    """The lowest loss of a law that COMPUTE buys, inference included, by exhaustive search."""
+    params = np.geomspace(1e2, 1e6, 200_001)
+    data = (COMPUTE - steps * step * params) / (6 * params)
+    with np.errstate(invalid="ignore"):
+        return np.nanmin(np.where(data > 0, loss(law, params, data), np.inf))
+
+
+def test_inference_that_costs_more_turns_the_verdict():
+    step = {"dear": 80.0, "flat": 2.0}
+    laws = {"dear": DEAR, "flat": FLAT}
+    measured = grid(laws, noise=0.001)
+    measured["inference_flops"] = [
+        step[name] * params for name, params in zip(measured["architecture"], measured["params"], strict=True)
+    ]
+    assert decide(measured, flops=COMPUTE, **QUICK).families == ("dear",)
+    steps = 2e6
+    found = decide(measured, flops=COMPUTE, inference_steps=steps, **QUICK)
+    assert found.families == ("flat",)
+    assert found.inference_steps == steps
+    for name, law in laws.items():
+        assert found.losses[name] == pytest.approx(lowest(law, step[name], steps), rel=0.01)
+    assert "of training and 2e+06 atom-steps of inference" in str(found)
+    assert Verdict.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_inference_that_was_not_measured_is_assumed_and_said_and_too_much_of_it_is_no_answer():
+    measured = grid({"flat": FLAT, "steep": STEEP})
+    found = decide(measured, flops=COMPUTE, inference_steps=1e5, **QUICK)
+    assert "flat: inference is taken as a third of the training FLOPs" in str(found)
+    assert not decide(measured, flops=COMPUTE, **QUICK).assumed
+    beyond = decide(measured, flops=COMPUTE, inference_steps=1e30, **QUICK)
+    assert "1e+30 atom-steps" in beyond.unfit["flat"]
+    with pytest.raises(FrontierError, match="inference_steps=-1"):
+        decide(measured, flops=COMPUTE, inference_steps=-1, **QUICK)

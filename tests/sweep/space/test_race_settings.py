@@ -59,6 +59,9 @@ def test_settings_of_a_race_are_checked_and_none_changes_a_trial(make_space: Spa
     assert as_race(written).race.at_flops == 1e12
     assert as_race(written, delta=0.05).race.delta == 0.05
     assert as_race(written).seeds() == (0, 1)
+    assert as_race(written, inference_steps=1e9).race.inference_steps == 1e9
+    with pytest.raises(SpaceError, match=r"race\.inference_steps"):
+        as_race(written, inference_steps=-1.0)
 
 
 def test_what_is_no_race_is_refused(make_space: SpaceMaker) -> None:
