@@ -1,6 +1,6 @@
 """Records of races across families: their rounds, chosen before they are run, and the verdict after each of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 WHY_ENDED = {
@@ -27,6 +27,8 @@ class RaceRecord:
     """As it was last given; None: the grid is the limit."""
     looks: tuple[tuple[str, ...], ...] = ()
     """Trial ids of each round, in the order in which they were chosen."""
+    free: tuple[str, ...] = ()
+    """Those of the first that had ended before the race began: no budget pays for them."""
     begun: tuple[float, ...] = ()
     """Seconds of wall-clock time that the race had taken when each round was chosen."""
     verdicts: tuple[Mapping[str, object], ...] = ()
@@ -64,7 +66,12 @@ def decode(content: object) -> list[RaceRecord]:
 
 
 def _record(
-    *, looks: list[list[str]], begun: list[float], verdicts: list[Mapping[str, object]], **rest: object
+    *,
+    looks: list[list[str]],
+    begun: list[float],
+    verdicts: list[Mapping[str, object]],
+    free: Sequence[str] = (),
+    **rest: object,
 ) -> RaceRecord:
     if not all(isinstance(verdict, dict) for verdict in verdicts):
         raise TypeError("a verdict is a mapping")
@@ -72,5 +79,6 @@ def _record(
         looks=tuple(tuple(str(trial_id) for trial_id in look) for look in looks),
         begun=tuple(float(seconds) for seconds in begun),
         verdicts=tuple(verdicts),
+        free=tuple(str(trial_id) for trial_id in free),
         **rest,  # type: ignore[arg-type]
     )

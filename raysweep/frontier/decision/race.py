@@ -7,7 +7,7 @@ to the same verdict.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -94,7 +94,11 @@ class RaceRound:
 
 
 def race_round(
-    candidates: Sequence[RaceCandidate], looks: Sequence[Sequence[str]], points: object, settings: RaceSettings
+    candidates: Sequence[RaceCandidate],
+    looks: Sequence[Sequence[str]],
+    points: object,
+    settings: RaceSettings,
+    free: Collection[str] = (),
 ) -> RaceRound:
     """Choose the next round of a race, or end it.
 
@@ -103,6 +107,7 @@ def race_round(
         looks: trial ids of each earlier round, in order. All of them have ended.
         points: of those trials, as in `decide`, with a column trial_id (or trajectory); None: there are none.
         settings: of the race.
+        free: those of the trial ids that the budget does not pay for, since they were there before the race.
 
     Raises:
         FrontierError: fewer than two families, an id that is no candidate's, or a column is absent.
@@ -119,7 +124,7 @@ def race_round(
     if verdict.decided:
         return RaceRound(chosen=(), verdict=verdict, ended="decided")
     before = [known[trial] for look in looks for trial in look]
-    spent = math.fsum(candidate.flops for candidate in before)
+    spent = math.fsum(candidate.flops for candidate in before if candidate.trial_id not in free)
     begun = {(candidate.family, candidate.run) for candidate in before}
     left = [one for one in candidates if one.family in verdict.families and (one.family, one.run) not in begun]
     if not left:
@@ -127,7 +132,7 @@ def race_round(
     within = [one for one in left if spent + one.flops <= settings.budget]
     if not within:
         return RaceRound(chosen=(), verdict=verdict, ended="budget")
-    return _ended(_next(within, before, look, spent, settings), verdict, spent, settings)
+    return _ended(_next(within, before, look, settings), verdict, spent, settings)
 
 
 def _checked(
@@ -164,13 +169,13 @@ def _next(
     within: Sequence[RaceCandidate],
     before: Sequence[RaceCandidate],
     look: LookTaken,
-    spent: float,
     settings: RaceSettings,
 ) -> list[RaceCandidate]:
     """The runs of the next round."""
     verdict = look.verdict
     dearest = max(candidate.flops for candidate in before)
-    budget = max(settings.growth * spent, min(candidate.flops for candidate in within))
+    done = math.fsum(candidate.flops for candidate in before)
+    budget = max(settings.growth * done, min(candidate.flops for candidate in within))
     limit = max(ENLARGED * dearest, min(candidate.flops for candidate in within))
     unfit = [one for one in within if one.family in verdict.unfit and one.flops <= limit]
     order = [*unfit, *(one for one in within if one.family not in verdict.unfit)]

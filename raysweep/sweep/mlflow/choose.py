@@ -25,7 +25,7 @@ class RaceResult:
     looks: int
     """Rounds that were run, each followed by a look at the points."""
     flops: float
-    """Training FLOPs of the trajectories of all rounds, those included that an earlier run had trained."""
+    """Training FLOPs of the trajectories of all rounds, without those that were there before the race."""
     seconds: float
     """Wall-clock time over all interruptions."""
     sweep: SweepResult
@@ -87,7 +87,11 @@ def race_result(space: Space, sweep: SweepResult) -> RaceResult:
         verdict=Verdict.from_dict(record.verdicts[-1]) if record.verdicts else None,
         ended=record.ended or "budget",
         looks=len(record.looks),
-        flops=math.fsum(trial.flops or 0.0 for trial in sweep.plan.trials),
+        flops=math.fsum(
+            trial.flops or 0.0
+            for trial in sweep.plan.trials
+            if trial.spec is not None and trial.spec.trial_id not in record.free
+        ),
         seconds=record.seconds,
         sweep=sweep,
     )

@@ -69,10 +69,15 @@ class RaceRounds:
     def begin(self, whole: Plan) -> None:
         """Write the first round."""
         if not self._looks(whole):
-            trials = self._first(whole)
-            self._write(looks=(tuple(_ids(trials)),), begun=(self._clock.seconds,), verdicts=(), ended=None, basis=None)
+            earlier = self._earlier(whole)
+            trials = earlier or self._first(whole)
+            self._write(
+                looks=(tuple(_ids(trials)),), free=tuple(_ids(earlier)), begun=(self._clock.seconds,), verdicts=(),
+                ended=None, basis=None,
+            )  # fmt: skip
             flops = math.fsum(trial.flops or 0.0 for trial in trials)
-            self._say(f"race at {short(self.record.flops)} FLOP: {_count(trials)} first, {flops:.3g} FLOP")
+            first = "that are there" if earlier else "first"
+            self._say(f"race at {short(self.record.flops)} FLOP: {_count(trials)} {first}, {flops:.3g} FLOP")
 
     def chosen(self, whole: Plan) -> Plan:
         """Return the trajectories chosen so far and, while rates or costs are unknown, those that wait for them."""
@@ -83,7 +88,7 @@ class RaceRounds:
             first = self._space.grid.seeds[0]
             trials += longest(trial for trial in whole.trials if trial.spec is None and trial.seed == first)
         elif not looks:
-            trials = self._first(whole)
+            trials = self._earlier(whole) or self._first(whole)
         return dataclasses.replace(whole, trials=tuple(trials))
 
     def preview(self, whole: Plan) -> Plan:
@@ -93,7 +98,7 @@ class RaceRounds:
             note = "race: which of these trajectories run is decided once costs and learning rates are known"
         else:
             grid = math.fsum(t.flops or 0.0 for t in longest(whole.trials) if t.seed in self._space.grid.seeds)
-            spent = math.fsum(trial.flops or 0.0 for trial in part.trials)
+            spent = self._paid(part)
             note = f"race: the rounds so far, {spent:.3g} FLOP; the whole grid would cost {grid:.3g} FLOP"
         return dataclasses.replace(part, notes=(*part.notes, note))
 
@@ -128,7 +133,8 @@ class RaceRounds:
             return RaceRound(chosen=(), verdict=self._uncontested(families, hopeless, len(looks)), ended="families")
         wallet = self._wallet(whole)
         within = [one for one in candidates if one.trial_id in taken or wallet.holds([one.trial_id])]
-        coming = race_round(within, compared, self._points(whole, set(taken) & known), self._settings())
+        points = self._points(whole, set(taken) & known)
+        coming = race_round(within, compared, points, self._settings(), set(self.record.free) & known)
         ended = "budget" if coming.ended == "grid" and len(within) < len(candidates) else coming.ended
         chosen: list[RaceCandidate] = []
         for candidate in coming.chosen:
@@ -138,6 +144,15 @@ class RaceRounds:
         if verdict is not None and hopeless:
             verdict = dataclasses.replace(verdict, unfit={**verdict.unfit, **hopeless})
         return RaceRound(chosen=tuple(chosen), verdict=verdict, ended=None if chosen else ended or "budget")
+
+    def _earlier(self, whole: Plan) -> list[PlannedTrial]:
+        """Return the trials that the storage has had before the race, of each run the longest; they cost nothing."""
+        return longest(trial for trial in whole.trials if trial.state == TrialState.DONE)
+
+    def _paid(self, plan: Plan) -> float:
+        """Sum the FLOPs of a plan's trials that the race itself has to pay for."""
+        free = set(self.record.free)
+        return math.fsum(t.flops or 0.0 for t in plan.trials if t.spec is not None and t.spec.trial_id not in free)
 
     def _first(self, whole: Plan) -> list[PlannedTrial]:
         """Return the trials of the first round.
@@ -245,8 +260,7 @@ class RaceRounds:
         self._clock.write(dataclasses.replace(self.record, **changes))  # type: ignore[arg-type]
 
     def _tell(self, whole: Plan, verdict: Verdict | None, more: Sequence[PlannedTrial], ended: str | None) -> None:
-        taken = {trial_id for look in self.record.looks for trial_id in look}
-        spent = math.fsum(t.flops or 0.0 for t in whole.trials if t.spec is not None and t.spec.trial_id in taken)
+        spent = self._paid(self.chosen(whole))
         said = "no verdict" if verdict is None else str(verdict).splitlines()[0].removesuffix(".")
         if ended is None:
             self._say(f"{said}; {_count(more)} more, with {'it' if len(more) == 1 else 'them'} {spent:.3g} FLOP")

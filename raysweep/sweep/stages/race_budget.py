@@ -73,7 +73,8 @@ class Wallet:
         self._text = "" if budget is None else budget.text
         self._seconds = {t.spec.trial_id: t.device_seconds or 0.0 for t in whole.trials if t.spec is not None}
         self._flops = {t.spec.trial_id: t.flops or 0.0 for t in whole.trials if t.spec is not None}
-        spent = math.fsum(self._seconds.get(trial_id, 0.0) for look in record.looks for trial_id in look)
+        paid = [trial_id for look in record.looks for trial_id in look if trial_id not in record.free]
+        spent = math.fsum(self._seconds.get(trial_id, 0.0) for trial_id in paid)
         self._left, self._pace, self._alone = math.inf, 1.0, 1.0
         if self._budget is not None and self._budget.kind == "device_seconds":
             self._left = self._budget.amount - spent

@@ -70,8 +70,8 @@ def raced(space: Space, cuts: list[int], workers: int) -> RaceRecord:
             continue
     resolved, whole = planned(space, store)
     assert RaceRounds(resolved, store, lambda _: None).over(whole)
-    (record,) = store.races()
-    return record
+    key = RaceRounds(resolved, store, lambda _: None).record.key
+    return next(record for record in store.races() if record.key == key)
 
 
 def test_a_cut_anywhere_leads_to_the_same_rounds_and_the_same_verdict(make_space: SpaceMaker, tmp_path: Path) -> None:
@@ -108,6 +108,19 @@ def test_a_larger_budget_goes_on_with_the_same_looks(make_space: SpaceMaker) -> 
     assert len(large.looks) > len(small.looks)
     assert large.looks[: len(small.looks)] == small.looks
     assert (small.ended, large.ended) == ("budget", "budget")
+
+
+def test_trajectories_that_are_there_are_the_first_round_and_no_budget_pays_for_them(make_space: SpaceMaker) -> None:
+    space = as_race(racing_space(make_space, 1.02), flops=AT, delta=0.001, budget=4e8)
+    first = raced(space, [], 2)
+    later = raced(as_race(space, delta=0.0011, budget=1e8), [2], 2)
+    assert first.free == ()
+    assert set(later.free) == set(later.looks[0]) <= {trial_id for look in first.looks for trial_id in look}
+    assert later.looks[1:]
+    _, whole = planned(space, TrialStore(space.storage))
+    flops = {trial.spec.trial_id: trial.flops or 0.0 for trial in whole.trials if trial.spec is not None}
+    assert sum(flops[trial_id] for look in later.looks[1:] for trial_id in look) <= 1e8
+    assert sum(flops[trial_id] for trial_id in later.free) > 1e8
 
 
 def wallet(space: Space, budget: str, *, looks: int = 0, seconds: float = 0.0) -> tuple[Wallet, list[str], list[float]]:
@@ -236,7 +249,9 @@ def test_an_undecided_race_has_its_exit_status_and_others_in_the_storage_stay(
     assert choose_family(path, [], None, {**race, "at_flops": 2 * AT}, as_json=False) == UNDECIDED_STATUS
     races = TrialStore(space.storage).races()
     assert [record.flops for record in races] == [AT, 2 * AT]
-    assert races[0].looks[0] == races[1].looks[0], "trials are shared"
+    trained = {trial_id for look in races[0].looks for trial_id in look}
+    assert races[1].looks[0] == races[1].free, "trials are shared"
+    assert set(races[1].free) <= trained
     show_status(path, [], as_json=False)
     assert capsys.readouterr().out.count("Undecided at") >= 2
 
