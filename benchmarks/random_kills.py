@@ -33,8 +33,9 @@ sys.path.append(str(Path(__file__).parents[1] / "tests" / "jobs"))
 from killable import TOY, Sweep
 from ray_head import Head, processes_of, short_folder
 
+from raysweep.core.points import TIMED
+
 RAYSWEEP = str(Path(sys.executable).with_name("raysweep"))
-TIMED = ("seconds", "throughput", "peak_memory")
 LIMIT = 90.0
 """Seconds after which a sweep counts as hanging."""
 VICTIMS = ("raylet", "gcs_server", "head", "worker", "driver")
