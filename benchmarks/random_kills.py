@@ -40,7 +40,7 @@ LIMIT = 90.0
 """Seconds after which a sweep counts as hanging."""
 VICTIMS = ("raylet", "gcs_server", "head", "worker", "driver")
 POINTS = 16
-_SAYS = re.compile(r"run the same command again|resumes from its last checkpoint|resumes elsewhere")
+_SAYS = re.compile(r"run the same command again|resumes .*from its last checkpoint")
 
 
 @dataclass
