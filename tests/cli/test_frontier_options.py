@@ -13,7 +13,7 @@ from raysweep.cli.app import app
 from raysweep.cli.commands.points import frontier as frontier_command
 from raysweep.cli.points import Columns, read_material
 from raysweep.core.errors import RaysweepError
-from raysweep.frontier import fit
+from raysweep.frontier import fit, read_csv
 from raysweep.frontier.laws.laws import effective_data
 from raysweep.report.content.questions import make_question
 
@@ -124,10 +124,11 @@ def test_distinct_data_are_a_column_and_an_amount(tmp_path: Path) -> None:
     frame["L"] = law * noise
     frame.to_csv(tmp_path / "p.csv", index=False)
     options = ["--unique-data", "U", "--law", "data_constrained", "--optimal", "1e20"]
-    (free,), (held,) = (
-        family(tmp_path / "p.csv", *options, *more)["optima"] for more in ([], ["--unique-data", "1e9"])
-    )
-    assert held["loss"]["value"] > free["loss"]["value"] * 1.01
+    named = {"params": "N", "data": "D", "flops": "C", "loss": "L", "unique_data": "U"}
+    found = fit(read_csv(tmp_path / "p.csv", named), law="data_constrained", bootstraps=0)
+    (held,) = family(tmp_path / "p.csv", *options, "--unique-data", "1e9")["optima"]
+    assert held["loss"]["value"] == pytest.approx(found.optimal(1e20, unique_data=1e9).loss.value, rel=1e-9)
+    assert held["loss"]["value"] > found.optimal(1e20).loss.value * 1.01
     assert "counts repeats as new data" in " ".join(family(tmp_path / "p.csv", "--unique-data", "U")["remarks"])
 
 
