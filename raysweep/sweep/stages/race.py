@@ -146,8 +146,13 @@ class RaceRounds:
         return RaceRound(chosen=tuple(chosen), verdict=verdict, ended=None if chosen else ended or "budget")
 
     def _earlier(self, whole: Plan) -> list[PlannedTrial]:
-        """Return the trials that the storage has had before the race, of each run the longest; they cost nothing."""
-        return longest(trial for trial in whole.trials if trial.state == TrialState.DONE)
+        """Return the trials that the storage has had before the race, of each run the longest; they cost nothing.
+
+        None where a family has none: a first look without it would spend error probability on nothing.
+        """
+        found = longest(trial for trial in whole.trials if trial.state == TrialState.DONE)
+        competing = {trial.family for trial in whole.trials if trial.spec is not None}
+        return found if {trial.family for trial in found} == competing else []
 
     def _paid(self, plan: Plan) -> float:
         """Sum the FLOPs of a plan's trials that the race itself has to pay for."""

@@ -16,6 +16,7 @@ import raysweep
 from raysweep.cli.status import show_status, sweep_status
 from raysweep.cli.sweeps import UNDECIDED_STATUS, choose_family
 from raysweep.core.errors import SpaceError
+from raysweep.core.trial import TrialState
 from raysweep.frontier.decision.verdict import Verdict
 from raysweep.storage.race_records import RaceRecord
 from raysweep.storage.trial_store import TrialStore
@@ -121,6 +122,18 @@ def test_trajectories_that_are_there_are_the_first_round_and_no_budget_pays_for_
     flops = {trial.spec.trial_id: trial.flops or 0.0 for trial in whole.trials if trial.spec is not None}
     assert sum(flops[trial_id] for look in later.looks[1:] for trial_id in look) <= 1e8
     assert sum(flops[trial_id] for trial_id in later.free) > 1e8
+
+
+@pytest.mark.parametrize(("families", "first"), [({"a"}, 10), ({"a", "b"}, 10 * 4), (set(), 10)])
+def test_the_first_round_is_of_all_families(make_space: SpaceMaker, families: set[str], first: int) -> None:
+    space = as_race(racing_space(make_space), flops=AT)
+    store = TrialStore(space.storage)
+    resolved, whole = planned(space, store)
+    done = [dataclasses.replace(t, state=TrialState.DONE) if t.family in families else t for t in whole.trials]
+    whole = dataclasses.replace(whole, trials=tuple(done))
+    chosen = RaceRounds(resolved, store, lambda _: None).chosen(whole).trials
+    assert {trial.family for trial in chosen} == {"a", "b"}
+    assert len(chosen) == first
 
 
 def wallet(space: Space, budget: str, *, looks: int = 0, seconds: float = 0.0) -> tuple[Wallet, list[str], list[float]]:
