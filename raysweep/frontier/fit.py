@@ -23,7 +23,8 @@ from raysweep.frontier.approaches.reservations import reservations
 from raysweep.frontier.approaches.runs import fit_together
 from raysweep.frontier.approaches.window import in_window, with_joint_transition
 from raysweep.frontier.families.fits import FamilyFits
-from raysweep.frontier.families.sharing import Share, check_share, fit_shared
+from raysweep.frontier.families.sharing import check_share, fit_shared
+from raysweep.frontier.families.team import Share
 from raysweep.frontier.fitting.misfit.local_exponents import LocalExponents, exponents_along_runs
 from raysweep.frontier.fitting.run_noise.mixed import MixedFit
 from raysweep.frontier.fitting.screening import far_above, far_below, screen
@@ -121,8 +122,8 @@ def fit_families(
         exclude: rows of the whole table to leave out.
         share: parameters that all families have in common, of E, alpha and beta: they are fitted together, and whether
             the points contradict it is a finding (`shared_parameters`, with its p-value; `Fit.shared`). The law is then
-            the additive one unless `law` names another, and intervals draw whole trajectories instead of the noise of
-            runs.
+            the additive one unless `law` names another. The noise of runs is in the fit where it is to be believed of
+            each family; otherwise intervals draw whole trajectories.
         **settings: as in `fit`.
 
     Returns:
@@ -200,10 +201,11 @@ def _fit_shared(
     table: pa.Table, families: Mapping[str, Indices], options: Options, exclude: Exclude, names: tuple[Share, ...]
 ) -> dict[str, Fit]:
     """Fit families with parameters in common."""
-    options = replace(options, automatic=False, run_noise=False)
+    options = replace(options, automatic=False)
     cleaned = {family: clean(table, rows, options.cost, exclude) for family, rows in families.items()}
     blanks = {family: _blank(in_window(one, options), options, family) for family, one in cleaned.items()}
-    fits = fit_shared(blanks, options, names)
+    mixed = fit_together({family: one.samples for family, one in blanks.items() if one.status.usable}, options)
+    fits = fit_shared(blanks, options, names, mixed)
     return {family: with_findings(one, _draw_findings(one)) for family, one in fits.items()}
 
 

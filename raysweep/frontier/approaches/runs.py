@@ -92,11 +92,11 @@ def draw_laws(
     """
     theta, converged = draw_mixed(mixed, weights.shape[0], seed)
     kept, cost = np.flatnonzero(converged), mixed.fit.surface.cost
-    draws = to_surface(mixed.fit.prepared, theta, _cost_draws(samples, form, weights, cost), form).take(kept)
+    draws = to_surface(mixed.fit.prepared, theta, cost_draws(samples, form, weights, cost), form).take(kept)
     return draws, kept, to_surface(mixed.fit.prepared, without_each_run(mixed), cost, form)
 
 
-def _cost_draws(samples: Samples, form: Form, weights: Floats, cost: CostModel) -> CostModel:
+def cost_draws(samples: Samples, form: Form, weights: Floats, cost: CostModel) -> CostModel:
     """Fit the cost to the resamples, in turn, that leave enough sizes and data to tell its powers apart."""
     good = np.flatnonzero(determined(samples, form, weights))
     if is_proportional(samples) or not good.size:

@@ -178,11 +178,16 @@ def _gap(spreads: Mapping[str, Spread], joint: Floats, pair: tuple[int, int], le
         shared = float(np.corrcoef(ranks[0], ranks[1]).item(1))
         correlation = float(2.0 * np.sin(np.pi / 6.0 * shared))  # of Gaussian numbers with that rank correlation
     cautions = dict.fromkeys(one.answer.caution for one in (first, second) if one.answer.caution)
+    value, draws = first.value - second.value, joint[pair[0]] - joint[pair[1]]
+    distances = difference_of(first, second, level, correlation)
+    if paired and draws.size and np.isinf([first.degrees_of_freedom, second.degrees_of_freedom]).all():
+        low, high = np.quantile(draws, [0.5 - 0.5 * level, 0.5 + 0.5 * level])
+        distances = max(value - float(low), 0.0), max(float(high) - value, 0.0), float("inf")
     return _Gap(
         names=(names[pair[0]], names[pair[1]]),
-        value=first.value - second.value,
-        distances=difference_of(first, second, level, correlation),
-        draws=joint[pair[0]] - joint[pair[1]],
+        value=value,
+        distances=distances,
+        draws=draws,
         caution="; ".join(cautions) or None,
     )
 

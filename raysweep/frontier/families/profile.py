@@ -3,55 +3,22 @@
 With the shared parameters held, each family is fitted by itself; what is left is a function of the shared ones alone.
 Its gradient is the families' own, and its Hessian their Schur complements, H_ss - H_sr H_rr^-1 H_rs: these are the
 steps of Newton's method on all parameters at once, by block elimination. Families weigh by their noise: the objective
-is the sum over families of their sums of Huber losses over their variance. All resamples are fitted in one batch.
+is the sum over families of their sums of Huber losses over their variance; of half their squared errors, whitened by
+the noise of runs, where that is in the fit. All resamples are fitted in one batch.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from raysweep.frontier.fitting.robust import LEAST_DELTA
-from raysweep.frontier.fitting.surfaces import SurfaceFit
-from raysweep.frontier.laws.forms import ALPHA, BETA, E
+from raysweep.frontier.families.members import PLACES, AnyMember, HeldFits
 from raysweep.frontier.numerics.arrays import Floats, Indices, Mask
 from raysweep.frontier.numerics.problem import Problem
-from raysweep.frontier.numerics.solver import evaluate, solve
 
-PLACES = {"E": E, "alpha": ALPHA, "beta": BETA}
-"""Parameters that may be shared, and their places in the solver's theta."""
 _ITERATIONS = 60
-_TOLERANCE = 1e-12
 _LONGEST = {"E": 0.25, "alpha": 0.3, "beta": 0.3}
 """Longest step: of E as a share of the lowest loss."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    """One family in the joint fit.
-
-    Attributes:
-        fit: by itself, all parameters free. weights: of its points in each fit of the batch, shape (k, n).
-    """
-
-    fit: SurfaceFit
-    weights: Floats
-
-    @property
-    def variance(self) -> float:
-        """Of its points, in ln loss."""
-        return float(max(self.fit.minimum.noise, LEAST_DELTA) ** 2)
-
-    def units(self, names: Sequence[str]) -> Floats:
-        """The user's unit of each shared parameter in the solver's: E is divided by the family's scale."""
-        return np.array([self.fit.prepared.scale if name == "E" else 1.0 for name in names])
-
-    def directions(self, names: Sequence[str]) -> tuple[Floats, Problem]:
-        """The directions of theta that shared parameters move, shape (P, m), and the problem without them."""
-        problem = self.fit.prepared.problem
-        shared = [int(np.flatnonzero(problem.free[PLACES[name]])[0]) for name in names]
-        rest = np.setdiff1d(np.arange(problem.free.shape[1]), shared)
-        return problem.free[:, shared], replace(problem, free=problem.free[:, rest])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +40,7 @@ class Joint:
     converged: Mask
 
 
-def fit_jointly(parts: Sequence[Member], names: Sequence[str], start: Floats, thetas: Sequence[Floats]) -> Joint:
+def fit_jointly(parts: Sequence[AnyMember], names: Sequence[str], start: Floats, thetas: Sequence[Floats]) -> Joint:
     """Fit families with shared parameters, to each row of their weights.
 
     Args:
@@ -90,13 +57,13 @@ def fit_jointly(parts: Sequence[Member], names: Sequence[str], start: Floats, th
     active = np.arange(shared.shape[0])
     for _ in range(_ITERATIONS):
         step, decrement = _newton(state.gradient, state.hessian, shared, (low, high), damping, longest)
-        converged[active] |= (decrement <= _TOLERANCE * np.maximum(state.total, 1e-20))[active]
+        converged[active] |= (decrement <= parts[0].tolerance * np.maximum(state.total, parts[0].least))[active]
         active = np.flatnonzero(~converged)
         if not active.size:
             break
         trial = np.clip(shared[active] + step[active], low, high)
         tried = _Profile(
-            [replace(part, weights=part.weights[active]) for part in parts],
+            [part.take(active) for part in parts],
             names,
             trial,
             [theta[active] for theta in state.theta],
@@ -118,7 +85,9 @@ def fit_jointly(parts: Sequence[Member], names: Sequence[str], start: Floats, th
 class _Profile:
     """The families fitted with the shared parameters held, and the derivatives in these of what is left."""
 
-    def __init__(self, parts: Sequence[Member], names: Sequence[str], shared: Floats, thetas: Sequence[Floats]) -> None:
+    def __init__(
+        self, parts: Sequence[AnyMember], names: Sequence[str], shared: Floats, thetas: Sequence[Floats]
+    ) -> None:
         self.theta, self.at_bound = [], []
         objectives, norms = [], []
         self.gradient = np.zeros(shared.shape)
@@ -128,20 +97,17 @@ class _Profile:
             moved, problem = part.directions(names)
             away = shared / part.units(names) - theta[:, [PLACES[name] for name in names]]
             started = theta + away @ moved.T
-            delta = part.fit.minimum.delta
-            found = solve(problem, part.weights, started, delta)
-            state = evaluate(problem, found.theta, part.weights, np.full((shared.shape[0], 1), delta))
-            movable = found.at_bound.astype(float) @ np.abs(problem.free) == 0
-            gradient, hessian = _eliminated(state.gradient, state.hessian, moved / part.units(names), problem, movable)
-            self.gradient += gradient / part.variance
-            self.hessian += hessian / part.variance
+            found = part.solved(problem, started)
+            gradient, hessian = _eliminated(found, moved / part.units(names), problem)
+            self.gradient += gradient / part.variance[:, None]
+            self.hessian += hessian / part.variance[:, None, None]
             self.theta.append(found.theta)
             self.at_bound.append(found.at_bound)
             objectives.append(found.objective)
             norms.append(found.gradient_norm)
             self.converged &= found.converged
         self.objectives, self.gradient_norm = np.array(objectives), np.array(norms)
-        self.total = np.sum(self.objectives / np.array([[part.variance] for part in parts]), axis=0)
+        self.total = np.sum([one / part.variance for one, part in zip(objectives, parts, strict=True)], axis=0)
 
     def take(self, rows: Indices, other: "_Profile", better: Mask) -> None:
         """Take over some rows of another profile."""
@@ -154,11 +120,10 @@ class _Profile:
         self.gradient_norm[:, rows] = other.gradient_norm[:, better]
 
 
-def _eliminated(
-    gradient: Floats, hessian: Floats, moved: Floats, problem: Problem, movable: Mask
-) -> tuple[Floats, Floats]:
+def _eliminated(found: HeldFits, moved: Floats, problem: Problem) -> tuple[Floats, Floats]:
     """Derivatives in the shared directions, (k, m) and (k, m, m), once the others follow: the Schur complement."""
-    free = problem.free
+    free, gradient, hessian = problem.free, found.gradient, found.hessian
+    movable = found.at_bound.astype(float) @ np.abs(free) == 0
     cross = np.where(movable[:, None, :], moved.T @ hessian @ free, 0.0)
     rest = free.T @ hessian @ free
     rest = np.where(movable[:, :, None] & movable[:, None, :], rest, np.eye(free.shape[1]))
@@ -169,7 +134,7 @@ def _eliminated(
     return np.asarray(gradient @ moved), np.asarray(moved.T @ hessian @ moved - cross @ follow)
 
 
-def _bounds(parts: Sequence[Member], names: Sequence[str]) -> tuple[Floats, Floats]:
+def _bounds(parts: Sequence[AnyMember], names: Sequence[str]) -> tuple[Floats, Floats]:
     """The narrowest bounds of the families, in the user's units, each of shape (m,)."""
     places = [PLACES[name] for name in names]
     low = np.max([part.fit.prepared.problem.lower[places] * part.units(names) for part in parts], axis=0)

@@ -2,37 +2,39 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 from scipy.special import fdtrc
 
 from raysweep.frontier.answers.shared import SharedParameters
-from raysweep.frontier.families.profile import Joint, Member, fit_jointly
+from raysweep.frontier.families.members import AnyMember, NoisyMember
+from raysweep.frontier.families.profile import Joint, fit_jointly
 from raysweep.frontier.numerics.arrays import Floats
-from raysweep.frontier.numerics.solver import solve
 from raysweep.frontier.points.findings import Finding, Kind, caution, note
 
+Tested: TypeAlias = tuple[float | None, tuple[int, int], float | None]
+"""A statistic, its degrees of freedom and its p-value; None where the points are too few for it."""
 IDENTIFIED = 3.84
 """Quantile of chi-squared with one degree of freedom at 95 %: of F of E = 0, above which E is identified."""
 DOUBTFUL = 0.05
 """P-value below which the points contradict what is shared."""
 
 
-def f_test(parts: Sequence[Member], joint: Joint) -> tuple[float, tuple[int, int], float]:
-    """F of the shared parameters against free ones, its degrees of freedom, and its p-value; points are independent.
+def f_test(parts: Sequence[AnyMember], joint: Joint) -> Tested:
+    """F of the shared parameters against free ones, its degrees of freedom, and its p-value.
 
-    Each family's rise of the objective is in units of its own residual variance, so that noise may differ among them.
+    Each family's rise of the objective is in units of its own variance, so that noise may differ among them. Where the
+    noise of runs is in the fit, the degrees of freedom are those of the family whose noise is known least.
     """
     restrictions = joint.shared.shape[1] * (len(parts) - 1)
-    freedom = [_freedom(part) for part in parts]
     statistic = max(float(np.sum(_rises(parts, joint.objectives[:, 0]))), 0.0) / restrictions
-    left = int(sum(freedom))
+    freedom = [part.freedom for part in parts]
+    left = min(freedom) if any(isinstance(part, NoisyMember) for part in parts) else sum(freedom)
     return statistic, (restrictions, left), float(fdtrc(restrictions, left, statistic))
 
 
-def wald_test(
-    own: Floats, without: Sequence[Floats], freedom: int
-) -> tuple[float | None, tuple[int, int], float | None]:
+def wald_test(own: Floats, without: Sequence[Floats], freedom: int) -> Tested:
     """Wald's test that families have equal parameters, with covariances from the cluster jackknife; as `f_test`.
 
     Args:
@@ -55,7 +57,7 @@ def wald_test(
     return statistic, (restrictions, freedom), float(fdtrc(restrictions, freedom, statistic))
 
 
-def without_asymptote(parts: Sequence[Member], names: Sequence[str], joint: Joint) -> float:
+def without_asymptote(parts: Sequence[AnyMember], names: Sequence[str], joint: Joint) -> float:
     """F of E = 0 in all families against the E that they share."""
     at_zero = []
     for part in parts:
@@ -72,7 +74,7 @@ def without_asymptote(parts: Sequence[Member], names: Sequence[str], joint: Join
     else:
         found = np.array(
             [
-                solve(part.fit.prepared.problem, part.weights, theta, part.fit.minimum.delta).objective[0]
+                part.solved(part.fit.prepared.problem, theta).objective[0]
                 for part, theta in zip(at_zero, thetas, strict=True)
             ]
         )
@@ -94,12 +96,6 @@ def sharing_finding(shared: SharedParameters) -> Finding:
     return note(Kind.SHARED_PARAMETERS, f"{text}, which the points do not contradict ({test})")
 
 
-def _freedom(part: Member) -> int:
-    problem = part.fit.prepared.problem
-    return max(int(problem.x.size) - int(problem.free.shape[1]), 1)
-
-
-def _rises(parts: Sequence[Member], objectives: Floats) -> Floats:
-    """Rise of each family's objective over that of its free fit, in units of its residual variance."""
-    own = np.array([max(part.fit.minimum.objective, 1e-300) for part in parts])
-    return np.asarray((objectives - own) / own * np.array([_freedom(part) for part in parts]))
+def _rises(parts: Sequence[AnyMember], objectives: Floats) -> Floats:
+    """Rise of each family's objective over that of its free fit, in units of its variance."""
+    return np.array([part.rise(float(one)) for part, one in zip(parts, objectives, strict=True)])

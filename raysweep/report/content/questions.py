@@ -7,7 +7,8 @@ from typing import Literal
 from raysweep.core.errors import FrontierError
 from raysweep.frontier.answers.arguments import not_negative, positive
 from raysweep.frontier.approaches.options import FitWindow, Method, Purpose, Settings, make_options
-from raysweep.frontier.families.sharing import Share, check_share
+from raysweep.frontier.families.sharing import check_share
+from raysweep.frontier.families.team import Share
 from raysweep.frontier.laws.forms import LawName
 
 _MOST_ROWS = 10**7

@@ -100,8 +100,47 @@ def test_families_that_share_are_compared_draw_by_draw():
     ]
 
 
+def test_the_noise_of_runs_is_in_the_joint_fit():
+    points = several(seed=1, runs=7)
+    found = fit_families(points, share="E", bootstraps=100)
+    of, trajectory = np.array(points["architecture"]), np.array(points["trajectory"])
+    whitened = {}
+    for name, one in found.items():
+        rows, noise = np.flatnonzero(of == name), one.run_noise
+        params, data = points["params"][rows], points["data"][rows]
+        scale = np.array([noise.at(size) for size in params])
+        apart = np.abs(np.subtract.outer(np.log(data), np.log(data)))
+        together = np.equal.outer(trajectory[rows], trajectory[rows])
+        like = together * ((1 - noise.white) * np.exp(-apart / noise.memory)) + noise.white * np.eye(rows.size)
+        whitened[name] = rows, np.linalg.inv(np.linalg.cholesky(like * np.outer(scale, scale)))
+        assert np.all(one.trust == 1)
+
+    def errors(values):
+        parts = []
+        for place, (rows, root) in enumerate(whitened.values()):
+            a, alpha, b, beta = values[1 + 4 * place : 5 + 4 * place]
+            x, y, z = (np.log(points[column][rows]) for column in ("params", "data", "loss"))
+            parts.append(root @ (z - np.log(values[0] + np.exp(a - alpha * x) + np.exp(b - beta * y))))
+        return np.concatenate(parts)
+
+    own = [float(getattr(found[name].estimate, one)) for name in LAWS for one in NAMES[1:]]
+    best = least_squares(errors, [1.02 * found["flat"].law.E, *own], x_scale="jac", xtol=1e-15, ftol=1e-15, gtol=1e-15)
+    assert found["flat"].shared.values[0] == pytest.approx(best.x[0], rel=1e-4)
+    assert [found[name].law.alpha for name in LAWS] == pytest.approx(best.x[2::4], rel=1e-3)
+    assert found["steep"].shared.test == "F"
+    assert CHINCHILLA["E"] in found["flat"].interval("E")
+    assert found["flat"].interval("E").width == pytest.approx(2 * 1.96 * joint_error(best), rel=0.5)
+    assert np.size(found["steep"].leave_one_out.E) == 21
+    assert found.contrasts("E").pair("steep", "flat").difference.interval.width == pytest.approx(0.0, abs=1e-9)
+
+
+def joint_error(best):
+    """Return the standard error of the first parameter, the covariance of the errors taken as known."""
+    return np.sqrt(np.linalg.inv(best.jac.T @ best.jac)[0, 0])
+
+
 def test_trajectories_are_drawn_whole_and_tested_by_wald():
-    found = fit_families(several(seed=1, runs=7), share="E", bootstraps=100)
+    found = fit_families(several(seed=1, runs=7), share="E", bootstraps=100, loss_delta=0.1)
     shared = found["steep"].shared
     assert shared.test == "Wald's F"
     assert shared.degrees_of_freedom == (2, 6)

@@ -125,26 +125,32 @@ def draw_mixed(mixed: MixedFit, count: int, seed: int) -> tuple[Floats, Mask]:
 
     Draw k of each family of a posterior is of the same covariance.
     """
-    parameters = mixed.deviations.jacobian.shape[1]
-    common, own = _uniform(count, 1, seed), _uniform(count, 1 + parameters, seed, 1 + mixed.place)
-    which, level = sample(mixed.posterior, mixed.place, np.column_stack([common, own[:, 0]]))
+    noise, level, normal = draw_noise(mixed, count, seed)
     if mixed.independent:
-        return _draw_independent(mixed, mixed.posterior.memory.take(which), level, (seed, mixed.place))
-    normal = ndtri(np.clip(own[:, 1:], 1e-9, 1.0 - 1e-9))
+        return _draw_independent(mixed, noise, level, (seed, mixed.place))
     numbers = mixed.deviations.jacobian.size
     batch = max((_BATCH if numbers < _MANY else _BATCH // 8) // numbers, 1)
     found = [
-        _draw(mixed, mixed.posterior.memory.take(which[part]), normal[part], np.exp(level[part]))
+        _draw(mixed, noise.take(np.arange(count)[part]), normal[part], level[part])
         for part in (slice(start, start + batch) for start in range(0, count, batch))
     ]
     return np.concatenate([one.theta for one in found]), np.concatenate([one.converged for one in found])
+
+
+def draw_noise(mixed: MixedFit, count: int, seed: int) -> tuple[Memory, Floats, Floats]:
+    """Draw covariances of the posterior, their standard deviations (count,), and standard normal numbers (count, p)."""
+    parameters = mixed.deviations.jacobian.shape[1]
+    common, own = _uniform(count, 1, seed), _uniform(count, 1 + parameters, seed, 1 + mixed.place)
+    which, level = sample(mixed.posterior, mixed.place, np.column_stack([common, own[:, 0]]))
+    normal = ndtri(np.clip(own[:, 1:], 1e-9, 1.0 - 1e-9))
+    return mixed.posterior.memory.take(which), np.exp(level), normal
 
 
 def _draw_independent(mixed: MixedFit, noise: Memory, level: Floats, seed: tuple[int, int]) -> tuple[Floats, Mask]:
     """Fit the law of independent points to its own losses with errors of each covariance."""
     problem, runs = mixed.fit.prepared.problem, mixed.deviations.runs
     start = np.repeat(mixed.fit.minimum.theta[None, :], level.size, axis=0)
-    moved = replace(problem, z=predict(problem, start[:1]) + draw_errors(runs, noise, level, seed))
+    moved = replace(problem, z=predict(problem, start[:1]) + draw_errors(runs, noise, np.log(level), seed))
     found = refit(moved, runs, mixed.memory.take(np.zeros(level.size, dtype=np.int64)), start)
     return found.theta, found.converged
 
@@ -267,9 +273,18 @@ def _most_seeds(samples: Samples) -> int:
 
 
 def _draw(mixed: MixedFit, noise: Memory, normal: Floats, level: Floats) -> Refits:
-    """Fit the law to losses on its tangent, moved there by an error of each covariance and of its level (k,).
+    """Fit the law to drawn losses. Where runs are many, the move itself is close to the fit, which starts there."""
+    problem, theta = mixed.fit.prepared.problem, mixed.fit.minimum.theta
+    losses, moved = draw_losses(mixed, noise, normal, level)
+    many = mixed.deviations.runs.place.shape[0] >= MANY_UNITS
+    start = theta + moved @ problem.free.T if many else np.repeat(theta[None, :], normal.shape[0], axis=0)
+    return refit(replace(problem, z=losses), mixed.deviations.runs, noise, start, least=_ENOUGH * level**2)
 
-    `normal` (k, p) is standard normal. Where runs are many, the move itself is close to the fit, which starts there.
+
+def draw_losses(mixed: MixedFit, noise: Memory, normal: Floats, level: Floats) -> tuple[Floats, Floats]:
+    """Move the law's losses along its tangent by an error of each covariance and of its level (k,).
+
+    `normal` (k, p) is standard normal. Returned are ln losses (k, n) and by how much the free parameters moved (k, p).
     """
     problem, theta = mixed.fit.prepared.problem, mixed.fit.minimum.theta
     residuals, jacobian = mixed.deviations.residuals, mixed.deviations.jacobian
@@ -280,7 +295,4 @@ def _draw(mixed: MixedFit, noise: Memory, normal: Floats, level: Floats) -> Refi
     # Each covariance has its own best fit, off the one of the mean covariance; errors are about that.
     along = (gram[:, None, -1, :-1] @ vectors)[:, 0, :] / values + level[:, None] * normal / np.sqrt(values)
     moved = (vectors @ along[..., None])[..., 0]
-    target = replace(problem, z=predict(problem, theta[None, :]) + moved @ jacobian.T)
-    many = mixed.deviations.runs.place.shape[0] >= MANY_UNITS
-    start = theta + moved @ problem.free.T if many else np.repeat(theta[None, :], normal.shape[0], axis=0)
-    return refit(target, mixed.deviations.runs, noise, start, least=_ENOUGH * level**2)
+    return predict(problem, theta[None, :]) + moved @ jacobian.T, moved
