@@ -21,6 +21,7 @@ RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
 
 _KEPT: "list[Driver]" = []
 """Drivers that run to the end of the tests, with their streams."""
+_FIXED: list[str] = []
 
 
 class Driver:
@@ -128,6 +129,12 @@ def shared_ray() -> dict[str, str]:
     return {"RAY_ADDRESS": address.strip(), "RAY_AUTH_MODE": "token"}
 
 
+def fixed_variables() -> list[str]:
+    """Return the variables whose values the server has found in Ray's memory, so that it can fork workers."""
+    server()
+    return _FIXED
+
+
 @cache
 def server() -> str:
     """Start the server of forks of this test process, which ends with it; return its socket."""
@@ -143,6 +150,8 @@ def server() -> str:
         text=True,
     )
     assert server.stdout is not None
-    assert server.stdout.readline() == "ready\n", "the server of forks did not start"
+    ready, *found = server.stdout.readline().split() or [""]
+    assert ready == "ready", "the server of forks did not start"
+    _FIXED.extend(found)
     atexit.register(server.communicate)
     return f"{folder}/socket"

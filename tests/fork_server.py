@@ -170,7 +170,7 @@ def main() -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])
         listener.listen()
-        sys.stdout.write("ready\n")
+        sys.stdout.write(f"ready {' '.join(fixed)}\n")
         sys.stdout.flush()
         request = serve(listener)
     become(request)

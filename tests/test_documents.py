@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from tests.drivers import run
+from tests.drivers import run, shared_ray
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.timeout(600)
@@ -110,7 +110,7 @@ def said(tmp_path_factory) -> dict[str, tuple[bool, str]]:
     assert header == "n_params,tokens,val_loss"
     (folder / "points.csv").write_text("\n".join(["n_params,tokens,flops,loss", *rows]) + "\n")
     program = {name: shortened(name) for name, code in BLOCKS.items() if not code.startswith(NOT_RUN)}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, **shared_ray(), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     (folder / "blocks.json").write_text(json.dumps(program))
     (folder / "runner.py").write_text(RUNNER)
     done = run([str(folder / "runner.py")], folder=folder, environment=environment, seconds=580)

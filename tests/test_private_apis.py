@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import raysweep
+from tests.drivers import fixed_variables
 
 PACKAGE = Path(raysweep.__file__).parent
 HOMES = {
@@ -27,6 +28,8 @@ PARTS = {
     "ray._private.state:available_resources_per_node": (),
     "ray._private.authentication.authentication_utils:is_token_auth_enabled": (),
     "ray.air._internal.usage:tag_callbacks": ("callbacks",),
+    "ray._private.ray_constants:SETUP_WORKER_FILENAME": None,
+    "ray._raylet:Config.initialize": None,
     "ray._raylet:InnerGcsClient.get_all_node_info": ("self", "timeout"),
     "ray._raylet:InnerGcsClient.internal_kv_get": ("self", "key", "namespace", "timeout"),
     "ray.job_submission:JobSubmissionClient._do_request": ("self", "method", "endpoint", "data", "json_data", "kwargs"),
@@ -77,3 +80,10 @@ def test_the_values_in_rays_private_parts_are_those_that_we_read() -> None:
     assert GcsNodeInfo.GcsNodeState.ALIVE == ALIVE
     missing = set(NodeInfo.__annotations__) - set(GcsNodeInfo.DESCRIPTOR.fields_by_name)
     assert not missing, f"Ray's GcsNodeInfo has lost {missing}"
+
+
+def test_the_tests_can_fork_rays_workers() -> None:
+    """Else they start each anew, which works, but takes the suite minutes longer: see tests/fork_server.py."""
+    import ray
+
+    assert set(fixed_variables()) == {"RAY_JOB_ID", "RAY_RAYLET_PID"}, f"Ray {ray.__version__} keeps them elsewhere"
