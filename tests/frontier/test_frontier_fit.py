@@ -6,7 +6,7 @@ from surfaces import CHINCHILLA, chinchilla, optimum, surface, valleys
 
 from raysweep.core.errors import FrontierError
 from raysweep.frontier import checklist, fit, fit_families, from_json, to_json
-from raysweep.frontier.laws.forms import LAWS, Form
+from raysweep.frontier.laws.forms import ALPHA, BETA, LAWS, LOG_A, LOG_B, E, Form, LawForm
 from raysweep.frontier.points.findings import Kind
 
 STEEP = {"E": 1.8, "A": 2000.0, "alpha": 0.6, "B": 30.0, "beta": 0.2}
@@ -166,6 +166,17 @@ def test_the_smaller_laws_are_exact_on_their_own_surfaces(law):
     assert "nan" not in str(found.law)
     assert pytest.approx(1.8, rel=1e-6) == found.law.E
     assert to_json(from_json(to_json(found))) == to_json(found)
+
+
+def test_a_law_that_ties_the_exponents_in_another_ratio_is_an_entry_alone(monkeypatch):
+    free = (((E, 1.0),), ((LOG_A, 1.0),), ((ALPHA, 1.0), (BETA, 0.5)), ((LOG_B, 1.0),))
+    halved = LawForm(formula="L(N, D) = E + A N^-alpha + B D^-(alpha/2)", free=free)
+    monkeypatch.setitem(LAWS, "halved", halved)
+    points = valleys(CHINCHILLA)
+    points["loss"] = 1.8 + 400 * points["params"] ** -0.4 + 60 * points["data"] ** -0.2
+    found = fit(points, law="halved", bootstraps=0)
+    assert found.status.usable, found.status
+    assert (found.law.alpha, found.law.beta) == pytest.approx((0.4, 0.2), rel=1e-6)
 
 
 def test_the_frontier_along_costs_has_bands_for_figures():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raysweep.frontier.laws.forms import Form, LawName
+from raysweep.frontier.laws.forms import LAWS, Form, LawName
 from raysweep.frontier.numerics.arrays import Floats, Indices, Mask
 from raysweep.frontier.points.samples import Samples
 
@@ -45,7 +45,7 @@ def needs(form: Form) -> Needs:
         return Needs(sizes=free, amounts=0, both=0, runs=0)
     if form.law == "data":
         return Needs(sizes=0, amounts=free, both=0, runs=0)
-    if form.law == "tied":  # the exponent that one term tells serves the other
+    if LAWS[form.law].ties_exponents:  # the exponent that one term determines serves the other
         return Needs(sizes=2, amounts=2, **together)
     if form.law == "coupled":  # its terms interact, so that every cell of a grid tells something
         return Needs(sizes=free, amounts=free, both=0, runs=form.parameters)

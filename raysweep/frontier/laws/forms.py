@@ -36,6 +36,11 @@ class LawForm:
         return any(place > BETA for together in self.free for place, _ in together)
 
     @property
+    def ties_exponents(self) -> bool:
+        """Whether alpha and beta move together."""
+        return any({ALPHA, BETA} <= {place for place, _ in together} for together in self.free)
+
+    @property
     def directions(self) -> Floats:
         """The free directions of theta as columns, shape (5, p), or (10, p) for a law that extends the additive one."""
         columns = np.zeros((BREAK_D + 1 if self.extended else BETA + 1, len(self.free)))

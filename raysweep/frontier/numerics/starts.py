@@ -22,8 +22,9 @@ def grid_starts(problem: Problem, weights: Floats, count: int, seed: int, fixed:
     """
     generator = np.random.default_rng(seed)
     alpha, beta = np.exp(generator.uniform(np.log(0.03), np.log(2.5), (2, count)))
-    if _tied(problem):
-        beta = alpha
+    ratio = _ratio(problem)
+    if ratio is not None:
+        beta = alpha * ratio
     starts = np.array([_linear(problem, weights, a, b) for a, b in zip(alpha, beta, strict=True)])
     if fixed is not None:
         held = np.abs(problem.free).sum(axis=1) == 0
@@ -31,8 +32,10 @@ def grid_starts(problem: Problem, weights: Floats, count: int, seed: int, fixed:
     return np.asarray(np.clip(starts, problem.lower, problem.upper))
 
 
-def _tied(problem: Problem) -> bool:
-    return bool(np.any(problem.free[2] * problem.free[4] > 0))
+def _ratio(problem: Problem) -> float | None:
+    """The ratio of beta to alpha where the law ties them, None where it does not."""
+    (tied,) = np.nonzero(problem.free[2] * problem.free[4])
+    return float(problem.free[4, tied[0]] / problem.free[2, tied[0]]) if tied.size else None
 
 
 def _linear(problem: Problem, weights: Floats, alpha: float, beta: float) -> Floats:
