@@ -10,7 +10,16 @@ from raysweep.frontier.answers.arguments import coverage, distinct, not_negative
 from raysweep.frontier.answers.influence import influences
 from raysweep.frontier.answers.lifetime import Goal, md_step_cost, over_life, usage_of
 from raysweep.frontier.answers.near_optimal import frontier_band, near_optimal
-from raysweep.frontier.answers.prediction import Drift, extrapolation_factor, half_width_at, optimum_drift, widened
+from raysweep.frontier.answers.prediction import (
+    Drift,
+    Origin,
+    extrapolation_factor,
+    frontier_factor,
+    half_width_at,
+    optimum_drift,
+    rolling,
+    widened,
+)
 from raysweep.frontier.answers.record import FitRecord
 from raysweep.frontier.answers.reservation import with_reservation
 from raysweep.frontier.answers.uncertainty import Uncertainty
@@ -73,7 +82,10 @@ class Fit(FitRecord):
         level: float = 0.95,
         unique_data: float | None = None,
     ) -> Optimum:
-        """The best model at a cost, or the cheapest of a loss; each number with its interval, widened as in `loss`.
+        """The best model at a cost, or the cheapest of a loss; each number with its interval.
+
+        L* is what the law says, without the noise of a single run (`loss` has it). Beyond the largest cost among the
+        points intervals are widened by the errors that the law made on the larger of them.
 
         Args:
             flops: the cost, in the fit's own unit (FLOP, or seconds with cost="seconds"), inference included.
@@ -104,8 +116,6 @@ class Fit(FitRecord):
         known = self.uncertainty
         params, data, lowest = (known.answer(quantity(self.known, one, flops, unique), level) for one in OPTIMAL)
         params, data, lowest = (self._beyond(one, flops, drifts=one is not lowest) for one in (params, data, lowest))
-        if lowest.interval and isinstance(self.known, Surface) and flops > self.samples.cost.max():
-            lowest = self.loss(params.value, data.value, unique_data=unique, level=level)
         return Optimum(
             flops=flops,
             params=params,
@@ -123,8 +133,6 @@ class Fit(FitRecord):
         params, data = (self._beyond(one, cost, drifts=True) for one in (found.params, found.data))
         total, training, inference = (self._beyond(one, cost) for one in (found.total, found.training, found.inference))
         loss = self._beyond(found.loss, cost)
-        if loss.interval and cost > self.samples.cost.max():
-            loss = self.loss(params.value, data.value, unique_data=goal.unique, level=level)
         best = params.value, loss.value
         return Optimum(
             flops=total.value,
@@ -234,12 +242,22 @@ class Fit(FitRecord):
     @cached_property
     def extrapolation_factor(self) -> float:
         """Factor by which prediction intervals beyond the largest cost are widened (see `answers.prediction`)."""
-        return extrapolation_factor(self.samples, self.form, self.seed)
+        return extrapolation_factor(self._origins, self.form)
+
+    @cached_property
+    def frontier_factor(self) -> float:
+        """Factor by which intervals of L*, and of the cost of a loss, are widened beyond the largest cost."""
+        bends = self.lack_of_fit is not None and self.lack_of_fit.significant
+        return frontier_factor(self.surface, self.samples, self._origins, self.form, bends or self.choice is not None)
 
     @cached_property
     def optimum_drift(self) -> Drift:
         """How N* moves as larger runs enter the fit, where the points contradicted the additive law."""
-        return optimum_drift(self.surface, self.samples, self.form, self.seed) if self.choice else Drift()
+        return optimum_drift(self.surface, self.samples, self._origins) if self.choice else Drift()
+
+    @cached_property
+    def _origins(self) -> tuple[Origin, ...]:
+        return rolling(self.samples, self.form, self.seed)
 
     @cached_property
     def _units(self) -> Indices:
@@ -252,8 +270,11 @@ class Fit(FitRecord):
         """Reserve an answer at a cost, and widen it where that is beyond the points."""
         distance = float(np.log(max(cost / self.samples.cost.max(), 1.0)))
         if found.interval and distance > 0 and isinstance(self.known, Surface):
-            further = self.optimum_drift.half_width(distance, found.interval.level) if drifts else 0.0
-            found = widened(found, self.extrapolation_factor, further)
+            if drifts:
+                further = self.optimum_drift.half_width(distance, found.interval.level)
+                found = widened(found, self.extrapolation_factor, further)
+            else:
+                found = widened(found, self.frontier_factor)
         return self._reserved(found, cost)
 
     def _require_optimum(self, query: str) -> None:

@@ -4,7 +4,8 @@ Residuals do not choose: a law with more parameters always fits closer. Each can
 share of the compute and asked for the rest (rolling origin, 1410.7418 for time series). A law is chosen only where the
 points contradict the additive one at all, so that points that follow it keep its narrow intervals.
 
-Two origins of some tens of points tell little, so one candidate is the default and another has to err less by `MARGIN`.
+Two origins of some tens of points tell little, so one candidate is the default and another has to err less by `MARGIN`,
+or `DOUBTFUL_MARGIN` where single runs contradict the additive law, but not beyond doubt.
 Where points are single runs and the contradiction is beyond doubt it is the coupled law, with larger runs weighing
 more: of the laws with one more parameter it misses real losses least (2608.07222), its exponent is held near the
 additive one by a prior, and what no law describes matters least where the answer is wanted. Otherwise, and where points
@@ -28,8 +29,9 @@ PENALTIES = (1.0, 0.4)
 """Weights of points above the law, tried where points share runs: what went badly lies there."""
 ORIGINS = (0.6, 0.8)
 """Shares of the points, by rising cost, that the candidates are fitted to."""
-MARGIN = 0.8
-"""Share of the default law's error that another one's must not exceed."""
+MARGIN, DOUBTFUL_MARGIN = 0.8, 0.5
+"""Share of the default law's error that another one's must not exceed; where the contradiction is not beyond doubt, a
+law that errs less may do so by chance, and a law that is changed falsely costs more than one that is kept."""
 LEAST = 7
 _STARTS, _ITERATIONS = 12, 60
 
@@ -73,6 +75,7 @@ class LawChoice:
 
     Attributes:
         candidates: by rising error. chosen: the place of the one that was taken.
+        default: the place of the law that is taken unless another errs less: at most `margin` times as much.
         origins: number of times that larger runs were predicted from smaller ones.
         seen: at each origin, the largest cost of the smaller runs.
     """
@@ -81,6 +84,8 @@ class LawChoice:
     chosen: int
     origins: int
     seen: tuple[Scalar, ...] = ()
+    default: int = 0
+    margin: Scalar = MARGIN
 
     def __str__(self) -> str:
         taken = self.candidates[self.chosen]
@@ -136,9 +141,11 @@ def choose(
         )
         for one, error in order
     )
-    best = 0 if order[0][1] <= MARGIN * base else [one for one, _ in order].index(default)
+    margin = MARGIN if local or not single_runs else DOUBTFUL_MARGIN
+    place = [one for one, _ in order].index(default)
+    best = 0 if order[0][1] <= margin * base else place
     seen = tuple(float(part.cost.max()) for part, _ in divided)
-    return LawChoice(candidates=candidates, chosen=best, origins=len(divided), seen=seen)
+    return LawChoice(candidates=candidates, chosen=best, origins=len(divided), seen=seen, default=place, margin=margin)
 
 
 def candidates_of(form: Form, single_runs: bool, local: bool) -> list[Form]:

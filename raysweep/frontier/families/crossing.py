@@ -90,7 +90,7 @@ class Pair:
     def widening(self, place: float) -> float:
         """Factor by which what is said of ln C is widened: the larger of the fits' own, beyond their points."""
         beyond = [
-            fit.extrapolation_factor
+            fit.frontier_factor
             for fit, costs in zip((self.first, self.second), self._costs, strict=True)
             if isinstance(fit.known, Surface) and place > costs.max()
         ]

@@ -9,7 +9,13 @@ from raysweep.core.errors import FrontierError
 from raysweep.frontier import fit
 from raysweep.frontier.answers.influence import influences
 from raysweep.frontier.answers.near_optimal import band, near_optimal
-from raysweep.frontier.answers.prediction import UNKNOWN, extrapolation_factor, noise_half_width
+from raysweep.frontier.answers.prediction import (
+    UNKNOWN,
+    extrapolation_factor,
+    frontier_factor,
+    noise_half_width,
+    rolling,
+)
 from raysweep.frontier.answers.reservation import BENDS
 from raysweep.frontier.answers.uncertainty import Uncertainty
 from raysweep.frontier.answers.values import Answer
@@ -106,10 +112,27 @@ def test_the_noise_of_gaussian_residuals_holds_the_level():
 def test_intervals_of_larger_runs_are_widened_where_the_law_failed_on_them():
     points = valleys(CHINCHILLA, noise=0.004)
     held = fit(points, bootstraps=0).samples
-    assert extrapolation_factor(held, Form(), 0) < 1.5
+    assert extrapolation_factor(rolling(held, Form(), 0), Form()) < 1.5
     bent = {**points, "loss": points["loss"] * np.exp(0.02 * (np.log10(points["flops"]) - 18.0) ** 2)}
-    assert extrapolation_factor(fit(bent, bootstraps=0).samples, Form(), 0) > 2.0
-    assert extrapolation_factor(held.take(np.arange(11)), Form(), 0) == UNKNOWN
+    assert extrapolation_factor(rolling(fit(bent, bootstraps=0).samples, Form(), 0), Form()) > 2.0
+    assert extrapolation_factor(rolling(held.take(np.arange(11)), Form(), 0), Form()) == UNKNOWN
+
+
+def test_the_lowest_loss_is_as_sure_as_it_was_before_the_larger_runs():
+    points = valleys(CHINCHILLA, noise=0.004)
+    bent = {**points, "loss": points["loss"] * np.exp(0.02 * (np.log10(points["flops"]) - 18.0) ** 2)}
+
+    def factor(table, contradicted):
+        found = fit(table, bootstraps=0, law="additive")
+        origins = rolling(found.samples, Form(), 0)
+        return frontier_factor(found.surface, found.samples, origins, Form(), contradicted)
+
+    assert 1.0 <= factor(points, False) < 1.3
+    assert factor(points, False) < factor(points, True) < UNKNOWN
+    assert factor(bent, True) > UNKNOWN
+    found = fit(points, bootstraps=0)
+    for contradicted, usual in ((False, 1.0), (True, UNKNOWN)):
+        assert frontier_factor(found.surface, found.samples, (), Form(), contradicted) == usual
 
 
 def test_a_prediction_holds_other_runs_at_its_level():

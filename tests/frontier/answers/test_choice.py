@@ -107,10 +107,13 @@ def test_what_widens_a_prediction_widens_the_optimum():
     found = fit(points(), bootstraps=200)
     assert found.extrapolation_factor >= 1.0
     best = found.optimal(1e23)
-    assert tuple(best.loss.interval) == tuple(found.loss(best.params.value, best.data.value).interval)
-    plain = found.answer("optimal_params", flops=1e23).interval
-    wide = np.log(best.params.interval.high / best.params.interval.low) / np.log(plain.high / plain.low)
-    assert wide == pytest.approx(found.extrapolation_factor, rel=1e-6)
+    for wide, factor in ((best.params, found.extrapolation_factor), (best.loss, found.frontier_factor)):
+        name = "optimal_params" if wide is best.params else "optimal_loss"
+        plain = found.answer(name, flops=1e23).interval
+        ratio = np.log(wide.interval.high / wide.interval.low) / np.log(plain.high / plain.low)
+        assert ratio == pytest.approx(factor, rel=1e-6)
+    run = found.loss(best.params.value, best.data.value).interval
+    assert run.low < best.loss.interval.low < best.loss.interval.high < run.high
 
 
 def test_where_the_points_bend_the_best_size_widens_with_the_distance_by_its_drift():

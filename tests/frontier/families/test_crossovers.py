@@ -72,9 +72,9 @@ def test_a_crossing_beyond_the_points_is_widened():
     (found,) = crossovers({"slow": slow, "steep": steep}, reach=1e6)
     assert not found.inside
     assert "extrapolation" in found.sentence
-    factor = max(slow.extrapolation_factor, steep.extrapolation_factor)
+    factor = max(slow.frontier_factor, steep.frontier_factor)
     for one in (slow, steep):
-        one.__dict__["extrapolation_factor"] = 1.0
+        one.__dict__["frontier_factor"] = 1.0
     (narrow,) = crossovers({"slow": slow, "steep": steep}, reach=1e6)
     wide, thin = (np.log(cross.flops.interval.high / cross.flops.interval.low) for cross in (found, narrow))
     assert wide == pytest.approx(factor * thin)
