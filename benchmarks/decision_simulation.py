@@ -67,12 +67,19 @@ class World:
         return {name: law.best(self.flops)[1] for name, law in self.laws.items()}
 
     @property
-    def full_cost(self):
-        """FLOPs of the full grid: SEEDS runs of every size, each at its full length."""
+    def full_grid(self):
+        """The trials of the full grid: SEEDS runs of every size, each at its full length."""
         longest = {}
         for one in (one for one in self.candidates if one.seed < SEEDS):
-            longest[one.family, one.run] = max(longest.get((one.family, one.run), 0.0), one.flops)
-        return sum(longest.values())
+            if (one.family, one.run) not in longest or one.flops > longest[one.family, one.run].flops:
+                longest[one.family, one.run] = one
+        return [one.trial_id for one in longest.values()]
+
+    @property
+    def full_cost(self):
+        """FLOPs of the full grid."""
+        known = {one.trial_id: one for one in self.candidates}
+        return sum(known[trial].flops for trial in self.full_grid)
 
     def points(self, trials):
         """The points of some trials."""

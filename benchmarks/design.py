@@ -1,6 +1,6 @@
 """`grid.design: auto` on simulated surfaces: budgets whose N* it brackets, and a's interval against hand-made grids.
 
-    python benchmarks/design.py [--replicates 20] [--grid quickstart]
+    python benchmarks/design.py [--replicates 20] [--grid quickstart] [--surface transition]
 
 A surface is drawn anew for each replicate: alpha from .25 to .85, beta from .3 to .8, E up to a fifth of the loss of .3
 at 10^4 parameters and 10^6 atoms, the term in N a share of .35 to .75 of the rest; C = 600 N^.8 D. Noise of runs: a
@@ -13,7 +13,14 @@ bracketed at four budgets half a decade apart, the largest an eighth of the grid
 the ten sizes lie on either side of its true N* and reach it within the data; it is bracketed where two on either side
 were trained to it.
 
-The rounds are chosen by the code that a sweep runs (`raysweep.sweep.stages.bracketing`); only the losses are drawn.
+Surfaces: law, as above; transition, curves that leave a starting plateau about D0, 1e5 to 2e6 atoms: the law at
+D + D0 times e^(h s), s = 1 / (1 + (D / D0)^1.5), h from .3 to .7, with the plateau's loss among the columns
+(`trivial_loss`); bend, an exponent of D that falls by .1 to .3 about an amount between 1e6 and 1e7. N* is then that of
+the surface itself, by a fine grid. In a transition a budget counts only where the sizes see five times D0, and a is
+that of the law; with a bend it is that of the surface between the budgets. Told with a's coverage is how many of the
+intervals that miss it stand beside a caution (transition, law_bends).
+
+The rounds are chosen by the code that a sweep runs (`raysweep.sweep.stages.brackets`); only the losses are drawn.
 Bars: N* bracketed at 95 % of the budgets that can be; width of a at most that of the hand-made grid.
 """
 
@@ -27,10 +34,11 @@ from raysweep.frontier import fit
 from raysweep.frontier.design.planned import PlannedPoints, brackets
 from raysweep.frontier.fitting.run_noise.runs import Memory, arrange_runs, draw_errors
 from raysweep.frontier.laws.laws import CostModel, Surface
+from raysweep.frontier.points.findings import Kind
 from raysweep.sweep.space.parts import Adaptive
 from raysweep.sweep.stages.adaptive import Candidate
-from raysweep.sweep.stages.bracket_state import Aim
-from raysweep.sweep.stages.bracketing import next_bracketing_round, pilot
+from raysweep.sweep.stages.brackets.bracketing import next_bracketing_round, pilot
+from raysweep.sweep.stages.brackets.state import Aim
 
 COST = CostModel(log_kappa=float(np.log(600.0)), params_power=0.8, data_power=1.0)
 SIZES = np.round(np.geomspace(300, 3e5, 10))
@@ -44,25 +52,31 @@ def main():
     parser.add_argument("--replicates", type=int, default=20)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--grid", choices=("quickstart", "isoflop"))
+    parser.add_argument("--surface", choices=("law", "transition", "bend"), default="law")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     for kind in (arguments.grid,) if arguments.grid else ("quickstart", "isoflop"):
-        rows = [replicate(kind, arguments.first + k) for k in range(arguments.replicates)]
-        found, possible, by_hand, widths, hand, covered = (np.array(column) for column in zip(*rows, strict=True))
-        ratio = widths / hand
+        rows = [replicate(kind, arguments.first + k, arguments.surface) for k in range(arguments.replicates)]
+        columns = (np.array(column) for column in zip(*rows, strict=True))
+        found, possible, by_hand, widths, hand, covered, refused, doubted = columns
+        told = ~refused
+        ratio = widths[told] / hand[told]
+        print(f"{kind}, {arguments.surface}: {refused.sum()} of {len(rows)} refused; {possible[refused]} could be")
+        print(f"  N* bracketed at {found[told].sum()} of {possible[told].sum()} budgets, by hand {by_hand[told].sum()}")
+        print(f"  width of a {np.median(widths[told]):.3f}, by hand {np.median(hand[told]):.3f}, medians", end=", ")
+        print(f"ratio {np.median(ratio):.2f}, at most 1 in {np.mean(ratio <= 1):.0%}")
+        missed = told & ~covered
         print(
-            f"{kind}: bracketed at {found.sum()} of {possible.sum()} budgets ({found.sum() / possible.sum():.1%}; "
-            f"by hand {by_hand.sum() / possible.sum():.1%}); width of a {np.median(widths):.3f}, by hand "
-            f"{np.median(hand):.3f}, ratio {np.median(ratio):.2f} at the median, at most 1 in "
-            f"{np.mean(ratio <= 1):.0%}; a covered in {covered.mean():.0%} of {len(rows)}",
+            f"  a covered in {covered[told].sum()} of {told.sum()}, {(missed & doubted).sum()} others cautioned",
             flush=True,
         )
 
 
-def replicate(kind, seed):
-    """Return how many budgets are bracketed, can be, and are by hand; both widths of a; whether it is covered."""
+def replicate(kind, seed, of):
+    """Return how many budgets are bracketed, can be, and are by hand; widths of a; if it is covered; if refused."""
     generator = np.random.default_rng([seed, 71])
     law, errors = surface(generator), Errors(generator)
+    law = Curve(law, of, generator)
     budgets, by_hand = hand_made(kind)
     total = sum(ends(by_hand))
     hand = errors.table(law, by_hand)
@@ -76,22 +90,26 @@ def replicate(kind, seed):
         ids = {candidate.trial_id for candidate in taken}
         coming = next_bracketing_round(candidates, ids, errors.table(law, taken), aim)
     points = errors.table(law, taken)
-    found = fit(points, bootstraps=200).interval("a")
-    everything = brackets(planned(trajectories(budgets)), law, budgets)
+    everything = brackets(planned(trajectories(budgets)), law, budgets, law.least_data)
     can = [one.bracketed for one in everything]
     good = [one.bracketed for one in brackets(planned(taken), law, budgets)]
+    both, refused = np.logical_and(good, can), coming.ended == "transition"
+    fitted = fit(points, bootstraps=200)
+    found = None if refused else fitted.interval("a")
+    doubted = refused or any(fitted.status.found(kind) for kind in (Kind.TRANSITION, Kind.LAW_BENDS))
+    wide = np.nan if refused else width(found)
     spent = sum(candidate.flops for candidate in taken)
     print(
-        f"  {kind} {seed}: alpha {law.alpha:.2f} beta {law.beta:.2f} bracketed {sum(np.logical_and(good, can))} of "
-        f"{sum(can)}; width {width(found):.3f} by hand {width_by_hand:.3f}; {len(taken)} runs in {rounds} rounds, "
-        f"{spent / total:.2f} of the FLOPs, {coming.ended}; {coming.told}",
+        f"  {kind} {seed}: alpha {law.law.alpha:.2f} beta {law.law.beta:.2f}, from {law.least_data:.2g} atoms on; "
+        f"bracketed {sum(both)} of {sum(can)}; width {wide:.3f} by hand {width_by_hand:.3f}; {len(taken)} runs in "
+        f"{rounds} rounds, {spent / total:.2f} of the FLOPs, {coming.ended}; {coming.told}; {fitted.status.kind}",
         flush=True,
     )
-    true = float(law.params_exponent)
+    true = law.params_exponent(budgets)
     hand_good = [one.bracketed for one in brackets(planned(by_hand), law, budgets)]
     return (
-        sum(np.logical_and(good, can)), sum(can), sum(np.logical_and(hand_good, can)), width(found), width_by_hand,
-        found.low <= true <= found.high,
+        sum(both), sum(can), sum(np.logical_and(hand_good, can)), wide, width_by_hand,
+        refused or found.low <= true <= found.high, refused, doubted,
     )  # fmt: skip
 
 
@@ -110,6 +128,47 @@ def surface(generator):
         E=asymptote, log_A=float(np.log(share * above) + alpha * np.log(1e4)), alpha=alpha,
         log_B=float(np.log((1 - share) * above) + beta * np.log(1e6)), beta=beta, cost=COST,
     )  # fmt: skip
+
+
+class Curve:
+    """A surface: a law, one behind a starting plateau, or one whose exponent in D falls."""
+
+    def __init__(self, law, of, generator):
+        self.law, self.of, self.least_data, self.late = law, of, 0.0, None
+        if of == "transition":
+            self.late, self.height = np.exp(generator.uniform(np.log(1e5), np.log(2e6))), generator.uniform(0.3, 0.7)
+            self.least_data = 5 * self.late
+        self.knee, self.fall = np.exp(generator.uniform(np.log(1e6), np.log(1e7))), generator.uniform(0.1, 0.3)
+
+    def trivial(self, params):
+        """Loss of sizes on the starting plateau."""
+        return np.inf if self.late is None else np.exp(self.height) * np.asarray(self.law.loss(params, self.late))
+
+    def loss(self, params, data):
+        """Loss of sizes and amounts of data."""
+        loss = np.asarray(self.law.loss(params, data))
+        if self.of == "transition":
+            share = 1 / (1 + (data / self.late) ** 1.5)
+            return np.asarray(self.law.loss(params, data + self.late)) * np.exp(self.height * share)
+        if self.of == "bend":  # the term in D, times (D / knee)^fall far beyond the knee
+            term = np.exp(self.law.log_B) * data**-self.law.beta
+            return loss + term * ((1 + data / self.knee) ** self.fall - 1)
+        return loss
+
+    def optimum(self, flops):
+        """N*, D* and L* at a compute, by a fine grid in ln N."""
+        params = np.geomspace(10, 1e7, 20001)
+        data = flops / COST.cost(params, 1.0)
+        loss = self.loss(params, data)
+        place = int(np.argmin(loss))
+        return params[place], data[place], loss[place]
+
+    def params_exponent(self, budgets):
+        """A of the law after a transition; where there is none, of the surface between the budgets."""
+        if self.of != "bend":
+            return float(self.law.params_exponent)
+        low, high = (self.optimum(budget)[0] for budget in (budgets[0], budgets[-1]))
+        return float(np.log(high / low) / np.log(budgets[-1] / budgets[0]))
 
 
 def per_atom(size):
@@ -187,9 +246,11 @@ class Errors:
             mine = points.run == k
             errors[mine] = np.interp(np.log(points.data[mine]), np.log(stops), self.drawn[run])
             errors[mine] += self._white(size, run, points.data[mine])
-        loss = law.loss(points.params, points.data) * np.exp(errors)
+        loss = np.minimum(law.loss(points.params, points.data) * np.exp(errors), 1.05 * law.trivial(points.params))
         run = np.array([c.run for c in chosen for _ in c.atoms])
         columns = {"params": points.params, "data": points.data, "flops": points.flops, "loss": loss}
+        if law.late is not None:
+            columns["trivial_loss"] = law.trivial(points.params)
         return pa.table({**columns, "trajectory": run})
 
     def _scale(self, size):

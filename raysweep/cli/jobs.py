@@ -14,6 +14,7 @@ from raysweep.core.messages import last_line
 from raysweep.core.terminal.streams import print_notice
 from raysweep.jobs import submit as jobs
 from raysweep.jobs.client import connect, in_clear
+from raysweep.jobs.commands import options_of
 from raysweep.jobs.entry import OUTPUT_MARK, REFUSED
 from raysweep.jobs.package import LIMIT_MIB
 from raysweep.jobs.query import ask
@@ -29,6 +30,7 @@ def request_of(
     path: str,
     overrides: Sequence[str],
     *,
+    job: str = "run",
     options: Sequence[str] = (),
     environment: Environment = "cluster",
     limit_mib: float = LIMIT_MIB,
@@ -41,7 +43,7 @@ def request_of(
     space = read_space(path, overrides)
     check_reachable(space)
     return Request(
-        space=space, path=Path(path), overrides=tuple(overrides), options=tuple(options), folder=Path.cwd(),
+        space=space, path=Path(path), overrides=tuple(overrides), job=job, options=tuple(options), folder=Path.cwd(),
         environment=environment, limit_mib=limit_mib,
     )  # fmt: skip
 
@@ -51,35 +53,52 @@ def submit_sweep(
     overrides: Sequence[str],
     address: str,
     *,
+    job: str,
     options: Sequence[str],
     environment: Environment,
     limit_mib: float,
     follow: bool,
     allow_open: bool,
 ) -> int:
-    """Submit a sweep, or join the job that runs it, and follow it to its end; return the exit status of the sweep."""
-    request = request_of(path, overrides, options=options, environment=environment, limit_mib=limit_mib)
+    """Submit a sweep, or join the job that runs it, and follow it to its end; return the exit status of the sweep.
+
+    Args:
+        path: of the search space.
+        overrides: of its values.
+        address: of the cluster's dashboard.
+        job: the command that the job is: run, choose or forecast.
+        options: of that command.
+        environment: of the job.
+        limit_mib: largest package.
+        follow: whether to write the job's output until it ends.
+        allow_open: whether a cluster on another machine may ask for no token.
+
+    Raises:
+        RaysweepError: the search space, or the cluster, refuses it.
+    """
+    request = request_of(path, overrides, job=job, options=options, environment=environment, limit_mib=limit_mib)
     again = shlex.join([path, *overrides, "--address", address, *(["--allow-open"] if allow_open else [])])
+    same = " ".join(filter(None, [again, shlex.join(options_of(job, options))]))
     for attempt in range(RESUBMISSIONS + 1):
         client = connect(address, allow_open=allow_open)
         if attempt == 0 and in_clear(address):
             print_notice(
                 f"traffic to {address}, the token included, is not encrypted: use a tunnel (ssh -L) or https://"
             )
-        job = jobs.submit(client, request, print_notice)
+        sent = jobs.submit(client, request, print_notice)
         if not follow:
-            _print_next_commands(again)
+            _print_next_commands(again, same)
             return 0
         try:
-            ended = jobs.follow(lambda: connect(address, allow_open=allow_open), job, _write, print_notice)
+            ended = jobs.follow(lambda: connect(address, allow_open=allow_open), sent, _write, print_notice)
         except KeyboardInterrupt:
-            print_notice(f"job {job.job_id} goes on")
-            _print_next_commands(again)
+            print_notice(f"job {sent.job_id} goes on")
+            _print_next_commands(again, same)
             return 130
         if ended is not None and not ended.died:
             return _verdict(ended)
         lost = "the cluster has forgotten it" if ended is None else _last(ended.message)
-        print_notice(f"job {job.job_id} died ({lost}); another one completes the sweep")
+        print_notice(f"job {sent.job_id} died ({lost}); another one completes the sweep")
     raise ClusterError(f"{RESUBMISSIONS + 1} jobs died in a row; see the log above, then submit again")
 
 
@@ -146,9 +165,9 @@ def _last(text: str) -> str:
     return last_line(text)[-300:] or "no reason given"
 
 
-def _print_next_commands(arguments: str) -> None:
+def _print_next_commands(arguments: str, same: str) -> None:
     print_notice(f"its progress:    raysweep status {arguments}")
-    print_notice(f"follow it again: raysweep submit {arguments}")
+    print_notice(f"follow it again: raysweep submit {same}")
     print_notice(f"stop it:         raysweep stop {arguments}")
 
 

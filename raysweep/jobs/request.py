@@ -16,6 +16,7 @@ from raysweep.sweep.cluster.environment import ANY, VARIABLE, environment, pip_p
 from raysweep.sweep.space.space import Space
 
 Environment = Literal["cluster", "pip", "any"]
+_MODULE = "raysweep.jobs.entry"
 STOP_SECONDS = 20
 """Time between SIGTERM and SIGKILL when a job is stopped; a sweep ends within ten seconds. Ray's default is 3."""
 
@@ -28,8 +29,10 @@ class Request:
     path: Path
     """The search space's file."""
     overrides: tuple[str, ...] = ()
+    job: str = "run"
+    """The command that the job is: run, choose or forecast."""
     options: tuple[str, ...] = ()
-    """Options of `raysweep run`, such as `--adaptive`."""
+    """Options and further arguments of that command, such as `--adaptive`."""
     folder: Path
     """The job's working directory."""
     environment: Environment = "cluster"
@@ -102,7 +105,14 @@ class Request:
 
 def shell_command(*words: str) -> str:
     """Build the shell command that runs raysweep with these arguments in a job."""
-    return f"exec {shlex.join(['python', '-m', 'raysweep.jobs.entry', *words])}"
+    return f"exec {shlex.join(['python', '-m', _MODULE, *words])}"
+
+
+def command_of(entrypoint: str) -> str | None:
+    """Read the command of raysweep out of a job's shell command; None where it is another one's."""
+    words = shlex.split(entrypoint)
+    place = words.index(_MODULE) + 1 if _MODULE in words else len(words)
+    return words[place] if place < len(words) else None
 
 
 def variables_of_job(*, checked: bool) -> dict[str, str]:

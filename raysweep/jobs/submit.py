@@ -12,7 +12,7 @@ from raysweep.core.errors import TRY_AGAIN_STATUS, ClusterError
 from raysweep.core.io.retries import wait_until
 from raysweep.core.io.temporary import temporary_folder
 from raysweep.jobs.client import Unreachable, errors_named, url_of
-from raysweep.jobs.request import STOP_SECONDS, Request
+from raysweep.jobs.request import STOP_SECONDS, Request, command_of
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
@@ -42,6 +42,8 @@ class Job:
     message: str
     started: float | None
     """Seconds since 1970."""
+    command: str | None = None
+    """The job's command: run, choose, forecast; None where it is none of raysweep's."""
 
     @property
     def ended(self) -> bool:
@@ -77,16 +79,22 @@ def submit(client: "JobSubmissionClient", request: Request, say: Say) -> Job:
     """Submit a sweep, or join the job that already runs it.
 
     Raises:
-        ClusterError: the cluster refuses it.
+        ClusterError: the cluster refuses it, or a job with another command runs this sweep.
     """
     before = jobs_of(client, request)
     if before and not before[-1].ended:
+        running = before[-1].command or request.job
+        if running != request.job:
+            raise ClusterError(
+                f"job {before[-1].job_id} has this sweep's storage for `raysweep {running}`, not {request.job}: wait "
+                "for it, or end it with `raysweep stop`"
+            )
         say(f"joined job {before[-1].job_id}, which already runs this sweep ({before[-1].state.lower()})")
         return before[-1]
     attempt = before[-1].attempt + 1 if before else 1
     job_id = f"{request.sweep_id}-{attempt}"
     with packed(request, say) as environment:
-        command = request.command("run", request.options)
+        command = request.command(request.job, request.options)
         try:
             send(client, job_id, command, environment)
         except ClusterError as error:
@@ -95,7 +103,9 @@ def submit(client: "JobSubmissionClient", request: Request, say: Say) -> Job:
             say(f"joined job {job_id}, which was submitted at the same moment")
         else:
             say(f"submitted job {job_id}")
-    return Job(job_id=job_id, attempt=attempt, state="PENDING", exit_code=None, message="", started=None)
+    return Job(
+        job_id=job_id, attempt=attempt, state="PENDING", exit_code=None, message="", started=None, command=request.job
+    )
 
 
 def follow(connect: Connect, job: Job, write: Say, say: Say, *, give_up_after: float = RECONNECT_SECONDS) -> Job | None:
@@ -250,4 +260,5 @@ def _job(details: "JobDetails", attempt: int) -> Job:
         exit_code=details.driver_exit_code,
         message=details.message or "",
         started=None if started is None else started / 1000,
+        command=command_of(details.entrypoint or ""),
     )

@@ -1,6 +1,7 @@
 """A job is followed to its end over connections that fall silent; nobody waits for ever for one that is not started."""
 
 import asyncio
+import dataclasses
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
@@ -34,7 +35,12 @@ class Silent:
     def get_job_info(self, job_id: str) -> SimpleNamespace:
         state, code = next(self.states)
         return SimpleNamespace(
-            submission_id=job_id, status=state, driver_exit_code=code, message="waits for the raylet", start_time=None
+            submission_id=job_id,
+            status=state,
+            driver_exit_code=code,
+            message="waits for the raylet",
+            start_time=None,
+            entrypoint="exec python -m raysweep.jobs.entry run toy.yaml",
         )
 
     def get_job_logs(self, job_id: str) -> str:
@@ -115,3 +121,13 @@ def test_the_output_of_a_question_is_waited_for_where_it_follows_the_end_of_its_
     monkeypatch.setattr(query, "LOGS_SECONDS", 0.1)
     with pytest.raises(ClusterError, match="no output of the query job"):
         ask(never, "raysweep status", {})  # type: ignore[arg-type]
+
+
+def test_a_job_that_runs_another_command_on_the_sweep_is_not_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = dataclasses.replace(job(), command="run")
+    monkeypatch.setattr("raysweep.jobs.submit.jobs_of", lambda *_: [running])
+    said: list[str] = []
+    assert submit.submit(None, SimpleNamespace(job="run"), said.append) == running  # type: ignore[arg-type]
+    assert "joined job raysweep-toy-1" in said[0]
+    with pytest.raises(ClusterError, match="has this sweep's storage for `raysweep run`, not choose: wait"):
+        submit.submit(None, SimpleNamespace(job="choose"), said.append)  # type: ignore[arg-type]

@@ -4,7 +4,20 @@ from typing import Annotated, Literal
 
 import typer
 
-from raysweep.cli.commands.options import AdaptiveRounds, Address, AllowOpen, Json, Overrides, Space, TrackingUri
+from raysweep.cli.commands.options import (
+    AdaptiveRounds,
+    Address,
+    AllowOpen,
+    Json,
+    Overrides,
+    RaceBudget,
+    RaceCompute,
+    RaceDelta,
+    RaceError,
+    RaceInference,
+    Space,
+    TrackingUri,
+)
 
 app = typer.Typer()
 
@@ -15,6 +28,19 @@ def submit(
     address: Address,
     overrides: Overrides = None,
     adaptive: AdaptiveRounds = False,
+    choose: Annotated[bool, typer.Option("--choose", help="race the families, as `raysweep choose` does")] = False,
+    at: RaceCompute = None,
+    budget: RaceBudget = None,
+    delta: RaceDelta = None,
+    error: RaceError = None,
+    inference_steps: RaceInference = None,
+    prove: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID|all|new",
+            help="prove forecasts, as `raysweep forecast --prove` does; new: of one made --at C first",
+        ),
+    ] = None,
     tracking_uri: TrackingUri = None,
     environment: Annotated[
         Literal["cluster", "pip", "any"],
@@ -29,12 +55,14 @@ def submit(
     Packs this folder and follows the log; ctrl-c leaves the sweep running. A sweep that was stopped or died is resumed.
     """
     from raysweep.cli.jobs import submit_sweep
+    from raysweep.jobs.commands import job_of
 
-    options = ["--adaptive"] if adaptive else []
+    race = {"at": at, "budget": budget, "delta": delta, "error": error, "inference-steps": inference_steps}
+    job, options = job_of(race, adaptive=adaptive, choose=choose, prove=prove)
     options += [] if tracking_uri is None else ["--tracking-uri", tracking_uri]
     raise typer.Exit(
         submit_sweep(
-            space, overrides or [], address, options=options, environment=environment, limit_mib=max_package,
+            space, overrides or [], address, job=job, options=options, environment=environment, limit_mib=max_package,
             follow=not detach, allow_open=allow_open,
         )
     )  # fmt: skip

@@ -27,3 +27,21 @@ AdaptiveRounds = Annotated[
     bool,
     typer.Option("--adaptive", help="run only what the answer needs, in rounds (see `adaptive` in SPACE)"),
 ]
+RaceCompute = Annotated[
+    float | None,
+    typer.Option("--at", metavar="C", help="training FLOPs at which families compete; default: race.at_flops"),
+]
+RaceBudget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget", metavar="BUDGET", help="wall-clock (10m), device hours (2dh) or FLOPs (1e15); default: the grid"
+    ),
+]
+RaceDelta = Annotated[
+    float | None, typer.Option("--delta", help="share of the loss below which families are equal [.02]")
+]
+RaceError = Annotated[float | None, typer.Option("--error", help="largest probability of a wrong verdict [.05]")]
+RaceInference = Annotated[
+    float | None,
+    typer.Option("--inference-steps", metavar="M", help="atom-steps of inference that C pays for as well [0]"),
+]

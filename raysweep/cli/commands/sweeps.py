@@ -1,10 +1,19 @@
 """`run`, `choose` and `plan`."""
 
-from typing import Annotated
-
 import typer
 
-from raysweep.cli.commands.options import AdaptiveRounds, Json, Overrides, Space, TrackingUri
+from raysweep.cli.commands.options import (
+    AdaptiveRounds,
+    Json,
+    Overrides,
+    RaceBudget,
+    RaceCompute,
+    RaceDelta,
+    RaceError,
+    RaceInference,
+    Space,
+    TrackingUri,
+)
 
 app = typer.Typer()
 
@@ -26,18 +35,11 @@ def run(
 def choose(
     space: Space,
     overrides: Overrides = None,
-    at: Annotated[
-        float | None, typer.Option(metavar="C", help="training FLOPs at which families compete; default: race.at_flops")
-    ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(metavar="BUDGET", help="wall-clock (10m), device hours (2dh) or FLOPs (1e15); default: the grid"),
-    ] = None,
-    delta: Annotated[float | None, typer.Option(help="share of the loss below which families are equal [.02]")] = None,
-    error: Annotated[float | None, typer.Option(help="largest probability of a wrong verdict [.05]")] = None,
-    inference_steps: Annotated[
-        float | None, typer.Option(metavar="M", help="atom-steps of inference that C pays for as well [0]")
-    ] = None,
+    at: RaceCompute = None,
+    budget: RaceBudget = None,
+    delta: RaceDelta = None,
+    error: RaceError = None,
+    inference_steps: RaceInference = None,
     tracking_uri: TrackingUri = None,
     json: Json = False,
 ) -> None:

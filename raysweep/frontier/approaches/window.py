@@ -16,7 +16,7 @@ from raysweep.frontier.approaches.refusals import refusals
 from raysweep.frontier.fitting.misfit.curvature import LEAST_RUNS, run_curvatures, steepening_p_value
 from raysweep.frontier.fitting.misfit.lack_of_fit import LackOfFit
 from raysweep.frontier.fitting.misfit.surfaces import surface_misfit
-from raysweep.frontier.fitting.misfit.transition import LEAST_BUDGETS_LEFT, LEAST_SPAN
+from raysweep.frontier.fitting.misfit.transition import LEAST_BUDGETS_LEFT, LEAST_SPAN, data_wanted
 from raysweep.frontier.fitting.surfaces import fit_surface
 from raysweep.frontier.fitting.trajectories import trajectories
 from raysweep.frontier.numerics.arrays import Floats, Mask
@@ -118,10 +118,8 @@ def _misfit(samples: Samples, options: Options) -> LackOfFit | None:
 
 def _wanted(samples: Samples, end: float | None, seen_elsewhere: str = "") -> str:
     """Say how much more data would show a part of the runs that one law describes."""
-    largest = float(samples.data.max())
-    seen = max(float(np.median(samples.data)) if end is None else end, 2.0 * largest / LEAST_SPAN)
-    needed = LEAST_SPAN * seen
-    rise = needed / largest
+    seen, needed = data_wanted(samples.data, end)
+    rise = needed / float(samples.data.max())
     return (
         f"the runs look as if they were in transition{seen_elsewhere}, and no window of D is long enough to fit what "
         f"comes after: {LEAST_BUDGETS_LEFT} budgets over a factor {LEAST_SPAN:g} of D, on three runs. If the "

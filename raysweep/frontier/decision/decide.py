@@ -26,6 +26,19 @@ STARTS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
+class LookAsked:
+    """The arguments of `decide` besides the points and the settings of fits."""
+
+    flops: float
+    delta: float
+    error: float
+    look: int
+    families: Sequence[str] | None
+    out: Mapping[str, int | RuledOut]
+    inference_steps: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class LookTaken:
     """A verdict and what it was taken from; `known` is None where no family has a usable fit."""
 
@@ -66,48 +79,34 @@ def decide(
     Raises:
         FrontierError: an argument has no meaning, or there are fewer than two families.
     """
-    return look_at(
-        points,
-        flops=flops,
-        delta=delta,
-        error=error,
-        look=look,
-        families=families,
-        out=out,
+    asked = LookAsked(
+        flops=flops, delta=delta, error=error, look=look, families=families, out=out or {},
         inference_steps=inference_steps,
-        **settings,
-    ).verdict
+    )  # fmt: skip
+    return look_at(points, asked, **settings).verdict
 
 
-def look_at(
-    points: object,
-    *,
-    flops: float,
-    delta: float = 0.02,
-    error: float = 0.05,
-    look: int = 1,
-    families: Sequence[str] | None = None,
-    out: Mapping[str, int | RuledOut] | None = None,
-    inference_steps: float = 0.0,
-    **settings: Unpack[Settings],
-) -> LookTaken:
-    """Decide as `decide` does, and keep the losses that the verdict was taken from."""
-    flops, error = positive("decide", "flops", flops), checked_share("decide", "error", error)
-    delta, look = checked_share("decide", "delta", delta), checked_look(look)
-    inference_steps = not_negative("decide", "inference_steps", inference_steps)
+def look_at(points: object, asked: LookAsked, **settings: Unpack[Settings]) -> LookTaken:
+    """Decide as `decide` does, and keep the losses that the verdict was taken from.
+
+    Raises:
+        FrontierError: as `decide`.
+    """
+    flops, error = positive("decide", "flops", asked.flops), checked_share("decide", "error", asked.error)
+    delta, look = checked_share("decide", "delta", asked.delta), checked_look(asked.look)
+    steps = not_negative("decide", "inference_steps", asked.inference_steps)
     table = as_table(points)
-    names = _names(table, families)
-    before = {name: one if isinstance(one, RuledOut) else RuledOut(look=one) for name, one in (out or {}).items()}
+    names = _names(table, asked.families)
+    before = {name: one if isinstance(one, RuledOut) else RuledOut(look=one) for name, one in asked.out.items()}
     if unknown := sorted(set(before) - set(names)):
         raise FrontierError(f"decide(out=...): {', '.join(unknown)} is no family of the race: {', '.join(names)}")
     if len(before) >= len(names):
         raise FrontierError("decide(out=...): every family is out; at least one is the best")
-    wanted = flops, inference_steps
-    known, unfit = _losses(table, [name for name in names if name not in before], wanted, settings)
+    known, unfit = _losses(table, [name for name in names if name not in before], (flops, steps), settings)
     losses = {} if known is None else known.losses
     spent = _spent(table, list(losses))
     verdict = judge(losses, unfit, flops=flops, delta=delta, error=error, look=look, before=before, spent=spent)
-    verdict = replace(verdict, inference_steps=inference_steps, assumed={} if known is None else known.assumed)
+    verdict = replace(verdict, inference_steps=steps, assumed={} if known is None else known.assumed)
     if verdict.needed is not None and known is not None:
         training = max(one.training for one in known.laws.values())
         if training > max(one.dearest for one in known.laws.values()):

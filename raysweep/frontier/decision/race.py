@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from raysweep.core.errors import FrontierError
 from raysweep.core.hashing import digest
 from raysweep.frontier.answers.arguments import not_negative, positive
-from raysweep.frontier.decision.decide import LookTaken, checked_share, look_at
+from raysweep.frontier.decision.decide import LookAsked, LookTaken, checked_share, look_at
 from raysweep.frontier.decision.moves import Move, choose_moves, first_moves
 from raysweep.frontier.decision.verdict import RuledOut, Verdict
 from raysweep.frontier.points.readers import as_table
@@ -246,14 +246,8 @@ def _looked_at(
     points: _Seen, families: tuple[str, ...], look: int, out: tuple[tuple[str, RuledOut], ...], settings: RaceSettings
 ) -> LookTaken:
     """Take a look; kept, since the next round goes through all looks again."""
-    return look_at(
-        points.table,
-        flops=settings.flops,
-        delta=settings.delta,
-        error=settings.error,
-        look=look,
-        families=families,
-        out=dict(out),
+    asked = LookAsked(
+        flops=settings.flops, delta=settings.delta, error=settings.error, look=look, families=families, out=dict(out),
         inference_steps=settings.inference_steps,
-        seed=settings.seed,
-    )
+    )  # fmt: skip
+    return look_at(points.table, asked, seed=settings.seed)

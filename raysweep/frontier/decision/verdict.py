@@ -137,7 +137,7 @@ class Verdict:
     def __str__(self) -> str:
         lines = [self._sentence(), self._guarantee()]
         if self.pairs:
-            lines.append(f"Loss {self._place()} relative to the other family's, {self.level:.2%} intervals:")
+            lines.append(f"Loss {self.place} relative to the other family's, {self.level:.2%} intervals:")
             lines.append(columns([(f"  {one.first} against {one.second}", str(one)) for one in self.pairs]))
         for name, one in self.out.items():
             by = f" by {one.by}" if one.by else ""
@@ -146,12 +146,14 @@ class Verdict:
         lines += [f"{name}: {assumed}" for name, assumed in self.assumed.items()]
         return "\n".join(lines)
 
-    def _place(self) -> str:
+    @property
+    def place(self) -> str:
+        """What the families are compared at, in words: the compute, and the inference that it pays for as well."""
         used = f" of training and {short(self.inference_steps)} atom-steps of inference" if self.inference_steps else ""
         return f"at {short(self.flops)} FLOPs{used}"
 
     def _sentence(self) -> str:
-        at = self._place()
+        at = self.place
         if self.kind == "best":
             close = f", though by less than {self.delta:.1%}" if self.within_delta else ""
             return f"{self.families[0]} is best {at}{close}."

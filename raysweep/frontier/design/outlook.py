@@ -8,15 +8,16 @@ import numpy as np
 import pyarrow as pa
 
 from raysweep.core.errors import FrontierError
+from raysweep.core.text import short
 from raysweep.frontier.answers.arguments import positive
-from raysweep.frontier.design.planned import PlannedPoints
+from raysweep.frontier.design.beginning import LawBegins, law_begins
+from raysweep.frontier.design.planned import REACHES, PlannedPoints
 from raysweep.frontier.design.prospects import ANSWERS, Prospect, prospect
 from raysweep.frontier.design.usual import USUAL_NOISE, usual_laws
 from raysweep.frontier.fit import fit_each
 from raysweep.frontier.numerics.arrays import Plain
 from raysweep.frontier.points.cleaning import column
 from raysweep.frontier.points.families import Family, families_of
-from raysweep.frontier.points.findings import Kind
 from raysweep.frontier.points.readers import as_table
 from raysweep.frontier.result import Fit
 
@@ -27,6 +28,7 @@ _ALIKE = 0.1
 """alpha and beta that differ by less than this share are as good as equal on a ray of one D/N."""
 _MOST = 0.5
 """Of the laws that are looked at; what fails in more of them is named."""
+_NOTHING = None, LawBegins()
 Range: TypeAlias = tuple[float, float, float]
 """Lowest, middle and highest over the laws that are looked at; three times the same where one was fitted."""
 
@@ -132,22 +134,26 @@ def design_outlook(
     """
     budgets = tuple(sorted({positive("design_outlook", "budgets", budget) for budget in budgets}))
     table = as_table(planned, "planned", required=("params", "data", "flops"))
-    fits = _fits(points)
+    measured = {} if points is None else _measured(as_table(points))
     return {
-        family: _outlook(_planned(table.take(pa.array(rows))), family, fits.get(family), budgets)
+        family: _outlook(_planned(table.take(pa.array(rows))), family, *measured.get(family, _NOTHING), budgets)
         for family, rows in families_of(table).items()
     }
 
 
-def _fits(points: object | None) -> dict[Family, Fit]:
-    """Fit what is measured; a family without a law is left out."""
-    if points is None:
-        return {}
+def _measured(points: pa.Table) -> dict[Family, tuple[Fit | None, LawBegins]]:
+    """Fit what is measured, and find where the runs begin to obey the fit; None for a family without a law."""
     try:
-        found = fit_each(points, bootstraps=0)
+        fits = fit_each(points, bootstraps=0)
     except FrontierError:  # too few points for anything
-        return {}
-    return {family: one for family, one in found.items() if one.status.usable}
+        fits = {}
+    return {
+        family: (
+            fits[family] if family in fits and fits[family].status.usable else None,
+            law_begins(fits.get(family), points.take(pa.array(rows))),
+        )
+        for family, rows in families_of(points).items()
+    }
 
 
 def _planned(table: pa.Table) -> PlannedPoints:
@@ -159,30 +165,36 @@ def _planned(table: pa.Table) -> PlannedPoints:
     )
 
 
-def _outlook(points: PlannedPoints, family: Family, fitted: Fit | None, budgets: tuple[float, ...]) -> Outlook:
+def _outlook(
+    points: PlannedPoints, family: Family, fitted: Fit | None, begins: LawBegins, budgets: tuple[float, ...]
+) -> Outlook:
     if fitted is None:
-        transition = 0.0
         laws = usual_laws(points.cost_model())
         found = tuple(prospect(points, law, USUAL_NOISE, budgets) for law in laws)
     else:
-        transition = transition_of(fitted)
         noise = fitted.run_noise or USUAL_NOISE
-        found = (prospect(points, fitted.surface, noise, budgets, form=fitted.form, transition=transition),)
+        found = (prospect(points, fitted.surface, noise, budgets, form=fitted.form, transition=begins.data),)
     return Outlook(
         architecture=family,
         measured=fitted is not None,
         sizes=int(points.sizes.size),
         runs=int(points.run.max()) + 1,
         ratio=points.ratio,
-        transition=transition,
+        transition=0.0 if fitted is None else begins.data,
         prospects=found,
-        concerns=tuple(_concerns(points, found)),
+        concerns=(*_too_short(points, begins), *_concerns(points, found)),
     )
 
 
-def transition_of(fitted: Fit) -> float:
-    """The D at which a fit's points begin, where those before were left out as in transition; else 0."""
-    return float(fitted.samples.data.min()) if fitted.status.found(Kind.TRANSITION) else 0.0
+def _too_short(points: PlannedPoints, begins: LawBegins) -> list[str]:
+    """Say that the planned runs end before those so far have begun to obey a law, if they do."""
+    largest = float(points.data.max())
+    if begins.shown or largest >= (1 - REACHES) * begins.needed:
+        return []
+    return [
+        f"{begins.why}: exponents of such runs describe no law, which takes runs up to D = {short(begins.needed)} or "
+        f"more; those planned end at {short(largest)}"
+    ]
 
 
 def _concerns(points: PlannedPoints, found: Sequence[Prospect]) -> list[str]:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raysweep.core.text import scaled
 from raysweep.frontier.decision.verdict import LossGap, Verdict
 from raysweep.report.content.sources import Material
 from raysweep.storage.race_records import WHY_ENDED, RaceRecord
@@ -29,7 +28,8 @@ class Look:
 class RacePage:
     """One race."""
 
-    flops: str
+    place: str
+    """What the families are compared at: the compute, and the inference that it pays for as well."""
     sentences: tuple[str, ...]
     """The verdict and its guarantee, and who is out or without a fit."""
     pairs: tuple[tuple[str, str], ...]
@@ -50,7 +50,7 @@ def _page(record: RaceRecord) -> RacePage:
     text = str(last).splitlines()
     named = tuple(line for line in text if not line.startswith("  ") and not line.endswith("intervals:"))
     return RacePage(
-        flops=scaled(record.flops),
+        place=last.place,
         sentences=named,
         pairs=pairs,
         looks=tuple(_look(number, record, verdict, pairs) for number, verdict in enumerate(verdicts, 1)),

@@ -63,7 +63,8 @@ class Round:
     """Of the answer, from the points before this round; None where there was no usable fit."""
     ended: str | None
     """Why nothing was chosen: width, flops (the budget), grid (nothing is left), points (no trial gave any), bracketed
-    (each N* has two sizes on either side, and no more was asked for), unbracketed (nothing left would bracket one)."""
+    (each N* has two sizes on either side, and no more was asked for), unbracketed (nothing left would bracket one),
+    transition (runs that are long enough to show a law are not affordable, or the grid has none)."""
     told: str = ""
     """What else is known after the rounds before, in words."""
 
@@ -112,11 +113,16 @@ def next_round(
 
 def usable_fit(points: pa.Table, bootstraps: int = 1000) -> Fit | None:
     """Fit the points so far; None where they determine no law."""
+    found = any_fit(points, bootstraps)
+    return found if found is not None and found.status.usable else None
+
+
+def any_fit(points: pa.Table, bootstraps: int) -> Fit | None:
+    """Fit the points so far, even if the fit has no law to give; None where they are too few for that."""
     try:
-        found = fit(points, bootstraps=bootstraps)
-    except FrontierError:  # too few points for a law
+        return fit(points, bootstraps=bootstraps)
+    except FrontierError:
         return None
-    return found if found.status.usable else None
 
 
 def interval_asked(found: Fit | None, settings: Adaptive) -> tuple[float, float] | None:

@@ -5,7 +5,7 @@ current round. The next one is chosen when every trial of the present one has en
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from raysweep.core.hashing import size_json
@@ -39,6 +39,9 @@ class Chooser(Protocol):
 
     def advance(self, whole: Plan, group: str) -> Sequence[PlannedTrial]:
         """Choose and write the next round of a group whose trials have ended; empty where its rounds are over."""
+
+    def leave_out(self, whole: Plan, group: str, waiting: Collection[str]) -> Collection[str]:
+        """Return the trials of a group's present round, of those that wait to be begun, for which no time is left."""
 
     @property
     def clock(self) -> Listener | None:
@@ -82,12 +85,14 @@ class ChosenGrid(GridStage):
 
     def next_trial(self) -> TrialSpec | None:
         """Return the longest remaining trajectory."""
+        self._leave_out()
         self._advance()
         return super().next_trial()
 
     @property
     def finished(self) -> bool:
         """Whether all trials were handed out and no round will follow."""
+        self._leave_out()
         self._advance()
         return super().finished and all(group in self._over for group in self._open)
 
@@ -96,6 +101,14 @@ class ChosenGrid(GridStage):
         super().ended(trial_id, record)
         for open_ in self._open.values():
             open_.discard(trial_id)
+
+    def _leave_out(self) -> None:
+        """Drop the trials of present rounds that wait, where the chooser has no time left for them."""
+        waiting = self.waiting()
+        for group, open_ in self._open.items():
+            gone = set(self._chooser.leave_out(self._grid, group, open_ & waiting)) if open_ & waiting else set()
+            open_ -= gone
+            self.drop(gone)
 
     def _advance(self) -> None:
         """Begin the next round of each group whose trajectories have all ended."""

@@ -1,6 +1,6 @@
 """A stage of given trials: handed out in a fixed order, the longest first, never stopped early."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from raysweep.core.points import Point
@@ -43,6 +43,16 @@ class NamedStage:
                 self._trials[trial.spec.trial_id] = trial
                 self._queue.append(trial)
         self._queue.sort(key=lambda trial: (-trial.cost, trial.spec.trial_id))
+
+    def waiting(self) -> set[str]:
+        """Return the ids of the trials that were not handed out yet."""
+        return {trial.spec.trial_id for trial in self._queue}
+
+    def drop(self, trial_ids: Collection[str]) -> None:
+        """Take trials out of the queue, as if they had not been added."""
+        self._queue = [trial for trial in self._queue if trial.spec.trial_id not in trial_ids]
+        for trial_id in trial_ids:
+            del self._trials[trial_id]
 
     def __contains__(self, trial_id: str) -> bool:
         return trial_id in self._trials

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import pyarrow as pa
 
@@ -18,8 +18,9 @@ from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.plan.specs import TrialSpecs, assignment
 from raysweep.sweep.plan.values import Plan, PlannedTrial
 from raysweep.sweep.space.resolve import Resolved
-from raysweep.sweep.stages.chooser import by_family, longest, run_of
+from raysweep.sweep.stages.chooser import longest, run_of
 from raysweep.sweep.stages.race_budget import RaceClock, Wallet
+from raysweep.sweep.stages.race_endings import Endings
 from raysweep.sweep.tuning.rates import cells
 
 GROUP = "race"
@@ -122,9 +123,37 @@ class RaceRounds:
         self._tell(whole, coming.verdict, more, ended)
         return more
 
+    def leave_out(self, whole: Plan, group: str, waiting: Collection[str]) -> Collection[str]:
+        """Leave out of the present round the trials that have not begun, once the wall-clock budget is spent."""
+        looks = self._looks(whole)
+        allowance = self._race.allowance
+        if allowance is None or allowance.kind != "seconds" or self._clock.seconds < allowance.amount or not looks:
+            return ()
+        gone = {t for t in waiting if t in looks[-1] and self._store.record(t).state == TrialState.PLANNED}
+        kept = tuple(trial_id for trial_id in looks[-1] if trial_id not in gone)
+        if not gone or not (kept or looks[1:]):
+            return ()
+        self._write(
+            looks=(*looks[:-1], kept) if kept else looks[:-1], begun=self.record.begun[: len(looks) - (not kept)]
+        )
+        self._say(f"the time is spent: {_counted(len(gone))} of this round not begun, and left out")
+        return gone
+
     def _next(self, whole: Plan, looks: tuple[tuple[str, ...], ...]) -> RaceRound:
         taken = [trial for look in looks for trial in look]
-        hopeless = self._hopeless(whole, set(taken))
+        ended = Endings.of(whole, self._store, set(taken))
+        hopeless = ended.hopeless()
+        while True:
+            coming = self._round(whole, looks, hopeless)
+            unfit = {} if coming.verdict is None else coming.verdict.unfit
+            further = ended.beyond_hope(unfit, last=not coming.chosen)
+            if not further.keys() - hopeless.keys():
+                return coming
+            hopeless = hopeless | further
+
+    def _round(self, whole: Plan, looks: tuple[tuple[str, ...], ...], hopeless: dict[str, str]) -> RaceRound:
+        """Choose the next round of the families that can be judged."""
+        taken = [trial for look in looks for trial in look]
         candidates = [one for one in self._candidates(whole) if one.family not in hopeless]
         known = {candidate.trial_id for candidate in candidates}
         compared = [[trial_id for trial_id in look if trial_id in known] for look in looks]
@@ -200,22 +229,6 @@ class RaceRounds:
             )  # fmt: skip
         return list(found.values())
 
-    def _hopeless(self, whole: Plan, taken: set[str]) -> dict[str, str]:
-        """Return why families cannot take part: no learning rate, or none of their trajectories came to its end."""
-        found = {}
-        for label, trials in by_family(whole).items():
-            if all(trial.spec is None for trial in trials):
-                found[label] = "no learning rate was found"
-                continue
-            ids = [trial.spec.trial_id for trial in trials if trial.spec is not None and trial.spec.trial_id in taken]
-            states = [self._store.record(trial_id).state for trial_id in ids]
-            if states and not any(state == TrialState.DONE for state in states):
-                counts = ", ".join(
-                    f"{states.count(state)} {state.replace('_', ' ')}" for state in dict.fromkeys(sorted(states))
-                )
-                found[label] = f"none of its trajectories came to its end: {counts}"
-        return found
-
     def _uncontested(self, families: Sequence[str], hopeless: dict[str, str], look: int) -> Verdict:
         """Return the verdict where a single family, or none, is left without any comparison."""
         return Verdict(
@@ -274,7 +287,11 @@ class RaceRounds:
 
 
 def _count(trials: Sequence[PlannedTrial]) -> str:
-    return f"{len(trials)} trajector{'y' if len(trials) == 1 else 'ies'}"
+    return _counted(len(trials))
+
+
+def _counted(count: int) -> str:
+    return f"{count} trajector{'y' if count == 1 else 'ies'}"
 
 
 def _ids(trials: Sequence[PlannedTrial]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -15,8 +15,8 @@ from raysweep.sweep.plan.specs import assignment
 from raysweep.sweep.plan.values import Plan, PlannedTrial
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.stages.adaptive import Candidate, Round, first_round, next_round
-from raysweep.sweep.stages.bracket_state import Aim
-from raysweep.sweep.stages.bracketing import next_bracketing_round, pilot, refusal
+from raysweep.sweep.stages.brackets.bracketing import next_bracketing_round, pilot, refusal
+from raysweep.sweep.stages.brackets.state import Aim
 from raysweep.sweep.stages.chooser import by_family, longest, run_of
 
 _WHY = {
@@ -25,6 +25,7 @@ _WHY = {
     "grid": "no trajectory of the grid is left; extend the grid, or raise adaptive.seeds",
     "points": "no trial yielded a point",
     "unbracketed": "no trajectory left would bracket the others: `raysweep plan` says which sizes or data they lack",
+    "transition": "no law can be fitted to runs of these lengths, and none is told",
     "bracketed": "nothing more was asked for (adaptive.width or adaptive.flops would narrow an answer)",
 }
 
@@ -51,6 +52,10 @@ class Rounds:
     def ready(self, whole: Plan) -> bool:
         """Return True: families whose rate is not known yet have no trials to wait for."""
         return True
+
+    def leave_out(self, whole: Plan, group: str, waiting: Collection[str]) -> Collection[str]:
+        """Return none: these rounds do not depend on the time that they take."""
+        return ()
 
     @property
     def clock(self) -> None:

@@ -14,6 +14,7 @@ from toy_sweep import Recorder, SpaceMaker
 
 from raysweep.cli.status import sweep_status
 from raysweep.core.errors import SpaceError
+from raysweep.frontier import design_outlook
 from raysweep.frontier.design.planned import PlannedPoints, brackets
 from raysweep.frontier.laws.laws import CostModel, Surface
 from raysweep.storage.trial_store import TrialStore
@@ -25,9 +26,9 @@ from raysweep.sweep.run import run
 from raysweep.sweep.space.parts import Adaptive
 from raysweep.sweep.space.resolve import resolve
 from raysweep.sweep.space.space import Space
-from raysweep.sweep.stages.adaptive import Candidate
-from raysweep.sweep.stages.bracket_state import Aim
-from raysweep.sweep.stages.bracketing import next_bracketing_round, pilot, refusal
+from raysweep.sweep.stages.adaptive import Candidate, Round
+from raysweep.sweep.stages.brackets.bracketing import next_bracketing_round, pilot, refusal
+from raysweep.sweep.stages.brackets.state import Aim
 from raysweep.sweep.stages.chooser import ChosenGrid
 from raysweep.sweep.stages.rounds import Rounds
 from raysweep.sweep.tuning.rates import known_rates
@@ -199,3 +200,50 @@ def test_what_an_automatic_design_lacks_is_named(make_space: SpaceMaker) -> None
         plan(auto_space(make_space, grid={**GRID, "flops": [1e9, 1e15]}))
     with pytest.raises(SpaceError, match=r"grid\.flops: a: 1 size reaches 1e\+07 FLOPs after the smallest data budget"):
         plan(auto_space(make_space, grid={**GRID, "flops": [1e7, 1e9]}))
+
+
+def late(chosen: list[Candidate], late: float) -> pa.Table:
+    """Return losses of curves that leave their starting plateau at an amount of data."""
+    table = points(chosen)
+    top, loss = 1.5 * float(LAW.loss(SIZES[0], late)), table["loss"].to_numpy()
+    loss = loss * (top / loss) ** (1 / (1 + (table["data"].to_numpy() / late) ** 2))
+    table = table.set_column(table.column_names.index("loss"), "loss", pa.array(loss))
+    return table.append_column("trivial_loss", pa.array(np.full(loss.size, top)))
+
+
+def after_the_pilot(late_data: float, aim: Aim) -> tuple[list[Candidate], Round, pa.Table]:
+    everything = candidates()
+    first = list(pilot(everything, aim).chosen)
+    table = late(first, late_data)
+    return first, next_bracketing_round(everything, {c.trial_id for c in first}, table, aim), table
+
+
+def test_runs_that_end_on_the_starting_plateau_are_followed_by_longer_ones() -> None:
+    aim = Aim(budgets=BUDGETS, settings=Adaptive())
+    first, coming, _ = after_the_pilot(3e6, aim)
+    assert "runs have not left the starting plateau, the others only just; longer runs come next" in coming.told
+    assert coming.interval is None, "the fit of such points has an interval, and it means nothing"
+    assert len(coming.chosen) == 3
+    assert min(max(c.atoms) for c in coming.chosen) > 1.5 * np.median([max(c.atoms) for c in first])
+    assert max(c.flops for c in coming.chosen) <= 1.02 * BUDGETS[-1]
+    plain, coming, _ = after_the_pilot(1e3, aim)
+    assert not coming.told.endswith("longer runs come next"), "these have left it long before"
+    assert plain == first
+
+
+def test_a_budget_within_the_transition_is_refused_with_what_it_would_take() -> None:
+    _, coming, _ = after_the_pilot(3e7, Aim(budgets=BUDGETS[:2], settings=Adaptive()))
+    assert (coming.chosen, coming.ended, coming.interval) == ((), "transition", None)
+    assert "no run has left the starting plateau, up to D = " in coming.told
+    assert "the largest of grid.flops ends before that at all but the smallest sizes; raise it to " in coming.told
+    _, coming, _ = after_the_pilot(3e6, Aim(budgets=BUDGETS, settings=Adaptive(flops=1.21e12)))
+    assert coming.ended == "transition"
+    assert "they and the brackets of the largest budget would take adaptive.flops of 1." in coming.told
+
+
+def test_a_plan_says_that_points_so_far_describe_no_law() -> None:
+    _, _, table = after_the_pilot(3e6, Aim(budgets=BUDGETS, settings=Adaptive()))
+    outlook = design_outlook(table.drop_columns(["loss"]), table, BUDGETS)[None]
+    assert "exponents of such runs describe no law, which takes runs up to D = " in outlook.concerns[0]
+    longer = table.drop_columns(["loss"]).set_column(1, "data", pa.array(100 * table["data"].to_numpy()))
+    assert not any("describe no law" in one for one in design_outlook(longer, table, BUDGETS)[None].concerns)

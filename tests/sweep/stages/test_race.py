@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from raysweep.sweep.space.space import Space, as_race
 from raysweep.sweep.stages.chooser import ChosenGrid
 from raysweep.sweep.stages.race import RaceRounds
 from raysweep.sweep.stages.race_budget import Wallet
+from raysweep.sweep.stages.race_endings import Endings
 
 AT = 3e8
 GRID = {"structures": [400, 1600, 6400, 25600, 102400], "seeds": [0]}
@@ -273,13 +275,16 @@ def test_an_undecided_race_has_its_exit_status_and_others_in_the_storage_stay(
 def test_families_that_cannot_compete_are_named_not_left_out_in_silence(
     make_space: SpaceMaker, console: Console, tmp_path: Path
 ) -> None:
+    half = [{"width": width, "how": "broken" if width > 2 else ""} for width in (1, 2, 4, 8)]
+    known = dict.fromkeys(("a", "b", "broken", "half"), 0.02)
     families = {
         "a": family("toy-a", 1.0),
         "b": family("toy-b", 3.0),
         "broken": family("toy-c", 1.0, how="broken"),
         "wild": family("toy-d", 1.0, how="diverge"),
+        "half": {**family("toy-e", 1.0), "sizes": half},
     }
-    rates = {**toy_content(tmp_path)["learning_rate"], "widenings": 0, "rates": {"a": 0.02, "b": 0.02, "broken": 0.02}}  # type: ignore[dict-item]
+    rates = {**toy_content(tmp_path)["learning_rate"], "widenings": 0, "rates": known}  # type: ignore[dict-item]
     space = racing_space(make_space, families=families, learning_rate=rates, resources={"cpu": 1, "max_failures": 0})
     result = raysweep.choose(space, AT, console=console)
     assert result.verdict is not None
@@ -287,3 +292,60 @@ def test_families_that_cannot_compete_are_named_not_left_out_in_silence(
     assert result.verdict.unfit["wild"] == "no learning rate was found"
     assert result.verdict.unfit["broken"] == "none of its trajectories came to its end: 5 failed"
     assert "broken: no usable fit: none of its trajectories" in str(result)
+    said = result.verdict.unfit["half"]
+    assert re.match(r"\d+ failed of \d+ trajectories, and the others give no law: two_sizes_only: ", said)
+
+
+def test_a_family_without_a_fit_is_given_up_once_half_of_many_trajectories_failed() -> None:
+    done, failed, diverged = TrialState.DONE, TrialState.FAILED, TrialState.DIVERGED
+    endings = Endings({"a": [done] * 5, "b": [done, done, failed, diverged], "c": [done] * 3 + [failed] * 3, "d": None})
+    assert endings.hopeless() == {"d": "no learning rate was found"}
+    unfit = {"b": "few sizes", "c": "few sizes", "a": "few sizes"}
+    assert endings.beyond_hope(unfit, last=False) == {
+        "c": "3 failed of 6 trajectories, and the others give no law: few sizes"
+    }
+    assert endings.beyond_hope(unfit, last=True).keys() == {"b", "c"}, "a lost nothing: it may still get its fit"
+    assert endings.beyond_hope({}, last=True) == {}
+
+
+def test_no_run_begins_once_the_wall_clock_budget_is_spent(make_space: SpaceMaker) -> None:
+    space = as_race(racing_space(make_space, 1.02), flops=AT, delta=0.001, budget="1h")
+    store = TrialStore(space.storage)
+    resolved, whole = planned(space, store)
+    said: list[str] = []
+    rounds = RaceRounds(resolved, store, said.append)
+    stage = ChosenGrid(whole, Recorder(), rounds, lambda *_: None)
+    (first,) = rounds.record.looks
+    begun = [stage.next_trial(), stage.next_trial()]
+    rounds.clock._began -= 3601  # the machine was busy
+    assert stage.next_trial() is None
+    assert said[-1] == "the time is spent: 8 trajectories of this round not begun, and left out"
+    assert set(rounds.record.looks[0]) == {spec.trial_id for spec in begun if spec is not None} < set(first)
+    assert not stage.finished, "two of them run"
+    assert TrialStore(space.storage).races()[0].looks == rounds.record.looks
+
+
+def test_a_first_round_of_which_nothing_has_begun_is_kept(make_space: SpaceMaker) -> None:
+    space = as_race(racing_space(make_space, 1.02), flops=AT, budget="1h")
+    store = TrialStore(space.storage)
+    resolved, whole = planned(space, store)
+    rounds = RaceRounds(resolved, store, lambda _: None)
+    stage = ChosenGrid(whole, Recorder(), rounds, lambda *_: None)
+    looks = rounds.record.looks
+    rounds.clock._began -= 3601
+    assert stage.next_trial() is not None
+    assert rounds.record.looks == looks
+
+
+@pytest.mark.usefixtures("one_ray")
+def test_a_race_counts_inference_and_says_so(make_space: SpaceMaker, tmp_path: Path) -> None:
+    path = written(racing_space(make_space), tmp_path)
+    assert choose_family(path, [], None, {"at_flops": AT, "inference_steps": 1e4}, as_json=False) == 0
+    storage = Path(yaml.safe_load(Path(path).read_text())["storage"])
+    (race,) = TrialStore(str(storage)).races()
+    assert race.inference_steps == 1e4
+    verdict = Verdict.from_dict(race.verdicts[-1])
+    assert (verdict.kind, verdict.families, verdict.inference_steps) == ("best", ("a",), 1e4)
+    assert verdict.assumed["a"].startswith("inference is taken as a third of the training FLOPs")
+    page = (storage / "report" / "report.html").read_text()
+    assert "<h2>Which family is best at 3e+08 FLOPs of training and 1e+04 atom-steps of inference</h2>" in page

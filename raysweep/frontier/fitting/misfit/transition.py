@@ -120,6 +120,21 @@ def long_enough(unit: Indices, data: Floats, inside: Mask) -> bool:
     return bool(np.sum(count >= LEAST_BUDGETS_LEFT) >= needed and spans >= LEAST_SPAN)
 
 
+def data_wanted(data: Floats, end: float | None) -> tuple[float, float]:
+    """Estimate where a transition ends whose end the runs do not show, and how long runs show enough after it.
+
+    Args:
+        data: D of the points, shape (n,).
+        end: D at which the narrowest window that is long enough begins; None: no window is.
+
+    Returns:
+        D at its end; the largest D of runs that show `LEAST_SPAN` of it.
+    """
+    largest = float(data.max())
+    seen = max(float(np.median(data)) if end is None else end, 2.0 * largest / LEAST_SPAN)
+    return seen, LEAST_SPAN * seen
+
+
 def _f_p_value(added: Floats, inside: Floats, extra: Indices, degrees: Indices) -> Floats:
     ratio = np.maximum(added, 0.0) / extra / np.maximum(inside / degrees, 1e-300)
     return np.asarray(special.fdtrc(extra, degrees, ratio))

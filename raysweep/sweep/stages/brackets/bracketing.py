@@ -6,7 +6,8 @@ decade of compute beyond the points at most. A trajectory serves the lower budge
 for that, small runs that narrow it come first. Once every budget is bracketed, what is left is spent as `--adaptive`
 does, on the trajectories that narrow the answer in question most per FLOP, which are of many D/N.
 
-Points before the transition that the fit finds count for nothing here either.
+Points before the transition that the fit finds count for nothing here either. Where all runs end on the starting
+plateau or in the transition, longer ones come next (`lengthening`).
 """
 
 import math
@@ -15,6 +16,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pyarrow as pa
 
+from raysweep.frontier.design.beginning import law_begins
 from raysweep.frontier.design.planned import REACHES, SIDES
 from raysweep.frontier.points.findings import Kind
 from raysweep.sweep.space.parts import Adaptive
@@ -22,14 +24,15 @@ from raysweep.sweep.stages.adaptive import (
     ENLARGED,
     Candidate,
     Round,
+    any_fit,
     interval_asked,
     most_telling,
     spread,
-    usable_fit,
     width_of,
     within_budget,
 )
-from raysweep.sweep.stages.bracket_state import Aim, BracketState, least_data, standing
+from raysweep.sweep.stages.brackets.lengthening import lengthened
+from raysweep.sweep.stages.brackets.state import Aim, BracketState, least_data, standing
 
 PILOT_SHARE = 0.1
 """Of the budget of all rounds that the pilot may spend."""
@@ -107,13 +110,17 @@ def next_bracketing_round(
     before = [candidate for candidate in candidates if candidate.trial_id in taken]
     spent, begun = math.fsum(candidate.flops for candidate in before), {candidate.run for candidate in before}
     left = [candidate for candidate in candidates if candidate.run not in begun]
-    fitted = usable_fit(points, BOOTSTRAPS)
+    fitted = any_fit(points, BOOTSTRAPS)
+    begins = law_begins(fitted, points)
+    if not begins.shown:
+        return lengthened(candidates, left, before, begins, aim)
+    fitted = fitted if fitted is not None and fitted.status.usable else None
     interval = interval_asked(fitted, settings)
     if fitted is None or interval is None:
         limit = ENLARGED * max(candidate.flops for candidate in before)
         wanted = within_budget(spread(left, limit), spent, settings, interval) if left else None
         return wanted or Round(chosen=(), interval=interval, ended="grid")
-    state = standing(fitted, candidates, left, points, spent, aim)
+    state = standing(fitted, begins, candidates, left, points, spent, aim)
     chosen = _bracketing(state, points)
     if not chosen:
         return _narrowing(state, points, interval)

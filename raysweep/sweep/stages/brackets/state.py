@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from raysweep.frontier.design.outlook import transition_of
+from raysweep.frontier.design.beginning import LawBegins
 from raysweep.frontier.design.planned import REACHES, SIDES
 from raysweep.frontier.result import Fit
 from raysweep.sweep.space.parts import Adaptive
@@ -123,12 +123,19 @@ def least_data(candidates: Sequence[Candidate]) -> float:
 
 
 def standing(
-    fitted: Fit, candidates: Sequence[Candidate], left: list[Candidate], points: pa.Table, spent: float, aim: Aim
+    fitted: Fit,
+    begins: LawBegins,
+    candidates: Sequence[Candidate],
+    left: list[Candidate],
+    points: pa.Table,
+    spent: float,
+    aim: Aim,
 ) -> BracketState:
     """Work out how the rounds of a family stand.
 
     Args:
         fitted: the law of the points so far.
+        begins: where they begin to obey it.
         candidates: all trajectories of the family.
         left: those whose runs are not begun.
         points: on the others.
@@ -144,7 +151,7 @@ def standing(
         left=left,
         per_atom={candidate.params: candidate.per_atom for candidate in candidates},
         reached=reached,
-        transition=max(transition_of(fitted), least_data(candidates)),
+        transition=max(begins.data, least_data(candidates)),
         spent=spent,
         aim=aim,
     )

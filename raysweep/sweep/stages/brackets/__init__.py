@@ -1,0 +1,1 @@
+"""The rounds of `grid.design: auto`, family by family."""
