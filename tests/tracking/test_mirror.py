@@ -15,6 +15,14 @@ from raysweep.core.trial import TrialState
 from raysweep.tracking.mlflow import MlflowMirror, TrialView, read_points, sync
 
 
+def wait_for(text: str, log: Path, seconds: float = 60) -> None:
+    """Wait until the mirror has logged a text."""
+    until = time.monotonic() + seconds
+    while not (log.exists() and text in log.read_text()):
+        assert time.monotonic() < until, f"not logged: {text}"
+        time.sleep(0.05)
+
+
 def drive(mirror: MlflowMirror, views: list[TrialView]) -> None:
     """Tell the mirror of the trials side by side, a step of each in turn."""
     tales = [tell(mirror, trial) for trial in views]
@@ -25,9 +33,10 @@ def drive(mirror: MlflowMirror, views: list[TrialView]) -> None:
 def test_what_was_told_stands_in_mlflow_and_telling_takes_no_time(uri: str, tmp_path: Path) -> None:
     views = [view(0), view(1, TrialState.DIVERGED), view(2, stage="learning_rate")]
     mirror = MlflowMirror(uri, "some", "toy", log=tmp_path / "logs" / "mlflow.log")
-    began = time.monotonic()
+    began, busy = time.monotonic(), time.thread_time()
     drive(mirror, views)
-    assert time.monotonic() - began < 0.1
+    assert time.thread_time() - busy < 0.1
+    assert time.monotonic() - began < 5, "the caller had to wait"
     mirror.close()
     assert read_points("some", uri).equals(table_of(views), check_metadata=True)
     trials = trial_runs(uri, "some")
@@ -48,7 +57,7 @@ def test_points_are_seen_while_the_sweep_runs(uri: str) -> None:
     tale = tell(mirror, trial)
     for _ in range(3):
         next(tale)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         time.sleep(0.2)
         try:
@@ -119,20 +128,16 @@ def test_absent_server_costs_nothing_and_is_said_once(tmp_path: Path) -> None:
     mirror = MlflowMirror("http://127.0.0.1:9", "some", "toy", log=log)
     began = time.monotonic()
     drive(mirror, [view(i) for i in range(50)])
-    assert time.monotonic() - began < 2
-    time.sleep(3)
+    assert time.monotonic() - began < 5
+    wait_for("cannot be written to", log)
     began = time.monotonic()
     mirror.close()
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 10, "a driver that is stopped has ten seconds"
     text = log.read_text()
     assert text.count("cannot be written to; trials go on") == 1
     assert text.splitlines()[0].endswith("kept until it is back: Connection refused")
     assert text.count("lacks updates of 50 trials; `raysweep sync` writes them") == 1
     assert len(text.splitlines()) == 2
-
-
-def _text(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
 
 
 def test_database_that_comes_back_has_all(uri: str, tmp_path: Path) -> None:
@@ -141,9 +146,7 @@ def test_database_that_comes_back_has_all(uri: str, tmp_path: Path) -> None:
     views = [view(i) for i in range(3)]
     mirror = MlflowMirror(f"sqlite:///{folder / 'mlflow.db'}", "some", "toy", log=tmp_path / "log")
     drive(mirror, views[:2])
-    until = time.monotonic() + 30
-    while "cannot be written to" not in _text(tmp_path / "log") and time.monotonic() < until:
-        time.sleep(0.1)
+    wait_for("cannot be written to", tmp_path / "log")
     folder.unlink()
     folder.mkdir()
     (folder / "mlflow.db").write_bytes((tmp_path / "mlflow.db").read_bytes())
@@ -164,12 +167,13 @@ def test_mirror_that_hears_nothing_touches_nothing(tmp_path: Path) -> None:
 
 
 def test_refused_trial_does_not_hold_up_the_others(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raysweep.tracking.mirror._FIRST_PAUSE_S", 0.1)
+    for seconds in ("_FIRST_PAUSE_S", "_GATHER_S"):
+        monkeypatch.setattr(f"raysweep.tracking.mirror.{seconds}", 0.1)
     refused = replace(view(0), points=[replace(p, data=float(2**70)) for p in view(0).points])  # beyond any step
     mirror = MlflowMirror(uri, "some", "toy", log=tmp_path / "log")
     drive(mirror, [refused, view(1)])
+    wait_for(f"MLflow refuses trial {refused.trial_id}", tmp_path / "log")  # `close` gives up on an MLflow that refuses
     mirror.close(timeout=40)
-    text = (tmp_path / "log").read_text()
-    assert text.count(f"MLflow refuses trial {refused.trial_id}") == 1
+    assert (tmp_path / "log").read_text().count("MLflow refuses trial") == 1
     # The text is exact where MLflow cannot hold a metric.
     assert read_points("some", uri).equals(table_of([refused, view(1)]))
