@@ -3,4 +3,6 @@
 import sys
 from pathlib import Path
 
+from tests.fewer_bootstraps import _fewer_bootstraps as _fewer_bootstraps
+
 sys.path.append(str(Path(__file__).parents[1] / "sweep"))

@@ -20,10 +20,24 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def test_forecast_is_recorded_listed_and_proved_on_ray(space: Path) -> None:
+def test_a_forecast_is_recorded_and_counts_no_more_once_it_was_altered(space: Path) -> None:
     folder = space.parent
     none = command("forecast", str(space), folder=folder)
     assert (none.returncode, none.stdout.splitlines()[:1]) == (0, ["no forecast is on record"]), none.stderr
+    made = command("forecast", str(space), "--at", AT, "--json", folder=folder)
+    assert made.returncode == 0, made.stderr
+    content = json.loads(made.stdout)
+    file = folder / "sweep" / "forecasts" / f"{content['id']}.json"
+    file.write_text(file.read_text().replace('"family": "a"', '"family": "b"'))
+    altered = command("forecast", str(space), folder=folder)
+    assert altered.returncode == 1
+    assert "was altered and does not count" in altered.stderr
+    file.unlink()
+
+
+@pytest.mark.slow  # tests/sweep/forecasts proves them without Ray
+def test_forecast_is_recorded_listed_and_proved_on_ray(space: Path) -> None:
+    folder = space.parent
     made = command("forecast", str(space), "--at", AT, "--json", folder=folder)
     assert made.returncode == 0, made.stderr
     content = json.loads(made.stdout)
@@ -51,12 +65,6 @@ def test_forecast_is_recorded_listed_and_proved_on_ray(space: Path) -> None:
     assert [one["scores"] for one in listed["forecasts"]] == [outcome["scores"]]
     table = command("forecast", str(space), folder=folder).stdout
     assert "1 on record, 1 proved, 1 of them inside" in table
-
-    file = folder / "sweep" / "forecasts" / f"{content['id']}.json"
-    file.write_text(file.read_text().replace('"family": "a"', '"family": "b"'))
-    altered = command("forecast", str(space), folder=folder)
-    assert altered.returncode == 1
-    assert "was altered and does not count" in altered.stderr
 
 
 def test_options_that_need_others_are_named(space: Path) -> None:

@@ -13,6 +13,8 @@ from raysweep.report.content.assemble import Assembled, assemble
 from raysweep.report.content.sources import Material, from_saved_table
 from raysweep.report.content.values import Answers
 from raysweep.report.figures.figures import Drawn, draw
+from tests.fewer_bootstraps import _fewer_bootstraps as _fewer_bootstraps
+from tests.fewer_bootstraps import fewer_bootstraps
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +29,8 @@ def material(storage: Path) -> Material:
 
 @pytest.fixture(scope="session")
 def assembled(material: Material) -> Assembled:
-    return assemble(material)
+    with fewer_bootstraps():
+        return assemble(material)
 
 
 @pytest.fixture(scope="session")
