@@ -123,7 +123,7 @@ def fit_families(
         share: parameters that all families have in common, of E, alpha and beta: they are fitted together, and whether
             the points contradict it is a finding (`shared_parameters`, with its p-value; `Fit.shared`). The law is then
             the additive one unless `law` names another. The noise of runs is in the fit where it is to be believed of
-            each family; otherwise intervals draw whole trajectories.
+            each family; otherwise intervals resample whole trajectories.
         **settings: as in `fit`.
 
     Returns:

@@ -189,7 +189,7 @@ def test_findings_are_one_line_a_kind_the_gravest_first(tmp_path: Path) -> None:
         "all points: 1 point has a NaN, infinite or missing value",
         "all points: 2 points have a value that is not positive",
         "all points: 1 point repeats another in every column",
-        "all points: 1 point lies far below the law and weighs nothing",
+        "all points: 1 point lies far below the law and has no weight",
         "all points: 37 values of flops were computed as C = 6 N D",
     ]
     places = [next(place for place, line in enumerate(lines) if line.startswith(start)) for start in starts]

@@ -43,7 +43,7 @@ def test_families_share_the_form_of_their_noise_and_one_alone_has_its_own():
     assert alone.run_noise.families == 1
     (sentence,) = (one.sentence for one in fits["family 0"].status.findings if one.kind is Kind.RUN_NOISE)
     assert "those of 1 other families" in sentence
-    assert "one seed a size" in sentence
+    assert "one seed per size" in sentence
 
 
 def test_intervals_cover_where_four_families_have_one_seed_of_four_sizes():

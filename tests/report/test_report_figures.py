@@ -88,7 +88,7 @@ def test_one_family_with_too_few_points_is_drawn_without_a_frontier():
     assert set(drawn.files) == {"loss_against_compute.png", "loss_against_size.png", "loss_against_data.png"}
     assert coloured(pixels(drawn.files["loss_against_data.png"]), "#0072B2") > 100
     assert drawn.absent["optimal_model.png"] == "no fit has a compute-optimal frontier"
-    assert drawn.absent["residuals.png"].startswith("no fit: two model sizes cannot tell E, A and alpha apart")
+    assert drawn.absent["residuals.png"].startswith("no fit: two model sizes cannot separate E, A and alpha")
 
 
 def test_points_that_are_all_nan_give_reasons_and_no_empty_figure():

@@ -30,7 +30,7 @@ def with_choice(fit: Fit, blank: Fit, options: Options, weights: Floats | None) 
     form = found.candidates[found.chosen].of(fit.form)
     if form == fit.form:
         return replace(
-            with_findings(fit, [note(Kind.LAW_CHOSEN, f"no other law does clearly better: {found}")]), choice=found
+            with_findings(fit, [note(Kind.LAW_CHOSEN, f"no other law is clearly better: {found}")]), choice=found
         )
     better = parametric(replace(blank, form=form), replace(options, form=form), weights)
     text = f"the points bend away from the additive law, so another fit was taken: {found}"

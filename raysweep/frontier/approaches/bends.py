@@ -19,5 +19,5 @@ def bend_findings(found: LackOfFit | None) -> list[Finding]:
         return []
     if not found.bends:
         return [note(Kind.LAW_BENDS, f"the residuals are systematic, but small: {found}")]
-    text = f"the points bend away from the law: {found}. What it says beyond them will be off by more"
+    text = f"the points bend away from the law: {found}. Extrapolations will be off by more"
     return [caution(Kind.LAW_BENDS, text)]

@@ -38,7 +38,7 @@ def minimum_findings(minimum: Minimum) -> list[Finding]:
         found.append(caution(Kind.NOT_CONVERGED, f"the solver stopped short of the optimum (gradient norm {norm})"))
     if minimum.agreeing < 0.5 * minimum.starts:
         reached = f"{minimum.agreeing} of {minimum.starts}"
-        text = f"only {reached} starts reached the best optimum: the points leave several open"
+        text = f"only {reached} starts reached the best optimum: the points do not determine a single optimum"
         found.append(caution(Kind.STARTS_DISAGREE, text))
     return found
 
@@ -51,5 +51,5 @@ def bound_findings(minimum: Minimum, names: dict[int, str]) -> list[Finding]:
             continue
         where = "0" if place == 0 else f"{minimum.theta[place]:.3g}"
         remedy = "fix it with asymptote=0, or add larger runs" if place == 0 else "the points do not determine it"
-        found.append(caution(Kind.BOUND_ACTIVE, f"the fit holds {name} at its bound {where}: {remedy}"))
+        found.append(caution(Kind.BOUND_ACTIVE, f"{name} is at its bound {where}: {remedy}"))
     return found

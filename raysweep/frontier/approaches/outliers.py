@@ -17,14 +17,14 @@ def far_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
     """Name the points that lie so far from the law that they weigh nothing."""
     above, below = np.flatnonzero(far_above(fit)), np.flatnonzero(far_below(fit))
     if above.size:
-        text = "has over twice the loss of the law, as a diverged run does, and weighs"
-        many = "have over twice the loss of the law, as diverged runs do, and weigh"
-        yield caution(Kind.DIVERGED, f"{count_of(above.size, text, many)} nothing ({rows_of(samples, above)})")
+        text = "has over twice the loss of the law, like a diverged run, and has"
+        many = "have over twice the loss of the law, like diverged runs, and have"
+        yield caution(Kind.DIVERGED, f"{count_of(above.size, text, many)} no weight ({rows_of(samples, above)})")
     if below.size:
         lowest = float(np.exp(fit.minimum.residuals[below].min()))
         what = f"down to {lowest:.2g} of it: another loss, or another unit?"
-        text = "lies far below the law and weighs nothing"
-        many = "lie far below the law and weigh nothing"
+        text = "lies far below the law and has no weight"
+        many = "lie far below the law and have no weight"
         yield caution(Kind.FAR_BELOW, f"{count_of(below.size, text, many)}, {what} ({rows_of(samples, below)})")
 
 
@@ -36,10 +36,10 @@ def outlier_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
     if not lost.size:
         return
     silent = int(np.sum(fit.trust == 0.0))
-    text = f"lies beyond {DOUBTED:g} noises of the law and weighs less"
-    many = f"lie beyond {DOUBTED:g} noises of the law and weigh less"
+    text = f"lies more than {DOUBTED:g} σ from the law and has less weight"
+    many = f"lie more than {DOUBTED:g} σ from the law and have less weight"
     worst = lost[np.argsort(fit.trust[lost], kind="stable")]
-    sentence = f"{count_of(lost.size, text, many)}, {silent} of them nothing ({rows_of(samples, worst)})"
+    sentence = f"{count_of(lost.size, text, many)}, {silent} of them none ({rows_of(samples, worst)})"
     yield note(Kind.OUTLIERS, sentence)
 
 
@@ -48,7 +48,7 @@ def _too_many(fit: SurfaceFit) -> Iterable[Finding]:
     remedy = "leave out the runs that failed (exclude=), or these points have another law"
     silent = fit.trust < 0.5
     if np.mean(silent) > MOST_SILENCED:
-        text = f"{int(silent.sum())} of {silent.size} points weigh nothing, too many for outliers: {remedy}"
+        text = f"{int(silent.sum())} of {silent.size} points have no weight, too many for outliers: {remedy}"
         yield caution(Kind.MANY_FAR_AWAY, text)
     elif many_far(fit.prepared.problem, fit.minimum.theta, fit.trust):
         far = int(np.sum((np.abs(fit.minimum.residuals) > FAR) & ~silent))

@@ -119,7 +119,7 @@ def _sense_findings(samples: Samples, fit: SurfaceFit, form: Form) -> Iterable[F
             yield caution(Kind.NOT_DECREASING, text)
     count = distinct_budgets(samples)
     if absent is None and count < LEAST_BUDGETS:
-        text = f"the points have {count} different computes: what compute does is a guess beyond them"
+        text = f"the points have {count} different computes: anything beyond them is a guess"
         yield caution(Kind.TOO_FEW_BUDGETS, text)
 
 

@@ -32,7 +32,7 @@ def refusals(samples: Samples, options: Options) -> list[Finding]:
         text = "law='data_constrained' needs a column unique_data: the distinct part of data"
         return [fatal(Kind.NO_REPEATS, text)]
     if form.law == "data_constrained" and not np.any(samples.data > 1.5 * np.asarray(samples.unique_data)):
-        text = "no run repeats its data, so what repeats are worth is unseen; law='additive'"
+        text = "no run repeats its data, so the value of repeats cannot be fitted; use law='additive'"
         return [fatal(Kind.NO_REPEATS, text)]
     return _design_refusals(samples, options)
 
@@ -49,18 +49,23 @@ def _design_refusals(samples: Samples, options: Options) -> list[Finding]:
     least = needs(form)
     sizes, amounts, runs = (int(count[0]) for count in counts(samples, form, np.ones((1, samples.count))))
     if sizes < 2 and least.sizes:
-        return [fatal(Kind.ONE_SIZE_ONLY, "all points have one N: what N does to the loss cannot be seen; law='data'")]
+        return [
+            fatal(
+                Kind.ONE_SIZE_ONLY,
+                "all points have the same N, so its effect on the loss cannot be fitted; use law='data'",
+            )
+        ]
     if amounts < 2 and least.amounts:
-        text = "all points have one D: what D does to the loss cannot be seen; law='params'"
+        text = "all points have the same D, so its effect on the loss cannot be fitted; use law='params'"
         return [fatal(Kind.ONE_DATA_ONLY, text)]
     if options.method != "parametric":
         return []
     held = ", or hold E with asymptote=" if form.asymptote is None else ""
     if sizes < least.sizes:
-        apart = "E, A and alpha apart: add a size"
+        apart = "E, A and alpha: add a size"
         return [_too_few(sizes, least.sizes, ("model sizes", apart, Kind.TWO_SIZES_ONLY), form.law, held)]
     if amounts < least.amounts:
-        apart = "E, B and beta apart: add an amount"
+        apart = "E, B and beta: add an amount"
         return [_too_few(amounts, least.amounts, ("amounts of data", apart, Kind.TWO_DATA_ONLY), form.law, held)]
     if sizes + amounts < least.both or runs < least.runs:
         text = (
@@ -69,18 +74,18 @@ def _design_refusals(samples: Samples, options: Options) -> list[Finding]:
         )
         return [fatal(Kind.TOO_FEW_LEVELS, text)]
     if least.both and _in_lockstep(samples):
-        text = "N and D rise in lockstep over the points: their effects cannot be told apart; vary D at fixed N"
+        text = "N and D rise in lockstep over the points: their effects cannot be separated; vary D at fixed N"
         return [fatal(Kind.DEPENDENT_DESIGN, text)]
     return []
 
 
 def _too_few(count: int, least: int, told: tuple[str, str, Kind], law: str, held: str) -> Finding:
-    """The refusal of too few levels; `told`: what they are, what two of them cannot do, and the kind for two."""
+    """The refusal of too few levels; `told`: what they are, what two of them leave open, and the kind for two."""
     what, apart, kind = told
     if count == 2 and least == 3 and law != "data_constrained":
-        return fatal(kind, f"two {what} cannot tell {apart}{held}")
+        return fatal(kind, f"two {what} cannot separate {apart}{held}")
     counted = ", counted with their distinct part," if law == "data_constrained" else ""
-    text = f"{count} {what}{counted} leave law={law!r} open: it needs {least}{held}"
+    text = f"{count} {what}{counted} do not determine law={law!r}: it needs {least}{held}"
     return fatal(kind if count == 2 else Kind.TOO_FEW_LEVELS, text)
 
 

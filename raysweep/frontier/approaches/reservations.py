@@ -51,11 +51,11 @@ def repeats_findings(samples: Samples, fit: SurfaceFit, form: Form) -> Iterable[
         )
         yield caution(Kind.BOUND_ACTIVE, f"{_held(repeats, MOST)}, {text}; add runs with more repeats")
     elif (low - best) / scale < _F_LIMIT:
-        text = f"repeats (from {again.min(initial=np.inf):.3g} on) teach nothing here: R* is only known to be small"
+        text = f"repeats (from {again.min(initial=np.inf):.3g} on) add nothing here: R* is only known to be small"
         yield caution(Kind.BOUND_ACTIVE, f"{_held(repeats, LEAST)}, {text}; add runs with fewer repeats")
 
 
 def _held(repeats: float, bound: float) -> str:
     if abs(np.log(repeats / bound)) < np.log(1.05):
-        return f"the fit holds R* at its bound {bound:g}"
+        return f"R* is at its bound {bound:g}"
     return f"R* = {repeats:.3g} is not determined, its bound {bound:g} fits as well"

@@ -111,16 +111,16 @@ def noise_findings(samples: Samples, form: Form, noise: RunNoise) -> Iterable[Fi
     shown = f"{ends[0]:.1%}"
     if sizes.size > 1:
         shown = f"{shown} at the smallest size to {ends[1]:.1%} at the largest"
-    seeds = f"up to {noise.seeds} seeds a size"
+    seeds = f"up to {noise.seeds} seeds per size"
     if noise.seeds == 1:
-        seeds = "one seed a size, so the law's own misfit is within it"
+        seeds = "one seed per size, so this includes the law's own misfit"
     among = f", estimated with those of {noise.families - 1} other families" if noise.families > 1 else ""
-    remembered = f"a run remembers {noise.correlation(2.0):.0%} of it over a doubling of D"
-    yield note(Kind.RUN_NOISE, f"runs differ by {shown} of the loss ({seeds}{among}); {remembered}")
+    remembered = f"the correlation over a doubling of D is {noise.correlation(2.0):.2f}"
+    yield note(Kind.RUN_NOISE, f"run-to-run noise is {shown} of the loss ({seeds}{among}); {remembered}")
     if not determined_without_any(samples, form):
         text = (
-            f"without one of the {int(trajectories(samples).max()) + 1} trajectories the law is open, so that little "
-            "shows of what runs differ by: intervals rest on what is usual; add sizes or seeds"
+            f"without one of the {int(trajectories(samples).max()) + 1} trajectories the law is not determined, so "
+            "run-to-run noise cannot be estimated: intervals rest on typical noise; add sizes or seeds"
         )
         yield caution(Kind.TOO_FEW_TRAJECTORIES, text)
 
@@ -128,11 +128,9 @@ def noise_findings(samples: Samples, form: Form, noise: RunNoise) -> Iterable[Fi
 def doubt_findings(mixed: MixedFit | None) -> Iterable[Finding]:
     """Say that the noise of runs was left out of the fit, and why."""
     if mixed is not None and mixed.doubt is not None:
-        drawn = (
-            "intervals rest on the noise that is usual" if mixed.independent else "intervals draw whole trajectories"
-        )
+        drawn = "intervals rest on typical noise" if mixed.independent else "intervals resample whole trajectories"
         text = (
-            "what runs differ by cannot be told from what the law does: with the noise of runs in the fit, "
-            f"{mixed.doubt}. The law is fitted to points taken as independent, and {drawn}; add sizes or seeds"
+            "run-to-run noise cannot be separated from the law: with that noise in the fit, "
+            f"{mixed.doubt}. The law is fitted to points treated as independent, and {drawn}; add sizes or seeds"
         )
         yield caution(Kind.RUN_NOISE_LEFT_OUT, text)

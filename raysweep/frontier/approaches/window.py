@@ -41,7 +41,7 @@ def in_window(cleaned: Cleaned, options: Options) -> Cleaned:
         low, high = window
         inside = (samples.data >= low * (1 - _EDGE)) & (samples.data <= high * (1 + _EDGE))
         left_out = int((~inside).sum())
-        found = [note(Kind.BEFORE_WINDOW, count_of(left_out, "lies", "lie") + " outside of the window that was given")]
+        found = [note(Kind.BEFORE_WINDOW, count_of(left_out, "lies", "lie") + " outside the given window")]
         reason = f"outside of the window D = {low:.3g} to {high:.3g}"
         return _kept(cleaned, inside, reason, found) if left_out else cleaned
     if window == "all" or options.method != "parametric" or refusals(samples, options):

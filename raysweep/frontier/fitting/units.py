@@ -44,7 +44,7 @@ def unit_findings(samples: Samples) -> list[Finding]:
     )
     likely = list(_explanations(middle))
     guess = f"; perhaps {' or '.join(likely[:3])}" if likely else ""
-    return [caution(Kind.COST_IMPLAUSIBLE, f"{text}{guess}. Exponents stand, but for their units; N* and D* do not")]
+    return [caution(Kind.COST_IMPLAUSIBLE, f"{text}{guess}. Exponents are unaffected; N* and D* are wrong")]
 
 
 def _is_six_by_thousands(ratio: Floats) -> bool:

@@ -268,7 +268,7 @@ def _no_axes(prepared: PreparedRuns) -> Finding:
     cells = np.unique(prepared.runs.cell).size
     text = (
         f"{prepared.runs.count} runs at {cells} pairs of N and D: most of them have fewer than 3 learning rates or "
-        "batch sizes with a loss, so no optimum shows; try 3 or more at each N and D"
+        "batch sizes with a loss, so no optimum can be found; try 3 or more at each N and D"
     )
     return fatal(Kind.TOO_FEW_SETTINGS, text)
 

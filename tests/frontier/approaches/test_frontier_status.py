@@ -180,7 +180,7 @@ def test_an_asymptote_at_its_bound_is_said():
     points["loss"] *= (points["flops"] / 1e20) ** -0.02
     found = fit(points, bootstraps=0)
     assert found.status.kind is Kind.BOUND_ACTIVE
-    assert "E at its bound 0" in found.status.sentence
+    assert "E is at its bound 0" in found.status.sentence
 
 
 def test_an_asymptote_that_the_points_do_not_show_is_said():

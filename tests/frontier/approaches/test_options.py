@@ -71,6 +71,6 @@ def test_a_minimum_that_is_none_or_one_of_several_is_named():
 def test_parameters_at_a_bound_are_named_with_the_remedy():
     found = bound_findings(minimum(at_bound=np.array([True, False, True, False, True])), {0: "E", 2: "alpha"})
     assert [one.sentence for one in found] == [
-        "the fit holds E at its bound 0: fix it with asymptote=0, or add larger runs",
-        "the fit holds alpha at its bound 5: the points do not determine it",
+        "E is at its bound 0: fix it with asymptote=0, or add larger runs",
+        "alpha is at its bound 5: the points do not determine it",
     ]

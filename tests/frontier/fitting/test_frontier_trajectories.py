@@ -123,7 +123,7 @@ def test_three_runs_give_an_interval_with_a_reservation_and_four_one_without():
     assert found.status.found(Kind.TOO_FEW_TRAJECTORIES)
     assert "3 trajectories" in str(found.status)
     assert not more.status.found(Kind.TOO_FEW_TRAJECTORIES)
-    assert "one seed a size" in next(one.sentence for one in more.status.findings if one.kind is Kind.RUN_NOISE)
+    assert "one seed per size" in next(one.sentence for one in more.status.findings if one.kind is Kind.RUN_NOISE)
     assert width(found, "a") > 1.3 * width(fit(independent(points), bootstraps=200), "a")
     assert np.size(found.leave_one_out.E) == 3
 
