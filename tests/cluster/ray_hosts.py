@@ -15,6 +15,8 @@ from network import Host, Network
 BIN = Path(sys.executable).parent
 GCS, DASHBOARD = 6379, 8265
 OBJECT_STORE = 100 * 2**20
+STARTS = 3
+"""How often the start of a cluster is tried."""
 
 
 class Cluster:
@@ -57,10 +59,22 @@ class Cluster:
         shutil.rmtree(self.disk, ignore_errors=True)
 
     def start(self, wrap: Sequence[str] = (), dashboard: bool = True) -> None:
-        """Start Ray on both hosts and wait until they know each other."""
-        self.start_head(wrap, dashboard)
-        self.start_worker(wrap)
-        self.wait_for_nodes(2)
+        """Start Ray on both hosts and wait until they know each other; anew where it died as it started.
+
+        On a busy machine Ray's agents miss the 15 s after which Ray gives up.
+        """
+        for attempt in range(1, STARTS + 1):
+            try:
+                self.start_head(wrap, dashboard)
+                self.start_worker(wrap)
+                self.wait_for_nodes(2)
+            except AssertionError:
+                if attempt == STARTS:
+                    raise
+                self.head.kill()
+                self.worker.kill()
+            else:
+                return
 
     def start_head(
         self, wrap: Sequence[str] = (), dashboard: bool = True, cpus: int = 1, dashboard_host: str | None = None
