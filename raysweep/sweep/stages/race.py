@@ -146,8 +146,9 @@ class RaceRounds:
         while True:
             coming = self._round(whole, looks, hopeless)
             unfit = {} if coming.verdict is None else coming.verdict.unfit
+            unfit = {family: reason for family, reason in unfit.items() if family not in hopeless}
             further = ended.beyond_hope(unfit, last=not coming.chosen)
-            if not further.keys() - hopeless.keys():
+            if not further:
                 return coming
             hopeless = hopeless | further
 
