@@ -11,14 +11,8 @@ from raysweep.frontier.fitting.costs import fit_cost_draws, is_proportional
 from raysweep.frontier.fitting.levels import determined
 from raysweep.frontier.fitting.run_noise.covariance import USUAL, WIDE
 from raysweep.frontier.fitting.run_noise.doubts import doubt
-from raysweep.frontier.fitting.run_noise.mixed import (
-    MixedFit,
-    as_independent,
-    deviations_about,
-    draw_mixed,
-    fit_mixed,
-    without_each_run,
-)
+from raysweep.frontier.fitting.run_noise.draws import draw_mixed, without_each_run
+from raysweep.frontier.fitting.run_noise.mixed import MixedFit, as_independent, deviations_about, fit_mixed
 from raysweep.frontier.fitting.run_noise.noise import RunNoise
 from raysweep.frontier.fitting.surfaces import SurfaceFit, fit_surface, to_surface
 from raysweep.frontier.fitting.trajectories import determined_without_any, trajectories

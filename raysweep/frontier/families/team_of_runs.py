@@ -12,13 +12,8 @@ from raysweep.frontier.families.members import NoisyMember
 from raysweep.frontier.families.profile import Joint, fit_jointly
 from raysweep.frontier.families.restriction import Tested, f_test
 from raysweep.frontier.families.team import Team
-from raysweep.frontier.fitting.run_noise.mixed import (
-    MixedFit,
-    deviations_about,
-    draw_losses,
-    draw_noise,
-    level_of,
-)
+from raysweep.frontier.fitting.run_noise.draws import draw_losses, draw_noise
+from raysweep.frontier.fitting.run_noise.mixed import MixedFit, deviations_about, level_of
 from raysweep.frontier.fitting.surfaces import to_surface
 from raysweep.frontier.fitting.trajectories import resampling_units, trajectories
 from raysweep.frontier.laws.laws import Surface

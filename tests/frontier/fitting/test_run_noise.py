@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from surfaces import CHINCHILLA, surface
 
-from raysweep.frontier.fitting.run_noise import mixed as mixed_fit
+from raysweep.frontier.fitting.run_noise import draws
 from raysweep.frontier.fitting.run_noise.covariance import Deviations, estimate, sample
-from raysweep.frontier.fitting.run_noise.mixed import draw_mixed, fit_mixed, without_each_run
+from raysweep.frontier.fitting.run_noise.draws import draw_mixed, without_each_run
+from raysweep.frontier.fitting.run_noise.mixed import fit_mixed
 from raysweep.frontier.fitting.run_noise.refits import refit
 from raysweep.frontier.fitting.run_noise.runs import Memory, arrange_runs, draw_errors, whiten
 from raysweep.frontier.fitting.surfaces import fit_surface
@@ -155,7 +156,7 @@ def test_the_step_to_the_fit_without_a_run_is_near_the_refit_where_runs_are_many
     samples = runs_of(sizes=10, seeds=6, budgets=5)
     (mixed,) = fit_mixed([started(samples)])
     exact = without_each_run(mixed)
-    monkeypatch.setattr(mixed_fit, "MANY_UNITS", 60)
+    monkeypatch.setattr(draws, "MANY_UNITS", 60)
     step = without_each_run(mixed)
     assert step.shape == exact.shape == (60, 5)
     moved = exact - mixed.fit.minimum.theta
@@ -170,7 +171,7 @@ def test_the_step_leaves_a_parameter_that_a_bound_holds_where_it_is(monkeypatch)
     scale = samples.loss.min()
     (mixed,) = fit_mixed([started(replace(samples, loss=samples.loss - 0.99 * scale))])
     assert mixed.fit.minimum.at_bound[0]
-    monkeypatch.setattr(mixed_fit, "MANY_UNITS", 1)
+    monkeypatch.setattr(draws, "MANY_UNITS", 1)
     step = without_each_run(mixed)
     np.testing.assert_array_equal(step[:, 0], mixed.fit.minimum.theta[0])
     assert np.all(np.ptp(step[:, 1:], axis=0) > 0)

@@ -40,7 +40,7 @@ _SAMPLES = 256
 _NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 _LEVELS = 13
 _COLLINEAR = 1e-10
-_AT_ONCE = 1_000_000
+_AT_ONCE = 200_000
 """Numbers in the whitened Jacobians of the covariances that are weighed at once."""
 
 
@@ -86,7 +86,8 @@ def estimate(families: Sequence[Deviations], prior: Prior = WIDE) -> Posterior:
 
     centre, reach = np.array(prior.centre), np.array(prior.spread)
     first = centre + reach * stats.norm.ppf(qmc.Sobol(3, seed=0).random(_SAMPLES))
-    weight = _marginal(families, first).weight.sum(axis=(1, 2))
+    evidence = _evidence_of(families, first)
+    weight = _marginal(families, first, evidence).weight.sum(axis=(1, 2))
     mean = weight @ first
     spread = (first - mean).T @ ((first - mean) * weight[:, None])
     width = np.linalg.cholesky(1.5 * spread + np.diag((0.05 * reach) ** 2))
@@ -94,18 +95,30 @@ def estimate(families: Sequence[Deviations], prior: Prior = WIDE) -> Posterior:
     both = np.concatenate([first, second])
     density = stats.norm.logpdf(both, centre, reach).sum(axis=1)
     proposal = stats.multivariate_normal.logpdf(both, mean, width @ width.T)
-    return _marginal(families, both, density - np.logaddexp(density, proposal))
+    evidence = np.concatenate([evidence, _evidence_of(families, second)], axis=2)
+    return _marginal(families, both, evidence, density - np.logaddexp(density, proposal))
 
 
-def _marginal(families: Sequence[Deviations], places: Floats, log_weight: Floats | float = 0.0) -> Posterior:
+def _memory_at(places: Floats) -> Memory:
+    """The covariances at places (c, 3) of their form."""
+    return Memory(memory=np.exp(places[:, 0]), white=special.expit(places[:, 1]), slope=places[:, 2])
+
+
+def _evidence_of(families: Sequence[Deviations], places: Floats) -> Floats:
+    """Both parts of the restricted likelihood (`_evidence`) of each family, shape (families, 2, c)."""
+    memory = _memory_at(places)
+    return np.array([_evidence_in_parts(one, memory) for one in families])
+
+
+def _marginal(
+    families: Sequence[Deviations], places: Floats, evidence: Floats, log_weight: Floats | float = 0.0
+) -> Posterior:
     """Weigh places (c, 3) of the covariance's form, over levels and differences between families.
 
-    `log_weight` is the prior over the density from which the places were drawn.
+    `evidence` is that of the places, `log_weight` the prior over the density from which they were drawn.
     """
-    memory = Memory(memory=np.exp(places[:, 0]), white=special.expit(places[:, 1]), slope=places[:, 2])
-    evidence = [_evidence_in_parts(one, memory) for one in families]
-    constant = np.sum([one[0] for one in evidence], axis=0)
-    squares = np.array([one[1] for one in evidence])
+    memory = _memory_at(places)
+    constant, squares = np.sum(evidence[:, 0], axis=0), evidence[:, 1]
     freedom = np.array([one.degrees_of_freedom for one in families])
     apart = APART if len(families) > 1 else APART[:1]
     reach = 4.0 / np.sqrt(2.0 * freedom.sum()) + 2.0 * float(apart.max())

@@ -43,10 +43,6 @@ class Runs:
         """1 where there is a point, 0 where there is none, shape (r, m)."""
         return np.asarray((self.place >= 0).astype(float))
 
-    def arrange(self, values: Floats) -> Floats:
-        """Arrange values of shape (k, n, q) by run, shape (k, r, m, q); 0 where there is no point."""
-        return np.asarray(values[:, self.place, :] * self.present[..., None])
-
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
@@ -112,22 +108,27 @@ def whiten(runs: Runs, noise: Memory, columns: Floats) -> tuple[Floats, Floats]:
     Returns:
         The columns, shape (k, r * m, q), and the ln of the covariances' determinants, shape (k,).
     """
-    values, there = runs.arrange(columns), runs.present
+    there = runs.present
     k, (r, m), q = noise.memory.size, there.shape, columns.shape[2]
+    values = columns[:, runs.place.T, :]  # one step of all runs is one block of memory
     scale = np.exp(-noise.slope[:, None, None] * runs.size)  # (k, r, m)
     kept = 1.0 - noise.white[:, None]
     found = np.empty((k, r, m, q))
     state, variance, log_det = np.zeros((k, r, q)), np.broadcast_to(kept, (k, r)), np.zeros(k)
+    away = np.empty_like(state)
     for i in range(m):
         if i:
             fade = np.exp(-runs.step[None, :, i] / noise.memory[:, None])
-            state, variance = fade[..., None] * state, fade**2 * variance + (1.0 - fade**2) * kept
+            state *= fade[..., None]
+            variance = fade**2 * variance + (1.0 - fade**2) * kept
         total = variance + noise.white[:, None] + runs.doubt[None, :, i]
-        away = values[:, :, i] * scale[:, :, i, None] - state
+        np.multiply(values[:, i], (scale[:, :, i] * there[:, i])[..., None], out=away)
+        away -= state
+        np.multiply(away, (there[:, i] / np.sqrt(total))[..., None], out=found[:, :, i])
         gain = variance / total
-        state = state + gain[..., None] * away
+        away *= gain[..., None]
+        state += away
         variance = variance * (1.0 - gain)
-        found[:, :, i] = away * (there[:, i] / np.sqrt(total))[..., None]
         log_det += ((np.log(total) - 2.0 * np.log(scale[:, :, i])) * there[:, i]).sum(axis=1)
     return found.reshape(k, r * m, q), log_det
 
