@@ -48,10 +48,12 @@ class Families:
 
 
 def families(fits: Mapping[str, Fit] | Fit, style: Mapping[str, Style] | None) -> Families:
-    """Take one fit or several by family, with the styles given or the palette's own."""
+    """Take one fit or several by family, with the styles given, in their order, or the palette's own."""
     if isinstance(fits, Fit):
         fits = {fits.architecture or UNNAMED: fits}
-    return Families(fits=fits, style=styles(list(fits)) if style is None else style)
+    if style is None:
+        return Families(fits=fits, style=styles(list(fits)))
+    return Families(fits={family: fits[family] for family in style if family in fits} | dict(fits), style=style)
 
 
 def drawable(fits: Mapping[str, Fit], values: Callable[[str, Fit], T]) -> tuple[dict[str, T], dict[str, str]]:

@@ -38,6 +38,8 @@ LEAST = 3
 """Points in a group."""
 _LETTERS = 132
 """Of a line above a row of panels."""
+_ROOM = 1.6
+"""Of the axis over the farthest point, where sizes of departures stand beyond it."""
 _REACH = 6.0
 """Noises beyond which a point is drawn at the edge."""
 
@@ -159,8 +161,9 @@ def _row(axes: "list[Axes]", family: str, values: Residuals, given: Families) ->
         for side, end in ((1, "largest"), (-1, "smallest")):
             size = departures.get(f"the {end} {word}")
             if size is not None:
-                _departure(panel, x[at_end(side * np.log(x))], 100.0 * float(np.expm1(size)))
-        panel.set_ylim(-1.15 * reach, 1.15 * reach)
+                _departure(panel, x[at_end(side * np.log(x))], 100.0 * float(np.expm1(size)), side, reach)
+        room = _ROOM if departures else 1.15
+        panel.set_ylim(-room * reach, room * reach)
     axes[0].set_ylabel("measured / predicted\nless 1, %", fontsize=8)
     axes[0].set_title(name_of(family), color=look.colour, fontweight="bold", loc="left")
     axes[2].set_title("\n".join(textwrap.wrap(sentence(fit), _LETTERS)), loc="right", fontsize=7.5, color="#333333")
@@ -178,14 +181,14 @@ def _points(axes: "Axes", x: Floats, values: Residuals, look: Style, reach: floa
         axes.plot(x[mask], shown[mask], look.marker, color=light, markerfacecolor=fill, markersize=3.2, zorder=3)
 
 
-def _departure(axes: "Axes", x: Floats, percent: float) -> None:
-    """Draw the mean residual at an end, over the points that it is the mean of."""
+def _departure(axes: "Axes", x: Floats, percent: float, side: int, reach: float) -> None:
+    """Draw the mean residual at an end, over the points that it is the mean of; its size stands beyond all points."""
     low, high = (float(x.min()) / 1.12, float(x.max()) * 1.12)
     axes.plot([low, high], [percent, percent], color="#b00000", linewidth=3.0, solid_capstyle="butt", zorder=6)
-    axes.annotate(
-        f"{percent:+.1f} %", (float(np.sqrt(low * high)), percent), xytext=(0, 5 if percent > 0 else -5),
-        textcoords="offset points", ha="center", va="bottom" if percent > 0 else "top", fontsize=7, color="#b00000",
-        zorder=7,
+    axes.text(
+        0.985 if side > 0 else 0.015, 1.18 * reach * (1.0 if percent > 0 else -1.0), f"{percent:+.1f} %",
+        transform=axes.get_yaxis_transform(), ha="right" if side > 0 else "left",
+        va="bottom" if percent > 0 else "top", fontsize=7, color="#b00000", zorder=7,
     )  # fmt: skip
 
 

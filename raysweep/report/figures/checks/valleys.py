@@ -90,6 +90,8 @@ def _panel(axes: "Axes", valleys: Sequence[IsoflopValley], fit: Fit, look: Style
             va="center",
             fontsize=7,
             color="#333333",
+            bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6},
+            zorder=7,
         )
     _law(axes, valleys, fit)
     sizes = np.concatenate([valley.params for valley in valleys])
@@ -105,7 +107,9 @@ def _panel(axes: "Axes", valleys: Sequence[IsoflopValley], fit: Fit, look: Style
 def _minimum(axes: "Axes", valley: IsoflopValley, colour: tuple[float, float, float]) -> None:
     value, interval = valley.optimum.value, valley.optimum.interval
     if interval is not None:
-        axes.plot(list(interval), [valley.lowest] * 2, "|-", color="#222222", linewidth=1.3, markersize=6, zorder=5)
+        inside = valley.params.min() / 2 < interval.low and interval.high < 2 * valley.params.max()
+        width, ink = (1.3, "#222222") if inside else (0.8, "#999999")  # no axis, but an interval beyond the panel
+        axes.plot(list(interval), [valley.lowest] * 2, "|-", color=ink, linewidth=width, markersize=6, zorder=5)
     axes.plot(
         [value],
         [valley.lowest],
