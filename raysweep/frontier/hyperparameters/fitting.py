@@ -9,7 +9,7 @@ from raysweep.frontier.hyperparameters.edges import NoOptimum, outside, place_of
 from raysweep.frontier.hyperparameters.estimate import Estimated, estimate, in_use
 from raysweep.frontier.hyperparameters.laws import HyperparameterLaw
 from raysweep.frontier.hyperparameters.runs import HyperparameterRuns
-from raysweep.frontier.hyperparameters.surface import Valley, is_valley, solve
+from raysweep.frontier.hyperparameters.surface import Valley, height, is_valley, solve
 from raysweep.frontier.numerics.arrays import Floats, Indices
 from raysweep.frontier.points.findings import Kind
 
@@ -19,6 +19,8 @@ _CHUNK = 16
 _ITERATIONS = 8
 _TOLERANCE = 1e-3
 """Some hundredths of a standard error."""
+_REACH = 1.5
+"""Windows up to which runs may enter that of a refit."""
 _MOST_UNITS = 400
 """Units beyond which the jackknife is left out: the bootstrap is precise there."""
 _EDGE_ROUNDS = 4
@@ -151,10 +153,15 @@ def refit(fitted: Fitted, bootstraps: int, seed: int) -> SurfaceRefits:
 
 
 def _thetas(fitted: Fitted, weights: Floats) -> Floats:
-    """Refit with weights of shape (b, n); those that show no valley are left out."""
+    """Refit with weights of shape (b, n); those that show no valley are left out.
+
+    The window keeps its height and follows each refit's bottom, as that of the fit does: held in place, it would hold
+    back the law.
+    """
     known = fitted.estimated
-    base = fitted.runs.weight * known.kernel * known.trust
-    used = base > 0
+    heights = height(fitted.valley, known.theta[None])[0]
+    base = fitted.runs.weight * known.trust
+    used = (base > 0) & (heights < _REACH * known.window)
     cells = np.unique(fitted.valley.cell[used], return_inverse=True)
     valley = replace(
         fitted.valley,
@@ -167,7 +174,12 @@ def _thetas(fitted: Fitted, weights: Floats) -> Floats:
     found = []
     for begin in range(0, weights.shape[0], _CHUNK):
         part = weights[begin : begin + _CHUNK, used] * base[used]
-        theta = solve(valley, np.repeat(known.theta[None], part.shape[0], axis=0), part, _ITERATIONS, _TOLERANCE).theta
+        start = np.repeat(known.theta[None], part.shape[0], axis=0)
+        theta = solve(valley, start, part * known.kernel[used], _ITERATIONS, _TOLERANCE).theta
+        sound = is_valley(valley, theta) & np.all(np.isfinite(theta), axis=1)
+        theta, part = theta[sound], part[sound]
+        kernel = np.clip(1.0 - height(valley, theta) / known.window, 0.0, 1.0)
+        theta = solve(valley, theta, part * kernel, _ITERATIONS, _TOLERANCE).theta
         found.append(theta[is_valley(valley, theta) & np.all(np.isfinite(theta), axis=1)])
     return np.concatenate(found)
 
