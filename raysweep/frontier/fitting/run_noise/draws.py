@@ -37,11 +37,13 @@ def draw_mixed(mixed: MixedFit, count: int, seed: int) -> tuple[Floats, Mask]:
         return _draw_independent(mixed, noise, level, (seed, mixed.place))
     numbers = mixed.deviations.jacobian.size
     batch = max((_BATCH if numbers < _MANY else _BATCH // 8) // numbers, 1)
+    order = np.lexsort((noise.slope, noise.white, noise.memory))  # equal covariances side by side are whitened once
     found = [
-        _draw(mixed, noise.take(np.arange(count)[part]), normal[part], level[part])
-        for part in (slice(start, start + batch) for start in range(0, count, batch))
+        _draw(mixed, noise.take(part), normal[part], level[part])
+        for part in (order[start : start + batch] for start in range(0, count, batch))
     ]
-    return np.concatenate([theta for theta, _ in found]), np.concatenate([converged for _, converged in found])
+    back = np.argsort(order)
+    return np.concatenate([one[0] for one in found])[back], np.concatenate([one[1] for one in found])[back]
 
 
 def draw_noise(mixed: MixedFit, count: int, seed: int) -> tuple[Memory, Floats, Floats]:
@@ -105,7 +107,10 @@ class _Tangent:
 
 def _tangent(mixed: MixedFit, noise: Memory) -> _Tangent:
     columns = np.column_stack([mixed.deviations.jacobian, mixed.deviations.residuals])
-    white, _ = whiten(mixed.deviations.runs, noise, columns[None])
+    form = np.stack([noise.memory, noise.white, noise.slope], axis=1)
+    _, first, same = np.unique(form, axis=0, return_index=True, return_inverse=True)
+    white, _ = whiten(mixed.deviations.runs, noise.take(first), columns[None])
+    white = white[same.reshape(-1)]
     gram = white.transpose(0, 2, 1) @ white
     values, vectors = np.linalg.eigh(gram[:, :-1, :-1])
     values = np.maximum(values, _RIDGE * values[:, -1:])
