@@ -25,7 +25,8 @@ from raysweep.report.table import text
 from raysweep.report.write import Written, write
 from raysweep.storage import layout
 
-FILES = (".csv", ".parquet", ".pq")
+FILES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
+OTHERS = (".xlsx", ".xls", ".ods", ".json", ".jsonl", ".feather", ".arrow", ".gz", ".zip", ".zst", ".npz", ".h5")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,11 +124,13 @@ def _compared(assembled: Assembled, question: Question) -> tuple[list[Contrasts]
 def read_material(source: str, columns: Columns, tracking_uri: str | None, data_unit: str | None = None) -> Material:
     """Read the points of a search space's sweep (from its MLflow), a file, a storage or an MLflow experiment."""
     title, renamed = Path(source).stem, columns.renamed()
-    if source.endswith(FILES):
+    if source.lower().endswith(FILES):
         return from_file(source, renamed, title, data_unit)
+    if source.lower().endswith(OTHERS) and not os.path.isdir(source):
+        raise FrontierError(f"{source}: points are read from .csv, .tsv and .parquet files; save it as one of these")
     if renamed:
         given = ", ".join(f"{name} = {column!r}" for name, column in renamed.items())
-        raise FrontierError(f"{source}: only a .csv or .parquet file has columns to name ({given})")
+        raise FrontierError(f"{source}: only a .csv, .tsv or .parquet file has columns to name ({given})")
     return from_points(_read_points(source, tracking_uri), title, data_unit=data_unit or OF_SWEEPS)
 
 
@@ -156,7 +159,7 @@ def write_report(source: str, overrides: Sequence[str], out: str | None, data_un
         source = read_run_space(source, overrides).storage
     elif overrides:
         raise RaysweepError(f"{' '.join(overrides)}: only a search space takes overrides, and {source} is not one")
-    if source.endswith(FILES):
+    if source.lower().endswith(FILES):
         material = from_file(source, {}, Path(source).stem, data_unit)
         tell_report(_written(material, out or f"{Path(source).with_suffix('')}-report"))
     else:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from raysweep.cli.app import app
 from raysweep.cli.commands.points import frontier as frontier_command
 from raysweep.cli.points import Columns, read_material
-from raysweep.core.errors import RaysweepError
+from raysweep.core.errors import FrontierError, RaysweepError
 from raysweep.frontier import fit, read_csv
 from raysweep.frontier.laws.laws import effective_data
 from raysweep.report.content.questions import make_question
@@ -172,8 +172,22 @@ def test_an_option_without_a_meaning_is_refused_by_name(table: Path, options: li
 
 
 def test_columns_are_named_for_files_alone(tmp_path: Path) -> None:
-    with pytest.raises(RaysweepError, match=r"only a \.csv or \.parquet file has columns"):
+    with pytest.raises(RaysweepError, match=r"only a \.csv, \.tsv or \.parquet file has columns"):
         CliRunner().invoke(app, ["frontier", str(tmp_path), "--weight", "w"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("name", ["points.CSV", "points.tsv", "points.txt"])
+def test_a_file_of_points_is_known_by_its_extension(tmp_path: Path, name: str) -> None:
+    points().to_csv(tmp_path / name, index=False, sep="\t" if name.endswith("tsv") else ",")
+    columns = Columns(params="N", data="D", flops="C", loss="L")
+    assert read_material(str(tmp_path / name), columns, None).points.num_rows == 36
+
+
+@pytest.mark.parametrize("name", ["points.xlsx", "points.csv.gz", "points.json"])
+def test_a_file_of_another_format_is_refused_with_the_formats_that_are_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(FrontierError, match=rf"{name}: points are read from \.csv, \.tsv and \.parquet files"):
+        read_material(str(tmp_path / name), Columns(), None)
 
 
 def test_findings_are_one_line_a_kind_the_gravest_first(tmp_path: Path) -> None:

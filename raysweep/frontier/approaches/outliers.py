@@ -39,8 +39,8 @@ def outlier_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
     text = f"lies more than {DOUBTED:g} σ from the law and has less weight"
     many = f"lie more than {DOUBTED:g} σ from the law and have less weight"
     worst = lost[np.argsort(fit.trust[lost], kind="stable")]
-    sentence = f"{count_of(lost.size, text, many)}, {silent} of them none ({rows_of(samples, worst)})"
-    yield note(Kind.OUTLIERS, sentence)
+    none = f", {silent} of them none" if silent else ""
+    yield note(Kind.OUTLIERS, f"{count_of(lost.size, text, many)}{none} ({rows_of(samples, worst)})")
 
 
 def _too_many(fit: SurfaceFit) -> Iterable[Finding]:

@@ -137,7 +137,7 @@ def _checked(fits: Mapping[str, Fit], known: Mapping[str, Fit], quantity: str, f
     """The quantity's long name; refuses what cannot be compared."""
     if len(known) < 2:
         found = "; ".join(f"{name}: {fit.status}" for name, fit in fits.items() if name not in known)
-        raise FrontierError(f"contrasts: {len(known)} families have a fit, and two are needed. {found}".rstrip(". "))
+        raise FrontierError(f"contrasts: families with a fit: {len(known)}, and two are needed. {found}".rstrip(". "))
     require_one_cost(known, "contrasts")
     name = _NAMES.get(quantity, SHORT.get(quantity, quantity)) if isinstance(quantity, str) else quantity
     if name in OPTIMAL and flops is None:

@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 
 from raysweep.frontier.numerics.arrays import Floats
-from raysweep.frontier.points.findings import Finding, Kind, caution
+from raysweep.frontier.points.findings import Finding, Kind, caution, note
 from raysweep.frontier.points.samples import Samples
 
 LEAST, MOST = 0.1, 3e4
@@ -37,7 +37,7 @@ def unit_findings(samples: Samples) -> list[Finding]:
     ratio = samples.cost / (samples.params * samples.data)
     middle = float(np.median(ratio))
     if LEAST <= middle <= MOST and not _is_six_by_thousands(ratio):
-        return []
+        return _exchanged(samples)
     text = (
         f"C / (6 N D) is {middle / 6:.2g}, where dense language models have 1 and force fields 1 to some 200: N, D and "
         "C are not all in parameters, tokens (atoms) and FLOP"
@@ -45,6 +45,15 @@ def unit_findings(samples: Samples) -> list[Finding]:
     likely = list(_explanations(middle))
     guess = f"; perhaps {' or '.join(likely[:3])}" if likely else ""
     return [caution(Kind.COST_IMPLAUSIBLE, f"{text}{guess}. Exponents are unaffected; N* and D* are wrong")]
+
+
+def _exchanged(samples: Samples) -> list[Finding]:
+    """Find N and D that stand for each other, which C = 6 N D does not show: every model larger than its data."""
+    seen = samples.data / samples.params
+    if seen.max() >= 1.0:
+        return []
+    text = f"D is below N at every point ({seen.min():.2g} to {seen.max():.2g} of it): are the two columns swapped?"
+    return [note(Kind.COST_IMPLAUSIBLE, text)]
 
 
 def _is_six_by_thousands(ratio: Floats) -> bool:

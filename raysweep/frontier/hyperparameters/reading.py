@@ -25,17 +25,17 @@ def read_runs(path: str | Path, columns: Mapping[str, str] | None = None) -> pa.
     """Read runs from a CSV (with a header) or Parquet file, or from the learning-rate searches of a sweep's storage.
 
     Args:
-        path: a file .csv, .parquet or .pq; anything else is a storage (a folder, or a URI that pyarrow.fs knows).
+        path: a file .csv, .tsv, .txt, .parquet or .pq; else a storage (a folder, or a URI that pyarrow.fs knows).
         columns: the names that `fit_hyperparameters` knows -> the file's, where they differ.
 
     Raises:
         FrontierError: the file or a column is absent, or a column holds no numbers; the storage has no search yet.
     """
     name = str(path)
-    if name.endswith(".csv"):
+    if name.lower().endswith((".csv", ".tsv", ".txt")):
         file = csv_file(path)
         return runs_table(plain_numbers(file), columns, name, file.decimal)
-    if name.endswith((".parquet", ".pq")):
+    if name.lower().endswith((".parquet", ".pq")):
         return runs_table(parquet_table(path), columns, name)
     if columns:
         raise FrontierError(f"{name}: a sweep's storage has columns of its own; columns= is for files")

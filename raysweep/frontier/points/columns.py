@@ -27,6 +27,8 @@ _FILLED = b"raysweep.filled_in"
 _SAME = 5e-3
 """Share within which C = 6 N D holds where a table is said to obey it."""
 _LEAST_OBEYING = 3
+_LISTED = 20
+"""Columns that a message names."""
 
 
 def as_points(
@@ -172,13 +174,22 @@ def _obeys(values: Mapping[str, Floats]) -> bool:
 def _checked(table: pa.Table, source: str, required: Sequence[str], own_names: Sequence[str]) -> pa.Table:
     for name in required:
         if name not in table.column_names:
+            like, option = _alike(name, own_names), name.replace("_", "-")
+            named = f"columns={{{name!r}: {repr(like) if like else '...'}}}, or --{option} {like or 'COLUMN'}"
+            has = ", ".join(f"{own:.40}" for own in own_names[:_LISTED]) + (", ..." if len(own_names) > _LISTED else "")
             raise FrontierError(
-                f"{source}: no column for {name}; it has {', '.join(own_names) or 'none'}. "
-                f"Name it in columns={{{name!r}: ...}}"
+                f"{source}: no column for {name}; it has {has or 'none'}. Name it in {named} on the command line"
             )
     if table.num_rows == 0:
         raise FrontierError(f"{source}: the table has no points")
     return table.select([name for name in (*REQUIRED, *OPTIONAL) if name in table.column_names])
+
+
+def _alike(name: str, own_names: Sequence[str]) -> str | None:
+    """The one column that is probably meant: equal but for case, or the only one that has the word in its name."""
+    equal = [own for own in own_names if own.strip().lower() == name]
+    within = [own for own in own_names if name.rstrip("s") in own.lower()]
+    return next((found[0] for found in (equal, within) if len(found) == 1), None)
 
 
 def _put(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:

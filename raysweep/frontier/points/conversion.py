@@ -136,7 +136,8 @@ def number_column(column: pa.ChunkedArray, name: str, where: str, decimal: str |
         return column.cast(pa.float64(), safe=False)
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or _is_view(column.type)):
         held = next((repr(value) for value in column.to_pylist() if value is not None), "nothing")
-        raise FrontierError(f"{where} holds {held:.60} in row {_first(column) + 1}, which is not a number")
+        row = _first(column) + 1
+        raise FrontierError(f"{where} holds {held:.60} in row {row}, which is not a number; name another column")
     texts = column.to_pylist()
     try:
         return pa.chunked_array([pa.array(numbers(texts, name, decimal=decimal))])

@@ -1,6 +1,8 @@
 """CSV files of other people: a byte order mark, comments before the header, semicolons, decimal commas."""
 
 import csv
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +33,11 @@ def csv_file(path: str | Path) -> CsvFile:
     text, separator = _body(_decoded(path), path)
     header, rows = text.split("\n", 1)
     names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+    if len(names) > 1 and 2 * sum(map(bool, names)) < len(names):
+        raise FrontierError(
+            f"{path}: the first line, {header.strip()!r:.60}, names too few columns to be the header: "
+            "remove what stands above the header, or begin those lines with #"
+        )
     if not rows.strip():
         return CsvFile(table=pa.table([pa.array([], pa.string())] * len(names), names=names), decimal=None)
     try:
@@ -45,8 +52,21 @@ def csv_file(path: str | Path) -> CsvFile:
             ),
         )
     except pa.ArrowException as error:
-        raise FrontierError(f"{path}: not a CSV file with a header: {error}") from error
+        raise FrontierError(f"{path}: {_ragged(rows, names, separator) or f'not a CSV file: {error}'}") from error
     return CsvFile(table=table, decimal=_file_decimal(table, separator))
+
+
+def _ragged(rows: str, names: Sequence[str], separator: str) -> str | None:
+    """Say which row has more or fewer cells than the header; None where all have as many."""
+    lines = (cells for cells in csv.reader(io.StringIO(rows), delimiter=separator) if cells)
+    for number, cells in enumerate(lines, 1):
+        if len(cells) != len(names):
+            counted = f"{len(cells)} cell{'s' if len(cells) > 1 else ''}"
+            return (
+                f"row {number} has {counted}, the header {len(names)} ({separator.join(cells)!r:.60}): complete the "
+                "row, or put numbers with commas in quotes"
+            )
+    return None
 
 
 def csv_table(path: str | Path) -> pa.Table:

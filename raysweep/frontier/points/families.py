@@ -8,11 +8,14 @@ from raysweep.frontier.numerics.arrays import Indices
 
 Family = str | None
 """The label in the column `architecture`; None where the table has no such column."""
+NAMELESS = "unnamed"
+"""The family of the points that name none, in a table where others do."""
 
 
 def family_label(name: object) -> str:
-    """The label of a family as it stands in the column `architecture`; empty where a point names none."""
-    return "" if name is None else str(name)
+    """The label of a family as it stands in the column `architecture`; `NAMELESS` where a point names none."""
+    label = "" if name is None else str(name)
+    return label if label.strip() else NAMELESS
 
 
 def families_of(table: pa.Table) -> dict[Family, Indices]:

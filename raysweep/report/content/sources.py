@@ -165,7 +165,7 @@ def from_file(path: str, columns: Mapping[str, str], title: str, data_unit: str 
         FrontierError: the file or a column is absent, or a column holds no numbers.
     """
     column = columns.get("data", "data")
-    if path.endswith(".csv"):
+    if not path.lower().endswith((".parquet", ".pq")):
         unit = data_unit or unit_of(column)
         return from_points(read_csv(path, columns), title, in_order=True, data_unit=unit)
     table = parquet_table(path)

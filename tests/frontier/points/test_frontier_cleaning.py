@@ -74,9 +74,15 @@ def test_rows_that_are_not_there_are_refused(given, message):
 
 def test_families_come_in_the_order_of_their_first_points():
     given = table(architecture=["b", "a", None, "b", "a"])
-    assert {name: rows.tolist() for name, rows in families_of(given).items()} == {"b": [0, 3], "a": [1, 4], "": [2]}
+    assert {name: rows.tolist() for name, rows in families_of(given).items()} == {
+        "b": [0, 3],
+        "a": [1, 4],
+        "unnamed": [2],
+    }
     assert {name: rows.tolist() for name, rows in families_of(table()).items()} == {None: [0, 1, 2, 3, 4]}
-    with pytest.raises(FrontierError, match=r"f: the points are of 3 families \(b, a, \); f_families takes them all"):
+    with pytest.raises(
+        FrontierError, match=r"f: the points are of 3 families \(b, a, unnamed\); f_families takes them all"
+    ):
         only_family(given, "f")
     assert only_family(table(architecture=["a"] * 5), "f")[0] == "a"
     with pytest.raises(FrontierError, match="f_families: the points have no column architecture"):

@@ -166,7 +166,17 @@ def test_two_budgets_on_one_step_are_one_point():
         ("N,tokens,flops,loss\n2020-01-01,1e9,1e20,2.1\n", "column 'N' holds "),
         ("N tokens flops loss\n1e9 1e9 1e20 2.1\n", "columns are separated by blanks"),
         ("N,tokens,flops,loss,loss\n1e9,1e9,1e20,2.1,2.2\n", "two columns are named 'loss'"),
-        ("N,tokens,flops,loss\n1e9,1e9\n", "not a CSV file with a header: CSV parse error: Expected 4 columns, got 2"),
+        ("N,tokens,flops,loss\n1e9,1e9\n", "row 1 has 2 cells, the header 4 ('1e9,1e9'): complete the row"),
+        ("N,tokens,flops,loss\n1,2,3,4\n1,2,3,4,5\n", "row 2 has 5 cells, the header 4 ('1,2,3,4,5')"),
+        ("My runs,,,\nN,tokens,flops,loss\n1,2,3,4\n", "the first line, 'My runs,,,', names too few columns"),
+        (
+            "N,tokens,flops,Loss\n1,2,3,4\n",
+            "no column for loss; it has N, tokens, flops, Loss. Name it in columns={'loss': 'Loss'}, or --loss Loss",
+        ),
+        (
+            "N,tokens,flops,val\n1,2,3,4\n",
+            "no column for loss; it has N, tokens, flops, val. Name it in columns={'loss': ...}, or --loss COLUMN",
+        ),
         ("N,tokens,flops,loss\n", "the table has no points"),
         ("", "not a CSV file with a header"),
     ],
