@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from raysweep.sweep.mlflow.equal import sync as sync
     from raysweep.sweep.mlflow.prove import prove as prove
     from raysweep.sweep.mlflow.run import run as run
+    from raysweep.sweep.mlflow.train import train as train
     from raysweep.sweep.preview import plan as plan
     from raysweep.sweep.space.space import load_space as load_space
 
@@ -36,6 +37,7 @@ __all__ = [
     "prove",
     "run",
     "sync",
+    "train",
 ]
 
 _MODULES = {
@@ -51,6 +53,7 @@ _MODULES = {
     "prove": "raysweep.sweep.mlflow.prove",
     "run": "raysweep.sweep.mlflow.run",
     "sync": "raysweep.sweep.mlflow.equal",
+    "train": "raysweep.sweep.mlflow.train",
 }
 
 

@@ -11,10 +11,10 @@ from raysweep.cli.spaces import read_space
 from raysweep.core.errors import SpaceError
 from raysweep.core.messages import last_line
 from raysweep.core.terminal.live import duration
-from raysweep.core.text import columns, short
+from raysweep.core.text import columns, knobs, short
 from raysweep.core.trial import INTERRUPTED, TrialState
 from raysweep.storage.forecast_records import ForecastTotals
-from raysweep.storage.forecasts import read_forecasts
+from raysweep.storage.forecasts import TrainedModel, read_forecasts, trained_models
 from raysweep.storage.lease import running_driver
 from raysweep.storage.race_records import RaceRecord
 from raysweep.storage.reader import SweepReader
@@ -87,6 +87,8 @@ class SweepStatus:
     races: tuple[RaceStatus, ...]
     """Races across the families, the last one last, with what each of them answers by now."""
     forecasts: ForecastTotals
+    models: tuple[TrainedModel, ...]
+    """Models that `raysweep train` has begun."""
     driver: str | None
     """The process that runs the sweep; None if none does, or if it is dead."""
     notes: tuple[str, ...]
@@ -125,6 +127,7 @@ def sweep_status(space: Space) -> SweepStatus:
         troubles=tuple(troubles),
         races=tuple(map(_race_status, store.races())),
         forecasts=read_forecasts(store).totals,
+        models=tuple(trained_models(store)),
         driver=driver,
         notes=tuple(dict.fromkeys(store.notes)),
     )
@@ -149,10 +152,20 @@ def show_status(path: str, overrides: Sequence[str], *, as_json: bool) -> None:
         show(f"and {len(status.troubles) - TROUBLES_SHOWN} more; --json prints all")
     if status.forecasts.recorded:
         show(str(status.forecasts))
+    for model in status.models:
+        show(_model_text(model))
     if status.driver:
         show(f"running now: {status.driver}")
     for note in status.notes:
         show(note)
+
+
+def _model_text(model: TrainedModel) -> str:
+    loss = "" if model.last is None else f", loss {short(model.last.loss, 4)}"
+    forecast = {True: ", inside its forecast", False: ", outside its forecast", None: ""}[model.inside]
+    return (
+        f"model {model.family} {knobs(model.size)} ({model.trial_id}): {model.state.replace('_', ' ')}{loss}{forecast}"
+    )
 
 
 def _race_status(record: RaceRecord) -> RaceStatus:

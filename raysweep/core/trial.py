@@ -4,7 +4,15 @@ import enum
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    model_serializer,
+    model_validator,
+)
 
 from raysweep.core.hashing import content_id
 
@@ -60,6 +68,10 @@ class TrialState(enum.StrEnum):
 
 INTERRUPTED = "interrupted"
 """Shown in place of `RUNNING` where no driver runs the sweep: the next run goes on with such a trial."""
+
+
+_LATER = ("nested",)
+"""Fields of a specification that older versions did not have; their defaults stand for what these did."""
 
 
 class OptimizerSpec(BaseModel):
@@ -145,6 +157,11 @@ class TrialSpec(BaseModel):
     )
     fingerprint: str = Field(description="content fingerprint of the structure store")
     structures: int = Field(gt=0, description="size of the training subset, in structures")
+    nested: tuple[Annotated[int, Field(gt=0)], ...] = Field(
+        default=(),
+        description="sizes of smaller subsets that the first pass visits first, each as a whole, one after the other: "
+        "the run goes on from one on such a subset. Empty: one order over the whole subset",
+    )
     epochs: float = Field(default=1.0, gt=0, description="passes over the subset; 1 keeps every atom seen unique")
     validation_structures: int = Field(default=256, gt=0, description="size of the fixed validation set, structures")
     data_budgets: tuple[float, ...] = Field(default=(), description="evaluate when so many atoms were seen (D)")
@@ -171,6 +188,23 @@ class TrialSpec(BaseModel):
                 "last is where it falls to 0, those before it are rungs)"
             )
         return self
+
+    @model_validator(mode="after")
+    def _nested(self) -> "TrialSpec":
+        if list((*self.nested, self.structures)) != sorted({*self.nested, self.structures}):
+            raise ValueError(f"nested {list(self.nested)}: give ascending numbers below structures ({self.structures})")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, default: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave out fields that came later where they say nothing, so that older trials keep their ids."""
+        values: dict[str, object] = default(self)
+        return {name: value for name, value in values.items() if name not in _LATER or value}
+
+    @property
+    def first_subset(self) -> int:
+        """Structures of the subset that is visited first, on which the cost of a step is measured."""
+        return (*self.nested, self.structures)[0]
 
     @property
     def trial_id(self) -> str:

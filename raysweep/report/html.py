@@ -105,6 +105,7 @@ def render(material: Material, answers: Answers, drawn: Drawn, made_with: Mappin
         searches=material.searches,
         horizons=[(record, exponent_of(record)) for record in material.horizons],
         forecasts=material.forecasts,
+        models=material.models,
         broken=material.broken,
         pictures=_pictures(drawn),
         not_drawn={FIGURES[name][0]: reason for name, reason in drawn.absent.items()},

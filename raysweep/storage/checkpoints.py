@@ -14,6 +14,8 @@ from raysweep.core.errors import TrialError
 from raysweep.core.io.files import list_folder, read_whole, write_whole
 from raysweep.core.io.retries import with_retries
 
+FIRST = "000000-given"
+"""Folder of checkpoints that a trial begins with, before its first attempt."""
 _TRIES = 10
 
 

@@ -1,4 +1,7 @@
-"""The forecasts in a sweep's storage: written whole or not at all, read with their hashes checked, and scored."""
+"""The forecasts in a sweep's storage: written whole or not at all, read with their hashes checked, and scored.
+
+Beside them the models that `raysweep train` has trained, each with its forecast.
+"""
 
 import json
 import math
@@ -7,12 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
 
-from raysweep.core.errors import StorageError
+from raysweep.core.errors import StorageError, TrialError
 from raysweep.core.points import Point, at_budgets, from_table
-from raysweep.core.trial import TrialState
+from raysweep.core.stages import TRAINED
+from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage import layout
 from raysweep.storage.forecast_records import Forecast, ForecastOutcome, ForecastTotals, Score, decode, encode
 from raysweep.storage.reader import SweepReader
+from raysweep.storage.records import Assignment
 from raysweep.storage.trial_store import TrialStore
 
 _SUFFIX = ".json"
@@ -61,6 +66,68 @@ class Forecasts:
         known = ", ".join(one.id for one in self.outcomes) or "none"
         reason = f"{len(found)} forecasts begin so" if found else "there is no such forecast"
         raise StorageError(f"forecast {given!r}: {reason}; on record: {known}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel:
+    """A model that was asked for by name or by compute, as far as it is trained."""
+
+    trial_id: str
+    family: str
+    size: dict[str, object]
+    structures: int | None
+    """That its run sees; None before it has begun."""
+    learning_rate: float
+    seed: int
+    state: str
+    """Of its run, as in `TrialState`."""
+    message: str | None
+    """Why it ended badly; None where it did not."""
+    last: Point | None
+    """Its last point; None before the first."""
+    checkpoints: str
+    """Where its weights are."""
+    forecast: ForecastOutcome | None
+    """What was forecast before it was trained, beside the outcome; None where no law could."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it is trained to its end."""
+        return self.state == TrialState.DONE
+
+    @property
+    def inside(self) -> bool | None:
+        """Whether its loss lies in the forecast's interval; None without one, or before the end."""
+        score = None if self.forecast is None else self.forecast.scores.get("loss")
+        return None if score is None else score.inside
+
+
+def trained_models(reader: SweepReader) -> list[TrainedModel]:
+    """Read the models that `raysweep train` has begun, in the order in which they were."""
+    rows = [row for row in reader.assignments() if row.stage == TRAINED]
+    outcomes = {one.forecast.trial_id: one for one in read_forecasts(reader).outcomes} if rows else {}
+    return [_trained(reader, row, outcomes.get(row.trial_id)) for row in rows]
+
+
+def _trained(reader: SweepReader, row: Assignment, outcome: ForecastOutcome | None) -> TrainedModel:
+    record, points = reader.valid_record(row.trial_id), from_table(reader.points_or_none(row.trial_id))
+    try:
+        spec: TrialSpec | None = reader.spec(row.trial_id)
+    except TrialError:  # it was assigned, and has not begun
+        spec = None
+    return TrainedModel(
+        trial_id=row.trial_id,
+        family=row.family,
+        size=json.loads(row.size),
+        structures=None if spec is None else round(spec.structures * spec.epochs),
+        learning_rate=row.learning_rate,
+        seed=row.seed,
+        state=str(record.state),
+        message=record.message,
+        last=points[-1] if points else None,
+        checkpoints=reader.checkpoints(row.trial_id),
+        forecast=outcome,
+    )
 
 
 def write_forecast(store: TrialStore, forecast: Forecast) -> None:

@@ -57,6 +57,10 @@ class TrialStore(SweepReader):
         folder = f"{self._path(claim.trial_id)}/{layout.TRIAL_CHECKPOINTS}"
         return self._location(attempts.take_over(self._filesystem, folder, claim.attempt, claim.writer))
 
+    def first_checkpoints(self, trial_id: str) -> str:
+        """Locate a folder whose checkpoints the first attempt at a trial takes over; empty unless one is put there."""
+        return self._location(f"{self._path(trial_id)}/{layout.TRIAL_CHECKPOINTS}/{attempts.FIRST}")
+
     def begin(self, spec: TrialSpec, code: str | None = None) -> Claim:
         """Begin a new attempt at a trial: write its specification unless it is there, and mark the trial RUNNING.
 

@@ -54,7 +54,7 @@ _CALLS_AT_ONCE = 6
 WRITE_LOCK = threading.Lock()
 """Held while writing: an abandoned mirror may still be writing a trial that `sync` writes, too."""
 
-_STAGE_NAMES = {"learning_rate": "1 learning rate", "grid": "2 grid", "forecast": "3 forecasts"}
+_STAGE_NAMES = {"learning_rate": "1 learning rate", "grid": "2 grid", "forecast": "3 forecasts", "trained": "4 models"}
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def measure(spec: TrialSpec, store: Store, *, gpu: bool = False) -> TrainingCost
         gpu: measure on a GPU if this machine has one, otherwise on the CPU.
     """
     cutoff = check_size(spec.architecture, spec.size).cutoff
-    n = min(COST_SAMPLE, spec.structures)
+    n = min(COST_SAMPLE, spec.first_subset)
     graphs = graphs_of(str(store.location), spec.fingerprint, "train", n, cutoff)
     device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
     with IsolatedState():
@@ -83,8 +83,8 @@ def cost_of(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialSpe
         spec: the trajectory.
         store: its structures.
     """
-    sample = graphs.head(min(COST_SAMPLE, spec.structures))
-    if spec.structures > COST_SAMPLE and not tells_apart(sample, model.triplets):
+    sample = graphs.head(min(COST_SAMPLE, spec.first_subset))
+    if spec.first_subset > COST_SAMPLE and not tells_apart(sample, model.triplets):
         sample = _spread(spec, store, sample.cutoff)  # the head is uniform; the rest may not be
     return _measured(model, sample, loss, spec)
 
@@ -94,7 +94,7 @@ def inference_of(spec: TrialSpec, store: Store, device: torch.device) -> Inferen
 
     It is measured on another copy of the network, with its initial weights, so that no training notices.
     """
-    network = spec.model_copy(update={"seed": 0, "structures": min(COST_SAMPLE, spec.structures)})
+    network = spec.model_copy(update={"seed": 0, "structures": min(COST_SAMPLE, spec.first_subset), "nested": ()})
     key = (network.architecture, size_json(network.size), network.forces, network.precision, network.symmetry.frames)
     where = (str(store.location), network.fingerprint, network.structures, str(device), torch.get_num_threads())
     if (*key, *where) not in _INFERENCE:
@@ -113,7 +113,7 @@ def inference_of(spec: TrialSpec, store: Store, device: torch.device) -> Inferen
 
 def _spread(spec: TrialSpec, store: Store, cutoff: float) -> GraphSet:
     """Sample structures of all sizes from the subset, the smallest and the largest included, in its order."""
-    rows = store.subset(spec.structures)
+    rows = store.subset(spec.first_subset)
     by_size = np.argsort(store.n_atoms(rows), kind="stable")
     chosen = by_size[np.linspace(0, len(rows) - 1, COST_SAMPLE).astype(np.int64)]
     return load_graphs(store, rows[np.sort(chosen)], cutoff)

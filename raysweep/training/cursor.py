@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ class DataCursor:
     def __init__(self, graphs: GraphSet, spec: TrialSpec, device: torch.device, dtype: torch.dtype) -> None:
         self._graphs, self._spec = graphs, spec
         self._device, self._dtype = device, dtype
-        self._visits = round(spec.epochs * spec.structures)
+        self._visits = visits(spec)
         self._stream: Iterator[tuple[npt.NDArray[np.int64], Batch]] = iter(())
         self._position: tuple[int, int] | None = None
         self._rotations: tuple[int, npt.NDArray[np.float64]] = (-1, np.empty(0))
@@ -36,8 +36,8 @@ class DataCursor:
         Batches are prefetched as long as each position follows the batch before.
         """
         if self._position != (epoch, visited):
-            rows = self._order(epoch)[visited:]
-            groups = self._graphs.groups(rows, self._spec.batch_atoms, self._device, self._dtype)
+            parts, settings = self._parts(epoch, visited), (self._spec.batch_atoms, self._device, self._dtype)
+            groups = chain.from_iterable(self._graphs.groups(part, *settings) for part in parts)
             self._stream = chain.from_iterable(prefetched(groups))
         rows, batch = next(self._stream)
         after = visited + len(rows)
@@ -55,15 +55,55 @@ class DataCursor:
         total = {"data": 0.0, "flops": 0.0}
         sizes, graphs = self._graphs.n_atoms, self._graphs
         for epoch in range(math.ceil(self._visits / self._spec.structures)):
-            rows = self._order(epoch)
-            steps = sum(1 for _ in split_batches(sizes, rows, self._spec.batch_atoms))
+            parts = self._parts(epoch)
+            rows = np.concatenate(parts)
+            steps = sum(1 for part in parts for _ in split_batches(sizes, part, self._spec.batch_atoms))
             atoms, edges = float(sizes[rows].sum()), float(graphs.n_edges[rows].sum())
             triplets = float(graphs.n_triplets[rows].sum()) if cost.flops_per_triplet else 0.0
             total["data"] += atoms
             total["flops"] += cost.flops(steps, len(rows), atoms, edges, triplets)
         return total
 
-    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
-        """The structures that an epoch visits, in order; the last epoch may be partial."""
-        order = epoch_order(self._spec.structures, self._spec.seed, epoch)
-        return order[: self._visits - epoch * self._spec.structures]
+    def _parts(self, epoch: int, visited: int = 0) -> list[npt.NDArray[np.int64]]:
+        return epoch_parts(self._spec, epoch, visited)
+
+
+def visits(spec: TrialSpec) -> int:
+    """Structures that a trajectory visits by its end, repeats counted."""
+    return round(spec.epochs * spec.structures)
+
+
+def epoch_parts(spec: TrialSpec, epoch: int, visited: int = 0) -> list[npt.NDArray[np.int64]]:
+    """The structures that an epoch visits from a position on, in order, in parts that no batch crosses.
+
+    The last epoch may be partial.
+    """
+    ends = (*spec.nested, spec.structures) if epoch == 0 else (spec.structures,)
+    parts = [epoch_order(ends[0], spec.seed, epoch)]
+    parts += [
+        begin + np.random.default_rng([spec.seed, epoch, part]).permutation(end - begin)
+        for part, (begin, end) in enumerate(pairwise(ends), start=1)
+    ]
+    last, found = visits(spec) - epoch * spec.structures, []
+    for part in parts:
+        found.append(part[visited:last])
+        visited, last = max(0, visited - len(part)), max(0, last - len(part))
+    return [part for part in found if len(part)]
+
+
+def begins_batch(spec: TrialSpec, n_atoms: npt.NDArray[np.int64], epoch: int, visited: int) -> bool:
+    """Whether a trajectory begins a batch at a position, the end of the epoch included.
+
+    Args:
+        spec: the trajectory.
+        n_atoms: [structures] atoms of each structure of its subset.
+        epoch: completed passes.
+        visited: structures visited in the current one.
+    """
+    at = 0
+    for part in epoch_parts(spec, epoch):
+        if at <= visited < at + len(part):
+            batches = split_batches(n_atoms, part, spec.batch_atoms)
+            return visited == at or visited - at in set(np.cumsum([len(rows) for rows in batches]).tolist())
+        at += len(part)
+    return visited == at

@@ -105,7 +105,7 @@ def _show_one(made: Forecast, *, as_json: bool) -> None:
     if as_json:
         print_json({"id": made.id, **dataclasses.asdict(made)})
         return
-    near = _interval(made.optimal_params)
+    near = interval(made.optimal_params)
     beyond = made.flops / made.fit.largest_flops
     rows = [
         (made.kind, f"{made.id}, recorded {made.date} in {layout.FORECASTS}/{made.id}.json"),
@@ -115,7 +115,7 @@ def _show_one(made: Forecast, *, as_json: bool) -> None:
         ("data", f"D = {made.data:.6g} atoms, {made.structures} structures, {made.epochs:.3g} epochs"),
         ("learning rate", f"{made.learning_rate.rate:g}, {made.learning_rate.sentence}"),
         ("cost", f"{made.run_flops:.4g} FLOP, about {amount(made.run_seconds)} device s here"),
-        *((name, f"{_interval(value)}, {made.level:.0%} of single runs") for name, value in made.expected.items()),
+        *((name, f"{interval(value)}, {made.level:.0%} of single runs") for name, value in made.expected.items()),
         ("law", f"{made.fit.law}; {made.fit.points} points, status {made.fit.status}"),
     ]
     show(columns(rows))
@@ -159,14 +159,15 @@ def _row(one: ForecastOutcome) -> tuple[str, ...]:
         amount(made.flops),
         amount(made.params),
         amount(made.data),
-        _interval(made.expected["loss"]),
+        interval(made.expected["loss"]),
         one.state.replace("_", " ") if score is None else short(score.measured, 4),
         "" if score is None else f"{score.error:+.2%}",
         " ".join(filter(None, (verdict, kind))),
     )
 
 
-def _interval(value: Expected) -> str:
+def interval(value: Expected) -> str:
+    """Format an expected number with its interval."""
     if value.low is None or value.high is None:
         return f"{value.value:.4g}"
     return f"{value.value:.4g} [{value.low:.4g}, {value.high:.4g}]"

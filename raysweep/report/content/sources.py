@@ -16,7 +16,7 @@ from raysweep.core.text import knobs
 from raysweep.frontier import read_csv, read_parquet, read_store
 from raysweep.frontier.points.families import family_label
 from raysweep.frontier.points.readers import as_table, canonical, parquet_table
-from raysweep.storage.forecasts import Forecasts, read_forecasts
+from raysweep.storage.forecasts import Forecasts, TrainedModel, read_forecasts, trained_models
 from raysweep.storage.race_records import RaceRecord
 from raysweep.storage.rate_records import RateRecord
 from raysweep.storage.reader import SweepReader
@@ -58,6 +58,8 @@ class Material:
     races: tuple[RaceRecord, ...] = ()
     """Races across the families, the last one last."""
     forecasts: Forecasts = NO_FORECASTS
+    models: tuple[TrainedModel, ...] = ()
+    """Models that were trained for their own sake (`raysweep train`)."""
     broken: tuple[Broken, ...] = ()
     order: tuple[str, ...] = ()
     """Families in the order in which the sweep assigns its trials; `sweep.json` has them in alphabetical order."""
@@ -103,6 +105,7 @@ class Material:
                 self.data_unit,
                 *([repr(self.horizons)] if self.horizons else []),
                 *([repr(self.forecasts)] if self.forecasts != NO_FORECASTS else []),
+                *([repr(self.models)] if self.models else []),
             ],
             sort_keys=True,
             default=str,
@@ -218,6 +221,7 @@ def _material(location: str, reader: SweepReader, table: pa.Table | None, points
         horizons=tuple(one for one in searches if one.of_horizons),
         races=tuple(reader.races()),
         forecasts=read_forecasts(reader),
+        models=tuple(trained_models(reader)),
         broken=tuple(_broken(row, record) for row, record in records if record.state.ended_badly),
         order=tuple(dict.fromkeys(row.family for row in assigned)),
         ended=sum(record.state.ends_trajectory for _, record in records),

@@ -42,17 +42,16 @@ def forecast(space: Space, *, flops: float, family: str | None = None, retrodict
     """
     flops = positive("forecast", "flops", flops)
     store = TrialStore(space.storage)
-    resolved = _resolved(space, store)
-    if family is not None and family not in space.families:
-        raise space.error(("families",), f"there is no family {family!r} to forecast{nearest(family, space.families)}")
+    resolved = with_points(space, store)
+    check_family(space, family)
     points = GridPoints.of(store)
     fits = points.fits()
-    chosen = best_family(fits, flops) if family is None else family
-    run = run_at(resolved, store, chosen, _fit_of(fits, chosen), flops, points.params(chosen))
+    run = best_run(resolved, store, fits, points, flops, family)
+    chosen = run.family
     if (kept := _recorded(store, run, fits[chosen])) is not None:
         return kept
     kind: Kind = "forecast"
-    if (begun := _begun(store, run)) is not None:
+    if (begun := begun_already(store, run)) is not None:
         if not retrodiction:
             raise RaysweepError(
                 f"the run of this forecast has begun already ({begun}), so there is nothing to forecast; "
@@ -60,11 +59,47 @@ def forecast(space: Space, *, flops: float, family: str | None = None, retrodict
             )
         kind, points = "retrodiction", GridPoints.of(store, without=run.spec.trial_id)
         fits = points.fits()
-    made = _forecast(resolved.space, kind, flops, run, fits, points, family is None)
-    kept = _recorded(store, run, fits[chosen])
-    if kept is None:
-        write_forecast(store, made)
-    return kept or made
+    made = forecast_of(store, resolved.space, run, fits, points, flops=flops, kind=kind, compared=family is None)
+    write_forecast(store, made)
+    return made
+
+
+def best_run(
+    resolved: Resolved, store: TrialStore, fits: dict[str, Fit], points: GridPoints, flops: float, family: str | None
+) -> ForecastRun:
+    """Find the run that spends a compute best: of a family, or of the one whose frontier is the lowest there."""
+    chosen = best_family(fits, flops) if family is None else family
+    return run_at(resolved, store, chosen, fit_of(fits, chosen), flops, points.params(chosen))
+
+
+def forecast_of(
+    store: TrialStore,
+    space: Space,
+    run: ForecastRun,
+    fits: dict[str, Fit],
+    points: GridPoints,
+    *,
+    flops: float,
+    kind: Kind = "forecast",
+    compared: bool = False,
+) -> Forecast:
+    """Forecast a run, without writing it down; one that is on record for the same points stays as it is.
+
+    Args:
+        store: the storage.
+        space: the search space, resolved.
+        run: what is forecast.
+        fits: of the families.
+        points: that they were fitted to.
+        flops: compute asked for.
+        kind: whether it is written before the run.
+        compared: whether its family was chosen among several.
+
+    Raises:
+        FrontierError: the family has no law, no optimum at that compute, or no interval.
+    """
+    kept = _recorded(store, run, fit_of(fits, run.family))
+    return kept or _forecast(space, kind, flops, run, fits, points, compared)
 
 
 def forecasts(space: Space) -> Forecasts:
@@ -78,7 +113,12 @@ def forecasts(space: Space) -> Forecasts:
     return read_forecasts(reader)
 
 
-def _resolved(space: Space, store: TrialStore) -> Resolved:
+def with_points(space: Space, store: TrialStore) -> Resolved:
+    """Resolve the search space of a sweep that has run.
+
+    Raises:
+        FrontierError: it has no structures yet, so that it cannot have run.
+    """
     resolved = resolve(space, store)
     if resolved.facts is None:
         raise FrontierError(f"{space.storage}: no trajectory of the grid has ended yet; run the sweep first")
@@ -86,7 +126,13 @@ def _resolved(space: Space, store: TrialStore) -> Resolved:
     return resolved
 
 
-def _fit_of(fits: dict[str, Fit], family: str) -> Fit:
+def check_family(space: Space, family: str | None) -> None:
+    """Refuse a family that the search space does not have."""
+    if family is not None and family not in space.families:
+        raise space.error(("families",), f"there is no family {family!r} to forecast{nearest(family, space.families)}")
+
+
+def fit_of(fits: dict[str, Fit], family: str) -> Fit:
     """Return the fit of a family.
 
     Raises:
@@ -99,7 +145,8 @@ def _fit_of(fits: dict[str, Fit], family: str) -> Fit:
     return fits[family]
 
 
-def _begun(store: TrialStore, run: ForecastRun) -> str | None:
+def begun_already(store: TrialStore, run: ForecastRun) -> str | None:
+    """Say how far a run has come; None before it has begun."""
     record = store.usable_record(run.spec)
     if record.started is None and record.state.is_open:
         return None
@@ -124,7 +171,7 @@ def _forecast(
     points: GridPoints,
     compared: bool,
 ) -> Forecast:
-    fit = _fit_of(fits, run.family)
+    fit = fit_of(fits, run.family)
     expected, notes = _expected(fit, run, points)
     return Forecast(
         kind=kind,

@@ -50,6 +50,17 @@ class ForecastRun:
         return self.cost.seconds_per_atom * self.data
 
 
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """How long a run is: one of both is given."""
+
+    flops: float | None = None
+    structures: int | None = None
+    """Seen by the end."""
+    epochs: float = 1.0
+    """Passes that these make over different ones; a compute makes as few passes as the store allows."""
+
+
 def run_at(
     resolved: Resolved, store: TrialStore, family: str, fit: Fit, flops: float, known: dict[str, float]
 ) -> ForecastRun:
@@ -71,34 +82,104 @@ def run_at(
     assert resolved.facts is not None
     optimum = fit.optimal(flops)
     found = nearest_size(space, resolved.facts, family, optimum.params.value, known)
-    notes = [] if found.solved else [f"{family} has no width to solve for: the nearest of its sizes"]
-    cost = _cost(space, resolved.facts, store, family, found.size)
-    facts = _facts(space, flops / cost.flops_per_atom)
-    course = _course(space, facts, flops / cost.flops_per_atom)
-    if course.epochs > space.grid.epochs:
-        raise _too_few(space, facts, course, fit, flops, family)
-    if course.epochs > 1:
-        notes.append(
-            f"{course.epochs:.3g} passes over {course.subset} structures; the law was fitted to D with repeats "
-            "counted in full"
-        )
+    notes = () if found.solved else (f"{family} has no width to solve for: the nearest of its sizes",)
+    return run_of_size(resolved, store, family, found.size, Length(flops=flops), fit=fit, notes=notes)
+
+
+def run_of_size(
+    resolved: Resolved,
+    store: TrialStore,
+    family: str,
+    size: Size,
+    length: Length,
+    *,
+    fit: Fit | None = None,
+    rate: float | None = None,
+    seed: int | None = None,
+    notes: tuple[str, ...] = (),
+) -> ForecastRun:
+    """Work out the run of one size.
+
+    Args:
+        resolved: the search space, with its structures known.
+        store: its storage; a cost that is measured here is kept there.
+        family: label of the family.
+        size: its knobs.
+        length: of the run.
+        fit: of the family, for how far too few structures would go; None: unknown.
+        rate: learning rate; None: as the sweep tuned it, carried over to this size and horizon.
+        seed: None: the grid's first.
+        notes: what is known of the run already.
+
+    Raises:
+        SpaceError: there are too few structures, or no learning rate is known.
+        RaysweepError: what the size costs is not known.
+    """
+    space, known = resolved.space, resolved.facts
+    assert known is not None
+    cost = cost_of_size(space, known, store, family, size)
+    if length.structures is None:
+        assert length.flops is not None
+        facts = _facts(space, length.flops / cost.flops_per_atom)
+        course = _course(space, facts, length.flops / cost.flops_per_atom)
+        if course.epochs > space.grid.epochs:
+            raise _too_few(space, facts, course, fit, length.flops, family)
+    else:
+        facts, course = _named_course(space, length.structures, length.epochs)
+    notes += _repeated(course)
     data = facts.atoms(course.seen, course.subset)
-    rate = forecast_rate(space, resolved.facts, store, family, found.size, data)
-    if rate.rate != rate.tuned and not space.learning_rate.horizon_grid:
-        notes.append(f"the grid was trained at {rate.tuned:g}, so the run may do better than its law says")
-    spec = TrialSpecs.of(space, facts).grid(family, found.size, space.grid.seeds[0], rate.rate, course)
+    chosen = forecast_rate(space, known, store, family, size, data) if rate is None else _given_rate(rate)
+    if chosen.rate != chosen.tuned and not space.learning_rate.horizon_grid:
+        notes += (f"the grid was trained at {chosen.tuned:g}, so the run may do better than its law says",)
+    specs, seed = TrialSpecs.of(space, facts), space.grid.seeds[0] if seed is None else seed
     return ForecastRun(
         family=family,
-        spec=spec,
+        spec=specs.grid(family, size, seed, chosen.rate, course),
         cost=cost,
         structures=course.seen,
         data=data,
-        rate=rate,
-        notes=tuple(notes),
+        rate=chosen,
+        notes=notes,
     )
 
 
-def _cost(space: Space, facts: DataFacts, store: TrialStore, family: str, size: Size) -> Cost:
+def _repeated(course: Course) -> tuple[str, ...]:
+    """Return the note on a run that repeats its structures; none where it does not."""
+    if course.epochs <= 1:
+        return ()
+    passes = f"{course.epochs:.3g} passes over {course.subset} structures"
+    return (f"{passes}; the law was fitted to D with repeats counted in full",)
+
+
+def _given_rate(rate: float) -> ForecastRate:
+    return ForecastRate(rate=rate, tuned=rate, sentence="given")
+
+
+def _named_course(space: Space, seen: int, epochs: float) -> tuple[DataFacts, Course]:
+    """Return the course that sees so many structures in so many passes, and the facts that count their atoms."""
+    subset = math.ceil(seen / epochs)
+    facts = data_facts(space, at_least=subset)
+    assert facts is not None
+    if facts.structures is not None and subset > facts.structures:
+        raise space.error(
+            ("data", "store"),
+            f"{seen} structures in {epochs:g} epochs need {subset} different ones, and the store has "
+            f"{facts.structures} for training; ask for fewer, allow repeats (epochs of "
+            f"{seen / facts.structures:.3g} or more), or make a store of at least "
+            f"{math.ceil(subset / _TRAINING_SHARE)} structures (data.make.structures, `raysweep data make`) and run "
+            "the sweep on it",
+        )
+    return facts, Course(subset=subset, epochs=seen / subset, structures=(*_along(space, seen), seen), flops=())
+
+
+def _along(space: Space, seen: int) -> tuple[int, ...]:
+    """Return the data budgets of the grid before the end, where evaluations there cost no training."""
+    if space.training.optimizer.name != "schedulefree_adamw":
+        return ()
+    return tuple(n for n in space.grid.structures if n < seen)
+
+
+def cost_of_size(space: Space, facts: DataFacts, store: TrialStore, family: str, size: Size) -> Cost:
     """Measure what a size costs (seconds), or look it up."""
     book = CostBook(space.resources, space.data, store, measure=True)
     probe = courses(space.grid, space.training.optimizer)[0]
@@ -133,17 +214,14 @@ def _course(space: Space, facts: DataFacts, atoms: float) -> Course:
         assert facts.structures is not None
         subset = facts.structures
         seen = facts.seen_with(atoms, subset)
-    earlier: tuple[int, ...] = ()
-    if space.training.optimizer.name == "schedulefree_adamw":  # its evaluations cost no training
-        earlier = tuple(n for n in space.grid.structures if n < seen)
-    return Course(subset=subset, epochs=seen / subset, structures=(*earlier, seen), flops=())
+    return Course(subset=subset, epochs=seen / subset, structures=(*_along(space, seen), seen), flops=())
 
 
-def _too_few(space: Space, facts: DataFacts, course: Course, fit: Fit, flops: float, family: str) -> SpaceError:
+def _too_few(space: Space, facts: DataFacts, course: Course, fit: Fit | None, flops: float, family: str) -> SpaceError:
     """Say how many structures a run needs, and up to which compute there are enough."""
     assert facts.cumulative is not None
     epochs = space.grid.epochs
-    reach = _reach(fit, float(facts.cumulative[-1]) * epochs)
+    reach = None if fit is None else _reach(fit, float(facts.cumulative[-1]) * epochs)
     until = "" if reach is None else f", or forecast at about {reach:.2g} FLOP or less, as far as these go"
     passes = "" if epochs == 1 else f" in at most {epochs:g} passes (grid.epochs)"
     needed = math.ceil(course.seen / epochs)

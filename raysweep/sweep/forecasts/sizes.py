@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from raysweep.core.errors import RaysweepError
 from raysweep.core.hashing import size_json
+from raysweep.core.trial import SizeValue
 from raysweep.sweep.guests.entrypoint import entrypoint_cost
 from raysweep.sweep.plan.designs import courses
 from raysweep.sweep.plan.specs import TrialSpecs
@@ -13,6 +14,7 @@ from raysweep.sweep.space.facts import DataFacts
 from raysweep.sweep.space.ladder import Count, counter, elements_of, nearest_widths
 from raysweep.sweep.space.parts import Size
 from raysweep.sweep.space.space import Space
+from raysweep.sweep.space.yaml_lines import nearest
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,28 @@ def nearest_size(space: Space, facts: DataFacts, label: str, params: float, know
     step = _step(count, [int(size["width"]) for size in members])
     (multiple,) = nearest_widths([params], lambda k: count(step * k))
     return NearestSize({**like, "width": step * multiple}, solved=True)
+
+
+def named_size(space: Space, label: str, given: Mapping[str, SizeValue]) -> Size:
+    """Complete the knobs of a size that is named: those that all sizes of its family share are filled in.
+
+    Raises:
+        SpaceError: the family's sizes have no such knob, need one that is missing, or it is not a network.
+    """
+    members, key = space.families[label].members(), ("families", label, "sizes")
+    for knob in given:
+        if knob not in members[0]:
+            raise space.error(key, f"its sizes have no knob {knob!r} to train{nearest(knob, members[0])}")
+    shared = {knob: value for knob, value in members[0].items() if all(m.get(knob) == value for m in members)}
+    missing = [knob for knob in members[0] if knob not in given and knob not in shared]
+    if missing:
+        raise space.error(key, f"its sizes differ in {', '.join(missing)}: give it with the size to train")
+    size: Size = {knob: given.get(knob, shared.get(knob, value)) for knob, value in members[0].items()}
+    if space.entrypoint is None:
+        from raysweep.models.registry import check_size
+
+        check_size(space.families[label].architecture, size)
+    return size
 
 
 def _counter(space: Space, facts: DataFacts, label: str, others: Size) -> Count:
