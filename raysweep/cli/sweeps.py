@@ -37,6 +37,8 @@ def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, 
         written = write_and_track(space)
     with _output_may_be_lost(space, "the frontier"):
         show(f"\n{written.text}\n")
+        if result.forecast is not None:
+            show(f"{result.forecast}\n")
         tell_report(written)
         _tell_places(space, ui_command(path, overrides, tracking_uri))
     return _verdict(result)
@@ -121,6 +123,11 @@ def ui_command(path: str, overrides: Sequence[str], tracking_uri: str | None) ->
 
 
 def _verdict(result: SweepResult) -> int:
+    if result.forecast is not None and not result.forecast.proved:
+        print_notice(
+            f"the run of forecast {result.forecast.id} is {result.forecast.state}; the same command tries again"
+        )
+        return 1
     if result.complete:
         return 0
     again = [state for state in TrialState if state.ended_badly and not state.is_final]

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import JsonValue, TypeAdapter
 
 from raysweep.core.hashing import content_id
+from raysweep.core.text import short
 from raysweep.core.trial import TrialSpec
 
 ID_DIGITS = 12
@@ -139,6 +140,20 @@ class ForecastOutcome:
     def counts(self) -> bool:
         """Whether it enters the share inside: a forecast that was recorded before its run, which has ended."""
         return self.proved and self.blind and self.forecast.kind == "forecast"
+
+    def __str__(self) -> str:
+        made, loss = self.forecast, self.forecast.expected["loss"]
+        within = "" if loss.low is None or loss.high is None else f" [{loss.low:.4g}, {loss.high:.4g}]"
+        what = (
+            f"{made.family} with N = {short(made.params)} on D = {short(made.data)} atoms was forecast to reach a loss "
+            f"of {loss.value:.4g}{within} at {short(made.flops)} FLOP, {made.flops / made.fit.largest_flops:.3g} times "
+            "the largest compute of its points"
+        )
+        score = self.scores.get("loss")
+        if score is None:
+            return f"{what}; its run is {self.state.replace('_', ' ')}."
+        where = {True: ", inside the interval", False: ", outside the interval", None: ""}[score.inside]
+        return f"{what}; its run gave {score.measured:.4g} ({score.error:+.1%}){where}."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,21 +4,24 @@
     plan      every trajectory of the grid, by the learning rates that are known and what the trial store has
     train     the rest: costs, then learning rates and grid in one Ray Tune run, adaptive rounds included
     finish    assignments and `points.parquet`
+    forecast  where the search space asks for one: recorded, then proved by a run
 
 The steps share a `Sweep`, which never changes, and pass plans on, which are values. Whatever happens in between is in
 the trial store, from which a new plan is made.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 from rich.console import Console
 
 from raysweep.core.trial import TrialState
+from raysweep.storage.forecast_records import ForecastOutcome
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.engine.caps import CapReachedError
 from raysweep.sweep.plan.values import Plan
+from raysweep.sweep.progress import Progress
 from raysweep.sweep.space.space import Space
 from raysweep.sweep.steps.driving import driven, finish
 from raysweep.sweep.steps.prepare import Sweep
@@ -42,6 +45,8 @@ class SweepResult:
     """Families whose learning rate could not be found, so that their grid was not run."""
     notes: tuple[str, ...]
     seconds: float
+    forecast: ForecastOutcome | None = None
+    """The forecast that the search space asks for, proved; None where there is none (`notes` say why not)."""
 
     @property
     def complete(self) -> bool:
@@ -86,7 +91,30 @@ def run(space: Space, *, mirror: Mirror | None = None, console: Console | None =
             grid = sweep.plan()
         finish(sweep, grid)
         ran = sum(attempt != before.get(trial_id, 0) for trial_id, attempt in sweep.attempts().items())
-        return _result(sweep, sweep.chosen(grid), ran, time.monotonic() - began)
+        result = _result(sweep, sweep.chosen(grid), ran, time.monotonic() - began)
+    return _with_forecast(space, result, mirror, console) if space.forecast.wanted and result.complete else result
+
+
+def _with_forecast(space: Space, result: SweepResult, mirror: Mirror | None, console: Console | None) -> SweepResult:
+    """Record and prove the forecast that the search space asks for."""
+    from raysweep.sweep.forecasts.closing import closing_forecast  # imports scipy
+
+    began, before = time.monotonic(), _attempts(space)
+    outcome = closing_forecast(space, mirror=mirror, console=console)
+    result = replace(
+        result,
+        ran=result.ran + sum(attempt != before.get(trial_id, 0) for trial_id, attempt in _attempts(space).items()),
+        seconds=result.seconds + time.monotonic() - began,
+    )
+    if isinstance(outcome, ForecastOutcome):
+        return replace(result, forecast=outcome)
+    Progress(console).say(outcome)
+    return replace(result, notes=(*result.notes, outcome))
+
+
+def _attempts(space: Space) -> dict[str, int]:
+    store = TrialStore(space.storage)
+    return {trial_id: store.record(trial_id).attempt for trial_id in store.ids()}
 
 
 def _result(sweep: Sweep, plan: Plan, ran: int, seconds: float) -> SweepResult:

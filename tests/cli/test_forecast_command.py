@@ -63,6 +63,9 @@ def test_forecast_is_recorded_listed_and_proved_on_ray(space: Path) -> None:
         "median_error": abs(outcome["scores"]["loss"]["error"]),
     }  # fmt: skip
     assert [one["scores"] for one in listed["forecasts"]] == [outcome["scores"]]
+    again = command("run", str(space), f"forecast.at_flops={AT}", folder=folder)  # whose forecast is on record
+    assert again.returncode == 0, again.stderr
+    assert "; its run gave " in again.stdout
     table = command("forecast", str(space), folder=folder).stdout
     assert "1 on record, 1 proved, 1 of them inside" in table
 

@@ -14,6 +14,7 @@ from raysweep.sweep.space import yaml_lines
 from raysweep.sweep.space.automatic import automatic_rounds, check_automatic, is_automatic
 from raysweep.sweep.space.data import Data
 from raysweep.sweep.space.errors import first_error, refuse_other_searches, refuse_unusable_numbers
+from raysweep.sweep.space.forecast import ForecastWanted
 from raysweep.sweep.space.parts import LABEL, NAME, PLACE, Adaptive, Family, Grid, LearningRate, Part
 from raysweep.sweep.space.race import Race
 from raysweep.sweep.space.running import Caps, Resources, Tracking, Training
@@ -50,6 +51,9 @@ class Space(Part):
     grid: Grid = Field(description="the joint grid")
     adaptive: Adaptive = Field(default_factory=Adaptive, description="which trajectories of the grid `--adaptive` runs")
     race: Race = Field(default_factory=Race, description="how `raysweep choose` finds the best family")
+    forecast: ForecastWanted = Field(
+        default_factory=ForecastWanted, description="a forecast that the run ends with, and its proof; default: none"
+    )
     learning_rate: LearningRate = Field(description="the learning-rate stage")
     training: Training = Field(default_factory=Training, description="training settings shared by all trials")
     resources: Resources = Field(default_factory=Resources, description="resources and limits of one trial")
@@ -135,6 +139,8 @@ def _check_together(space: Space) -> None:
         raise space.error(("training", "precision"), "tf32 needs a GPU, and resources.gpu is 0; use float32 or bf16")
     _check_race(space)
     check_automatic(space.grid, space.families, space.error)
+    if (named := space.forecast.family) is not None and named not in space.families:
+        raise space.error(("forecast", "family"), f"no such family{yaml_lines.nearest(named, space.families)}")
     for label in space.learning_rate.rates:
         if label not in space.families:
             raise space.error(
