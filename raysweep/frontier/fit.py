@@ -162,7 +162,7 @@ def local_exponents(points: object, *, exclude: Exclude = None, law: LawName = "
 def isoflop_valleys(
     points: object, *, exclude: Exclude = None, seed: int = 0, bootstraps: int = 200
 ) -> tuple[IsoflopValley, ...]:
-    """Fit the loss of each compute budget as a function of N: what `fit(..., method="isoflop")` takes its minima from.
+    """Fit the loss of each compute budget as a function of N: the valleys behind `fit(..., method="isoflop")`.
 
     Args:
         points: of one family, as in `fit`.
@@ -187,7 +187,7 @@ def fit_each(points: object, **settings: Unpack[Settings]) -> dict[Family, Fit]:
 def fit_groups(
     table: pa.Table, families: Mapping[_Name, Indices], options: Options, exclude: Exclude = None
 ) -> dict[_Name, Fit]:
-    """Fit each family; what their runs differ by, and whether they are in transition, is judged from all of them."""
+    """Fit each family; run-to-run noise and transitions are estimated from all of them together."""
     cleaned = {family: clean(table, rows, options.cost, exclude) for family, rows in families.items()}
     inside = {family: in_window(one, options) for family, one in cleaned.items()}
     judged = with_joint_transition(inside, options)
@@ -255,7 +255,7 @@ def _fit_blank(blank: Fit, options: Options, mixed: MixedFit | None = None) -> F
 
 
 def _fit_screened(blank: Fit, options: Options, weights: Floats | None) -> Fit:
-    """Fit by an approach that has no outliers of its own: what lies far from the additive law weighs nothing."""
+    """Fit by an approach without its own treatment of outliers: points far from the additive law get no weight."""
     samples, judged = blank.samples, screen(blank.samples, options.form, options.seed)
     far = None if judged is None else far_below(judged) | far_above(judged)
     if judged is None or far is None or not far.any():
@@ -267,7 +267,7 @@ def _fit_screened(blank: Fit, options: Options, weights: Floats | None) -> Fit:
 
 
 def _draw_findings(fitted: Fit) -> list[Finding]:
-    """Find what is wrong with the bootstraps."""
+    """Find problems of the bootstraps."""
     if not fitted.bootstraps or fitted.estimate is None:
         return []
     found = []

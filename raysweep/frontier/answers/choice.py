@@ -1,4 +1,4 @@
-"""The choice of a law by what it is for: the prediction of larger runs from smaller ones.
+"""The choice of a law by how well it predicts larger runs from smaller ones.
 
 Residuals do not choose: a law with more parameters always fits closer. Each candidate is fitted to the points up to a
 share of the compute and asked for the rest (rolling origin, 1410.7418 for time series). A law is chosen only where the
@@ -65,7 +65,7 @@ class LawCandidate:
         return ", ".join(parts)
 
     def of(self, form: Form) -> Form:
-        """The candidate as a form; what it leaves open is taken from another."""
+        """The candidate as a form; its unset parts are taken from another."""
         return replace(form, law=self.law, over=self.over, toward_largest=self.toward_largest)
 
 
@@ -108,7 +108,7 @@ def rolling_origins(samples: Samples, form: Form, shares: tuple[float, ...]) -> 
 def choose(
     samples: Samples, form: Form, delta: float | None, seed: int, *, single_runs: bool = True, local: bool = True
 ) -> LawChoice | None:
-    """Try the candidates beside a form of the additive law; None where the points are too few to divide.
+    """Try the candidates against a form of the additive law; None if there are too few points to split.
 
     Args:
         samples: the points.

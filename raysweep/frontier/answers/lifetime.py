@@ -25,7 +25,7 @@ NOTHING = AtomStepCost(log_scale=0.0, power=0.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What the cheapest model is wanted for.
+    """The goal for which the cheapest model is searched.
 
     Attributes:
         total: cost of training and inference together. loss: to be reached; one of the two is None.
@@ -50,7 +50,7 @@ class Goal:
 
 @dataclass(frozen=True, kw_only=True)
 class LifetimeAnswers:
-    """N, D and loss of the cheapest model, and what it costs: total = training + inference."""
+    """N, D and loss of the cheapest model, and its cost: total = training + inference."""
 
     params: Answer
     data: Answer

@@ -1,4 +1,4 @@
-"""What a fit holds: the law, its refits, the points behind it, and the findings about them."""
+"""The contents of a fit: the law, its refits, the points behind it, and the findings about them."""
 
 from dataclasses import dataclass
 

@@ -12,7 +12,7 @@ BENDS = "beyond the points, and the law bends"
 def with_reservation(
     found: Answer, samples: Samples, misfit: LackOfFit | None, asked: tuple[float, float, float]
 ) -> Answer:
-    """Give an answer its caution where the law bends and the cost, N or D asked for is beyond the points."""
+    """Add a caution to an answer if the law bends and the cost, N or D in question is beyond the points."""
     largest = samples.cost.max(), samples.params.max(), samples.data.max()
     beyond = any(value > known for value, known in zip(asked, largest, strict=True))
     return replace(found, caution=BENDS) if beyond and misfit is not None and misfit.bends else found

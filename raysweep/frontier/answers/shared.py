@@ -1,4 +1,4 @@
-"""What a fit says of the parameters that it has in common with other families' fits."""
+"""The parameters that a fit shares with those of other families."""
 
 from dataclasses import dataclass
 

@@ -104,7 +104,7 @@ def plain_law(law: Law, *, repeats: bool) -> AdditiveLaw | CurveLaw | DataConstr
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A number with its interval (None where no bootstrap was asked for).
+    """A number with its interval (None without bootstraps).
 
     `caution` is a reservation in a few words, None where there is none: the number lies beyond the points of a fit
     whose law bends (`law_bends`), so that it may be off by more than its interval.

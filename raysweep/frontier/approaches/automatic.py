@@ -38,7 +38,7 @@ def with_choice(fit: Fit, blank: Fit, options: Options, weights: Floats | None) 
 
 
 def choice_of(fit: Fit, options: Options) -> LawChoice | None:
-    """Try other laws; None where none was asked for, or none is needed."""
+    """Try other laws; None if they are not requested or not needed."""
     if not options.automatic or fit.estimate is None or fit.lack_of_fit is None or not fit.lack_of_fit.significant:
         return None
     single_runs = fit.run_noise is None

@@ -1,4 +1,4 @@
-"""Lack of fit as a finding: a law that the points contradict says so, with the size, the sign and the place."""
+"""Lack of fit as a finding: its size, sign and location."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""An optimum with its certificate: what every approach enters in a fit, and what it has to say about it."""
+"""An optimum with its certificate: the entries and findings that every approach contributes to a fit."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -31,7 +31,7 @@ def with_minimum(fit: Fit, minimum: Minimum) -> Fit:
 
 
 def minimum_findings(minimum: Minimum) -> list[Finding]:
-    """Find what is wrong with a minimum: it is none, or one of several."""
+    """Find problems of a minimum: not converged, or one of several."""
     found = []
     if minimum.gradient_norm > CERTIFIED:
         norm = f"{minimum.gradient_norm:.1e} > {CERTIFIED:.0e}"

@@ -178,7 +178,7 @@ def _single(curve: Curve) -> Curve:
 
 
 def _draw(fit: BudgetValleys, power: PowerCurve, weights: Floats) -> tuple[Curve, Indices]:
-    """Refit valleys, minima and power law to every resample; also tell which of them have enough minima."""
+    """Refit valleys, minima and power law to every resample; also return which of them have enough minima."""
     found = fit_valleys(
         fit.samples,
         fit.label,

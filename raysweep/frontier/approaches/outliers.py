@@ -1,4 +1,4 @@
-"""What is said of points that a fit doubts."""
+"""Findings about the points that a fit down-weights."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ from raysweep.frontier.points.samples import Samples
 
 
 def far_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
-    """Name the points that lie so far from the law that they weigh nothing."""
+    """Report the points so far from the law that they get no weight."""
     above, below = np.flatnonzero(far_above(fit)), np.flatnonzero(far_below(fit))
     if above.size:
         text = "has over twice the loss of the law, like a diverged run, and has"
@@ -29,7 +29,7 @@ def far_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
 
 
 def outlier_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
-    """Name all points that lost weight, those that lie far from the law first."""
+    """Report all down-weighted points, those far from the law first."""
     yield from far_findings(samples, fit)
     yield from _too_many(fit)
     lost = np.flatnonzero(fit.trust < 1.0)
@@ -44,7 +44,7 @@ def outlier_findings(samples: Samples, fit: SurfaceFit) -> Iterable[Finding]:
 
 
 def _too_many(fit: SurfaceFit) -> Iterable[Finding]:
-    """Say that more points are far from the law than outliers should be."""
+    """Report that too many points are far from the law to be outliers."""
     remedy = "leave out the runs that failed (exclude=), or these points have another law"
     silent = fit.trust < 0.5
     if np.mean(silent) > MOST_SILENCED:

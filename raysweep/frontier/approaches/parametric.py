@@ -90,7 +90,7 @@ def _findings(samples: Samples, fit: SurfaceFit, form: Form, mixed: MixedFit | N
 
 
 def law_findings(samples: Samples, fit: SurfaceFit, form: Form) -> Iterable[Finding]:
-    """Say what is to be said of a law and its minimum; whether E is identified is `asymptote_findings`'."""
+    """Collect the findings about a law and its minimum, except whether E is identified (`asymptote_findings`)."""
     yield from cost_findings(samples, fit.surface.cost)
     yield from outlier_findings(samples, fit)
     yield from minimum_findings(fit.minimum)
@@ -101,7 +101,7 @@ def law_findings(samples: Samples, fit: SurfaceFit, form: Form) -> Iterable[Find
 
 
 def _sense_findings(samples: Samples, fit: SurfaceFit, form: Form) -> Iterable[Finding]:
-    """Ask whether the law says anything about these points at all."""
+    """Test whether the law explains anything about these points."""
     spread = robust_scale(np.log(samples.loss) - np.median(np.log(samples.loss)), 1)
     if fit.minimum.noise > 0.5 * spread:
         left = fit.minimum.noise / spread
@@ -124,7 +124,7 @@ def _sense_findings(samples: Samples, fit: SurfaceFit, form: Form) -> Iterable[F
 
 
 def _without_asymptote(samples: Samples, fit: SurfaceFit) -> tuple[float, float]:
-    """F of E = 0 against the fitted E, points taken as independent, and its 95 % quantile."""
+    """F statistic of E = 0 against the fitted E, with points treated as independent, and its 95 % quantile."""
     problem = fit.prepared.problem
     without_asymptote = replace(problem, free=problem.free[:, 1:])
     theta = fit.minimum.theta.copy()

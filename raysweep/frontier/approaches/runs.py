@@ -1,4 +1,4 @@
-"""The noise of runs as the parametric approach takes it: which points have some, what it says, and the law's draws."""
+"""Run-to-run noise in the parametric approach: which points have it, findings about it, and the draws of the law."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -63,7 +63,7 @@ def fit_together(families: Mapping[_Name, Samples], options: Options) -> dict[_N
 
 
 def _judged(mixed: MixedFit, samples: Samples, plain: SurfaceFit, form: Form) -> MixedFit:
-    """Enter whether a fit is to be believed, and what is left where it is not."""
+    """Record whether a fit is credible, and the fallback if it is not."""
     deviations = deviations_about(samples, plain, float(np.log(mixed.noise.params)))
     why = doubt(mixed, plain, deviations)
     if why is not None and not determined_without_any(samples, form):
@@ -91,7 +91,7 @@ def draw_laws(
 
 
 def cost_draws(samples: Samples, form: Form, weights: Floats, cost: CostModel) -> CostModel:
-    """Fit the cost to the resamples, in turn, that leave enough sizes and data to tell its powers apart."""
+    """Fit the cost to the resamples that have enough sizes and amounts of data to separate its powers."""
     good = np.flatnonzero(determined(samples, form, weights))
     if is_proportional(samples) or not good.size:
         return cost
@@ -99,7 +99,7 @@ def cost_draws(samples: Samples, form: Form, weights: Floats, cost: CostModel) -
 
 
 def noise_findings(samples: Samples, form: Form, noise: RunNoise) -> Iterable[Finding]:
-    """Say what runs differ by, and where that cannot be told."""
+    """Report the run-to-run noise, or that it cannot be estimated."""
     sizes = np.unique(np.round(np.log(samples.params), 9))
     ends = [noise.at(float(np.exp(size))) for size in (sizes[0], sizes[-1])]
     shown = f"{ends[0]:.1%}"
@@ -120,7 +120,7 @@ def noise_findings(samples: Samples, form: Form, noise: RunNoise) -> Iterable[Fi
 
 
 def doubt_findings(mixed: MixedFit | None) -> Iterable[Finding]:
-    """Say that the noise of runs was left out of the fit, and why."""
+    """Report that run-to-run noise was left out of the fit, and why."""
     if mixed is not None and mixed.doubt is not None:
         drawn = "intervals rest on typical noise" if mixed.independent else "intervals resample whole trajectories"
         text = (

@@ -91,7 +91,7 @@ def with_joint_transition(families: Mapping[_Name, Cleaned], options: Options) -
 
 
 def _told(cleaned: Cleaned, own: Floats, every: list[Floats]) -> Cleaned:
-    """Enter that a family is in transition where its runs (curvatures `own`) and the others' tell it together."""
+    """Mark a family as in transition if its runs (curvatures `own`) and those of the others show it jointly."""
     others = [values for values in every if values is not own and values.size >= 2]
     if len(others) < LEAST_OTHERS or any(told.kind is Kind.TRANSITION for told in cleaned.findings):
         return cleaned
@@ -117,7 +117,7 @@ def _misfit(samples: Samples, options: Options) -> LackOfFit | None:
 
 
 def _wanted(samples: Samples, end: float | None, seen_elsewhere: str = "") -> str:
-    """Say how much more data would show a part of the runs that one law describes."""
+    """Estimate how much more data would reach a part of the runs that one law describes."""
     seen, needed = data_wanted(samples.data, end)
     rise = needed / float(samples.data.max())
     return (

@@ -62,7 +62,7 @@ class HeldOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """The exponents of a fit to the points in a window of costs, None where it is not usable."""
+    """The exponents of a fit to the points in a window of costs, None if it is not usable."""
 
     lowest: float
     highest: float

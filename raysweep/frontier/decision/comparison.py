@@ -1,4 +1,4 @@
-"""What families are compared at: a compute, for training alone or for training and inference together."""
+"""The compute at which families are compared, for training alone or for training and inference together."""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ class ComparedAt:
 
 
 def comparison(fit: Fit, flops: float, inference_steps: float) -> tuple[ComparedAt, str | None]:
-    """Place the comparison of a family, and say what had to be assumed of its inference; None: nothing.
+    """Place the comparison of a family, and state the assumption about its inference cost; None: no assumption.
 
     Args:
         fit: of the family.

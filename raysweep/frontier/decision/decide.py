@@ -40,7 +40,7 @@ class LookAsked:
 
 @dataclass(frozen=True, kw_only=True)
 class LookTaken:
-    """A verdict and what it was taken from; `known` is None where no family has a usable fit."""
+    """A verdict and the losses behind it; `known` is None if no family has a usable fit."""
 
     verdict: Verdict
     known: LossesAt | None

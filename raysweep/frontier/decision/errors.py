@@ -1,4 +1,4 @@
-"""What losses err by about a law: the noise of runs, and the law's own misfit, of several families together.
+"""The errors of losses about a law, for several families together: run-to-run noise, and the law's own misfit.
 
 In units of a family's noise, with x = ln N and y = ln D of points i and j:
 
@@ -71,7 +71,7 @@ def noise_of(form: ErrorForm, layout: PointLayout) -> Floats:
 
 
 def likeness(first: PointLayout, second: PointLayout) -> Floats:
-    """Correlation of what the law is off by, shape (n, m)."""
+    """Correlation of the law's misfit, shape (n, m)."""
     away = ((first.places[:, None, :] - second.places[None, :, :]) ** 2).sum(axis=2)
     return np.asarray(np.exp(-0.5 * away / REACH**2))
 

@@ -37,7 +37,7 @@ def judge(
 
 
 class _Race:
-    """The families of one look, and what their losses say."""
+    """The families of one look, and the comparisons of their losses."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class _Race:
         return found
 
     def verdict(self, flops: float, error: float, spent: float) -> Verdict:
-        """Judge what is left of the race."""
+        """Decide between the remaining families."""
         alive, leader = self.alive, next(iter(self.alive), None)
         contested = [gap for (one, other), gap in self.gaps.items() if {one, other} <= set(alive)]
         kind: VerdictKind = "undecided"

@@ -92,7 +92,7 @@ class FamilyPoints:
         return np.asarray(log_loss_gradient(self.prepared, self.form, self.theta, params, data))
 
     def smooth(self, first: PointLayout, second: PointLayout) -> Smooth:
-        """What ln loss at two sets of places has in common, but for the noise of runs."""
+        """The covariance of ln loss between two sets of places, without run-to-run noise."""
         slopes, others = self.gradient(first), self.gradient(second)
         drift = np.zeros((slopes.shape[0], others.shape[0]))
         for axis, coefficient in ((0, LOG_A), (1, LOG_B)):
@@ -181,7 +181,7 @@ class FamilyLaws:
         )
 
     def beyond(self, dearest: float) -> float:
-        """Variance of ln loss at the best model from the distance of its training to the dearest run."""
+        """Variance of ln loss at the best model due to the distance from the most expensive run."""
         share = max(1.0 - float(law.surface.E) / float(np.exp(law.predicted)) for law in self.laws)
         away = float(np.log(max(self.training / dearest, 1.0)))
         return (BEYOND * max(share, 0.0) * away) ** 2

@@ -1,4 +1,4 @@
-"""The choice of the next runs of a race: those that tell contested families apart for the least compute.
+"""The choice of the next runs of a race: those that separate contested families at the lowest compute.
 
 A pair is worth runs as long as its interval is wider than the verdict allows, and a run is worth the share by which it
 narrows the intervals of its pairs, per FLOP. Families without a usable fit come first, with runs that give them one.
@@ -75,7 +75,7 @@ def next_moves(
 
 
 def known_losses(points: object, verdict: Verdict, settings: Settings) -> LossesAt | None:
-    """What the points tell of the families that are still in and have a usable fit; None where none has."""
+    """The errors of the families that are still in and have a usable fit; None if none has."""
     found = fits_of(as_table(points), verdict.families, settings)
     fits = {name: one for name, one in found.items() if not isinstance(one, str)}
     return losses_at(fits, verdict.flops, verdict.inference_steps) if fits else None
@@ -172,11 +172,11 @@ class _Contest:
         return sum(self.joint[name].variance + self._beyond(name) for name in pair)
 
     def _beyond(self, family: str, cost: float = 0.0) -> float:
-        """Variance from the distance of the compute to a family's dearest run, once one of a cost is made."""
+        """Variance due to the distance from a family's most expensive run, after a run of a given cost."""
         return self.laws[family].beyond(max(self.dearest[family], cost))
 
     def choose(self, budget: float, spent: float) -> tuple[list[NextRun], float]:
-        """Choose moves one by one, by their worth per FLOP, while there is budget; also tell what all cost."""
+        """Choose moves one by one, by their worth per FLOP, within the budget; also return their total cost."""
         taken: dict[str, int] = {}
         chosen: dict[str, NextRun] = {}
         while (best := self._best(taken, budget - spent)) is not None:
@@ -210,7 +210,7 @@ class _Contest:
         return best
 
     def _gain(self, family: str, fall: float) -> float:
-        """The fall of the sum over pairs of ln of what their variance exceeds the allowed one by."""
+        """The decrease of the sum over pairs of ln (variance / allowed variance), where that exceeds 0."""
         gain = 0.0
         for pair, excess in self.pairs.items():
             if family not in pair:
@@ -235,7 +235,7 @@ class _Contest:
 
 
 def _excess(verdict: Verdict, leader: str, other: str) -> float:
-    """How many times the pair's variance is what would decide it, as best or as equal, whichever takes less."""
+    """The ratio of the pair's variance to the one that would decide it, as best or as equal, whichever is easier."""
     try:
         gap = verdict.pair(leader, other)
     except FrontierError:

@@ -53,7 +53,7 @@ class RaceCandidate:
 
 @dataclass(frozen=True, kw_only=True)
 class RaceSettings:
-    """What a race is about.
+    """The settings of a race.
 
     Attributes:
         flops: the compute at which families are compared. delta, error, inference_steps: as in `decide`.

@@ -34,7 +34,7 @@ class LossGap:
         return LossGap(first=self.second, second=self.first, difference=turned, low=low, high=high)
 
     def within(self, delta: float) -> bool:
-        """Whether the interval lies within 1 + delta either way."""
+        """Whether the interval lies within a factor 1 + delta in both directions."""
         turned = self.reversed
         return self.high is not None and turned.high is not None and max(self.high, turned.high) <= delta
 
@@ -121,7 +121,7 @@ class Verdict:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, object]) -> "Verdict":
-        """Read what `to_dict` wrote.
+        """Read the output of `to_dict`.
 
         Raises:
             FrontierError: it is of another format, or torn.

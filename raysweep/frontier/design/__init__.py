@@ -1,1 +1,1 @@
-"""The design of sweeps: what planned runs would tell, and which runs to make next."""
+"""The design of sweeps: what planned runs would reveal, and which runs to make next."""

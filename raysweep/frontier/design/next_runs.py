@@ -76,7 +76,7 @@ class _Trajectory:
 
     @cached_property
     def kind(self) -> tuple[Family, bytes, bytes, bytes]:
-        """What runs share that are worth the same."""
+        """The key shared by runs of equal worth."""
         return self.architecture, self.params.tobytes(), self.data.tobytes(), self.costs.tobytes()
 
 
@@ -95,7 +95,7 @@ class _Knowledge:
         return float(self.direction @ np.linalg.solve(self.information, self.direction))
 
     def rows(self, params: Floats, data: Floats) -> Floats:
-        """Gradient of ln loss at the points of one run in units of the noise, shape (m, p): what each tells of the law.
+        """Gradient of ln loss at the points of one run, whitened by the noise, shape (m, p).
 
         Where the fit knows the noise of runs, a point tells what those before it on its run did not.
         """
@@ -158,7 +158,7 @@ def min_cost(runs: list[_Trajectory]) -> float:
 
 
 def _greedy(runs: list[_Trajectory], known: dict[Family, _Knowledge], budget: float) -> tuple[list[NextRun], float]:
-    """Choose runs one by one, by the fall of the variance per cost, while there is budget; also tell what they cost."""
+    """Choose runs one by one, by the decrease of the variance per cost, within the budget; also return their cost."""
     rows = [known[run.architecture].rows(run.params, run.data) for run in runs]
     ends = [0] * len(runs)  # points taken of each run
     chosen: dict[int, NextRun] = {}

@@ -1,4 +1,4 @@
-"""What a planned design would answer, family by family, before it is paid for; and why, where it would not."""
+"""The expected answers of a planned design, by family, before it is paid for; or why it cannot answer."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -35,7 +35,7 @@ Range: TypeAlias = tuple[float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Outlook:
-    """What the runs of one family would tell.
+    """The expected answers of the runs of one family.
 
     Attributes:
         architecture: the family.
@@ -58,7 +58,7 @@ class Outlook:
 
     @property
     def flops(self) -> float:
-        """The compute at which N* and L* are asked for."""
+        """The compute at which N* and L* are estimated."""
         return self.prospects[0].flops
 
     def width(self, answer: str) -> Range:
@@ -81,7 +81,7 @@ class Outlook:
 
     @property
     def unbracketed(self) -> dict[float, str]:
-        """By compute budget that most laws leave unbracketed, what it lacks under the middle one of them."""
+        """For each compute budget that most laws leave unbracketed, what is missing under the median law."""
         found = {}
         for place, (flops, share) in enumerate(self.bracketed.items()):
             if share <= 1 - _MOST:
@@ -113,7 +113,7 @@ class Outlook:
 def design_outlook(
     planned: object, points: object | None = None, budgets: Sequence[float] = ()
 ) -> dict[Family, Outlook]:
-    """Tell what planned runs would answer: expected widths, brackets of the optimum, and the condition of the design.
+    """Estimate what planned runs would answer: expected widths, brackets of the optimum, condition of the design.
 
     Args:
         planned: a table of the points that the runs will give: params, data, flops and trajectory (a point's run),
@@ -198,7 +198,7 @@ def _too_short(points: PlannedPoints, begins: LawBegins) -> list[str]:
 
 
 def _concerns(points: PlannedPoints, found: Sequence[Prospect]) -> list[str]:
-    """Find why the design cannot answer; what follows from one reason is not said again."""
+    """Find why the design cannot answer; consequences of a reported reason are not repeated."""
     sizes = points.sizes.size
     if sizes < FEWEST_SIZES:
         return [f"{sizes} sizes leave the exponents open: train {FEWEST_SIZES} or more, better six"]

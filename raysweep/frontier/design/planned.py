@@ -67,7 +67,7 @@ class PlannedPoints:
 
     @property
     def ray(self) -> bool:
-        """Whether D follows from N, so that the two terms of a law cannot be told apart unless their shapes differ."""
+        """Whether D is a function of N, so that a law's two terms cannot be separated unless their shapes differ."""
         x, y = np.log(self.params), np.log(self.data)
         if np.ptp(x) == 0 or np.ptp(y) == 0:
             return True
@@ -134,7 +134,7 @@ class Bracket:
 
     @property
     def lacks(self) -> str:
-        """What would bracket it, in words; empty where nothing is missing."""
+        """What would bracket it, in words; empty if nothing is missing."""
         wanted = []
         if self.below < SIDES:
             wanted.append(f"{_sizes(SIDES - self.below)} below N* = {self.params:.3g} that reach it")

@@ -1,4 +1,4 @@
-"""What a planned set of runs would tell about a law: the widths of its answers' 95 % intervals, before it is paid for.
+"""The expected widths of a law's 95 % intervals from a planned set of runs, before it is paid for.
 
 The law is linearised at its parameters, with the noise of runs known; draws of its parameters keep to their bounds as a
 fit does (E below 0 is E = 0 and the best of the rest), and answers are worked out from each draw. Fixed D/N with alpha
@@ -33,7 +33,7 @@ that the points leave to the ridge begin there."""
 
 @dataclass(frozen=True, kw_only=True)
 class Prospect:
-    """What planned runs would tell if a law holds.
+    """The expected answers of planned runs if a law holds.
 
     Attributes:
         law: the law that is assumed.
@@ -64,7 +64,7 @@ def prospect(
     form: Form | None = None,
     transition: float = 0.0,
 ) -> Prospect:
-    """Work out what planned runs of one family would tell.
+    """Compute the expected answers of the planned runs of one family.
 
     Args:
         points: of the runs.

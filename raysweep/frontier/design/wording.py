@@ -9,13 +9,13 @@ from raysweep.frontier.design.outlook import Outlook, Range
 
 
 def outlook_rows(outlooks: Sequence[Outlook]) -> list[tuple[str, ...]]:
-    """What runs are expected to tell, as rows of text below a header."""
+    """The expected answers of runs, as rows of text below a header."""
     head = ("expected", "law", "sizes", "runs", "a", "gamma", "N*", "L*", "at FLOP", "D/N", "N* bracketed")
     return [head, *(_row(one) for one in outlooks)]
 
 
 def outlook_notes(outlooks: Sequence[Outlook]) -> list[str]:
-    """What a reader of the rows has to know, a sentence each."""
+    """Remarks on the rows, one sentence each."""
     notes = []
     if any(not one.measured for one in outlooks):
         notes.append(
@@ -63,7 +63,7 @@ def _percent(widths: Range) -> str:
 
 
 def _between(values: Sequence[float]) -> str:
-    """The lowest and the highest, once where they are the same; what nothing determines as ∞."""
+    """The lowest and the highest value, once if they are equal; undetermined values as ∞."""
     texts = [short(value, 2) if np.isfinite(value) and value < 1e6 else "∞" for value in (values[0], values[-1])]
     return texts[0] if texts[0] == texts[1] else "–".join(texts)
 

@@ -40,7 +40,7 @@ def contrasts(
     simultaneous: bool = False,
     seed: int = 0,
 ) -> Contrasts:
-    """Compare families pair by pair, and tell how probable each order of them is.
+    """Compare families pair by pair, and estimate the probability of each order.
 
     Intervals of a difference come from the two fits' own (see `families.spread.difference_of`), so that beyond the
     points they are as wide as the fits say. Probabilities are those of draws from the same distributions.
@@ -110,7 +110,7 @@ class _Gap:
     caution: str | None
 
     def departures(self) -> Floats:
-        """How far the draws lie from the value, in distances to the end of the interval on their side."""
+        """The distances of the draws from the value, relative to that of the interval's end on their side."""
         assert self.distances is not None
         away, (below, above, _) = self.draws - self.value, self.distances
         return np.asarray(np.where(away > 0, away / max(above, 1e-300), -away / max(below, 1e-300)))
@@ -134,7 +134,7 @@ class _Gap:
 
 
 def _checked(fits: Mapping[str, Fit], known: Mapping[str, Fit], quantity: str, flops: float | None) -> str:
-    """The quantity's long name; refuses what cannot be compared."""
+    """The quantity's long name; quantities that cannot be compared are refused."""
     if len(known) < 2:
         found = "; ".join(f"{name}: {fit.status}" for name, fit in fits.items() if name not in known)
         raise FrontierError(f"contrasts: families with a fit: {len(known)}, and two are needed. {found}".rstrip(". "))

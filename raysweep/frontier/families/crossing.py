@@ -88,7 +88,7 @@ class Pair:
         return self.first.draws.take(slice(count)), self.second.draws.take(other)
 
     def widening(self, place: float) -> float:
-        """Factor by which what is said of ln C is widened: the larger of the fits' own, beyond their points."""
+        """Factor by which intervals of ln C are widened: the larger of the fits' own, beyond their points."""
         beyond = [
             fit.frontier_factor
             for fit, costs in zip((self.first, self.second), self._costs, strict=True)

@@ -7,7 +7,7 @@ from raysweep.frontier.result import Fit
 
 
 class FamilyFits(dict[str, Fit]):
-    """The fits by family, with what compares them."""
+    """The fits by family, with comparisons between them."""
 
     def contrasts(
         self, quantity: str = "gamma", flops: float | None = None, *, level: float = 0.95, simultaneous: bool = False

@@ -1,4 +1,4 @@
-"""Whether families contradict what they are made to share: an F-test of points, a Wald test of trajectories."""
+"""Tests of whether families contradict a shared parameter: an F-test for points, a Wald test for trajectories."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -82,7 +82,7 @@ def without_asymptote(parts: Sequence[AnyMember], names: Sequence[str], joint: J
 
 
 def sharing_finding(shared: SharedParameters) -> Finding:
-    """Say what is shared, and whether the points contradict it."""
+    """Report the shared parameters, and whether the points contradict them."""
     told = ", ".join(f"{name} = {value:.4g}" for name, value in zip(shared.names, shared.values, strict=True))
     text = f"{told} shared by {', '.join(shared.families)}"
     first, second = shared.degrees_of_freedom

@@ -1,4 +1,4 @@
-"""One number of one family, on the scale on which differences are taken, with what its interval says of its spread.
+"""One number of one family, on the scale on which differences are taken, with the spread from its interval.
 
 The spread is the fit's own interval, with whatever widened it, and not its raw draws: so a difference widens beyond
 the points as the two numbers do.
@@ -43,7 +43,7 @@ class Spread:
         return bool(np.isfinite(self.below + self.above))
 
     def at(self, share: Floats, level: float) -> Floats:
-        """The number below which a share of its distribution lies; `level` is that of the interval."""
+        """A quantile of the number's distribution; `level` is that of the interval."""
         if np.isfinite(self.degrees_of_freedom):
             error = self.above / float(stdtrit(self.degrees_of_freedom, 0.5 + 0.5 * level))
             return np.asarray(self.value + error * stdtrit(self.degrees_of_freedom, share))

@@ -48,7 +48,7 @@ class Team:
     names: tuple[Share, ...]
 
     def fits(self) -> list[Fit]:
-        """Each family's fit, with its draws where bootstraps are asked for."""
+        """Each family's fit, with its draws if bootstraps are requested."""
         start = np.mean([self._own(fit) for fit in self.free], axis=0)[None, :]
         thetas = [fit.minimum.theta[None, :] for fit in self.free]
         joint = fit_jointly(self._parts(None), self.names, start, thetas)
@@ -72,7 +72,7 @@ class Team:
         return resampling_units(blank.samples, self.options.form)
 
     def _shared(self, joint: Joint, units: Sequence[Indices]) -> SharedParameters:
-        """What is shared, with its test."""
+        """The shared parameters, with their test."""
         test, found = self._test(joint, units)
         return SharedParameters(
             names=self.names,

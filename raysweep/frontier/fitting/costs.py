@@ -1,4 +1,4 @@
-"""The cost of a run as a function of N and D, and of an atom-step as a function of N, fitted to what was measured."""
+"""The cost of a run as a function of N and D, and of an atom-step as a function of N, fitted to measurements."""
 
 import numpy as np
 from scipy.optimize import least_squares

@@ -1,4 +1,4 @@
-"""The law of most points, where so many are far away that no fit to all of them is near the rest.
+"""The law of the majority of points, for when so many are far away that a fit to all of them misses the rest.
 
 Least trimmed squares by concentration steps (Rousseeuw and Van Driessen 2006): fit, keep the nearest share, fit again.
 Huber's function and Hampel's weights start from a fit to all points, which over a quarter of diverged runs carry away.

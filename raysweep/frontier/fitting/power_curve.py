@@ -119,7 +119,7 @@ def fit_envelope(samples: Samples, asymptote: float | None, delta: float | None,
 
 
 def draw_envelopes(samples: Samples, fit: EnvelopeFit, weights: Floats) -> tuple[Curve, Mask]:
-    """Refit every bootstrap, with its own envelope and power law; also tell which refits are sound."""
+    """Refit every bootstrap, with its own envelope and power law; also return which refits are sound."""
     chosen = on_envelope(samples, weights)
     mass = np.where(chosen, samples.weight, 0.0)
     problem = Problem(

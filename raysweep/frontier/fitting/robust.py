@@ -81,7 +81,7 @@ def robust_scale(residuals: Floats, parameters: int) -> float:
 
 
 def outlier_weights(problem: Problem, theta: Floats, noise: float, most: float = MOST_SILENCED) -> Floats:
-    """Weigh the points by their distance from each law: 1 up to DOUBTED noises, 0 from SILENT on; shape (k, n).
+    """Weights of the points by their distance from each law: 1 up to DOUBTED σ, 0 from SILENT on; shape (k, n).
 
     Huber's function bounds the pull of an outlier but never ends it, and failed runs all pull to one side, above the
     law; a redescending weight (Hampel 1974) ends it at little cost on Gaussian noise.

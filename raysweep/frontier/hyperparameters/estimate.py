@@ -77,7 +77,7 @@ def estimate(valley: Valley, weight: Floats) -> Estimated | None:
 
 
 def _ladder(valley: Valley, heights: Floats, noise: float) -> Floats:
-    """Windows from the lowest that tells something to the one that holds all runs."""
+    """Windows from the smallest informative one to the one that contains all runs."""
     enough = min(ENOUGH * (valley.parameters + valley.starts.size), heights.size)
     most = float(heights.max()) * _BEYOND
     least = max(LOWEST_WINDOW * noise, float(np.sort(heights)[int(np.ceil(enough)) - 1]) * _BEYOND)

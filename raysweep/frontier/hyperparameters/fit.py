@@ -137,7 +137,7 @@ def _fit_group(
 
 
 def _filled(blank: HyperparameterFit, fitted: Fitted, findings: list[Finding]) -> HyperparameterFit:
-    """Add the surface, its refits, and what was found about them."""
+    """Add the surface, its refits, and the findings about them."""
     known, used = fitted.estimated, in_use(fitted.estimated)
     excluded = (*blank.excluded, *_far(fitted))
     opened = _open(fitted)

@@ -185,7 +185,7 @@ def _thetas(fitted: Fitted, weights: Floats) -> Floats:
 
 
 def resampling_units(fitted: Fitted) -> tuple[Indices, bool]:
-    """Number the unit that each run is drawn with, and tell whether units are whole cells.
+    """Number the resampling unit of each run, and return whether units are whole cells.
 
     Cells that share a trajectory (a run evaluated at several D) are one unit. Where too few units of cells are left to
     show how much the optimum scatters about the law, trajectories are drawn, or runs where there are none.

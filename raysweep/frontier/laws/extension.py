@@ -1,4 +1,4 @@
-"""What a law may have beyond the additive one: coupled terms, and powers that break once in N or in D.
+"""Extensions of the additive law: coupled terms, and powers that break once in N or in D.
 
     L = E + (a^(1/k) + b^(1/k))^k,     a = A N^-alpha (1 + N_b/N)^delta_N,     b = B D^-beta (1 + D_b/D)^delta_D
 

@@ -18,7 +18,7 @@ Direction = tuple[tuple[int, float], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class LawForm:
-    """How a law is written, and what moves in it.
+    """A law's formula, and its free parameters.
 
     Attributes:
         formula: as a reader knows it.
@@ -87,7 +87,7 @@ LAWS: dict[LawName, LawForm] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """Which of `LAWS`, and what of it is held fixed."""
+    """One of `LAWS`, and its fixed parameters."""
 
     law: LawName = "additive"
     asymptote: float | None = None

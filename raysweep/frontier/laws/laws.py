@@ -59,7 +59,7 @@ class CostModel:
 
 
 def effective_data(data: Number, unique: Number, repeats: Number) -> Floats:
-    """Distinct data that would teach as much as data with repeats: U + U R* (1 - e^(-R / R*)), R = D / U - 1.
+    """The amount of distinct data equivalent to data with repeats: U + U R* (1 - e^(-R / R*)), R = D / U - 1.
 
     This is eq. 5 of 2305.16264. It leaves out the same decay for parameters in excess of what U can use (R_N* there).
 

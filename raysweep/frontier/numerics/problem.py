@@ -1,4 +1,4 @@
-"""What the batched solver minimises: points, the free directions of a law, bounds, and the objective's derivatives.
+"""The problem that the batched solver minimises: points, free directions of a law, bounds, and derivatives.
 
     F(x, y) = t + (e^(u / k) + e^(v / k))^k            k = e^c, 1 in the additive law
     u = p - alpha x + delta_N softplus(x_b - x)

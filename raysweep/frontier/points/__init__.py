@@ -1,1 +1,1 @@
-"""Tables of points: read, cleaned, and what was found wrong with them."""
+"""Tables of points: reading, cleaning, and findings about them."""

@@ -265,7 +265,7 @@ _FILLINGS = {
 
 
 def _fillings(table: pa.Table, cost: str) -> list[Finding]:
-    """Say which of N, D and C were computed from the other two."""
+    """Report which of N, D and C were computed from the other two."""
     found = []
     for name, count in filled_in(table).items():
         if name != "flops" or cost == "flops":

@@ -70,7 +70,7 @@ def _ragged(rows: str, names: Sequence[str], separator: str) -> str | None:
 
 
 def csv_table(path: str | Path) -> pa.Table:
-    """Read a CSV file with a header; columns of plain numbers become such, others stay texts.
+    """Read a CSV file with a header; columns of plain numbers are converted, others stay text.
 
     Raises:
         FrontierError: as `csv_file`.

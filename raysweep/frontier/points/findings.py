@@ -93,7 +93,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """The gravest finding of a fit, and all others.
+    """The most severe finding of a fit, and all others.
 
     `kind` is `Kind.OK` where nothing but notes was found; `usable` says whether the fit answers questions at all.
     """

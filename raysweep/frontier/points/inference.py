@@ -1,4 +1,4 @@
-"""What inference was measured to cost at each size of a family."""
+"""The measured cost of inference at each size of a family."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class MeasuredInference:
 def measured_inference(
     params: Floats, given: Mapping[str, Floats], devices: list[str | None]
 ) -> MeasuredInference | None:
-    """Collect what the points of a family say of inference; None where they say nothing.
+    """Collect the inference costs in the points of a family; None if there are none.
 
     Args:
         params: of the points, shape (n,).

@@ -138,7 +138,7 @@ def _flop_unit(rest: str) -> float | None:
 
 
 def decimal_sign(digits: Sequence[str], known: str | None = None) -> str | None:
-    """The sign of decimals in a column, None where nothing decides.
+    """The decimal sign of a column, None if it is ambiguous.
 
     Raises:
         NotANumberError: some cells have decimal commas and some decimal points.
@@ -156,7 +156,7 @@ def decimal_sign(digits: Sequence[str], known: str | None = None) -> str | None:
 
 
 def _vote(text: str) -> str | None:
-    """The sign of decimals that a cell shows, None where it could be either."""
+    """The decimal sign of a cell, None if it could be either."""
     body = re.split("e", text.lstrip("+-"))[0]
     commas, dots = body.count(","), body.count(".")
     if commas and dots:

@@ -62,7 +62,7 @@ class _Trial:
 
 
 class Dispatcher:
-    """Hands out the trials of a stage and decides what becomes of them."""
+    """Dispatches the trials of a stage and decides what happens to them."""
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class Dispatcher:
         return True
 
     def worker_ended(self, trial_id: str, error: str) -> None:
-        """Decide what becomes of a trial whose worker raised or died.
+        """Decide what happens to a trial whose worker raised an error or died.
 
         Raises:
             StorageError: the worker could not write, so no other trial can either.

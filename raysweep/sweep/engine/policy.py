@@ -1,4 +1,4 @@
-"""What becomes of a trial whose worker ended: it resumes, is retried alone on a node, or has ended.
+"""What happens to a trial whose worker ended: it resumes, is retried alone on a node, or has ended.
 
 A pure function of what is known about the worker; `dispatch` carries out the decision.
 """
@@ -11,7 +11,7 @@ from raysweep.sweep.engine.failures import Failure
 
 
 class Then(enum.Enum):
-    """What comes next for a trial."""
+    """The next step of a trial."""
 
     RESUME = "resume"
     """It resumes from its last checkpoint."""
@@ -42,7 +42,7 @@ class WorkerEnd:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What becomes of the trial."""
+    """What happens to the trial."""
 
     then: Then
     state: TrialState
@@ -54,7 +54,7 @@ class Decision:
 
 
 def decide(end: WorkerEnd, max_failures: int) -> Decision:
-    """Decide what becomes of a trial.
+    """Decide what happens to a trial.
 
     A trial whose end the worker wrote has ended. Otherwise one that overran its time has ended; one whose node is lost
     resumes; any other failure is retried `max_failures` times. In both cases a trial that ran out of memory is retried

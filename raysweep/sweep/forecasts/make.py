@@ -103,7 +103,7 @@ def forecast_of(
 
 
 def forecasts(space: Space) -> Forecasts:
-    """Read every forecast of a sweep beside the outcome of its run.
+    """Read every forecast of a sweep with the outcome of its run.
 
     Raises:
         SpaceError: the storage holds another sweep.

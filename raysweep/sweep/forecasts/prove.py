@@ -1,4 +1,4 @@
-"""`prove`: a forecast put to the test, by training its run in a stage of its own."""
+"""`prove`: tests a forecast by training its run in a separate stage."""
 
 from collections.abc import Sequence
 

@@ -94,7 +94,7 @@ def _counter(space: Space, facts: DataFacts, label: str, others: Size) -> Count:
 
 
 def costless(space: Space) -> str:
-    """Say that a training of the user's own states no costs."""
+    """Report that the user's own training function has no `cost`."""
     return (
         f"a forecast needs what sizes cost: give {space.entrypoint} a `cost`, which states parameters, FLOPs and "
         "seconds per atom (docs/sweep.md)"

@@ -1,4 +1,4 @@
-"""Where MLflow keeps a sweep, as its search space says."""
+"""The location of a sweep in MLflow, from its search space."""
 
 from pathlib import Path
 

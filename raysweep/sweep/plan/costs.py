@@ -1,4 +1,4 @@
-"""What a trajectory costs, measured once for each architecture and size and kept with the sweep."""
+"""The cost of a trajectory, measured once per architecture and size and kept with the sweep."""
 
 import os
 import sys

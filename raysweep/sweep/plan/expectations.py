@@ -1,4 +1,4 @@
-"""What the trajectories of a plan would answer, family by family, before anything is paid for. Imports the frontier."""
+"""The expected answers of a plan's trajectories, by family, before anything is paid for. Imports the frontier."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ from raysweep.sweep.space.parts import Grid
 
 
 def with_outlook(plan: Plan, grid: Grid, store: TrialStore) -> Plan:
-    """Add to a plan what its trajectories would answer, where their costs are known.
+    """Add the expected answers of its trajectories to a plan, if their costs are known.
 
     Args:
         plan: of the trajectories that are to run.
@@ -49,7 +49,7 @@ def _planned(trials: list[PlannedTrial]) -> pa.Table:
 
 
 def _measured(trials: list[PlannedTrial], store: TrialStore) -> pa.Table | None:
-    """Return the points that the trials have given by now, None where there are none."""
+    """Return the points of the trials so far, None if there are none."""
     rows = [assignment(trial.spec, trial.family, GRID) for trial in trials if trial.spec and trial.ended]
     table = store.table(rows)
     return as_table(table) if table.num_rows else None

@@ -1,4 +1,4 @@
-"""Measurement of all costs of a search space in a process of its own, while Ray starts.
+"""Measurement of all costs of a search space in a separate process, while Ray starts.
 
 The driver of a sweep thus never loads torch. `python -m raysweep.sweep.plan.measuring`, this file, is that process: it
 reads a resolved search space as JSON and writes `costs.json`; where a network cannot be built it exits with REFUSED and

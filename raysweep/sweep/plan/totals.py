@@ -13,7 +13,7 @@ T = TypeVar("T", int, float)
 
 
 class _PlannedCost(Protocol):
-    """What is read from a planned trajectory (`plan.PlannedTrial`)."""
+    """The fields read from a planned trajectory (`plan.PlannedTrial`)."""
 
     @property
     def family(self) -> str: ...

@@ -1,4 +1,4 @@
-"""`grid.design: auto`: what a search space has to say for it, and what follows from it."""
+"""`grid.design: auto`: its requirements on a search space, and the settings that follow."""
 
 from collections.abc import Mapping
 
@@ -21,7 +21,7 @@ def is_automatic(grid: Grid) -> bool:
 
 
 def check_automatic(grid: Grid, families: Mapping[str, Family], error: ErrorAt) -> None:
-    """Check that an automatic design is told what to bracket, and has sizes to do so.
+    """Check that an automatic design has budgets to bracket, and enough sizes to do so.
 
     Raises:
         SpaceError: names the key that is missing, or stands in its way.
@@ -49,7 +49,7 @@ def check_automatic(grid: Grid, families: Mapping[str, Family], error: ErrorAt) 
 
 
 def automatic_rounds(grid: Grid, adaptive: Adaptive) -> Adaptive:
-    """Return the settings of an automatic design's rounds, which it has without being asked for them."""
+    """Return the settings of an automatic design's rounds, with defaults where none are given."""
     seeds = adaptive.seeds or max(FEWEST_SEEDS, 4 * len(grid.seeds))
     return adaptive.model_copy(update={"enabled": True, "seeds": seeds})
 

@@ -30,7 +30,7 @@ _FLOPS = re.compile(rf"({_NUMBER})(?:\s*(?:FLOPs?|FLOPS|flops?))?")
 
 @dataclass(frozen=True)
 class Allowance:
-    """What a race may spend."""
+    """The budget of a race."""
 
     kind: Literal["flops", "device_seconds", "seconds"]
     """Training FLOPs, seconds of devices, or seconds of wall-clock time."""
@@ -71,7 +71,7 @@ def _is_budget(written: str | float) -> str | float:
 
 
 class Race(Part):
-    """How `raysweep choose` proceeds: it runs the trajectories that tell which family is best at one compute."""
+    """Settings of `raysweep choose`, which runs the trajectories that show which family is best at one compute."""
 
     enabled: bool = Field(default=False, description="true: `raysweep run` races as `raysweep choose` does")
     at_flops: float | None = Field(

@@ -1,4 +1,4 @@
-"""What space runs? `resolve` completes a search space with what its storage and its structure store know.
+"""Which space runs? `resolve` completes a search space from its storage and its structure store.
 
 In this order, and nowhere else:
 
@@ -26,7 +26,7 @@ from raysweep.sweep.space.space import Space
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
-    """A search space that can be planned, and what is known of its structures."""
+    """A search space that can be planned, and the known facts about its structures."""
 
     space: Space
     """With widths in place of ladders, and data budgets in structures."""
@@ -35,7 +35,7 @@ class Resolved:
 
     @property
     def unknown(self) -> str | None:
-        """What is not known yet, in a sentence; None where everything is."""
+        """What is still unknown, in a sentence; None if everything is known."""
         data = self.space.data
         if self.facts is not None or data is None or data.make is None:
             return None
@@ -53,7 +53,7 @@ class Resolved:
 
 
 def resolve(space: Space, store: TrialStore, *, make_data: Callable[[Space], None] | None = None) -> Resolved:
-    """Complete a search space with what its storage and its structure store know.
+    """Complete a search space from its storage and its structure store.
 
     Args:
         space: the search space as it was read.

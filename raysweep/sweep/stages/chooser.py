@@ -1,4 +1,4 @@
-"""What chooses the trajectories of a grid in rounds, and the stage that asks for the next round.
+"""The interface that chooses the trajectories of a grid in rounds, and the stage that asks for the next round.
 
 A chooser writes each round into the storage before its trials are run, so an interrupted sweep continues with its
 current round. The next one is chosen when every trial of the present one has ended: it does not depend on timing.
@@ -45,7 +45,7 @@ class Chooser(Protocol):
 
     @property
     def clock(self) -> Listener | None:
-        """What keeps the time that the sweep takes, where rounds depend on it."""
+        """A clock of the sweep's time, for rounds that depend on it."""
 
 
 class ChosenGrid(GridStage):

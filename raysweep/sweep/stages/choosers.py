@@ -8,7 +8,7 @@ from raysweep.sweep.stages.chooser import Chooser
 
 
 def chooser_of(resolved: Resolved, store: TrialStore, say: Callable[[str], None] = lambda _: None) -> Chooser | None:
-    """Return what chooses a sweep's trajectories in rounds; None where all of its grid is run."""
+    """Return the chooser of a sweep's trajectories in rounds; None if the whole grid is run."""
     space = resolved.space
     if space.race.enabled:
         from raysweep.sweep.stages.race import RaceRounds  # imports scipy

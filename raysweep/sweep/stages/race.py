@@ -45,7 +45,7 @@ class RaceRounds:
 
     @property
     def clock(self) -> RaceClock:
-        """What keeps the wall-clock time of the race."""
+        """The clock of the race's wall-clock time."""
         return self._clock
 
     @property

@@ -1,4 +1,4 @@
-"""What a race has left of its budget, and the wall-clock time that it has taken over all interruptions."""
+"""The remaining budget of a race, and its wall-clock time over all interruptions."""
 
 import contextlib
 import dataclasses
@@ -87,7 +87,7 @@ class Wallet:
 
     @property
     def flops(self) -> float:
-        """Estimate what is left in FLOPs, at the mean speed of all candidates."""
+        """Estimate the remaining FLOPs, at the mean speed of all candidates."""
         total = math.fsum(self._seconds.values())
         if math.isinf(self._left) or total <= 0:
             return math.inf
@@ -103,7 +103,7 @@ class Wallet:
         return max(self._pace * math.fsum(each), self._alone * max(each, default=0.0)) <= self._left
 
     def too_small(self, trial_ids: Sequence[str]) -> str:
-        """Say that there is no room for a first round."""
+        """Report that the budget does not allow a first round."""
         if self._budget is None:
             cheapest = min(self._flops[trial_id] for trial_id in trial_ids)
             return f"{self._text}: not even the first round fits; the cheapest trajectory takes {cheapest:.3g} FLOP"

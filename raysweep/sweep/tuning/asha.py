@@ -23,7 +23,7 @@ class RungLosses:
 
 @dataclass(frozen=True)
 class RungVerdict:
-    """What is known about one trial."""
+    """The known facts about one trial."""
 
     length: int
     """Rungs that certainly count: it reached them after every earlier decision was in its favour."""
@@ -34,7 +34,7 @@ class RungVerdict:
 
 
 def judge(curves: Sequence[RungLosses], rungs: int, reduction_factor: float) -> list[RungVerdict]:
-    """Return the verdict on each trial, in the order in which they were asked.
+    """Return the verdict on each trial, in the order in which they were suggested.
 
     A trial continues past a rung if it is among the best ⌈n / reduction_factor⌉ of the n trials asked up to it that
     reached the rung. The last rung is the end of the trial: nothing is decided there.

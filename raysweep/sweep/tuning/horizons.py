@@ -119,7 +119,7 @@ class HorizonSearch:
 
 
 def exponent_of(record: RateRecord) -> "HorizonExponent | str":
-    """Compute the exponent from a finished search, or say why its losses do not tell it."""
+    """Compute the exponent from a finished search, or explain why its losses do not determine it."""
     from raysweep.frontier.hyperparameters import horizon  # imports scipy
 
     return horizon.exponent_of(record)

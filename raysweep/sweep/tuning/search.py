@@ -149,7 +149,7 @@ class RateSearch:
         return bool(ends) and all(point.on_plateau for point in ends)
 
     def _edge(self) -> tuple[float, int] | None:
-        """Return the end of the range beyond which a better rate may lie, and the direction."""
+        """Return the end of the range beyond which there may be a better rate, and the direction."""
         choice = self.choice()
         if choice is not None:
             if self.on_plateau and choice.edge == "high":

@@ -1,1 +1,1 @@
-"""Tests whether a law's residuals are systematic: lack of fit, told from the noise of points and of runs."""
+"""Tests whether a law's residuals are systematic: lack of fit, relative to the noise of points and runs."""

@@ -187,7 +187,7 @@ def _over_points(residuals: Floats, tangent: Floats, axes: Axes, root: Floats) -
 
 
 def _along_runs(residuals: Floats, tangent: Floats, axes: Axes, unit: Indices, root: Floats) -> _Test | None:
-    """Scan along runs, each about a constant of its own; the noise may rise or fall with N as a power law."""
+    """Scan along runs, each with its own intercept; the noise may rise or fall with N as a power law."""
     shapes, runs = directions(axes), RunOrder(unit, axes.data)
     scale, correlation = _noise_along(runs, residuals, np.hstack([tangent, shapes[:, :QUADRATIC]]), axes, root)
     white = [runs.whiten(values * scale, correlation) for values in (residuals[:, None], tangent, shapes)]

@@ -29,7 +29,7 @@ _LEAST_TRUST = 1e-6
 
 
 def doubt(mixed: MixedFit, plain: SurfaceFit, deviations: Deviations) -> str | None:
-    """Say why a fit with the noise of runs is not to be believed; None where it is.
+    """Explain why a fit with run-to-run noise is not credible; None if it is.
 
     Args:
         mixed: the fit.

@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class RunNoise:
-    """What runs of one size differ by: the standard deviation of ln loss, and how long a run remembers its deviation.
+    """Run-to-run noise at one size: the standard deviation of ln loss, and the correlation length of a run's deviation.
 
     Attributes:
         deviation: standard deviation of ln loss at `params` parameters. slope: of its logarithm in ln N.

@@ -155,7 +155,7 @@ def _bracketing(state: BracketState, points: pa.Table) -> list[Candidate]:
 
 
 def _narrow_optimum(state: BracketState, points: pa.Table, budget: float) -> list[Candidate]:
-    """Choose small trajectories that narrow N* at a budget, if what is left pays for the brackets as well."""
+    """Choose small trajectories that narrow N* at a budget, if the remaining FLOPs also pay for the brackets."""
     settings, budgets = state.aim.settings, state.aim.budgets
     allowed = settings.growth * state.spent
     if settings.flops is not None:
@@ -175,7 +175,7 @@ def _narrow_optimum(state: BracketState, points: pa.Table, budget: float) -> lis
 
 
 def _narrowing(state: BracketState, points: pa.Table, interval: tuple[float, float]) -> Round:
-    """Narrow the answer in question, if that was asked for, by whatever tells most per FLOP."""
+    """Narrow the answer in question, if requested, by the most informative trajectories per FLOP."""
     settings = state.aim.settings
     told = not state.fit.status.found(Kind.TOO_FEW_TRAJECTORIES)
     ended = None

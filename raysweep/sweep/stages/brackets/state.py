@@ -1,4 +1,4 @@
-"""How the rounds of `grid.design: auto` stand: what is known of N* at each budget, and which sizes have reached it."""
+"""The state of the rounds of `grid.design: auto`: N* at each budget, and the sizes that have reached it."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ WIDEST = 4.0
 
 @dataclass(frozen=True, kw_only=True)
 class Aim:
-    """What the rounds of a family are to bring about."""
+    """The aim of the rounds of a family."""
 
     budgets: tuple[float, ...]
     """Compute budgets whose N* is to be bracketed, ascending."""
@@ -28,7 +28,7 @@ class Aim:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimumRange:
-    """What is known of N* at a budget: its estimate and the ends of its interval."""
+    """N* at a budget: its estimate and the ends of its interval."""
 
     low: float
     params: float
@@ -86,7 +86,7 @@ class BracketState:
         return found
 
     def lacking(self, budget: float, further: Sequence[Candidate] = ()) -> list[Candidate]:
-        """Choose the trajectories that bracket a budget, beside those already chosen; empty where nothing would help.
+        """Choose the trajectories that bracket a budget, besides those already chosen; empty if nothing would help.
 
         Sizes count as below or above N* by half of its interval, and are chosen by the whole of it.
         """
@@ -131,7 +131,7 @@ def standing(
     spent: float,
     aim: Aim,
 ) -> BracketState:
-    """Work out how the rounds of a family stand.
+    """Compute the state of the rounds of a family.
 
     Args:
         fitted: the law of the points so far.
