@@ -1,5 +1,6 @@
 """A Ray cluster of two hosts that are real as far as Ray can tell: addresses, sessions and processes of their own."""
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -63,40 +64,47 @@ class Cluster:
 
         On a busy machine Ray's agents miss the 15 s after which Ray gives up.
         """
-        for attempt in range(1, STARTS + 1):
-            try:
-                self.start_head(wrap, dashboard)
-                self.start_worker(wrap)
-                self.wait_for_nodes(2)
-            except AssertionError:
-                if attempt == STARTS:
-                    raise
-                self.head.kill()
-                self.worker.kill()
-            else:
+        for _ in range(STARTS):
+            if self._know_each_other([self.start_head(wrap, dashboard), self.start_worker(wrap)]):
                 return
+            self.head.kill()
+            self.worker.kill()
+        raise AssertionError(f"Ray did not start on both hosts:\n{self._logs()}")
+
+    def _know_each_other(self, started: "Sequence[subprocess.Popen[bytes]]") -> bool:
+        """Wait until the two nodes are alive; False once one of them has ended."""
+        until = time.monotonic() + 120
+        while time.monotonic() < until and all(process.poll() is None for process in started):
+            with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+                self.wait_for_nodes(2, 15)
+                return True
+        return False
+
+    def _logs(self) -> str:
+        return "\n".join(path.read_text()[-1500:] for path in sorted(self.disk.glob("*.log")))
 
     def start_head(
         self, wrap: Sequence[str] = (), dashboard: bool = True, cpus: int = 1, dashboard_host: str | None = None
-    ) -> None:
+    ) -> "subprocess.Popen[bytes]":
         shown = str(dashboard).lower()
         options = ["--head", f"--num-cpus={cpus}", f"--port={GCS}", f"--include-dashboard={shown}"]
         options += [f"--dashboard-host={dashboard_host or self.head.address}", f"--dashboard-port={DASHBOARD}"]
-        self._ray(self.head, wrap, *options)
-        wait_until(lambda: answers(self.head, self.head.address, GCS), "the head's GCS", 60)
+        started = self._ray(self.head, wrap, *options)
+        wait_until(lambda: answers(self.head, self.head.address, GCS), "the head's GCS", 120)
         if dashboard:
             at = dashboard_host or self.head.address
-            wait_until(lambda: answers(self.head, at, DASHBOARD), "the dashboard", 60)
+            wait_until(lambda: answers(self.head, at, DASHBOARD), "the dashboard", 120)
+        return started
 
-    def start_worker(self, wrap: Sequence[str] = (), host: Host | None = None) -> None:
-        self._ray(host or self.worker, wrap, f"--address={self.address}", "--num-cpus=1")
+    def start_worker(self, wrap: Sequence[str] = (), host: Host | None = None) -> "subprocess.Popen[bytes]":
+        return self._ray(host or self.worker, wrap, f"--address={self.address}", "--num-cpus=1")
 
-    def _ray(self, host: Host, wrap: Sequence[str], *arguments: str) -> None:
+    def _ray(self, host: Host, wrap: Sequence[str], *arguments: str) -> "subprocess.Popen[bytes]":
         folder = self.disk / host.label
         common = [f"--node-ip-address={host.address}", f"--temp-dir={folder}", "--block"]
         common += [f"--object-store-memory={OBJECT_STORE}", "--disable-usage-stats"]
         command = [*wrap, str(BIN / "ray"), "start", *arguments, *common]
-        host.start(command, self.log(host), {**self.environment, "RAY_TMPDIR": str(folder)}, cwd=self.shared)
+        return host.start(command, self.log(host), {**self.environment, "RAY_TMPDIR": str(folder)}, cwd=self.shared)
 
     def services(self, host: Host, name: str) -> list[int]:
         """Return the processes of Ray's `raylet` or `gcs_server` on a host."""
@@ -125,8 +133,7 @@ class Cluster:
             "sys.exit(f'{alive} nodes are alive')\n"
         )
         done = self.head.run([sys.executable, "-c", code], self.environment, seconds + 60)
-        logs = "\n".join(path.read_text()[-1500:] for path in sorted(self.disk.glob("*.log")))
-        assert done.returncode == 0, f"{done.stderr}\n{logs}"
+        assert done.returncode == 0, f"{done.stderr}\n{self._logs()}"
 
     def drive(self, arguments: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
         """Start a `raysweep` command on the head that joins this cluster."""

@@ -11,12 +11,13 @@ from ray_hosts import BIN, Cluster
 from raysweep.storage.trial_store import TrialStore
 
 
+@pytest.mark.timeout(600)
 def test_sweep_runs_on_both_hosts_and_gives_every_point_once(hosts: Cluster, tmp_path: Path, notes: Path) -> None:
     hosts.start(dashboard=False)
     space, log = chain_space(tmp_path, nap=0.1), tmp_path / "driver.log"
     (notes / "hosts").write_text("2")
     driver = hosts.drive(["run", str(space)], log)
-    assert driver.wait(250) == 0, log.read_text()
+    assert driver.wait(400) == 0, log.read_text()
     store = TrialStore(str(tmp_path / "sweep"))
     assert_whole(store, points_of(tmp_path / "sweep"), trials=4)
     made = chain_trials.notes(notes)
