@@ -28,7 +28,7 @@ _RIDGE = 1e-10
 
 
 def draw_mixed(mixed: MixedFit, count: int, seed: int) -> tuple[Floats, Mask]:
-    """Draw the law as the noise leaves it open, shape (count, 5); also tell which of the fits converged.
+    """Draw laws from their uncertainty given the noise, shape (count, 5); also return which of the fits converged.
 
     Draw k of each family of a posterior is of the same covariance.
     """

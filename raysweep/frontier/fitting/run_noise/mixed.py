@@ -81,7 +81,7 @@ def fit_mixed(families: Sequence[tuple[Samples, SurfaceFit]], prior: Prior = WID
 
 
 def as_independent(mixed: MixedFit, plain: SurfaceFit, deviations: Deviations) -> MixedFit:
-    """Take the law of points as independent, and leave what it does not know to the noise of runs.
+    """Take the law of points treated as independent, and attribute its residuals to run-to-run noise.
 
     Args:
         mixed: a fit with the noise of runs.
@@ -144,7 +144,7 @@ def _level(posterior: Posterior, place: int) -> float:
 
 
 def _trust(deviations: Deviations, memory: Memory, level: float) -> Floats:
-    """Weigh each point by its distance from the law, and from where the other points of its run put it.
+    """Weight each point by its distance from the law, and from the prediction by the other points of its run.
 
     The distances are those of `robust.outlier_weights`, in standard deviations of the run's noise. A point's own doubt
     takes no part, that of its neighbours does: otherwise two outliers would vouch for each other.
