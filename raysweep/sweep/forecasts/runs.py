@@ -218,7 +218,7 @@ def _course(space: Space, facts: DataFacts, atoms: float) -> Course:
 
 
 def _too_few(space: Space, facts: DataFacts, course: Course, fit: Fit | None, flops: float, family: str) -> SpaceError:
-    """Say how many structures a run needs, and up to which compute there are enough."""
+    """State how many structures a run needs, and the compute up to which there are enough."""
     assert facts.cumulative is not None
     epochs = space.grid.epochs
     reach = None if fit is None else _reach(fit, float(facts.cumulative[-1]) * epochs)
