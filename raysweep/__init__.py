@@ -23,14 +23,18 @@ if TYPE_CHECKING:
     from raysweep.sweep.mlflow.train import train as train
     from raysweep.sweep.preview import plan as plan
     from raysweep.sweep.space.space import load_space as load_space
+    from raysweep.trained.model import load as load
+    from raysweep.trained.sweeps import export_model as export_model
 
 __all__ = [
     "Point",
     "RaysweepError",
     "TrialSpec",
     "choose",
+    "export_model",
     "forecast",
     "forecasts",
+    "load",
     "load_space",
     "open_store",
     "plan",
@@ -45,8 +49,10 @@ _MODULES = {
     "RaysweepError": "raysweep.core.errors",
     "TrialSpec": "raysweep.core.trial",
     "choose": "raysweep.sweep.mlflow.choose",
+    "export_model": "raysweep.trained.sweeps",
     "forecast": "raysweep.sweep.forecasts.make",
     "forecasts": "raysweep.sweep.forecasts.make",
+    "load": "raysweep.trained.model",
     "load_space": "raysweep.sweep.space.space",
     "open_store": "raysweep.data.store.store",
     "plan": "raysweep.sweep.preview",

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from raysweep.cli.commands import cluster, data, forecasts, points, spaces, sweeps
+from raysweep.cli.commands import cluster, data, forecasts, models, points, spaces, sweeps
 from raysweep.core.errors import OutputError, RaysweepError, Stopped
 from raysweep.core.terminal.streams import BROKEN_PIPE_STATUS, command_streams, print_notice
 from raysweep.core.version import __version__
@@ -34,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (sweeps.app, cluster.app, points.app, forecasts.app, spaces.app, data.app):
+for commands in (sweeps.app, cluster.app, points.app, forecasts.app, models.app, spaces.app, data.app):
     app.add_typer(commands)
 
 

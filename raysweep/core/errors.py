@@ -25,6 +25,10 @@ class TrialError(RaysweepError):
     """A trial directory, checkpoint or trial specification that is absent, torn or altered."""
 
 
+class ModelError(RaysweepError):
+    """A model file that is absent, damaged or of unknown content, or a structure that its model does not cover."""
+
+
 class StorageError(RaysweepError):
     """A storage that is full, read-only or unreachable: not the fault of any trial."""
 

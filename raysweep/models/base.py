@@ -122,18 +122,45 @@ class ForceField(nn.Module, ABC):
         return SpaceError(f"{type(self).__name__}.atoms returned {shape} as {what}; expected shape {wanted}.")
 
     def _conservative(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        atom_energies, pull, _ = self._pulls(batch)
+        return atom_energies, _forces_of(pull, batch)
+
+    def with_virial(self, batch: Batch) -> tuple[Prediction, torch.Tensor]:
+        """Compute the prediction of conservative forces, and virials [S, 3, 3] in eV.
+
+        The virial is the derivative of the energy with respect to a homogeneous strain of positions and cell: the sum
+        over edges of the vector times the energy's gradient in it, symmetric for energies that rotation leaves
+        unchanged and symmetrised for all. Over the volume it is the stress.
+        """
+        assert self.forces == "conservative", "direct forces come with no strain derivative"
+        atom_energies, pull, vectors = self._pulls(batch)
+        n_structures = batch.n_atoms.shape[0]
+        of_edges = (vectors.detach().unsqueeze(2) * pull.unsqueeze(1)).flatten(1).to(batch.energy.dtype)
+        structure = batch.structure.index_select(0, batch.receivers)
+        virial = scatter_sum(of_edges, structure, n_structures).view(-1, 3, 3)
+        energy = scatter_sum(atom_energies.to(batch.energy.dtype), batch.structure, n_structures)
+        scale = self.dataset.scale
+        prediction = Prediction(energy=energy * scale, forces=_forces_of(pull, batch) * scale)
+        return prediction, (virial + virial.transpose(1, 2)) * (0.5 * scale)
+
+    def _pulls(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Compute atoms' energies [A], the gradient of their sum in each edge vector [E, 3], and the vectors."""
         # The only one of torch's attention kernels with a second derivative.
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             # `* 1.0` keeps the leaf out of the network: FlopCounterMode fails on leaves that need gradients.
             vectors = batch.vectors().detach().requires_grad_(True)
             atom_energies, _ = self.atoms(batch, vectors * 1.0)
             (pull,) = torch.autograd.grad(atom_energies.sum(), vectors, create_graph=self.training)
-        # The energy depends on x_sender - x_receiver: the sender feels minus the gradient, the receiver plus.
-        n_atoms = batch.numbers.shape[0]
-        forces = scatter_sum(pull, batch.receivers, n_atoms) - scatter_sum(pull, batch.senders, n_atoms)
         if not self.training:
             atom_energies = atom_energies.detach()
-        return atom_energies, forces
+        return atom_energies, pull, vectors
+
+
+def _forces_of(pull: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Sum the energy's gradients in edge vectors [E, 3] to forces [A, 3]."""
+    # The energy depends on x_sender - x_receiver: the sender feels minus the gradient, the receiver plus.
+    n_atoms = batch.numbers.shape[0]
+    return scatter_sum(pull, batch.receivers, n_atoms) - scatter_sum(pull, batch.senders, n_atoms)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 A checkpoint of step n is two files, `step-n.safetensors` and `step-n.json`. The JSON is written last and holds the
 digest of the tensors and of itself, so a pair damaged by a crash, a full disk or a flipped bit is detected and the
-previous pair is used. The two newest are kept. The JSON carries the points up to its step: the two can never disagree.
+previous pair is used. The two newest are kept, and the one at the last point. The JSON carries the points up to its
+step: the two can never disagree. Pairs `point-n` hold the weights of points alone (see `save_weights`).
 """
 
 import contextlib
@@ -10,7 +11,8 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal
 
 import torch
 from pyarrow import fs
@@ -24,7 +26,15 @@ from raysweep.core.io.retries import with_retries
 from raysweep.core.points import Point
 
 KEPT = 2
-_JSON_NAME = re.compile(r"step-(\d{12})\.json")
+EVALUATED = "evaluated"
+"""Among a checkpoint's numbers: the step of the last one at a point, and the number of points of that step."""
+STEP, POINT = "step", "point"
+"""Beginnings of the names of checkpoints, and of weights of points."""
+KeptWeights = Literal["last", "best", "all"]
+"""The points of a trajectory whose weights stay: the last, that and the one of the lowest loss, or all."""
+_KEPT_WEIGHTS: dict[str, KeptWeights] = {"last": "last", "best": "best", "all": "all"}
+_PARTS = ("model.", "kept.")
+"""Beginnings of the names of tensors that belong to the network, not to its optimizer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +56,70 @@ class Checkpoint:
     points: tuple[Point, ...] = field(default=())
 
 
+def kept_weights(name: str) -> KeptWeights:
+    """The points whose weights stay, by name."""
+    return _KEPT_WEIGHTS[name]
+
+
 def save(location: str, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint into the folder `location` and remove all but the newest two."""
+    """Write a checkpoint into the folder `location` and remove all but the newest two and the one at the last point."""
     filesystem, folder = open_location(location)
+    _write(filesystem, folder, STEP, checkpoint)
+    for step in _steps(filesystem, folder, STEP)[:-KEPT]:
+        if step != _evaluated(checkpoint)[0]:
+            _remove_pair(filesystem, folder, STEP, step)
+
+
+def save_weights(location: str, checkpoint: Checkpoint, keep: KeptWeights) -> None:
+    """Write the weights of a checkpoint at a point for good, if they are to be kept.
+
+    Args:
+        location: the folder that `save` writes to.
+        checkpoint: at a point, the last of its points.
+        keep: which ones; `last` needs no file besides the checkpoint. With `best` that of an earlier point is removed.
+    """
+    here = checkpoint.points[-_evaluated(checkpoint)[1] :]
+    if keep == "last" or (keep == "best" and min(p.loss for p in here) > min(p.loss for p in checkpoint.points)):
+        return
+    filesystem, folder = open_location(location)
+    tensors = {name: value for name, value in checkpoint.tensors.items() if name.startswith(_PARTS)}
+    numbers = {"kept": checkpoint.numbers.get("kept", {}), EVALUATED: [checkpoint.step, len(here)]}
+    _write(filesystem, folder, POINT, replace(checkpoint, tensors=tensors, numbers=numbers, points=here))
+    if keep == "best":
+        for step in _steps(filesystem, folder, POINT):
+            if step != checkpoint.step:
+                _remove_pair(filesystem, folder, POINT, step)
+
+
+def evaluated(location: str, trial_id: str) -> list[Checkpoint]:
+    """Read the weights of the points of a trial that are kept, in the order of training.
+
+    Their `points` are those that were taken with the weights; damaged files are passed over.
+    """
+    filesystem, folder = open_location(location)
+    found: dict[int, Checkpoint] = {}
+    for kind in (STEP, POINT):
+        for step in _steps(filesystem, folder, kind):
+            try:
+                read = _read(filesystem, f"{folder}/{kind}-{step:012d}", trial_id)
+            except TrialError:
+                continue
+            at, count = _evaluated(read)
+            if at == step:
+                tensors = {name: value for name, value in read.tensors.items() if name.startswith(_PARTS)}
+                found[step] = replace(read, tensors=tensors, points=read.points[-count:])
+    return [found[step] for step in sorted(found)]
+
+
+def _evaluated(checkpoint: Checkpoint) -> tuple[int | None, int]:
+    """The step of the last checkpoint at a point, None before the first, and the number of points of that step."""
+    match checkpoint.numbers.get(EVALUATED):
+        case [int(step), int(count)]:
+            return step, count
+    return None, 0
+
+
+def _write(filesystem: fs.FileSystem, folder: str, kind: str, checkpoint: Checkpoint) -> None:
     blob = save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()})
     body = {
         "trial_id": checkpoint.trial_id,
@@ -58,12 +129,9 @@ def save(location: str, checkpoint: Checkpoint) -> None:
         "tensors_sha256": digest(blob),
     }
     text = canonical_json(body, spaced=True)
-    name = f"{folder}/step-{checkpoint.step:012d}"
+    name = f"{folder}/{kind}-{checkpoint.step:012d}"
     write_whole(filesystem, f"{name}.safetensors", blob)
     write_whole(filesystem, f"{name}.json", json.dumps({"sha256": digest(text.encode()), "body": text}).encode())
-    for step in _steps(filesystem, folder)[:-KEPT]:
-        for suffix in ("json", "safetensors"):
-            _remove(filesystem, f"{folder}/step-{step:012d}.{suffix}")
 
 
 def newest(location: str, trial_id: str) -> tuple[Checkpoint | None, list[str]]:
@@ -75,17 +143,23 @@ def newest(location: str, trial_id: str) -> tuple[Checkpoint | None, list[str]]:
     """
     filesystem, folder = open_location(location)
     skipped: list[str] = []
-    for step in reversed(_steps(filesystem, folder)):
+    for step in reversed(_steps(filesystem, folder, STEP)):
         try:
-            return _read(filesystem, f"{folder}/step-{step:012d}", trial_id), skipped
+            return _read(filesystem, f"{folder}/{STEP}-{step:012d}", trial_id), skipped
         except TrialError as error:
             skipped.append(str(error))
     return None, skipped
 
 
-def _steps(filesystem: fs.FileSystem, folder: str) -> list[int]:
-    matches = (_JSON_NAME.fullmatch(info.base_name) for info in list_folder(filesystem, folder))
+def _steps(filesystem: fs.FileSystem, folder: str, kind: str) -> list[int]:
+    name = re.compile(rf"{kind}-(\d{{12}})\.json")
+    matches = (name.fullmatch(info.base_name) for info in list_folder(filesystem, folder))
     return sorted(int(match[1]) for match in matches if match)
+
+
+def _remove_pair(filesystem: fs.FileSystem, folder: str, kind: str, step: int) -> None:
+    for suffix in ("json", "safetensors"):
+        _remove(filesystem, f"{folder}/{kind}-{step:012d}.{suffix}")
 
 
 def _remove(filesystem: fs.FileSystem, path: str) -> None:

@@ -57,20 +57,27 @@ class HiddenState:
                 setattr(owner, key, number)
 
     def _buffers(self) -> dict[str, torch.Tensor]:
-        kept = self._model.state_dict(keep_vars=True)
-        return {name: buffer for name, buffer in self._model.named_buffers() if name not in kept}
+        return changeable(self._model)[0]
 
     def _attributes(self) -> dict[str, Number]:
-        return {
-            f"{path}.{name}": value
-            for path, module in self._model.named_modules()
-            for name, value in vars(module).items()
-            if name not in _OF_ALL and type(value) in (int, float, bool, str)
-        }
+        return changeable(self._model)[1]
 
     def _owner(self, name: str) -> tuple[nn.Module, str]:
         path, _, key = name.rpartition(".")
         return self._model.get_submodule(path), key
+
+
+def changeable(model: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, Number]]:
+    """The non-persistent buffers of a network and the numbers that are attributes of its modules, by name."""
+    kept = model.state_dict(keep_vars=True)
+    buffers = {name: buffer for name, buffer in model.named_buffers() if name not in kept}
+    numbers = {
+        f"{path}.{name}": value
+        for path, module in model.named_modules()
+        for name, value in vars(module).items()
+        if name not in _OF_ALL and type(value) in (int, float, bool, str)
+    }
+    return buffers, numbers
 
 
 def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:

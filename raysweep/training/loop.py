@@ -13,7 +13,7 @@ from raysweep.data.store.store import Store
 from raysweep.models.randomness import IsolatedState
 from raysweep.training.budgets import Budget
 from raysweep.training.build import measure
-from raysweep.training.checkpoint import newest, save
+from raysweep.training.checkpoint import KeptWeights, newest, save, save_weights
 from raysweep.training.cost.measure import Stopwatch
 from raysweep.training.trajectory import Trajectory
 
@@ -30,6 +30,7 @@ def train(
     device: str | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     inference: bool = False,
+    keep_weights: KeptWeights = "last",
 ) -> Iterator[Point]:
     """Train one trajectory and yield a point at each of its budgets, in the order in which they are reached.
 
@@ -47,6 +48,8 @@ def train(
         checkpoint_seconds: seconds between checkpoints.
         inference: measure what inference costs, for the points' `inference_flops` and `md_ms_...`, before training:
             a few tenths of a second, once in a process for all trials of a size.
+        keep_weights: the points whose weights stay in `checkpoints`: the last, that and the one of the lowest loss, or
+            all.
 
     Raises:
         DivergedError: the loss is no longer finite; points yielded before remain valid.
@@ -56,7 +59,7 @@ def train(
     isolated = IsolatedState()  # the network's changes to the process must not reach the caller or the next trial
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     begin = functools.partial(Trajectory, spec, store, where, inference=inference)
-    with contextlib.closing(_train(begin, checkpoints, checkpoint_seconds)) as points:
+    with contextlib.closing(_train(begin, checkpoints, checkpoint_seconds, keep_weights)) as points:
         while True:
             with isolated:
                 point = next(points, None)
@@ -65,7 +68,9 @@ def train(
             yield point
 
 
-def _train(begin: Callable[[], Trajectory], checkpoints: str | None, checkpoint_seconds: float) -> Generator[Point]:
+def _train(
+    begin: Callable[[], Trajectory], checkpoints: str | None, checkpoint_seconds: float, keep: KeptWeights
+) -> Generator[Point]:
     run = begin()
     points = _restore(run, checkpoints)
     yield from points
@@ -92,7 +97,10 @@ def _train(begin: Callable[[], Trajectory], checkpoints: str | None, checkpoint_
             done |= set(reached)
             run.progress = run.progress.since_here()
         if checkpoints is not None:  # still on the branch, so that the weights on disk are the point's
-            save(checkpoints, run.checkpoint(points))
+            here = run.checkpoint(points)
+            if reached:  # first, so that a run that ends between the two takes this point again
+                save_weights(checkpoints, here, keep)
+            save(checkpoints, here)
             saved = time.monotonic()
         if reached:
             run.leave_branch(done)

@@ -18,7 +18,7 @@ from raysweep.models.randomness import EVALUATION, STEP, generators_of, reseed
 from raysweep.models.registry import check_size
 from raysweep.training.budgets import Budget, Schedule, has_decay
 from raysweep.training.build import build_base, build_model, cost_of, graphs_of, inference_of, objective
-from raysweep.training.checkpoint import Checkpoint
+from raysweep.training.checkpoint import EVALUATED, Checkpoint
 from raysweep.training.cost.inference import InferenceCost
 from raysweep.training.cost.measure import Stopwatch
 from raysweep.training.cursor import DataCursor
@@ -63,6 +63,7 @@ class Trajectory:
         self.compiled = CompiledStep(self.model, self._loss, self.optimizer.parameters) if spec.compile else None
         self.predict: Predictor = frame_averaged(self.model) if spec.symmetry.frames else self.model
         self.progress, self.work = TrainingProgress(), 0
+        self._evaluated: tuple[int, int] | None = None
         self._cursor = DataCursor(self.graphs, spec, device, self.dtype)
         self.schedule = Schedule(spec, self._cursor.limits(self.cost) if has_decay(spec) else None)
         self.trunk: Snapshot | None = None
@@ -175,6 +176,8 @@ class Trajectory:
     def points(self, reached: Sequence[Budget]) -> list[Point]:
         """Evaluate: a point for each budget, the smallest first."""
         errors = self.evaluate()
+        before = self._evaluated[1] if self._evaluated is not None and self._evaluated[0] == self.work else 0
+        self._evaluated = (self.work, before + len(reached))
         self._reseed(EVALUATION)
         equivariance = equivariance_error(self.predict, self.validation[0])
         return [self._point(budget, errors, equivariance) for budget in sorted(reached, key=lambda one: one[::-1])]
@@ -240,6 +243,7 @@ class Trajectory:
         here = self._state.snapshot(self.progress)
         tensors = dict(here.tensors)
         numbers = {**here.numbers, "target": self.schedule.target, "devices": self.device_names}
+        numbers[EVALUATED] = self._evaluated
         if self.trunk is not None:
             tensors |= {f"trunk.{name}": value for name, value in self.trunk.tensors.items()}
             numbers["trunk"] = self.trunk.numbers
@@ -263,6 +267,8 @@ class Trajectory:
         target = numbers["target"]
         self.schedule.target = Budget(str(target[0]), float(target[1])) if isinstance(target, list) else None
         self.work = checkpoint.step
+        evaluated = numbers.get(EVALUATED)
+        self._evaluated = (int(evaluated[0]), int(evaluated[1])) if isinstance(evaluated, list) else None
 
 
 def _check(spec: TrialSpec, store: Store, device: torch.device) -> None:

@@ -1,6 +1,7 @@
 """Checkpoints are whole or passed over, whatever happens to their files."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from raysweep.core.points import Point
-from raysweep.training.checkpoint import Checkpoint, newest, save
+from raysweep.training.checkpoint import Checkpoint, evaluated, newest, save, save_weights
 
 ID = "0123456789abcdef"
 
@@ -87,3 +88,34 @@ def test_a_description_with_hostile_content_is_data_only(tmp_path):
     found, skipped = newest(str(tmp_path), ID)
     assert found is None
     assert len(skipped) == 1
+
+
+def at_point(step, count=1, loss=0.3):
+    own = checkpoint(step)
+    points = tuple(replace(p, loss=0.3 if p.step < step else loss) for p in own.points)
+    tensors = {"model.a": own.tensors["a"], "optimizer.a": own.tensors["b"], "kept.c": own.tensors["b"] + 1}
+    return replace(own, tensors=tensors, numbers={**own.numbers, "evaluated": [step, count]}, points=points)
+
+
+@pytest.mark.parametrize(("keep", "steps"), [("last", [4]), ("best", [2, 4]), ("all", [1, 2, 3, 4])])
+def test_points_keep_their_weights_as_asked_whatever_is_saved_after_them(tmp_path, keep, steps):
+    for step, loss in ((1, 0.3), (2, 0.1), (3, 0.3), (4, 0.2)):
+        here = at_point(step, loss=loss)
+        earlier = tuple(replace(p, loss=0.1) if p.step == 2 and step > 2 else p for p in here.points)
+        here = replace(here, points=earlier)
+        save_weights(str(tmp_path), here, keep)
+        save(str(tmp_path), here)
+    for step in (5, 6, 7):
+        save(str(tmp_path), replace(checkpoint(step), numbers={"evaluated": [4, 1]}))
+    found = evaluated(str(tmp_path), ID)
+    assert [one.step for one in found] == steps
+    assert [one.points[-1].step for one in found] == steps
+    assert all(len(one.points) == 1 and set(one.tensors) == {"model.a", "kept.c"} for one in found)
+    assert newest(str(tmp_path), ID)[0].step == 7
+
+
+def test_weights_belong_to_all_points_that_were_taken_with_them(tmp_path):
+    save(str(tmp_path), at_point(5, count=3))
+    assert len(evaluated(str(tmp_path), ID)[0].points) == 3
+    (tmp_path / "step-000000000005.safetensors").write_bytes(b"torn")
+    assert evaluated(str(tmp_path), ID) == []

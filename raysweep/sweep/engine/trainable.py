@@ -48,7 +48,7 @@ def run_trial(config: Config) -> None:
     Args:
         config: `storage` and `data`, locations; `spec`, a TrialSpec as JSON; `code`, that of the training in the
             driver (see `code.code_of`); `cpu` and `gpu`, the trial's resources;
-            `inference`, whether to measure what inference costs;
+            `inference`, whether to measure what inference costs; `keep_weights`, the points whose weights stay;
             `path`, where the driver finds an entrypoint's module; `timeout` and `stall`, limits in seconds.
 
     Raises:
@@ -76,6 +76,7 @@ def run_trial(config: Config) -> None:
                 "cuda" if config["gpu"] else "cpu",
                 code,
                 inference=bool(config["inference"]),
+                keep_weights=str(config["keep_weights"]),
             ),
             # As text: Tune flattens mappings, and copies them several times.
             lambda index, point: tune.report({"index": index, "point": json.dumps(asdict(point))}),
@@ -196,16 +197,21 @@ def points_of(
     code: str | None = None,
     *,
     inference: bool = False,
+    keep_weights: str = "last",
 ) -> Iterator[Point]:
     """Train a trajectory, by raysweep's own training or the entrypoint's, and yield its points."""
     _check_code(spec, code)
     structures = None if data is None else _open_once(data)
     if spec.entrypoint is not None:
         return entrypoint_points(spec, structures, checkpoints, device)
-    from raysweep.training import loop  # imports torch, which reads the number of threads from the environment
+    from raysweep.training import loop
+    from raysweep.training.checkpoint import (
+        kept_weights,  # imports torch, which reads the number of threads from the environment
+    )
 
     assert structures is not None
-    return loop.train(spec, structures, checkpoints=checkpoints, device=device, inference=inference)
+    keep = kept_weights(keep_weights)
+    return loop.train(spec, structures, checkpoints=checkpoints, device=device, inference=inference, keep_weights=keep)
 
 
 def _extend_path(path: str) -> None:

@@ -137,6 +137,7 @@ def _configs(space: Space, store: TrialStore, dispatcher: Dispatcher) -> Callabl
             "cpu": space.resources.cpu,
             "gpu": gpu,
             "inference": float(space.resources.inference),
+            "keep_weights": space.keep_weights,
             "timeout": dispatcher.limits.timeout,
             "stall": dispatcher.limits.stall,
             "alone": launch.alone,

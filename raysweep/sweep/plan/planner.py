@@ -67,7 +67,8 @@ def make_plan(
     for draft in drafts:
         for end in draft.ends(facts, by_length=space.in_rounds is not None):
             spec = draft.spec(end, specs, by_cost=by_cost)
-            trials.append(draft.planned(end, spec, state_of(spec), facts, space.training.optimizer))
+            optimizer, keep = space.training.optimizer, space.keep_weights
+            trials.append(draft.planned(end, spec, state_of(spec), facts, optimizer, keep))
     told = () if facts is None else _check_budgets(space, facts, designed, drafts)
     return Plan(
         name=space.name,
@@ -133,7 +134,13 @@ class _Draft:
         return [*(end.budgets(facts) if facts else ()), *(flops / cost.flops_per_atom for flops in reached if cost)]
 
     def planned(
-        self, end: Course, spec: TrialSpec | None, state: TrialState, facts: DataFacts | None, optimizer: OptimizerSpec
+        self,
+        end: Course,
+        spec: TrialSpec | None,
+        state: TrialState,
+        facts: DataFacts | None,
+        optimizer: OptimizerSpec,
+        keep: str,
     ) -> PlannedTrial:
         """Plan it on a course, with what it costs as far as that is known."""
         cost = self.cost
@@ -156,7 +163,7 @@ class _Draft:
             flops=cost.flops_per_atom * spent if cost and spent else None,
             naive_flops=cost.flops_per_atom * sum(atoms) if cost and atoms else None,
             device_seconds=cost.seconds_per_atom * spent if cost and spent else None,
-            disk_bytes=_checkpoint_bytes(cost.params, optimizer) if cost else None,
+            disk_bytes=_disk_bytes(cost.params, optimizer, len(end.structures) + len(reached), keep) if cost else None,
         )
 
 
@@ -224,9 +231,13 @@ def _atoms_spent(atoms: Sequence[float], optimizer: OptimizerSpec) -> float | No
     return end + optimizer.decay_share * (sum(atoms) - end)  # the trunk leads to the last branch
 
 
-def _checkpoint_bytes(params: int, optimizer: OptimizerSpec) -> float:
-    """Return the disk space of two checkpoints of weights and two sequences or moments, in 4 bytes each."""
-    return 2 * 3 * 4.0 * (2 if optimizer.name == "wsd" else 1) * params  # a branch (wsd) keeps its trunk, too
+def _disk_bytes(params: int, optimizer: OptimizerSpec, points: int, keep: str) -> float:
+    """Return the disk space of two checkpoints of weights and two sequences or moments, and of the weights of points.
+
+    In 4 bytes a number, whatever the precision. The last point's weights are in a checkpoint.
+    """
+    checkpoints = 2 * 3 * (2 if optimizer.name == "wsd" else 1)  # a branch (wsd) keeps its trunk, too
+    return 4.0 * params * (checkpoints + {"last": 0, "best": 1, "all": points}[keep])
 
 
 def _tuning_trials(families: Mapping[str, Family], settings: LearningRate, optimizer: OptimizerSpec) -> int:

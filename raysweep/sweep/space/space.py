@@ -57,6 +57,11 @@ class Space(Part):
     learning_rate: LearningRate = Field(description="the learning-rate stage")
     training: Training = Field(default_factory=Training, description="training settings shared by all trials")
     resources: Resources = Field(default_factory=Resources, description="resources and limits of one trial")
+    keep_weights: Literal["last", "best", "all"] = Field(
+        default="last",
+        description="the points of a trial whose weights stay in the storage, for `raysweep export`. last: its last "
+        "point; best: that, and the one of the lowest loss; all: every point",
+    )
     caps: Caps = Field(default_factory=Caps, description="limits at which the sweep stops; it can be resumed")
     tracking: Tracking = Field(default_factory=Tracking, description="MLflow")
 

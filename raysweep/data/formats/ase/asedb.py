@@ -69,7 +69,7 @@ def _rows(path: Path) -> tuple[Iterator[tuple[int, dict[str, object]]], object]:
             is_sqlite = file.read(16).startswith(b"SQLite")
         if is_sqlite and not _has_systems(path):  # ASE would add its tables to it
             raise DataError(f"{path}: an SQLite database, but not one of ASE's: it has no table 'systems'")
-        database: Any = connect(str(path), type="db" if is_sqlite else "json", use_lock_file=False)  # type: ignore[no-untyped-call]
+        database: Any = connect(str(path), type="db" if is_sqlite else "json", use_lock_file=False)
         metadata = database.metadata
     except DataError:
         raise

@@ -75,7 +75,7 @@ def _names_as_text(names: Names) -> "Callable[[str], dict[str, object]]":
     from ase.io.extxyz import key_val_str_to_dict
 
     def parse(line: str) -> dict[str, object]:
-        found: dict[str, object] = key_val_str_to_dict(line)  # type: ignore[no-untyped-call]
+        found: dict[str, object] = key_val_str_to_dict(line)
         texts = any_header(line.encode())
         return found | {key: texts[key.encode()].decode() for key in (names.group, names.source) if key in found}
 
