@@ -5,7 +5,6 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -147,6 +146,21 @@ def processes_of(mark: str) -> list[int]:
     return found
 
 
+class Begun(Driver):
+    """A command line of a user that runs, with the two streams apart."""
+
+    def __init__(self, command: list[str], folder: Path, environment: dict[str, str]) -> None:
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - until it has ended
+        super().__init__(command, folder=folder, environment=environment, errors=self._errors)
+
+    def streams(self, timeout: float) -> tuple[str, str]:
+        """Wait for the end, and return what was printed to standard output and error."""
+        output, _ = self.communicate(timeout)
+        with self._errors as errors:
+            errors.seek(0)
+            return output, errors.read()
+
+
 @dataclass(frozen=True)
 class User:
     """A folder with a search space, from which the command line is called."""
@@ -154,11 +168,8 @@ class User:
     folder: Path
     head: Head
 
-    def begin(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [str(BIN / "raysweep"), *arguments], cwd=self.folder, text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, env={**self.head.environment, **environment},
-        )  # fmt: skip
+    def begin(self, *arguments: str, **environment: str) -> Begun:
+        return Begun([RAYSWEEP, *arguments], self.folder, {**self.head.environment, **environment})
 
     def call(self, *arguments: str, status: int = 0, **environment: str) -> tuple[str, str]:
         done = run([RAYSWEEP, *arguments], folder=self.folder, environment={**self.head.environment, **environment})

@@ -22,7 +22,7 @@ from tests.drivers import Driver
 from tests.terminal.on_a_terminal import OnTerminal
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 180.0) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not come to pass"
@@ -82,11 +82,12 @@ def test_real_training_that_was_submitted_gives_the_laptops_points_bit_for_bit(
     assert there.drop_columns(TIMED).equals(here.drop_columns(TIMED))
 
 
+@pytest.mark.timeout(900)  # seconds where nothing else runs
 def test_submitted_twice_it_runs_once_and_stopped_it_resumes(head: Head, make_user: UserMaker, tmp_path: Path) -> None:
     user, storage = make_user(head), tmp_path / "shared" / "toy"
     (tmp_path / "hold").touch()  # no trial ends before it is gone
     at_once = [user.begin("submit", "toy.yaml", "--address", head.address, "--detach") for _ in range(2)]
-    told = [process.communicate(timeout=60)[1] for process in at_once]
+    told = [process.streams(180)[1] for process in at_once]
     assert [process.returncode for process in at_once] == [0, 0], told
     assert sum("submitted job" in text for text in told) == sum("joined job" in text for text in told) == 1, told
     follower = user.begin("submit", "toy.yaml", "--address", head.address)
@@ -95,7 +96,7 @@ def test_submitted_twice_it_runs_once_and_stopped_it_resumes(head: Head, make_us
     assert [(job["attempt"], job["state"]) for job in report["jobs"]] == [(1, "RUNNING")]
     assert report["sweep"]["trials"]["running"] >= 1
     _, stopped = user.call("stop", "toy.yaml", "--address", head.address)
-    out, joined = follower.communicate(timeout=60)
+    out, joined = follower.streams(180)
     assert "joined job" in joined
     assert "submitted job" not in joined
     assert follower.returncode == 143
@@ -125,7 +126,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_look_again(
     follower = user.begin("submit", "toy.yaml", "--address", head.address)
     wait_for(lambda: ids_running(tmp_path / "shared" / "toy"))
     follower.send_signal(signal.SIGINT)
-    _, err = follower.communicate(timeout=20)
+    _, err = follower.streams(20)
     assert follower.returncode == 130, err
     assert "goes on" in err
     assert f"raysweep status toy.yaml --address {head.address}" in err
@@ -140,7 +141,7 @@ def test_a_driver_that_dies_is_followed_by_another_job(head: Head, make_user: Us
     follower = user.begin("submit", "toy.yaml", "--address", head.address)
     wait_for(lambda: ids_running(storage))
     os.kill(json.loads((storage / "driver.json").read_text())["pid"], signal.SIGKILL)
-    out, err = follower.communicate(timeout=120)
+    out, err = follower.streams(120)
     assert follower.returncode == 0, err
     assert "died" in err
     assert "is dead; its sweep continues here" in out
@@ -158,7 +159,7 @@ def test_a_head_that_is_replaced_finishes_what_is_left(make_user: UserMaker, tmp
         wait_for(lambda: ids_running(storage))
         lost.kill()
         lost.start()
-        out, err = follower.communicate(timeout=200)
+        out, err = follower.streams(200)
     finally:
         lost.kill()
         shutil.rmtree(lost.folder)
@@ -200,7 +201,7 @@ def test_commands_end_with_a_line_when_a_part_of_the_head_is_dead(
         for command in ("status", "stop", "submit"):
             began = time.monotonic()
             process = user.begin(command, "toy.yaml", "--address", head.address)
-            out, err = process.communicate(timeout=120)
+            out, err = process.streams(120)
             assert time.monotonic() - began < 90, command
             assert process.returncode == 1, f"{command}: {process.returncode}\n{out}\n{err}"
             assert "Traceback" not in err
