@@ -37,11 +37,21 @@ def run_sweep(path: str, overrides: Sequence[str], tracking_uri: str | None, *, 
         written = write_and_track(space)
     with _output_may_be_lost(space, "the frontier"):
         show(f"\n{written.text}\n")
-        if result.forecast is not None:
-            show(f"{result.forecast}\n")
+        for sentences in _answers(space, result):
+            show(f"{sentences}\n")
         tell_report(written)
         _tell_places(space, ui_command(path, overrides, tracking_uri))
     return _verdict(result)
+
+
+def _answers(space: Space, result: SweepResult) -> list[str]:
+    """Return what a run answers besides its frontier: the verdict of its race, the outcome of its forecast."""
+    found = []
+    if space.race.enabled:
+        from raysweep.sweep.mlflow.choose import race_result  # imports scipy
+
+        found.append(str(race_result(space, result)))
+    return found if result.forecast is None else [*found, str(result.forecast)]
 
 
 def choose_family(

@@ -4,6 +4,7 @@ import contextlib
 import io
 import random
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from rich.console import Console
 from serial import run_serially
 from toy_sweep import Recorder
 
+from raysweep.cli.sweeps import run_sweep
 from raysweep.core.errors import SpaceError
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.forecasts.make import forecasts
@@ -40,13 +42,21 @@ def space_in(folder: Path, **changes: object) -> Space:
     return load_space(write_space(folder / "space.yaml", folder / "sweep", **content))
 
 
-def run_without_ray(space: Space) -> SweepResult:
+@contextlib.contextmanager
+def without_ray() -> Iterator[None]:
+    """Train on one pretended worker."""
+
     def serially(stage: Stage, space: Space, store: TrialStore, *others: object) -> None:
         run_serially(stage, store, workers=1, draw=random.Random(0), events=10**9)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "run_in_ray", serially)
         patch.setattr(train_module, "cluster", lambda _: contextlib.nullcontext())
+        yield
+
+
+def run_without_ray(space: Space) -> SweepResult:
+    with without_ray():
         return run(space, mirror=lambda _: Recorder(), console=Console(file=io.StringIO()))
 
 
@@ -77,6 +87,24 @@ def test_points_that_come_later_leave_the_forecast_as_it_was(tmp_path: Path) -> 
     result = run_without_ray(more)
     assert result.ran == len(FAMILIES) * 4  # the new seed, and no forecast's run
     assert result.forecast == first
+
+
+def test_one_command_decides_and_proves_its_forecast(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    families = {
+        "a": {"architecture": "toy-a", "sizes": {"width": [1, 2, 4, 8, 16]}},
+        "b": {"architecture": "toy-b", "fixed": {"factor": 3.0}, "sizes": {"width": [1, 2, 4, 8, 16]}},
+    }
+    grid = {"structures": [400, 1600, 6400, 25600, 102400]}
+    space_in(tmp_path, families=families, grid=grid, race={"enabled": True, "at_flops": 3e8})
+    for _ in range(2):  # the second command has nothing left to train
+        with without_ray():
+            assert run_sweep(str(tmp_path / "space.yaml"), [], None, adaptive=False) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        verdict, forecast = text.index("a is best at 3e+08 FLOPs. "), text.index("a with N = ")
+        assert text.index("a (N* ~ C^a)") < verdict < forecast < text.index("report: ")  # after the frontier
+        assert re.search(r"times the largest compute of its points; its run gave \S+ \(\S+%\), ", text[forecast:])
+    space = load_space(tmp_path / "space.yaml")
+    assert len(forecasts(space).outcomes) == 1
 
 
 def test_without_a_law_the_run_says_that_there_is_no_forecast(tmp_path: Path) -> None:
