@@ -70,8 +70,11 @@ INTERRUPTED = "interrupted"
 """Shown in place of `RUNNING` where no driver runs the sweep: the next run goes on with such a trial."""
 
 
-_LATER = ("nested",)
-"""Fields of a specification that older versions did not have; their defaults stand for what these did."""
+_LATER: dict[str, tuple[object, ...]] = {"nested": ((), []), "accumulate": (1,)}
+"""Fields of a specification that older versions did not have, and the defaults that stand for what these did."""
+
+
+ACCUMULATE_UNCOMPILED = "accumulate: compiled steps take whole batches; leave out accumulate, or compile"
 
 
 class OptimizerSpec(BaseModel):
@@ -167,6 +170,9 @@ class TrialSpec(BaseModel):
     data_budgets: tuple[float, ...] = Field(default=(), description="evaluate when so many atoms were seen (D)")
     flops_budgets: tuple[float, ...] = Field(default=(), description="evaluate when so many FLOPs were spent (C)")
     batch_atoms: int = Field(default=128, gt=0, description="atoms per batch, the last structure taken whole")
+    accumulate: int = Field(
+        default=1, gt=0, description="parts of each batch whose gradients are summed, so that a part fits in memory"
+    )
     learning_rate: float = Field(gt=0, description="learning rate at base_size (at `size` where base_size is None)")
     optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec)
     energy_weight: float = Field(default=1.0, ge=0, description="weight of the scaled per-atom energy error")
@@ -190,6 +196,12 @@ class TrialSpec(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _accumulates(self) -> "TrialSpec":
+        if self.accumulate > 1 and self.compile:
+            raise ValueError(ACCUMULATE_UNCOMPILED)
+        return self
+
+    @model_validator(mode="after")
     def _nested(self) -> "TrialSpec":
         if list((*self.nested, self.structures)) != sorted({*self.nested, self.structures}):
             raise ValueError(f"nested {list(self.nested)}: give ascending numbers below structures ({self.structures})")
@@ -199,7 +211,7 @@ class TrialSpec(BaseModel):
     def _without_later_fields(self, default: SerializerFunctionWrapHandler) -> dict[str, object]:
         """Leave out fields that came later where they say nothing, so that older trials keep their ids."""
         values: dict[str, object] = default(self)
-        return {name: value for name, value in values.items() if name not in _LATER or value}
+        return {name: value for name, value in values.items() if value not in _LATER.get(name, ())}
 
     @property
     def first_subset(self) -> int:

@@ -1,5 +1,6 @@
 """Construction of a trial's network, graphs and loss from its spec, and the measurement of its cost."""
 
+import math
 from dataclasses import replace
 from functools import lru_cache
 
@@ -126,7 +127,7 @@ def _measured(model: ForceField, graphs: GraphSet, loss: Objective, spec: TrialS
     reseed(spec.seed, 0, COST, own=generators_of(model))
     name = f"architecture {spec.architecture!r}"
     with guest_errors(spec.architecture, "a training step"):
-        return measure_cost(model, graphs, whole, spec.batch_atoms, dtype=dtype, name=name)
+        return measure_cost(model, graphs, whole, math.ceil(spec.batch_atoms / spec.accumulate), dtype=dtype, name=name)
 
 
 @lru_cache(maxsize=4)

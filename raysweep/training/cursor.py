@@ -61,7 +61,7 @@ class DataCursor:
             atoms, edges = float(sizes[rows].sum()), float(graphs.n_edges[rows].sum())
             triplets = float(graphs.n_triplets[rows].sum()) if cost.flops_per_triplet else 0.0
             total["data"] += atoms
-            total["flops"] += cost.flops(steps, len(rows), atoms, edges, triplets)
+            total["flops"] += cost.flops(steps * self._spec.accumulate, len(rows), atoms, edges, triplets)
         return total
 
     def _parts(self, epoch: int, visited: int = 0) -> list[npt.NDArray[np.int64]]:

@@ -4,7 +4,8 @@ The loss of arXiv 2510.09768: targets scaled by the RMS of the training split, e
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import nn
@@ -35,6 +36,16 @@ class Objective:
     def total(self, energy_mae: torch.Tensor, force_l2: torch.Tensor) -> torch.Tensor:
         """Combine eV/atom and eV/Å into the dimensionless loss."""
         return self.energy_weight * energy_mae / self.rms_energy + self.force_weight * force_l2 / self.rms_force
+
+    def of_part(self, structures: float, atoms: float) -> Self:
+        """Weight the loss of a part of a batch, so that the losses of all parts sum to that of the batch.
+
+        Args:
+            structures: share of the batch's structures that are in the part.
+            atoms: share of its atoms.
+        """
+        weights = {"energy_weight": self.energy_weight * structures, "force_weight": self.force_weight * atoms}
+        return replace(self, **weights)
 
     def loss(self, prediction: Prediction, batch: Batch) -> torch.Tensor:
         """The loss of a batch: the mean over its structures (energy) and atoms (forces)."""

@@ -82,7 +82,7 @@ class Trajectory:
     def flops(self) -> float:
         """Training FLOPs so far."""
         p = self.progress
-        return self.cost.flops(p.step, p.structures, p.atoms, p.edges, p.triplets)
+        return self.cost.flops(p.step * self.spec.accumulate, p.structures, p.atoms, p.edges, p.triplets)
 
     @property
     def finished(self) -> bool:
@@ -139,7 +139,13 @@ class Trajectory:
         """Compute the loss of a batch, and its gradient in the weights' `grad`."""
         if self.compiled is not None:
             return self.compiled(objective, batch)
-        return plain_step(self._loss, self.optimizer.parameters, objective, batch)
+        if self.spec.accumulate == 1:
+            return plain_step(self._loss, self.optimizer.parameters, objective, batch)
+        losses = []
+        for part in batch.parts(self.spec.accumulate):
+            shares = len(part.n_atoms) / len(batch.n_atoms), len(part.numbers) / len(batch.numbers)
+            losses.append(plain_step(self._loss, self.optimizer.parameters, objective.of_part(*shares), part))
+        return torch.stack(losses).sum()
 
     def _loss(self, objective: Objective, batch: Batch) -> torch.Tensor:
         with mixed(self.spec.precision, self.device):

@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
 from finished_sweep import command, finished
 
 AT = str(6 * 100 * 24**2 * 1600 * 4.0)
 
 
+@pytest.mark.slow  # tests/sweep/forecasts trains models without Ray
 def test_the_best_model_is_trained_by_one_command_and_stands_in_status_and_report(tmp_path: Path) -> None:
     space = finished(
         tmp_path / "space.yaml",

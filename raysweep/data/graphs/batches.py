@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +71,24 @@ class Batch:
                 value = value.to(device, dtype if value.is_floating_point() else value.dtype)
             moved[field.name] = value
         return Batch(**moved)  # type: ignore[arg-type]
+
+    def parts(self, count: int) -> list["Batch"]:
+        """Divide the structures, in their order, into at most `count` batches of about equal numbers of atoms."""
+        ends = self.n_atoms.double().cumsum(0).cpu().numpy()
+        cuts = np.searchsorted(ends, ends[-1] * np.arange(1, count) / count - 1e-6) + 1
+        bounds = np.unique([0, *cuts, len(ends)])
+        edges = torch.bincount(self.structure.index_select(0, self.receivers), minlength=len(ends)).cumsum(0)
+        totals = [(0, 0, 0), *((int(end), int(ends[end - 1]), int(edges[end - 1])) for end in bounds[1:])]
+        sizes = [tuple(np.subtract(after, before).tolist()) for before, after in pairwise(totals)]
+        return [
+            replace(
+                part,
+                structure=part.structure - structures,
+                senders=part.senders - atoms,
+                receivers=part.receivers - atoms,
+            )
+            for part, (structures, atoms, _) in zip(self.split(sizes), totals, strict=False)
+        ]
 
     def split(self, sizes: list[tuple[int, int, int]]) -> list["Batch"]:
         """Split the tensors into parts of given numbers of structures, atoms and edges; indices stay as they are."""

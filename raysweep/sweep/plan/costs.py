@@ -102,7 +102,7 @@ class CostBook:
             self._codes[who] = code_of(spec)
         code = self._codes[who]
         fields = ("architecture", "size", "forces", "fingerprint", "batch_atoms", "precision", "symmetry", "entrypoint")
-        values = spec.model_dump(mode="json", include=set(fields))
+        values = spec.model_dump(mode="json", include={*fields, "accumulate"})
         return content_id(values if code is None else {**values, "code": code}, 16, spaced=True)
 
     def _measured(self, spec: TrialSpec) -> Cost | None:

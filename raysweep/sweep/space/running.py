@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from raysweep.core.trial import OptimizerSpec
+from raysweep.core.trial import ACCUMULATE_UNCOMPILED, OptimizerSpec
 from raysweep.sweep.space.parts import PLACE, Part
 
 EXPERIMENT = r"^[^\x00-\x1f\x7f<>]{1,250}$"
@@ -17,6 +17,12 @@ class Training(Part):
     batch_atoms: int = Field(
         default=128, gt=0, description="atoms per batch; the structure that reaches this number is included whole"
     )
+    accumulate: int = Field(
+        default=1,
+        gt=0,
+        description="parts of each batch whose gradients are summed before a step, where a whole batch does not fit in "
+        "memory; the same training up to rounding",
+    )
     optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec, description="the optimizer and its settings")
     energy_weight: float = Field(default=1.0, ge=0, description="weight of the scaled per-atom energy error")
     force_weight: float = Field(default=1.0, ge=0, description="weight of the scaled force error")
@@ -28,6 +34,12 @@ class Training(Part):
     compile: bool = Field(
         default=False, description="compile training steps with torch's inductor; pays off for long trials"
     )
+
+    @model_validator(mode="after")
+    def _accumulates(self) -> "Training":
+        if self.accumulate > 1 and self.compile:
+            raise ValueError(ACCUMULATE_UNCOMPILED)
+        return self
 
 
 class Resources(Part):
