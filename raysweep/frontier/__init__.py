@@ -5,6 +5,7 @@ Functions take the points of one family. Those that end in `_families` take the 
 
 from raysweep.frontier.checks.compare import compare, compare_families
 from raysweep.frontier.checks.held_out import held_out, held_out_families, windows, windows_families
+from raysweep.frontier.checks.parabolas import isoflop_parabolas
 from raysweep.frontier.decision.decide import decide
 from raysweep.frontier.decision.moves import next_moves
 from raysweep.frontier.decision.race import RaceCandidate, RaceRound, RaceSettings, race_round
@@ -48,6 +49,7 @@ __all__ = [
     "horizon_exponent",
     "hyperparameters_from_json",
     "hyperparameters_to_json",
+    "isoflop_parabolas",
     "isoflop_valleys",
     "local_exponents",
     "next_moves",

@@ -13,6 +13,7 @@ from raysweep.core.version import __version__
 from raysweep.frontier.approaches.automatic import with_choice
 from raysweep.frontier.approaches.certificate import with_findings
 from raysweep.frontier.approaches.envelope import envelope
+from raysweep.frontier.approaches.identification import open_findings
 from raysweep.frontier.approaches.isoflop import isoflop
 from raysweep.frontier.approaches.minima import IsoflopValley, valleys_of
 from raysweep.frontier.approaches.options import Cost, FitWindow, Method, Options, Purpose, Settings, make_options
@@ -251,7 +252,7 @@ def _fit_blank(blank: Fit, options: Options, mixed: MixedFit | None = None) -> F
         fitted = with_choice(fitted, blank, options, weights)
     else:
         fitted = _fit_screened(blank, options, weights)
-    return with_findings(fitted, _draw_findings(fitted))
+    return with_findings(fitted, [*_draw_findings(fitted), *open_findings(fitted)])
 
 
 def _fit_screened(blank: Fit, options: Options, weights: Floats | None) -> Fit:

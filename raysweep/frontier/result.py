@@ -35,6 +35,7 @@ from raysweep.frontier.laws.laws import Surface
 from raysweep.frontier.laws.quantities import OPTIMAL, Quantity, quantity
 from raysweep.frontier.numerics.arrays import Floats, Indices
 from raysweep.frontier.numerics.intervals import LEAST_DRAWS, Interval
+from raysweep.frontier.points.findings import Kind
 
 REGRET = 0.005
 """Share of the loss that a size may cost and still count as near-optimal, where the caller names none."""
@@ -264,7 +265,7 @@ class Fit(FitRecord):
         return trajectories(self.samples) if self.run_noise else resampling_units(self.samples, self.form)
 
     def _reserved(self, found: Answer, cost: float, params: float = 0.0, data: float = 0.0) -> Answer:
-        return with_reservation(found, self.samples, self.lack_of_fit, (cost, params, data))
+        return with_reservation(found, self.samples, self.status.doubts(Kind.LAW_BENDS), (cost, params, data))
 
     def _beyond(self, found: Answer, cost: float, *, drifts: bool = False) -> Answer:
         """Reserve an answer at a cost, and widen it where that is beyond the points."""

@@ -87,6 +87,12 @@ class LawChoice:
     default: int = 0
     margin: Scalar = MARGIN
 
+    @property
+    def runner_up(self) -> float:
+        """The least error of a law other than the one taken."""
+        taken = self.candidates[self.chosen].law
+        return min((one.error for one in self.candidates if one.law != taken), default=float("inf"))
+
     def __str__(self) -> str:
         taken = self.candidates[self.chosen]
         others = ", ".join(

@@ -36,6 +36,7 @@ class Kind(StrEnum):
     STARTS_DISAGREE = "starts_disagree"
     BOUND_ACTIVE = "bound_active"
     ASYMPTOTE_NOT_IDENTIFIED = "asymptote_not_identified"
+    EXPONENTS_OPEN = "exponents_open"
     NEGATIVE_CURVATURE = "negative_curvature"
     MINIMUM_OUTSIDE_WINDOW = "minimum_outside_window"
     TOO_FEW_BUDGETS = "too_few_budgets"
@@ -116,6 +117,10 @@ class Status:
     def found(self, kind: Kind) -> bool:
         """Whether there is a finding of this kind, gravest or not."""
         return any(finding.kind is kind for finding in self.findings)
+
+    def doubts(self, kind: Kind) -> bool:
+        """Whether there is a finding of this kind that is more than a note."""
+        return any(finding.kind is kind and finding.severity > Severity.NOTE for finding in self.findings)
 
     def __str__(self) -> str:
         return f"{self.kind.value}: {self.sentence}"

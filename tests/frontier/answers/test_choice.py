@@ -6,6 +6,7 @@ import pytest
 from raysweep.frontier import fit, from_json, to_json
 from raysweep.frontier.answers.choice import MARGIN, choose, rolling_origins
 from raysweep.frontier.answers.prediction import noise_half_width
+from raysweep.frontier.answers.reservation import BENDS
 from raysweep.frontier.laws.forms import Form
 from raysweep.frontier.points.findings import Kind
 
@@ -41,8 +42,19 @@ def test_coupled_terms_are_chosen_and_predict_far_better():
     true = float(law(*far, coupling=0.5))
     assert abs(np.log(found.loss(*far).value / true)) < 0.02
     assert abs(np.log(found.loss(*far).value / true)) < 0.5 * abs(np.log(additive.loss(*far).value / true))
-    assert not found.status.found(Kind.LAW_BENDS)
     assert found.status.found(Kind.LAW_CHOSEN)
+    told = [one for one in found.status.findings if one.kind is Kind.LAW_BENDS]
+    assert len(told) == 1
+    assert told[0].sentence.startswith("the points bend away from the additive law")
+
+
+def test_a_law_taken_instead_is_doubted_unless_it_predicts_clearly_better_than_all_others():
+    found = fit(points(coupling=0.5), bootstraps=0)
+    clear = found.choice.candidates[found.choice.chosen].error < MARGIN * found.choice.runner_up
+    assert found.status.doubts(Kind.LAW_BENDS) is not clear
+    assert found.optimal(1e24).caution == (None if clear else BENDS)
+    taken = found.choice.candidates[found.choice.chosen]
+    assert found.choice.runner_up == min(one.error for one in found.choice.candidates if one.law != taken.law)
 
 
 def test_the_choice_stands_in_the_fit_and_its_json_with_weights_and_runners_up():

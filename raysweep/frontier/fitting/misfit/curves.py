@@ -24,7 +24,15 @@ def curve_misfit(cost: Floats, residuals: Floats, theta: Floats, free: Floats, c
     total = theta[0] + term
     tangent = np.stack([np.ones_like(x), term, -x * term], axis=1) / total[:, None] @ free[:3]
     slope = -theta[2] * term / total
-    axes = Axes(params=np.ones_like(cost), data=cost, cost=cost, params_slope=np.zeros_like(cost), data_slope=slope)
+    none = np.zeros_like(cost)
+    axes = Axes(
+        params=np.ones_like(cost),
+        data=cost,
+        cost=cost,
+        params_slope=none,
+        data_slope=slope,
+        data_exponent=float(theta[2]),
+    )
     found = lack_of_fit(residuals, tangent, axes, np.arange(cost.size))
     if found is None:
         return None

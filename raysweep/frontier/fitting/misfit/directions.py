@@ -1,10 +1,12 @@
 """The shapes that a law may miss: curvature and interaction in ln N and ln D, changes of exponent, and the ends.
 
-Each is a column of values at the points. A change of exponent at a place k (a broken law, 2210.14891) adds s (v - k)+
-to ln loss, where v is ln N or ln D and s the law's own slope there: the share of the loss that this exponent moves.
+Each is a column of values at the points. A change of exponent at a place k (a broken law, 2210.14891) multiplies a term
+of the law by (v / k)^(c e) beyond it, with v either N or D and e the exponent, so that ln loss changes by the term's
+share of the loss times (v / k)^(c e) - 1; that share is -s / e, with s the law's own slope in ln v. Halving and
+doubling (c = 1/2 and -1) are tried: over some decades of v they are far from the first order in c, and from each other.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +14,8 @@ from raysweep.frontier.numerics.arrays import Floats, Mask
 
 KINKS = (0.15, 0.3, 0.5, 0.7, 0.85)
 """Quantiles at which an exponent may change."""
+CHANGES = (0.5, -1.0)
+"""By how much of itself an exponent falls there: it is halved, or doubled."""
 TURNS = (0.3, 0.7)
 """Quantiles at which ln loss itself may turn away from the law."""
 FEW = 7
@@ -20,13 +24,16 @@ END = 0.2
 """Share of the points at an end where the values are many."""
 QUADRATIC = 3
 """The first columns: ln N squared, ln N times ln D, ln D squared."""
+_FIRST_ORDER, _MOST = 0.02, 30.0
+"""ln of the factors of a term below which the first order is all, and beyond which the law says nothing any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Axes:
     """Where the points lie, and the law's slopes there: arrays of shape (n,).
 
-    `params_slope` and `data_slope` are the derivatives of ln loss by ln N and by ln D.
+    `params_slope` and `data_slope` are the derivatives of ln loss by ln N and by ln D; `params_exponent` and
+    `data_exponent` those with which the law's terms fall (0: to first order in a change of exponent).
     """
 
     params: Floats
@@ -34,10 +41,19 @@ class Axes:
     cost: Floats
     params_slope: Floats
     data_slope: Floats
+    params_exponent: float = 0.0
+    data_exponent: float = 0.0
 
     def take(self, rows: Mask) -> "Axes":
         """Select points."""
-        return Axes(**{name: values[rows] for name, values in vars(self).items()})
+        return replace(
+            self,
+            params=self.params[rows],
+            data=self.data[rows],
+            cost=self.cost[rows],
+            params_slope=self.params_slope[rows],
+            data_slope=self.data_slope[rows],
+        )
 
 
 def standardised(values: Floats) -> Floats:
@@ -51,12 +67,27 @@ def directions(axes: Axes) -> Floats:
     """The shapes as columns, shape (n, m); the first `QUADRATIC` are the quadratic ones."""
     x, y, c = (standardised(values) for values in (axes.params, axes.data, axes.cost))
     columns = [x * x, x * y, y * y]
-    for values, slope in ((x, axes.params_slope), (y, axes.data_slope)):
-        columns += [slope * np.maximum(values - place, 0.0) for place in _places(values, KINKS)]
+    columns += _changes(axes.params, axes.params_slope, axes.params_exponent)
+    columns += _changes(axes.data, axes.data_slope, axes.data_exponent)
     for values in (x, y, c):
         columns += [np.maximum(values - place, 0.0) for place in _places(values, TURNS)]
         columns += [at_end(side * values).astype(float) for side in (1, -1)]
     return np.stack(columns, axis=1)
+
+
+def _changes(amount: Floats, slope: Floats, exponent: float) -> list[Floats]:
+    """The shapes of an exponent that changes at one of several places, each of shape (n,)."""
+    logs, scaled = np.log(amount), standardised(amount)
+    found = []
+    for place in _places(scaled, KINKS):
+        beyond = np.maximum(logs - logs.mean() - place * float(logs.std()), 0.0)
+        if abs(exponent) * float(beyond.max()) < _FIRST_ORDER:
+            found.append(slope * beyond)
+            continue
+        for change in CHANGES:
+            power = change * exponent
+            found.append(slope / power * np.expm1(np.clip(power * beyond, -_MOST, _MOST)))
+    return found
 
 
 def at_end(values: Floats) -> Mask:

@@ -173,9 +173,14 @@ class _RunMeans:
 
         self.residuals = mean(residuals)
         self.tangent = np.stack([mean(column) for column in tangent.T], axis=1)
-        slopes = {"params_slope": mean(axes.params_slope), "data_slope": mean(axes.data_slope)}
-        logs = {name: np.exp(mean(np.log(getattr(axes, name)))) for name in ("params", "data", "cost")}
-        self.axes = Axes(**logs, **slopes)
+        self.axes = replace(
+            axes,
+            params=np.exp(mean(np.log(axes.params))),
+            data=np.exp(mean(np.log(axes.data))),
+            cost=np.exp(mean(np.log(axes.cost))),
+            params_slope=mean(axes.params_slope),
+            data_slope=mean(axes.data_slope),
+        )
 
 
 def _over_points(residuals: Floats, tangent: Floats, axes: Axes, root: Floats) -> _Test | None:

@@ -35,6 +35,8 @@ def surface_misfit(samples: Samples, fit: SurfaceFit, form: Form) -> LackOfFit |
         cost=samples.cost,
         params_slope=slope(log_loss(law, params * more, data), log_loss(law, params * less, data)),
         data_slope=slope(log_loss(law, params, data * more), log_loss(law, params, data * less)),
+        params_exponent=0.0 if form.law == "data" else float(law.alpha),
+        data_exponent=0.0 if form.law == "params" else float(law.beta),
     )
     effective = np.exp(fit.prepared.problem.y + fit.prepared.centre_y)
     tangent = log_loss_gradient(fit.prepared, form, fit.minimum.theta, params, effective)
