@@ -49,7 +49,7 @@ def refuse_taken(filesystem: fs.FileSystem, path: str) -> None:
     """
     info = filesystem.get_file_info(path)
     if info.type == fs.FileType.File:
-        raise DataError(f"{path}: a file is in the place of the store's folder. Choose another location")
+        raise DataError(f"{path}: a file is where the store's folder would be. Choose another location")
     within = filesystem.get_file_info(fs.FileSelector(path)) if info.type == fs.FileType.Directory else []
     if not isinstance(filesystem, fs.LocalFileSystem):  # shards of an interrupted write, which has no manifest
         within = [one for one in within if not one.base_name.startswith("shard-")]

@@ -152,7 +152,7 @@ def _strata(source: npt.NDArray[np.int32], share: float) -> npt.NDArray[np.bool_
         mine = np.flatnonzero(source == one)
         chosen[mine[: _held_out_of(len(mine), share)]] = True
     if not chosen.any():
-        raise DataError(f"no source has two groups, so none can be split by itself; do not stratify. {BY_STRUCTURE}")
+        raise DataError(f"no source has two groups, so none can be split; do not stratify. {BY_STRUCTURE}")
     return chosen
 
 

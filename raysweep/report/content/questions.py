@@ -119,8 +119,8 @@ def _check_together(question: Question) -> None:
         raise FrontierError(f"optimal: a law in {law} alone has no optimum; give law='additive'")
     if (question.losses or question.inference_steps) and options.method != "parametric":
         raise FrontierError(
-            f"optimal: method {question.method!r} gives the loss on the frontier only, which tells no cheapest model "
-            "of a loss, and none with inference; give method='parametric'"
+            f"optimal: method {question.method!r} gives the loss on the frontier only, which does not determine the "
+            "cheapest model for a loss, or with inference; give method='parametric'"
         )
 
 

@@ -67,7 +67,7 @@ def in_structures(grid: Grid, facts: DataFacts | None, error: ErrorAt) -> Grid:
     if facts is None:
         raise error(
             path,
-            "the number of structures with so many atoms is known once the structure store is there: make it first "
+            "the number of structures with so many atoms is known only once there is a structure store: make it first "
             "(`raysweep data make SPACE`), or give `structures`",
         )
     share = grid.atoms[-1] / grid.epochs

@@ -271,7 +271,7 @@ class LearningRate(Part):
     @model_validator(mode="after")
     def _horizons(self) -> "LearningRate":
         if self.horizon_grid and not self.horizons:
-            raise ValueError("horizon_grid corrects by what is measured at horizons: give `horizons` as well")
+            raise ValueError("horizon_grid uses rates measured at horizons: give `horizons` as well")
         if self.horizons and self.horizons[-1] < 2 * self.horizons[0]:
             raise ValueError(
                 f"horizons: {list(self.horizons)} span less than a factor of 2; give two or more that lie apart, such "

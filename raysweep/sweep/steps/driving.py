@@ -72,8 +72,8 @@ def _alone() -> Iterator[None]:
     """
     if not _running.acquire(blocking=False):
         raise RaysweepError(
-            "this process runs a sweep already, in another thread; run one after the other, or each in a process of "
-            "its own (`raysweep run`)"
+            "this process already runs a sweep, in another thread; run them one after the other, or each in "
+            "its own process (`raysweep run`)"
         )
     try:
         yield

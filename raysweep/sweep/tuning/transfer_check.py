@@ -115,7 +115,7 @@ def check_transfer(
     if len(rates) < 3:
         raise SpaceError(f"{len(rates)} learning rates cannot show where the best one is; give at least 3.")
     if not isinstance(spec.size.get("width"), int):
-        raise SpaceError(f"size {spec.size}: no `width`, and that is what is varied. Give one.")
+        raise SpaceError(f"size {spec.size}: no `width`, which this check varies; give one.")
     base = int(spec.size["width"])
     trained = sorted({base, *widths})
     n_trained = len(trained) * len(rates) * len(seeds)

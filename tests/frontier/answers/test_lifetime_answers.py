@@ -225,4 +225,4 @@ def test_the_command_line_prints_total_and_inference_and_says_what_no_model_reac
 def test_the_command_line_refuses_it_for_other_approaches(table):
     ran = CliRunner().invoke(app, ["frontier", table, "--target-loss", "0.3", "--method", "envelope"])
     assert isinstance(ran.exception, FrontierError)
-    assert "tells no cheapest model of a loss" in str(ran.exception)
+    assert "does not determine the cheapest model" in str(ran.exception)

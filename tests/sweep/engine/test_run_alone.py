@@ -15,6 +15,6 @@ def test_a_second_sweep_in_another_thread_is_refused(make_space: SpaceMaker, con
     with _alone(), ThreadPoolExecutor(1) as other:
         refused = other.submit(run, space, console=console).exception()
     assert isinstance(refused, RaysweepError)
-    assert "this process runs a sweep already, in another thread" in str(refused)
+    assert "this process already runs a sweep, in another thread" in str(refused)
     with _alone():  # and the one that was refused holds nothing
         pass

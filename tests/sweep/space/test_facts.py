@@ -36,7 +36,7 @@ def test_atoms_of_budgets_are_those_of_the_stores_subsets(
     wanted = [int(atoms[:5].sum()), int(atoms[:7].sum()) + 1, 2 * int(atoms[:10].sum())]
     by_atoms = make_space(data=data, grid={"atoms": wanted, "epochs": 2}, learning_rate=rate)
     assert in_structures(by_atoms.grid, data_facts(by_atoms), by_atoms.error).structures == (5, 8, 20)
-    with pytest.raises(SpaceError, match=r"toy.yaml:\d+: grid.atoms: .* known once the structure store is there"):
+    with pytest.raises(SpaceError, match=r"toy.yaml:\d+: grid.atoms: .* known only once there is a structure store"):
         in_structures(by_atoms.grid, None, by_atoms.error)
     too_many = make_space(data=data, grid={"atoms": [1e9]}, learning_rate=rate)
     with pytest.raises(SpaceError, match=r"grid.atoms: 1e\+09 atoms in 1 epochs need 1e\+09 different ones"):

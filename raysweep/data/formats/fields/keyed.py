@@ -172,7 +172,7 @@ def _twins(where: str, there: Collection[str], names: Names) -> tuple[str | None
             keys[other] = twins[0]
         elif len(like) > 1:
             raise DataError(
-                f"{where}: {key!r} is named as the {name}, and which {other} belong to it cannot be told from "
+                f"{where}: {key!r} is named as the {name}, and its {other} could be any of "
                 f"{', '.join(sorted(like))}; name them with --{other}-key"
             )
     return keys["energy"], keys["forces"]

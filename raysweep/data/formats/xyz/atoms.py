@@ -87,7 +87,7 @@ def _single_spaced(body: bytes) -> bytes:
     if b"\r" in body:
         body = body.replace(b"\r\n", b"\n")
         if b"\r" in body:
-            raise ValueError("a carriage return stands within a line")
+            raise ValueError("a carriage return within a line")
     for old, new in ((b"\t", b" "), (b"        ", b" "), (b"   ", b" "), (b"  ", b" ")):
         while old in body:
             body = body.replace(old, new)
