@@ -249,7 +249,7 @@ def test_an_occupied_location_is_refused(tmp_path: Path) -> None:
     structures = invent(10, groups=2)
     (tmp_path / "file").write_text("x")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="a file is in the place"):
+    with pytest.raises(DataError, match="a file is where the store's folder would be"):
         write(tmp_path / "file", structures)
     write(tmp_path / "empty", structures)
     with pytest.raises(DataError, match="not empty"):
