@@ -1,13 +1,21 @@
-"""`export`: what is printed of model files."""
+"""`export` and `evaluate`: what is printed of model files."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
 import typer
 
 from raysweep.cli.show import print_json, show
-from raysweep.core.io.files import absolute
+from raysweep.core.io.files import absolute, open_location, write_whole
 from raysweep.core.terminal.live import working
 from raysweep.core.text import columns, knobs, short
 from raysweep.data.elements import SYMBOLS
+from raysweep.data.formats.fields.blocks import Names
+from raysweep.data.formats.readers import Format
 from raysweep.storage.reader import SweepReader
+from raysweep.trained.evaluation import ModelErrors, evaluate_files
 from raysweep.trained.model import load
 from raysweep.trained.record import ModelRecord
 from raysweep.trained.sweeps import choose_point, write_chosen
@@ -59,3 +67,59 @@ def rows_of(record: ModelRecord) -> list[tuple[str, str]]:
         ("trial", f"{record.origin.trial_id}, budget {point.get('budget'):g} {point.get('budget_kind')}"),
         ("errors", errors),
     ]
+
+
+def evaluate_model(
+    model: str,
+    files: Sequence[str],
+    format: Format | None,
+    names: Names,
+    *,
+    skip_bad: bool,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    """Print the errors of a model on files of structures; with `out` also draw them there."""
+    loaded = load(model)
+    with working("evaluating"):
+        found = evaluate_files(loaded, files, format=format, names=names, skip_bad=skip_bad)
+    if out is not None:
+        for name, picture in _pictures(model, found).items():
+            write_whole(*open_location(f"{out.rstrip('/')}/{name}"), picture)
+    if as_json:
+        parts: dict[str, object] = {"overall": asdict(found.overall)}
+        for key in ("by_element", "by_source"):
+            parts[key] = {name: asdict(errors) for name, errors in getattr(found, key).items()}
+        units = {"energy": "meV/atom", "forces": "meV/Å"}
+        print_json({"model": absolute(model), "units": units, **parts, "rejected": found.rejected})
+        return
+    rows = [("all", found.overall), *found.by_element.items(), *found.by_source.items()]
+    head = ("", "structures", "energy MAE meV/atom", "RMSE", "force MAE meV/Å", "RMSE")
+    table = [
+        (
+            name,
+            str(part.energy.count),
+            *(short(x, 4) for one in (part.energy, part.forces) for x in (one.mae, one.rmse)),
+        )
+        for name, part in rows
+    ]
+    show(columns([head, *table]))
+    for reason, count in found.rejected.items():
+        typer.echo(f"left out: {count}: {reason}", err=True)
+    if out is not None:
+        show(f"figures: {absolute(out)}")
+
+
+def _pictures(model: str, found: ModelErrors) -> dict[str, bytes]:
+    """Draw the errors, by the name of the file."""
+    from raysweep.report.figures.model_errors import parity_picture, size_picture
+
+    title = f"{Path(model).name}: {len(found.energy)} structures, {len(found.forces)} atoms"
+    energy = 1000 * abs(found.predicted_energy - found.energy)
+    first = found.n_atoms.cumsum() - found.n_atoms
+    force = 1000 * np.add.reduceat(abs(found.predicted_forces - found.forces).mean(axis=1), first) / found.n_atoms
+    forces = (found.forces, found.predicted_forces)
+    return {
+        "parity.png": parity_picture(title, (found.energy, found.predicted_energy), forces),
+        "errors_by_size.png": size_picture(title, found.n_atoms, energy, force),
+    }
