@@ -8,7 +8,7 @@ from raysweep.core.trial import TrialSpec, TrialState
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.plan.planner import make_plan
 from raysweep.sweep.plan.specs import TrialSpecs
-from raysweep.sweep.plan.totals import missing
+from raysweep.sweep.plan.totals import idle, missing
 from raysweep.sweep.plan.values import Plan
 from raysweep.sweep.reuse.changed_code import codes
 from raysweep.sweep.reuse.changed_code import note as code_note
@@ -47,6 +47,7 @@ def plan(space: Space) -> Plan:
         for note in (
             resolved.unknown,
             missing(space.resources),
+            idle(space.resources, space.entrypoint),
             code_note(store, codes(space.entrypoint, space.architectures, store)),
         )
         if note

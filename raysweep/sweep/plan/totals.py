@@ -131,6 +131,19 @@ def missing(resources: Resources) -> str | None:
     return None
 
 
+def idle(resources: Resources, entrypoint: str | None) -> str | None:
+    """Describe the GPUs that a trial would reserve and not use; None if there are none.
+
+    A trial of raysweep's own training uses one GPU; that of an entrypoint may use several.
+    """
+    if entrypoint is not None or resources.gpu == "auto" or resources.gpu <= 1:
+        return None
+    return (
+        f"resources.gpu: {resources.gpu:g} reserves {resources.gpu:g} GPUs for each trial, which trains on one: "
+        f"{resources.gpu - 1:g} of them stay idle; give gpu: 1, so that {resources.gpu:g} trials run side by side"
+    )
+
+
 def machine() -> dict[str, float]:
     """Count the cores and GPUs of this machine, as Ray does."""
     return {"CPU": float(os.cpu_count() or 1), "GPU": float(len(glob.glob("/dev/nvidia[0-9]*")))}

@@ -13,9 +13,11 @@ from raysweep.core.errors import SpaceError
 from raysweep.core.trial import TrialState
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.plan.planner import make_plan
+from raysweep.sweep.plan.totals import idle
 from raysweep.sweep.preview import plan
 from raysweep.sweep.space.facts import DataFacts, data_facts
 from raysweep.sweep.space.parts import LearningRate
+from raysweep.sweep.space.running import Resources
 
 RATES = {"rates": {"a": 0.02, "b": 0.03}}
 
@@ -57,6 +59,19 @@ def test_wsd_pays_for_the_decay_to_every_budget_besides_the_longest(make_space: 
     assert (trial.data, trial.points) == (400, 4)
     assert trial.flops == pytest.approx(6 * 6400 * (400 + 0.25 * (100 + 200)) + 0.25 * 1e6)
     assert trial.device_seconds == pytest.approx(1e-6 * trial.flops / 6)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "entrypoint", "idle_"),
+    [(8, None, "7"), (2, None, "1"), (8, "mine:train", None), (1, None, None), (0.5, None, None), ("auto", None, None)],
+)
+def test_gpus_that_a_trial_reserves_and_does_not_use_are_named(
+    gpu: float | str, entrypoint: str | None, idle_: str | None
+) -> None:
+    found = idle(Resources(gpu=gpu), entrypoint)
+    assert (found is None) == (idle_ is None)
+    if found is not None:
+        assert f"{idle_} of them stay idle; give gpu: 1, so that {gpu} trials run side by side" in found
 
 
 def test_plan_before_tuning_has_no_ids_and_says_so(make_space: SpaceMaker) -> None:
