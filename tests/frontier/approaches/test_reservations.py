@@ -46,6 +46,12 @@ def test_no_cost_of_a_real_training_is_called_implausible(ratio):
     assert sentence({**points, "seconds": points["flops"] / 1e15}, Kind.COST_IMPLAUSIBLE, cost="seconds") is None
 
 
+def test_n_and_d_that_stand_for_each_other_are_told():
+    swapped = {**POINTS, "params": POINTS["data"], "data": POINTS["params"]}
+    assert "are the two columns swapped?" in sentence(swapped, Kind.COST_IMPLAUSIBLE)
+    assert fit(swapped, bootstraps=0).status.ok
+
+
 def repeated(repeats, epochs=(1, 4, 16, 60), seed=0):
     params, unique = (part.ravel() for part in np.meshgrid(np.geomspace(1e7, 1e9, 5), np.geomspace(1e8, 1e10, 3)))
     params, unique = np.tile(params, len(epochs)), np.tile(unique, len(epochs))
