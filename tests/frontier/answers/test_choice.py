@@ -5,6 +5,7 @@ import pytest
 
 from raysweep.frontier import fit, from_json, to_json
 from raysweep.frontier.answers.choice import MARGIN, choose, rolling_origins
+from raysweep.frontier.answers.choosing_again import chosen_again, together
 from raysweep.frontier.answers.prediction import noise_half_width
 from raysweep.frontier.answers.reservation import BENDS
 from raysweep.frontier.laws.forms import Form
@@ -85,6 +86,28 @@ def test_a_law_that_the_smaller_runs_do_not_determine_is_not_the_default():
     made = {name: values[::2][:9] for name, values in points(coupling=0.5).items()}
     found = choose(fit(made, bootstraps=0).samples, Form(), None, 0)
     assert found is None or np.isfinite(found.candidates[found.chosen].error)
+
+
+def test_draws_are_of_the_law_that_each_resample_would_choose():
+    found = fit(points(bend=0.6, place=8e9), bootstraps=60)
+    choice = found.choice
+    assert found.form.law == "broken_data"
+    taken = chosen_again(found.samples, choice, found.form, None, 0, np.ones((1, 49)))
+    assert taken.tolist() == [choice.chosen]
+    bends = found.draws.extension.data_bend
+    assert 0.05 < np.mean(bends == 0.0) < 0.7
+    assert np.all(np.diff(found.draw_ids) > 0)
+    assert tuple(from_json(to_json(found)).interval("a")) == tuple(found.interval("a"))
+
+
+def test_laws_of_several_kinds_are_as_they_were_when_put_together():
+    coupled, additive = (fit(points(0.5), bootstraps=60, law=name).draws for name in ("coupled", "additive"))
+    both = together([coupled, additive])
+    for flops in (1e20, 1e24):
+        want = [np.concatenate(pair) for pair in zip(coupled.optimum(flops), additive.optimum(flops), strict=True)]
+        for value, alone in zip(both.optimum(flops), want, strict=True):
+            np.testing.assert_allclose(value, alone, rtol=1e-9)
+    assert together([additive]).extension is None
 
 
 def test_larger_runs_weigh_more_where_the_points_bend_and_that_is_in_the_json():
