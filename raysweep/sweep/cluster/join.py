@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
 
 from raysweep.core.errors import ClusterError
@@ -25,6 +26,11 @@ from raysweep.sweep.space.space import Space
 REACH_SECONDS = 5.0
 START_SECONDS = 120
 """That the first service of a local Ray may take to start; Ray's own 30 s are too few on a busy machine."""
+ATTEMPTS = 3
+"""How often a local Ray is started: on a busy machine its agents miss the 15 s that Ray gives them, which is fixed."""
+TIMED_OUT_SECONDS = 10.0
+"""A start that fails later than this ran into one of Ray's time limits; an earlier failure would repeat itself."""
+logger = logging.getLogger("raysweep.cluster")
 
 
 @contextlib.contextmanager
@@ -140,7 +146,7 @@ def _join(address: str) -> None:
     try:
         _reach(address)  # Ray itself tries for minutes
         with private_token() if local else contextlib.nullcontext():
-            _initialize(address)
+            _start(address) if local else _initialize(address)
     except Exception as error:  # Ray raises even a plain Exception
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         if local:
@@ -151,6 +157,23 @@ def _join(address: str) -> None:
             f"no Ray cluster at {address!r} ({reason}). Start one (`ray start --head`), or name another address "
             "(RAY_ADDRESS)"
         ) from error
+
+
+def _start(address: str) -> None:
+    """Start a local Ray, again where it runs into a time limit of its own."""
+    import ray
+
+    for attempt in range(1, ATTEMPTS + 1):
+        began = time.monotonic()
+        try:
+            _initialize(address)
+        except Exception as error:  # Ray raises even a plain Exception
+            if attempt == ATTEMPTS or time.monotonic() - began < TIMED_OUT_SECONDS:
+                raise
+            logger.warning("Ray did not start in time (%s); starting it again", next(iter(str(error).splitlines()), ""))
+            ray.shutdown()
+        else:
+            return
 
 
 def _initialize(address: str) -> None:
