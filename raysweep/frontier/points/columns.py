@@ -188,7 +188,8 @@ def _checked(table: pa.Table, source: str, required: Sequence[str], own_names: S
 def _alike(name: str, own_names: Sequence[str]) -> str | None:
     """The one column that is probably meant: equal but for case, or the only one that has the word in its name."""
     equal = [own for own in own_names if own.strip().lower() == name]
-    within = [own for own in own_names if name.rstrip("s") in own.lower()]
+    word = name if name.endswith("ss") else name.removesuffix("s")
+    within = [own for own in own_names if word in own.lower() and own.lower() not in READ]
     return next((found[0] for found in (equal, within) if len(found) == 1), None)
 
 
