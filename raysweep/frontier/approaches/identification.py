@@ -60,6 +60,7 @@ def _intervals(fit: Fit) -> dict[str, Interval]:
     return found
 
 
+@np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore")
 def first_order(fit: Fit, law: Surface) -> dict[str, Interval]:
     """Intervals of a, alpha and beta from the curvature of the sum of squares, points taken as independent."""
     samples, alpha, beta = fit.samples, float(law.alpha), float(law.beta)
@@ -70,7 +71,7 @@ def first_order(fit: Fit, law: Surface) -> dict[str, Interval]:
     scaled = tangent * np.sqrt(weight)[:, None]
     length = np.linalg.norm(scaled, axis=0)
     degrees = int(np.sum(weight > 0)) - tangent.shape[1]
-    if degrees < 1 or not np.all(length > 0):
+    if degrees < 1 or not np.all(np.isfinite(length) & (length > 0)):
         return {}
     inverse = np.linalg.pinv(scaled / length, rcond=1e-12)
     covariance = (inverse @ inverse.T) / np.outer(length, length) * fit.noise**2
@@ -86,7 +87,8 @@ def first_order(fit: Fit, law: Surface) -> dict[str, Interval]:
     for name, slope in slopes.items():
         half = reach * float(np.sqrt(slope @ covariance[-2:, -2:] @ slope))
         low, high = max(values[name] - half, 0.0), values[name] + half
-        found[name] = Interval(low=low, high=high, level=_LEVEL, method="first order")
+        if np.isfinite(half):
+            found[name] = Interval(low=low, high=high, level=_LEVEL, method="first order")
     return found
 
 
