@@ -89,7 +89,7 @@ def test_force_fields_curves_have_their_transition_left_out():
 @pytest.mark.skipif(not LONG.exists(), reason="no long curves")
 def test_after_the_transition_the_families_stand_in_the_order_of_the_study():
     fits = fit_families(read_parquet(LONG), bootstraps=0)
-    found = {name.split("-")[0]: one.law for name, one in fits.items()}
+    found = {name.split("-")[0]: one.surface for name, one in fits.items()}
     for name, alpha, beta in (("egnn", 0.34, 0.51), ("mpnn", 0.26, 0.65), ("tensor", 0.52, 0.64)):
         assert (float(found[name].alpha), float(found[name].beta)) == pytest.approx((alpha, beta), abs=0.1)
     for exponent in (lambda law: law.alpha * law.beta / (law.alpha + law.beta), lambda law: law.loss_exponent):
