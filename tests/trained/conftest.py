@@ -38,7 +38,11 @@ def trained(store: Store, sweep: Path) -> Trained:
     """Train a short trajectory into the storage, and return its specification and points."""
 
     def into_storage(
-        architecture: str = "egnn", size: dict[str, object] | None = None, keep: str = "last", **fields: object
+        architecture: str = "egnn",
+        size: dict[str, object] | None = None,
+        keep: str = "last",
+        family: str | None = None,
+        **fields: object,
     ) -> tuple[TrialSpec, list[Point]]:
         spec = TrialSpec(
             architecture=architecture,
@@ -56,8 +60,8 @@ def trained(store: Store, sweep: Path) -> Trained:
         points = list(train(spec, store, checkpoints=trials.take_checkpoints(claim), keep_weights=keep))
         trials.end(claim, TrialState.DONE, points)
         row = Assignment(
-            trial_id=spec.trial_id, family=architecture, stage="grid", seed=spec.seed, size=size_json(spec.size),
-            learning_rate=spec.learning_rate,
+            trial_id=spec.trial_id, family=family or architecture, stage="grid", seed=spec.seed,
+            size=size_json(spec.size), learning_rate=spec.learning_rate,
         )  # fmt: skip
         trials.add_assignments([row])
         return spec, points

@@ -9,6 +9,7 @@ from ase import Atoms
 from raysweep.core.errors import ModelError
 from raysweep.core.trial import OptimizerSpec, SymmetrySpec
 from raysweep.storage.reader import SweepReader
+from raysweep.sweep.plan.planner import _disk_bytes
 from raysweep.trained.container import read_content, to_bytes
 from raysweep.trained.model import load
 from raysweep.trained.sweeps import choose_point, export_model
@@ -134,3 +135,16 @@ def test_a_file_loads_in_another_precision(conservative):
         energies.append(atoms.get_potential_energy())
     assert energies[0] == pytest.approx(energies[1], abs=1e-3)
     assert energies[0] != energies[1]
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("last", 0), ("best", 1), ("all", 2)])
+def test_weights_that_are_kept_take_the_disk_that_plan_counts(keep, kept, trained, sweep):
+    spec, points = trained(keep=keep, seed={"last": 41, "best": 42, "all": 43}[keep])
+    assert len(points) == 2
+    sizes = [file.stat().st_size for file in (sweep / "trials" / spec.trial_id).rglob("point-*.safetensors")]
+    counted = _disk_bytes(points[-1].params, spec.optimizer, 2, keep) - _disk_bytes(
+        points[-1].params, spec.optimizer, 2, "last"
+    )
+    assert counted == 4 * points[-1].params * kept
+    assert len(sizes) == kept
+    assert counted <= sum(sizes) <= counted + 4096 * kept  # the names and shapes of the tensors

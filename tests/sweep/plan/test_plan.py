@@ -89,6 +89,12 @@ def test_plan_before_tuning_has_no_ids_and_says_so(make_space: SpaceMaker) -> No
     assert content["trials"][0]["trial_id"] is None
 
 
+@pytest.mark.parametrize(("keep", "more"), [("last", 0), ("best", 1), ("all", 3)])
+def test_disk_counts_the_weights_that_are_kept(keep: str, more: int, make_space: SpaceMaker) -> None:
+    totals = plan(make_space(keep_weights=keep)).to_dict()["totals"]
+    assert totals["disk_bytes"] == pytest.approx(4 * (6 + more) * 100 * 528)  # type: ignore[index]
+
+
 def test_rates_that_are_given_are_said_before_the_data_is_made(make_space: SpaceMaker, tmp_path: Path) -> None:
     space = make_space(
         entrypoint=None, data={"store": str(tmp_path / "absent"), "make": {"structures": 4000}},
