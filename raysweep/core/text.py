@@ -1,7 +1,10 @@
 """Text for people: numbers, sizes, aligned columns, and line breaks that fit a terminal."""
 
+import html
 import math
+import re
 import textwrap
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
@@ -59,6 +62,18 @@ def knobs(size: Mapping[str, object]) -> str:
     'width=32 depth=2'
     """
     return " ".join(f"{name}={value}" for name, value in size.items())
+
+
+def markdown(text: str) -> str:
+    r"""Escape a text that is not ours for a line of Markdown, whose renderers let HTML elements through.
+
+    Control and formatting characters, line breaks among them, become spaces.
+
+    >>> print(markdown("a_b <img>\n# c"))
+    a\_b &lt;img&gt; \# c
+    """
+    plain = "".join(" " if unicodedata.category(one)[0] in "CZ" else one for one in text)
+    return re.sub(r"([\\`*_\[\]!|~#])", r"\\\1", html.escape(plain, quote=False))
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:

@@ -1,13 +1,12 @@
 """Summaries for the runs of a sweep and its stages: trials by state, and the lowest loss of each family."""
 
-import html
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable
 
 from raysweep.core.points import POINT_SCHEMA
+from raysweep.core.text import markdown
 from raysweep.tracking.entries import Entry
 from raysweep.tracking.views import STATE, clean_value
 
@@ -23,18 +22,13 @@ def summarise(sweep: str, stage: str, trials: Iterable[Entry]) -> dict[str, str]
         for family in dict.fromkeys(f for s, f in entry.serves if stage in ("", s)):
             families.setdefault(family, []).append(entry)
     counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"
-    lines = [f"{'Stage ' + stage + ' of sweep' if stage else 'Sweep'} {_as_text(sweep)}: trials {counts}.", ""]
+    lines = [f"{'Stage ' + stage + ' of sweep' if stage else 'Sweep'} {markdown(sweep)}: trials {counts}.", ""]
     lines += ["| family | trials | points | lowest loss |", "|---|---|---|---|"]
     for family, served in sorted(families.items()):
         losses = [loss for entry in served for loss in _losses(entry)]
         lowest = f"{min(losses):.4g}" if losses else "none"
-        lines.append(f"| {_as_text(family)} | {len(served)} | {sum(len(e.rows or ()) for e in served)} | {lowest} |")
+        lines.append(f"| {markdown(family)} | {len(served)} | {sum(len(e.rows or ()) for e in served)} | {lowest} |")
     return {"raysweep.trials": counts, "mlflow.note.content": clean_value("\n".join(lines))}
-
-
-def _as_text(name: str) -> str:
-    """Escape a name for Markdown: MLflow renders notes, and lets elements such as pictures through."""
-    return re.sub(r"([\\`*_\[\]!|~])", r"\\\1", html.escape(name, quote=False))
 
 
 def _losses(entry: Entry) -> list[float]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raysweep.trained.card import model_card
 from raysweep.trained.evaluator import Evaluator, Precision
 from raysweep.trained.model_file import read_model
 from raysweep.trained.network import build_network
@@ -38,6 +39,10 @@ class LoadedModel(Evaluator):
 
         model = self if precision is None else self.to(precision=precision)
         return make_calculator(model, skin=skin, ignore_charge_and_spin=ignore_charge_and_spin)
+
+    def card(self) -> str:
+        """Write the model card in Markdown: data, conditions, errors, the point on the frontier, limits, use."""
+        return model_card(self.record, self.name)
 
 
 def load(path: str | Path, *, device: str | None = None, precision: Precision | None = None) -> LoadedModel:

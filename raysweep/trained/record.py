@@ -27,6 +27,9 @@ class ModelOrigin(_Part):
     data: dict[str, JsonValue] = Field(
         default_factory=dict, description="of the structures: fingerprint, source, licence, counts, RMS"
     )
+    frontier: dict[str, JsonValue] = Field(
+        default_factory=dict, description="the point against the law of its family, when the file was written"
+    )
     versions: dict[str, str] = Field(default_factory=dict, description="software that wrote the file")
 
 

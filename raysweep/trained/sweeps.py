@@ -18,6 +18,7 @@ from raysweep.trained.model import LoadedModel, load
 from raysweep.trained.model_file import write_model
 from raysweep.trained.network import KEPT, WEIGHTS, build_network, package_version, plug_in_of
 from raysweep.trained.record import ModelOrigin, ModelRecord
+from raysweep.trained.standing import frontier_standing
 from raysweep.training.build import dataset_info
 from raysweep.training.checkpoint import Checkpoint, evaluated
 from raysweep.training.device.precision import weight_dtype
@@ -132,6 +133,7 @@ def describe(reader: SweepReader, chosen: ChosenPoint, store: Store) -> ModelRec
             "rms_force": manifest.rms_force,
             "rms_energy": manifest.rms_energy,
         },
+        frontier=frontier_standing(reader, chosen.family, chosen.point),
         versions={"raysweep": __version__, "torch": str(torch.__version__), **package_version(plug_in)},
     )
     return ModelRecord(

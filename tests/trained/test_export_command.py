@@ -48,7 +48,10 @@ def test_best_of_a_family_and_a_trial_by_its_first_digits_give_the_same_file(bes
     assert printed["file"] == str(file)
     assert printed["origin"]["trial_id"] == best.trial_id
     assert printed["origin"]["point"]["loss"] == best.loss
-    assert load(file).record.model_dump(mode="json") == {key: printed[key] for key in printed if key != "file"}
+    assert load(file).record.model_dump(mode="json") == {
+        key: printed[key] for key in printed if key not in ("file", "card")
+    }
+    assert Path(printed["card"]).read_text(encoding="utf-8") == load(file).card()
     written = file.read_bytes()
     file.unlink()
 

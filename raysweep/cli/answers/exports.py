@@ -29,7 +29,9 @@ def export_trial(
     with working("writing the model"):
         chosen = choose_point(reader, trial, family=family, budget=budget)
         write_chosen(reader, chosen, file, data)
-        record = load(file).record
+        model = load(file)
+        record, card = model.record, f"{file}.md"
+        write_whole(*open_location(card), model.card().encode())
     lower = chosen.passed_over
     if lower is not None:
         typer.echo(
@@ -38,9 +40,9 @@ def export_trial(
             err=True,
         )
     if as_json:
-        print_json({"file": absolute(file), **record.model_dump(mode="json")})
+        print_json({"file": absolute(file), "card": absolute(card), **record.model_dump(mode="json")})
         return
-    show(columns([("model", absolute(file)), *rows_of(record)]))
+    show(columns([("model", absolute(file)), ("card", absolute(card)), *rows_of(record)]))
 
 
 def storage_of(source: str) -> str:

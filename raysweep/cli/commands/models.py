@@ -21,10 +21,10 @@ def export(
     data: Annotated[str | None, typer.Option(metavar="STORE", help="structure store; default: the sweep's own")] = None,
     json: Json = False,
 ) -> None:
-    """Write a trained model to a file.
+    """Write a trained model to a file, and its model card to FILE.md.
 
     It holds weights, architecture, units, elements and provenance. `raysweep.load` reads it and makes an ASE
-    calculator.
+    calculator. The card says in Markdown what the model was trained on, how wrong it is and what it is not for.
     """
     from raysweep.cli.answers.exports import export_trial
 
