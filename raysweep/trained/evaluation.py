@@ -101,7 +101,8 @@ def evaluate_files(
         if (known := _known(model, block, skip_bad, rejected)) is not None
     ]
     if not parts:
-        raise ModelError(f"{', '.join(map(str, sources))}: no structures to evaluate on (left out: {dict(rejected)})")
+        without = f" (left out: {', '.join(f'{n}: {why}' for why, n in rejected.items())})" if rejected else ""
+        raise ModelError(f"{', '.join(map(str, sources))}: no structures to evaluate on{without}")
     return _summarised(parts, dict(rejected))
 
 

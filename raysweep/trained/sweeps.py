@@ -1,5 +1,6 @@
 """The trained models of a sweep: its points, the weights that its storage keeps of them, and model files of them."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -161,14 +162,17 @@ def _candidates(
             known = ", ".join(sorted(set(families.values()))) or "none yet"
             raise ModelError(f"{reader.location}: family {family!r} is none of the sweep's ({known})")
         wanted = {key for key, name in families.items() if family in (None, name)}
-        points = [point for point in _points(reader, sorted(wanted)) if budget in (None, point.budget)]
+        every = list(_points(reader, sorted(wanted)))
+        points = [point for point in every if _is_at(point, budget)]
         if not points:
-            raise ModelError(f"{reader.location}: the sweep has no points{_at(budget)} yet; run it first")
+            known = ", ".join(f"{value:g}" for value in sorted({point.budget for point in every}))
+            remedy = f"; its points are at {known}" if known else " yet; run it first, or check the path"
+            raise ModelError(f"{reader.location}: the sweep has no points{_at(budget)}{remedy}")
         yield from sorted(points, key=lambda point: point.loss)
         return
     trial_id = _trial_id(reader, trial)
     points = list(_points(reader, [trial_id]))
-    chosen = [point for point in points if budget in (None, point.budget)]
+    chosen = [point for point in points if _is_at(point, budget)]
     if not chosen:
         known = ", ".join(f"{point.budget:g}" for point in points)
         raise ModelError(
@@ -176,6 +180,11 @@ def _candidates(
             + (f"its points are at {known}" if known else "it has not ended")
         )
     yield from reversed(chosen)
+
+
+def _is_at(point: Point, budget: float | None) -> bool:
+    """Whether a point is at a budget as messages and tables print it, to six digits."""
+    return budget is None or math.isclose(point.budget, budget, rel_tol=5e-6)
 
 
 def _at(budget: float | None) -> str:
@@ -192,7 +201,9 @@ def _trial_id(reader: SweepReader, trial: str) -> str:
     if len(found) == 1:
         return found[0]
     what = f"{len(found)} trials begin with it; give more digits" if found else "there is no such trial"
-    raise ModelError(f"{reader.location}: trial {trial!r}: {what} (`raysweep status` lists them; `best` is the best)")
+    raise ModelError(
+        f"{reader.location}: trial {trial!r}: {what} (points.parquet and MLflow name them; `best` is the best)"
+    )
 
 
 def _spec(reader: SweepReader, trial_id: str) -> TrialSpec:

@@ -60,7 +60,7 @@ def test_unknown_elements_are_refused_or_counted(conservative, validation, tmp_p
     found = evaluate_files(conservative[1], [validation, path], skip_bad=True)
     assert found.rejected == {"element that the model does not know": 1}
     assert found.overall.energy.count == 8
-    with pytest.raises(ModelError, match="no structures to evaluate on"):
+    with pytest.raises(ModelError, match=r"no structures to evaluate on \(left out: 1: element that"):
         evaluate_files(conservative[1], [path], skip_bad=True)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from raysweep.core.errors import ModelError
+from raysweep.core.errors import ModelError, StorageError
 from raysweep.core.trial import OptimizerSpec, SymmetrySpec
 from raysweep.storage.reader import SweepReader
 from raysweep.sweep.plan.planner import _disk_bytes
@@ -115,12 +115,23 @@ def test_what_is_not_there_is_named_with_a_remedy(trained, store, sweep, tmp_pat
             export_model(str(sweep), *given, target, data=str(store.location), **options)
         return str(refused.value)
 
-    assert "there is no such trial" in refusal("ffff" * 4)
+    assert "there is no such trial (points.parquet and MLflow name them" in refusal("ffff" * 4)
     assert "give more digits" in refusal("") or "no such trial" in refusal("")
     assert "its points are at 80, 160, 240, 320" in refusal(spec.trial_id, budget=7.0)
     assert "keep_weights: all" in refusal(spec.trial_id, budget=points[0].budget)
     assert "none of the sweep's" in refusal("best", family="nobody")
+    assert "its points are at" in refusal("best", budget=7.0)
+    with pytest.raises(ModelError, match="no points yet; run it first, or check the path"):
+        export_model(str(tmp_path / "nowhere"), "best", target)
     assert not target.exists()
+    with pytest.raises(StorageError, match="it is a folder: give the name of a file"):
+        export_model(str(sweep), spec.trial_id, tmp_path, data=str(store.location))
+
+
+def test_a_budget_may_be_given_as_it_is_printed(trained, store, sweep, tmp_path):
+    spec, _ = trained("schnet", SIZES["schnet"], seed=22, data_budgets=(80.0, 240.00049))
+    model = export_model(str(sweep), spec.trial_id, tmp_path / "m.rsm", budget=240.0, data=str(store.location))
+    assert model.record.origin.point["budget"] == 240.00049
 
 
 def test_a_file_loads_in_another_precision(conservative):

@@ -21,6 +21,14 @@ PIECE = 4 * 2**20
 """Bytes per read of a file that may be large."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_OURS = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
+_REMEDIES = {
+    **dict.fromkeys(_NO_ROOM, "free some space"),
+    errno.EISDIR: "it is a folder: give the name of a file",
+    **dict.fromkeys(
+        (errno.EEXIST, errno.ENOTDIR), "a file stands where its folder should be: move it, or write elsewhere"
+    ),
+    errno.ENAMETOOLONG: "give a shorter name",
+}
 _LONGEST_NAME = 255
 """Most bytes in the name of a file or folder, on all file systems in use."""
 _UNREACHABLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES)
@@ -152,7 +160,7 @@ def no_room_is_ours(path: str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (*_NO_ROOM, *_NOT_OURS):
             raise
-        remedy = "free some space" if error.errno in _NO_ROOM else "make it a folder that this user can write to"
+        remedy = _REMEDIES.get(error.errno or 0, "make it a folder that this user can write to")
         raise StorageError(
             f"{path} cannot be written: {os.strerror(error.errno)}. What was written before is whole; {remedy}, then "
             "run the same command again"

@@ -95,10 +95,11 @@ class TrialSpecs:
     def _check(self, subset: int, epochs: float, key: tuple[str, ...]) -> None:
         available = self.facts.structures
         if available is not None and subset > available:
+            passes = ", or raise grid.epochs" if key[0] == "grid" else ""
             raise self.error(
                 key,
                 f"{subset * epochs:.0f} structures in {epochs:g} epochs need {subset} different ones, and the store "
-                f"has {available} for training; ask for fewer, make more (data.make.structures), or raise grid.epochs",
+                f"has {available} for training; ask for fewer, or make more (data.make.structures){passes}",
             )
 
     def _spec(
