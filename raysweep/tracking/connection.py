@@ -188,6 +188,11 @@ def ensure_experiment(client: "MlflowClient", tracking_uri: str, name: str) -> s
     return str(found.experiment_id)
 
 
+def out_of_reach(tracking_uri: str, artifacts: str) -> bool:
+    """Whether a server keeps artifacts in a folder of its own host, so that clients write them elsewhere, unseen."""
+    return tracking_uri.startswith("http") and artifacts.startswith(("file:", "/"))
+
+
 def _artifacts_of(database: Path) -> str:
     return (database.resolve().parent / layout.MLFLOW_ARTIFACTS).as_uri()
 

@@ -87,7 +87,7 @@ def sync(
     began = time.monotonic()
     views = list(trials)
     over = [view for view in views if view.over]
-    with _tracking_errors(tracking_uri), WRITE_LOCK:
+    with tracking_errors(tracking_uri), WRITE_LOCK:
         runs = SweepRuns(MlflowPlace(tracking_uri, experiment, sweep_name, storage, log))
         runs.each(runs.put, over)
         for trial_id in sorted(runs.trials.keys() - {view.trial_id for view in views}):
@@ -131,7 +131,7 @@ def read_points(
         TrackingError: there is no such experiment, it is not raysweep's, MLflow cannot be reached, or points are torn.
     """
     best: dict[str, Entry] = {}
-    with _tracking_errors(tracking_uri):
+    with tracking_errors(tracking_uri):
         client = connect(tracking_uri, log, create=False)
         found = client.get_experiment_by_name(experiment)
         if found is None or found.lifecycle_stage != "active":
@@ -158,7 +158,7 @@ def find_experiment(experiment: str, tracking_uri: str, log: Path | None = None)
     Raises:
         TrackingError: there is no such experiment, or MLflow cannot be reached.
     """
-    with _tracking_errors(tracking_uri):
+    with tracking_errors(tracking_uri):
         found = connect(tracking_uri, log, create=False).get_experiment_by_name(experiment)
     if found is None:
         raise TrackingError(f"MLflow at {tracking_uri} has no experiment {experiment!r}; `raysweep sync` creates it")
@@ -172,7 +172,7 @@ def _whole(entry: Entry) -> list[str]:
 
 
 @contextmanager
-def _tracking_errors(tracking_uri: str) -> Iterator[None]:
+def tracking_errors(tracking_uri: str) -> Iterator[None]:
     """Convert the errors of MLflow and its dependencies to TrackingError."""
     try:
         yield

@@ -13,7 +13,7 @@ from raysweep.core.trial import INTERRUPTED
 from raysweep.storage import layout
 from raysweep.tracking import rows as texts
 from raysweep.tracking.client import client_for
-from raysweep.tracking.connection import connect, ensure_experiment, logger
+from raysweep.tracking.connection import connect, ensure_experiment, logger, out_of_reach
 from raysweep.tracking.entries import (
     FAMILY,
     KIND,
@@ -178,7 +178,7 @@ class SweepRuns:
         if entry.tags.get(REPORT) == report.digest:
             return
         place = self._mlflow.get_run(entry.run_id).info.artifact_uri or ""
-        if self.place.uri.startswith("http") and place.startswith(("file:", "/")):
+        if out_of_reach(self.place.uri, place):
             logger.warning(
                 "the report is not attached to the sweep's run: MLflow at %s keeps artifacts in %s, a folder that only "
                 "its own host can reach; start it with --artifacts-destination",

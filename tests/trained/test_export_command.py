@@ -4,7 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import mlflow
 import pytest
+import yaml
+from ase.build import molecule
 from typer.testing import CliRunner
 
 from raysweep.cli.app import app
@@ -49,7 +52,7 @@ def test_best_of_a_family_and_a_trial_by_its_first_digits_give_the_same_file(bes
     assert printed["origin"]["trial_id"] == best.trial_id
     assert printed["origin"]["point"]["loss"] == best.loss
     assert load(file).record.model_dump(mode="json") == {
-        key: printed[key] for key in printed if key not in ("file", "card")
+        key: printed[key] for key in printed if key not in ("file", "card", "registered")
     }
     assert Path(printed["card"]).read_text(encoding="utf-8") == load(file).card()
     written = file.read_bytes()
@@ -102,3 +105,39 @@ def test_a_sweep_that_names_no_store_and_a_store_that_is_not_there_are_refused(b
     absent, _ = export(best.trial_id, data=str(tmp_path / "absent"))
     assert isinstance(absent.exception, DataError)
     assert not file.exists()
+
+
+def test_registering_needs_the_search_space_that_says_where_mlflow_is(best, export, tmp_path):
+    refused, file = export(best.trial_id, "--register", "some")
+    assert isinstance(refused.exception, ModelError)
+    assert "give the search space (YAML)" in str(refused.exception)
+    assert not file.exists()
+
+
+def test_a_registered_model_is_loaded_by_mlflow_alone_and_computes_the_same(best, sweep, store, tmp_path, monkeypatch):
+    space, database = tmp_path / "space.yaml", f"sqlite:///{tmp_path}/mlflow.db"
+    content = {
+        "name": "toy", "storage": str(sweep), "data": {"store": str(store.location)}, "tracking": {"uri": database},
+        "families": {"small": {"architecture": "mpnn", "sizes": {"width": [4], "depth": [1]}}},
+        "grid": {"structures": [20, 60]}, "learning_rate": {"rates": {"small": 0.01}},
+    }  # fmt: skip
+    space.write_text(yaml.safe_dump(content))
+    synced = CliRunner().invoke(app, ["sync", str(space)])
+    assert synced.exit_code == 0, (synced.output, synced.exception)
+    (tmp_path / "down").mkdir()
+    file = tmp_path / "model.rsm"
+    command = ["export", str(space), best.trial_id, str(file), "--budget", f"{best.budget:g}", "--register", "small"]
+    done = CliRunner().invoke(app, [*command, "--data", str(store.location)])
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert dict(line.split(None, 1) for line in done.stdout.splitlines())["registered"] == "models:/small/1"
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+    folder = Path(mlflow.artifacts.download_artifacts("models:/small/1", dst_path=str(tmp_path / "down")))
+    assert (folder / "model.rsm").read_bytes() == file.read_bytes()
+    assert (folder / "model.rsm.md").read_text(encoding="utf-8") == load(file).card()
+    water = molecule("H2O")
+    energies = []
+    for path in (file, folder / "model.rsm"):
+        water.calc = load(path).calculator()
+        energies.append(water.get_potential_energy())
+    assert energies[0] == energies[1]

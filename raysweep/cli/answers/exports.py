@@ -8,13 +8,16 @@ import numpy as np
 import typer
 
 from raysweep.cli.show import print_json, show
-from raysweep.core.io.files import absolute, open_location, write_whole
+from raysweep.core.errors import ModelError
+from raysweep.core.io.files import absolute, open_location, read_whole, write_whole
 from raysweep.core.terminal.live import working
 from raysweep.core.text import columns, knobs, short
 from raysweep.data.elements import SYMBOLS
 from raysweep.data.formats.fields.blocks import Names
 from raysweep.data.formats.readers import Format
 from raysweep.storage.reader import SweepReader
+from raysweep.tracking.model_versions import register_model
+from raysweep.tracking.sweep_runs import MlflowPlace
 from raysweep.trained.evaluation import ModelErrors, evaluate_files
 from raysweep.trained.model import load
 from raysweep.trained.record import ModelRecord
@@ -22,9 +25,18 @@ from raysweep.trained.sweeps import choose_point, write_chosen
 
 
 def export_trial(
-    source: str, trial: str, file: str, *, family: str | None, budget: float | None, data: str | None, as_json: bool
+    source: str,
+    trial: str,
+    file: str,
+    *,
+    family: str | None,
+    budget: float | None,
+    data: str | None,
+    register: str | None,
+    as_json: bool,
 ) -> None:
-    """Write a trained model of a sweep to a file and describe it."""
+    """Write a trained model of a sweep to a file, on request register it in MLflow, and describe it."""
+    place = None if register is None else _mlflow_of(source)
     reader = SweepReader(storage_of(source))
     with working("writing the model"):
         chosen = choose_point(reader, trial, family=family, budget=budget)
@@ -39,15 +51,46 @@ def export_trial(
             "are not kept (keep_weights: best keeps them)",
             err=True,
         )
+    registered = None
+    if place is not None and register is not None:
+        with working("registering the model"):
+            blob = read_whole(*open_location(file)) or b""
+            registered = register_model(
+                place, register, (Path(file).name, blob), (Path(card).name, model.card()), record.origin.trial_id
+            ).uri
     if as_json:
-        print_json({"file": absolute(file), "card": absolute(card), **record.model_dump(mode="json")})
+        print_json(
+            {"file": absolute(file), "card": absolute(card), "registered": registered, **record.model_dump(mode="json")}
+        )
         return
-    show(columns([("model", absolute(file)), ("card", absolute(card)), *rows_of(record)]))
+    rows = [("model", absolute(file)), ("card", absolute(card)), *rows_of(record)]
+    show(columns([*rows, *([] if registered is None else [("registered", registered)])]))
+
+
+def _mlflow_of(source: str) -> MlflowPlace:
+    """Locate the MLflow of a search space.
+
+    Raises:
+        ModelError: the source is a storage, which does not say where MLflow is, or the sweep does without MLflow.
+    """
+    if not _is_space(source):
+        raise ModelError(f"--register: {source} is a storage; give the search space (YAML), which says where MLflow is")
+    from raysweep.cli.spaces import read_run_space
+    from raysweep.sweep.mlflow.place import place_of
+
+    space = read_run_space(source)
+    if not space.tracking.enabled:
+        raise ModelError(f"--register: {source} has tracking.enabled: false, so that its trials have no runs in MLflow")
+    return place_of(space)
+
+
+def _is_space(source: str) -> bool:
+    return source.endswith((".yaml", ".yml"))
 
 
 def storage_of(source: str) -> str:
     """Locate the storage of a search space, or take the source as one."""
-    if not source.endswith((".yaml", ".yml")):
+    if not _is_space(source):
         return source
     from raysweep.cli.spaces import read_run_space
 

@@ -19,6 +19,10 @@ def export(
         float | None, typer.Option(metavar="AMOUNT", help="budget of the point; default: the last, or the best")
     ] = None,
     data: Annotated[str | None, typer.Option(metavar="STORE", help="structure store; default: the sweep's own")] = None,
+    register: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="also register it in the sweep's MLflow, as a new version of NAME"),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write a trained model to a file, and its model card to FILE.md.
@@ -28,7 +32,7 @@ def export(
     """
     from raysweep.cli.answers.exports import export_trial
 
-    export_trial(source, trial, file, family=family, budget=budget, data=data, as_json=json)
+    export_trial(source, trial, file, family=family, budget=budget, data=data, register=register, as_json=json)
 
 
 @app.command()
