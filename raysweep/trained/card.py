@@ -96,7 +96,9 @@ def _errors(record: ModelRecord) -> list[str]:
     point = record.origin.point
     found = [f"{what}: {_number(point[key])}{unit}" for key, what, unit in _ERRORS if point.get(key) is not None]
     one = "measured once, on the validation structures of the sweep's data; `raysweep evaluate` measures other files"
-    return [*found, one]
+    loss, trivial = point.get("loss"), point.get("trivial_loss")
+    useless = isinstance(loss, float) and isinstance(trivial, float) and loss >= trivial
+    return [*(["**no better than reference energies and zero forces: of no use**"] if useless else []), *found, one]
 
 
 def _frontier(record: ModelRecord) -> list[str]:

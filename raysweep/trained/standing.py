@@ -35,7 +35,8 @@ def frontier_standing(reader: SweepReader, family: str | None, point: Point) -> 
         own = table.filter(pc.equal(table["architecture"], family))
         fitted = fit(own, bootstraps=BOOTSTRAPS)
     except (FrontierError, StorageError, KeyError) as error:
-        return {"missing": f"no law could be fitted: {error}"}
+        told = str(error).replace(reader.location, "the storage")  # the file may go to people without this disk
+        return {"missing": f"no law could be fitted: {told}"}
     if not fitted.status.usable:
         return {"missing": f"no law could be fitted: {fitted.status.sentence}"}
     return {

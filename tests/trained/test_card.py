@@ -138,3 +138,17 @@ def test_a_family_without_a_law_says_why(surface):
     reader, point = surface
     assert "which family" in frontier_standing(reader, None, point)["missing"]
     assert "no law could be fitted" in frontier_standing(reader, "nobody", point)["missing"]
+
+
+def test_a_storage_without_points_is_named_without_its_place(surface, tmp_path):
+    _, point = surface
+    missing = frontier_standing(SweepReader(str(tmp_path / "secret" / "absent")), "one", point)["missing"]
+    assert "no law could be fitted: the storage" in missing
+    assert "secret" not in missing
+
+
+@pytest.mark.parametrize(("trivial", "useless"), [(2.0, False), (1.0, True), (0.5, True)])
+def test_a_model_that_learned_nothing_is_said_to_be_of_no_use(trivial, useless, conservative):
+    _, model = conservative
+    point = {**model.record.origin.point, "loss": 1.0, "trivial_loss": trivial}
+    assert ("**no better than reference" in model_card(with_origin(model.record, point=point))) == useless
