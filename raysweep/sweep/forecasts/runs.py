@@ -19,6 +19,8 @@ from raysweep.sweep.space.parts import Size
 from raysweep.sweep.space.resolve import Resolved
 from raysweep.sweep.space.space import Space
 
+_LARGEST_MODEL = 1e11
+"""Parameters beyond which a law is not asked for a network: its width would take minutes to find."""
 _SPARE = 1.05
 """Structures whose atoms are counted, over those that the mean number of atoms asks for."""
 _TRAINING_SHARE = 0.9
@@ -81,6 +83,13 @@ def run_at(
     space = resolved.space
     assert resolved.facts is not None
     optimum = fit.optimal(flops)
+    if not 0 < optimum.params.value < _LARGEST_MODEL:
+        raise space.error(
+            ("families", family),
+            f"the law puts the best model of {family} at {flops:g} FLOP at {optimum.params.value:.3g} parameters, "
+            f"which is no network that can be built here: ask for less than {_LARGEST_MODEL:g}, at a compute nearer "
+            "to that of the points",
+        )
     found = nearest_size(space, resolved.facts, family, optimum.params.value, known)
     notes = () if found.solved else (f"{family} has no width to solve for: the nearest of its sizes",)
     return run_of_size(resolved, store, family, found.size, Length(flops=flops), fit=fit, notes=notes)
