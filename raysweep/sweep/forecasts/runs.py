@@ -131,6 +131,7 @@ def run_of_size(
         assert length.flops is not None
         facts = _facts(space, length.flops / cost.flops_per_atom)
         course = _course(space, facts, length.flops / cost.flops_per_atom)
+        _check_enough(facts, course, cost, length.flops, family)
         if course.epochs > space.grid.epochs:
             raise _too_few(space, facts, course, fit, length.flops, family)
     else:
@@ -150,6 +151,16 @@ def run_of_size(
         rate=chosen,
         notes=notes,
     )
+
+
+def _check_enough(facts: DataFacts, course: Course, cost: Cost, flops: float, family: str) -> None:
+    """Refuse a compute that ends within the first structure, whose run would spend more than was asked for."""
+    least = facts.atoms(course.seen, course.subset) * cost.flops_per_atom
+    if course.seen == 1 and least > 1.5 * flops:
+        raise RaysweepError(
+            f"{flops:g} FLOP do not suffice for one structure: the smallest run of this model of {family} costs "
+            f"{least:.3g} FLOP; ask for more"
+        )
 
 
 def _repeated(course: Course) -> tuple[str, ...]:

@@ -161,6 +161,7 @@ def test_a_model_whose_run_the_grid_has_is_not_trained_again(space: Space) -> No
         (ModelRequest(flops=1e9, rate=0.1), "--rate is for a model that is named by its size"),
         (ModelRequest(flops=-1.0), "give a positive, finite number"),
         (ModelRequest(family="a", size={"width": 8}, structures=10, epochs=0), "epochs = 0"),
+        (ModelRequest(family="a", size={"width": 8}, flops=1e-3), "do not suffice for one structure"),
         (ModelRequest(family="a", flops=1e300), "no network that can be built here: ask for less"),
         (ModelRequest(family="c", flops=1e9), "there is no family 'c'"),
         (ModelRequest(family="a", size={"widht": 8}, structures=10), "no knob 'widht' to train; nearest: width"),
