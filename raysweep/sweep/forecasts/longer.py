@@ -1,7 +1,7 @@
 """The run that goes on from a trial that has ended: to further structures, or to more passes over its own."""
 
 from raysweep.core.errors import RaysweepError, TrialError
-from raysweep.core.trial import TrialSpec, TrialState
+from raysweep.core.trial import TrialSpec
 from raysweep.storage.forecast_records import ForecastRate
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.forecasts.runs import ForecastRun, cost_of_size
@@ -93,7 +93,7 @@ def _check(short: TrialSpec, store: TrialStore, facts: DataFacts) -> None:
         reason = "the learning rate of cosine has fallen to 0 at its end; schedulefree_adamw and wsd can go on"
     elif short.fingerprint != facts.fingerprint:
         reason = "it was trained on other structures than this search space has"
-    elif (state := store.state(short.trial_id)) not in (TrialState.DONE, TrialState.STOPPED):
+    elif not (state := store.state(short.trial_id)).is_final or state.ended_badly:
         reason = f"it is {state}, not done"
     if reason is not None:
         raise TrialError(f"trial {short.trial_id} cannot be gone on with: {reason}")
