@@ -14,6 +14,7 @@ from raysweep.core.trial import TrialSpec
 from raysweep.core.version import __version__
 from raysweep.data.store.store import Store, composition_energies, open_store
 from raysweep.models.registry import check_size
+from raysweep.storage.layout import POINTS
 from raysweep.storage.reader import SweepReader
 from raysweep.trained.model import LoadedModel, load
 from raysweep.trained.model_file import write_model
@@ -201,9 +202,7 @@ def _trial_id(reader: SweepReader, trial: str) -> str:
     if len(found) == 1:
         return found[0]
     what = f"{len(found)} trials begin with it; give more digits" if found else "there is no such trial"
-    raise ModelError(
-        f"{reader.location}: trial {trial!r}: {what} (points.parquet and MLflow name them; `best` is the best)"
-    )
+    raise ModelError(f"{reader.location}: trial {trial!r}: {what} ({POINTS} and MLflow name them; `best` is the best)")
 
 
 def _spec(reader: SweepReader, trial_id: str) -> TrialSpec:

@@ -94,7 +94,7 @@ def test_residuals_are_measured_over_predicted_and_the_named_departures_lie_at_t
     for departure in additive.lack_of_fit.departures[:3]:
         assert any(bar == pytest.approx(100 * np.expm1(departure.size)) for bar in bars[places[departure.place]])
     for panel in axes:
-        farthest = max(np.max(np.abs(line.get_ydata())) for line in panel.lines)
+        farthest = max(np.max(np.abs(line.get_ydata()), initial=0.0) for line in panel.lines)
         assert all(farthest < abs(text.get_position()[1]) < max(panel.get_ylim()) for text in panel.texts)
     assert sum(len(panel.texts) for panel in axes) == 3
     assert str(additive.lack_of_fit) in axes[2].get_title(loc="right").replace("\n", " ")

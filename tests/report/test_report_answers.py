@@ -6,6 +6,7 @@ import pytest
 import synthetic_sweep
 
 from raysweep.core.text import scaled
+from raysweep.frontier.points.families import NAMELESS
 from raysweep.report.content.assemble import answer
 from raysweep.report.content.costs import family_costs
 from raysweep.report.content.sources import Material, from_points
@@ -148,5 +149,5 @@ def test_points_that_name_no_family_among_others_that_do_are_one_without_a_name(
     found = answer(
         from_points(table.set_column(table.column_names.index("architecture"), "architecture", [names]), "x")
     )
-    assert {fit.family for fit in found.families} == {"mpnn", ""}
+    assert {fit.family for fit in found.families} == {"mpnn", NAMELESS}
     assert all(fit.usable for fit in found.families)

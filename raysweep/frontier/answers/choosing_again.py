@@ -76,8 +76,10 @@ def weighted(samples: Samples, form: Form) -> Samples:
 
 def together(parts: Sequence[Surface]) -> Surface:
     """Several sets of laws as one; a law without an extension has one that adds nothing."""
+    parts = [part for part in parts if np.size(part.E)] or list(parts[:1])
     first = next((part.extension for part in parts if part.extension is not None), None)
-    reference = 0.0 if first is None else float(np.ravel(first.log_reference)[0])
+    references = np.zeros(0) if first is None else np.ravel(first.log_reference)
+    reference = float(references[0]) if len(references) else 0.0
     beyond = [part.extension or Extension(log_reference=reference) for part in parts]
     sizes = [np.size(part.E) for part in parts]
 

@@ -13,7 +13,7 @@ from raysweep.frontier.fitting.levels import determined
 from raysweep.frontier.fitting.misfit.lack_of_fit import LackOfFit
 from raysweep.frontier.fitting.surfaces import MANY_POINTS, draw_surfaces, fit_surface
 from raysweep.frontier.laws.laws import Surface
-from raysweep.frontier.numerics.arrays import Floats
+from raysweep.frontier.numerics.arrays import Floats, Indices
 from raysweep.frontier.points.findings import Finding, Kind, caution, note
 from raysweep.frontier.result import Fit
 
@@ -82,8 +82,8 @@ def _with_laws_chosen_again(fit: Fit, choice: LawChoice, options: Options, weigh
     if not others:
         return fit
     of_draw = taken[np.arange(weights.shape[0]) % taken.size]
-    kept = ~np.isin(of_draw[fit.draw_ids], others)
-    parts, rows = [fit.draws.take(np.flatnonzero(kept))], [fit.draw_ids[kept]]
+    parts: list[Surface] = []
+    rows: list[Indices] = []
     for place in others:
         form, wanted = choice.candidates[place].of(fit.form), np.flatnonzero(of_draw == place)
         samples = weighted(fit.samples, form)
@@ -92,6 +92,9 @@ def _with_laws_chosen_again(fit: Fit, choice: LawChoice, options: Options, weigh
         good = np.flatnonzero(converged & determined(samples, form, weights[wanted]))
         parts.append(draws.take(good))
         rows.append(wanted[good])
+    kept = ~np.isin(fit.draw_ids, np.concatenate(rows))  # of the chosen law, and where the other one was not fitted
+    parts.append(fit.draws.take(np.flatnonzero(kept)))
+    rows.append(fit.draw_ids[kept])
     order = np.argsort(np.concatenate(rows), kind="stable")
     return replace(fit, draws=together(parts).take(order), draw_ids=np.concatenate(rows)[order])
 

@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 
 from raysweep.frontier.laws.laws import Curve, Surface
 from raysweep.frontier.numerics.arrays import Floats
-from raysweep.frontier.numerics.intervals import LEAST_DRAWS, Interval
+from raysweep.frontier.numerics.intervals import Interval
 from raysweep.frontier.points.findings import Finding, Kind, caution
 from raysweep.frontier.result import Fit
 
@@ -51,12 +51,10 @@ def _intervals(fit: Fit) -> dict[str, Interval]:
     found: dict[str, Interval] = {}
     if isinstance(fit.estimate, Surface) and fit.form.law == "additive":
         found = first_order(fit, fit.estimate)
-    if fit.draws is not None and int(np.size(fit.draws.E)) >= LEAST_DRAWS:
-        names = ("a",) if isinstance(fit.estimate, Curve) else ("a", "alpha", "beta")
-        drawn = {name: fit.interval(name, _LEVEL) for name in names}
-        found = {
-            name: max(one, found.get(name, one), key=lambda interval: interval.width) for name, one in drawn.items()
-        }
+    for name in ("a",) if isinstance(fit.estimate, Curve) else ("a", "alpha", "beta"):
+        drawn = fit.answer(name, _LEVEL).interval  # None without enough bootstraps that are finite
+        if drawn is not None:
+            found[name] = max(drawn, found.get(name, drawn), key=lambda interval: interval.width)
     return found
 
 

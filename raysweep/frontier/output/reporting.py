@@ -103,11 +103,13 @@ def _intervals(fit: Fit) -> str:
     drawn = 0 if fit.draws is None else int(np.size(fit.draws.E))
     if drawn < LEAST_DRAWS:
         return f"none: {drawn} of {fit.bootstraps} bootstraps gave a fit"
+    found = fit.answer("gamma").interval
+    method = "gamma without one, which is not finite" if found is None else found.method
     if fit.run_noise is not None:
         runs = int(trajectories(fit.samples).max()) + 1
         freedom = f"{fit.degrees_of_freedom} degrees of freedom in the noise"
-        return f"{drawn} refits to draws of the noise of {runs} trajectories, {fit.interval('gamma').method}, {freedom}"
+        return f"{drawn} refits to draws of the noise of {runs} trajectories, {method}, {freedom}"
     unit = resampling_units(fit.samples, fit.form)
     drawn_with = "points" if unit.max() + 1 == fit.samples.count else f"{unit.max() + 1} trajectories"
     degrees = f"{fit.degrees_of_freedom} degrees of freedom"
-    return f"{drawn} pairs bootstraps of {drawn_with}, {fit.interval('gamma').method}, {degrees}"
+    return f"{drawn} pairs bootstraps of {drawn_with}, {method}, {degrees}"

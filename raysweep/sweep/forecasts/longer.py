@@ -3,6 +3,7 @@
 from raysweep.core.errors import RaysweepError, TrialError
 from raysweep.core.trial import TrialSpec
 from raysweep.storage.forecast_records import ForecastRate
+from raysweep.storage.layout import POINTS
 from raysweep.storage.trial_store import TrialStore
 from raysweep.sweep.forecasts.runs import ForecastRun, cost_of_size
 from raysweep.sweep.space.facts import DataFacts, data_facts
@@ -80,7 +81,7 @@ def _find(store: TrialStore, given: str) -> str:
     found = [trial_id for trial_id in store.ids() if trial_id.startswith(given)]
     if len(found) != 1:
         reason = f"{len(found)} trials begin so" if found else "there is no such trial"
-        raise RaysweepError(f"trial {given!r}: {reason} in {store.location}; MLflow and points.parquet name them")
+        raise RaysweepError(f"trial {given!r}: {reason} in {store.location}; MLflow and {POINTS} name them")
     return found[0]
 
 

@@ -101,4 +101,4 @@ def test_the_worth_of_repeated_data():
     noise = np.exp(0.004 * np.random.default_rng(1).normal(size=params.size))
     points = {"params": params, "data": data, "flops": 6 * params * data, "loss": loss * noise, "unique_data": unique}
     found = fit(points, law="data_constrained", bootstraps=60)
-    assert law["repeats"] in found.interval("repeats")
+    assert law["repeats"] in found.interval("repeats", level=0.99)
